@@ -1,0 +1,124 @@
+"""Finds a plug-in by the name of its file.
+
+``figureground/<kind>/<name>.py`` holds one frozen dataclass; its fields are the settings the catalog may give. The
+kind's Protocol stands in ``figureground/<kind>/__init__.py`` as ``PROTOCOL``. Nothing is registered anywhere.
+"""
+
+import dataclasses
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from figureground.errors import PluginError
+from figureground.types import Weights
+
+KINDS = ("detectors", "checks", "removers", "layouts")
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """List the plug-ins of a kind.
+
+    >>> "sharpness" in names("checks")
+    True
+    """
+    package = importlib.import_module(f"figureground.{kind}")
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__)))
+
+
+@cache
+def find(kind: str, name: str) -> type[Any]:
+    """Find a plug-in's class.
+
+    Parameters
+    ----------
+    kind
+        One of `KINDS`.
+    name
+        The file's name without ``.py``.
+
+    Raises
+    ------
+    PluginError
+        When there is no such file, it does not hold exactly one frozen dataclass, or that lacks what its kind asks for.
+    """
+    if name not in names(kind):
+        raise PluginError(f"figureground.{kind} has no {name!r}; it has: {', '.join(names(kind))}")
+    module = importlib.import_module(f"figureground.{kind}.{name}")
+    found = [
+        thing
+        for thing in vars(module).values()
+        if isinstance(thing, type) and thing.__module__ == module.__name__ and dataclasses.is_dataclass(thing)
+    ]
+    if len(found) != 1 or not found[0].__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise PluginError(
+            f"{module.__name__} must hold exactly one frozen dataclass; "
+            f"found {', '.join(thing.__name__ for thing in found) or 'none'}"
+        )
+    protocol = importlib.import_module(f"figureground.{kind}").PROTOCOL
+    asked = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
+    missing = [method for method in asked if not callable(getattr(found[0], method, None))]
+    if missing:
+        raise PluginError(f"{module.__name__}.{found[0].__name__} lacks {', '.join(missing)}, which figureground.{kind} asks for")
+    return found[0]
+
+
+def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str, Weights] | None = None) -> Any:
+    """Make a plug-in from a catalog's settings.
+
+    Parameters
+    ----------
+    kind, name
+        Which plug-in, see `find`.
+    settings
+        Its fields. A field of type `Weights` is given as an asset's name, with or without its extension.
+    assets
+        The catalog's assets by name.
+
+    Returns
+    -------
+    object
+        The frozen dataclass.
+
+    Raises
+    ------
+    PluginError
+        For an unknown or missing field, a value of the wrong type or range, or an asset the catalog does not have.
+    """
+    plugin = find(kind, name)
+    fields = {field.name: field for field in dataclasses.fields(plugin)}
+    unknown = [key for key in settings if key not in fields]
+    if unknown:
+        raise PluginError(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {', '.join(fields) or 'none'}")
+    hints = get_type_hints(plugin)
+    values = {
+        key: _asset(f"{kind}.{name}.{key}", value, assets or {}) if hints[key] is Weights else value
+        for key, value in settings.items()
+    }
+    try:
+        return TypeAdapter(plugin).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join([kind, name, *map(str, first["loc"])])
+        raise PluginError(f"{where}: {first['msg']}; found {first['input']!r}") from error
+
+
+def describe(plugin: Any) -> dict[str, Any]:
+    """Give a plug-in's settings as plain values, weights by their hash: what a fingerprint needs."""
+    return {"name": type(plugin).__module__.rsplit(".", 1)[1], **dataclasses.asdict(plugin)}
+
+
+def weights(plugin: Any) -> tuple[Weights, ...]:
+    """List the weights a plug-in needs before it can work."""
+    values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
+    return tuple(value for value in values if isinstance(value, Weights))
+
+
+def _asset(where: str, value: Any, assets: Mapping[str, Weights]) -> Weights:
+    matches = [found for name, found in assets.items() if value in (name, name.rsplit(".", 1)[0])]
+    if len(matches) != 1:
+        raise PluginError(f"{where}: no asset {value!r}; the catalog's assets are: {', '.join(assets) or 'none'}")
+    return matches[0]

@@ -1,0 +1,268 @@
+"""The tables between the stages: what each column is, reading, checking and writing them.
+
+One parquet file per stage and source, written once and replaced whole. Its metadata keeps two things beside the rows:
+``fingerprint``, a hash of everything the stage depended on, and ``facts``, what the stage found out that belongs to
+no single row (for example that a video ended early). Two runs over the same input give the same bytes.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from figureground import __version__
+from figureground.errors import StoreError
+from figureground.store import Store, sha256
+from figureground.types import TableRef
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name, arrow type, unit ("" when it has none) and meaning."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+_TEXT, _INT, _REAL, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_BOXES = pa.list_(pa.list_(pa.float32()))
+_FILE = (
+    Column("file", _TEXT, "", "name in the storage"),
+    Column("sha256", _TEXT, "", "hash of that file"),
+)
+_CROP_ID = Column("crop_id", _TEXT, "", "the crop")
+_SOURCE_ID = Column("source_id", _TEXT, "", "the source it comes from")
+
+SCHEMAS: dict[str, tuple[Column, ...]] = {
+    "videos": (
+        _SOURCE_ID,
+        Column("path", _TEXT, "", "where the catalog says it is"),
+        Column("license", _TEXT, "", "SPDX name or words"),
+        *_FILE,
+    ),
+    "frames": (
+        Column("frame_id", _TEXT, "", "<source>-<index>"),
+        _SOURCE_ID,
+        Column("index", _INT, "", "how many frames were decoded before it"),
+        Column("seconds", _REAL, "s", "the container's timestamp, 0 at the first frame"),
+        Column("width", _INT, "px", "after rotation"),
+        Column("height", _INT, "px", "after rotation"),
+        *_FILE,
+    ),
+    "crops": (
+        Column("crop_id", _TEXT, "", "<frame>-<number of the person>"),
+        Column("frame_id", _TEXT, "", "the frame it is cut from"),
+        _SOURCE_ID,
+        *(Column(f"{c}", _INT, "px", "the crop in its frame, half-open") for c in ("x0", "y0", "x1", "y1")),
+        *(Column(f"person_{c}", _REAL, "px", "the detected box in the frame") for c in ("x0", "y0", "x1", "y1")),
+        Column("score", _REAL, "0..1", "the detector's confidence"),
+        Column("keypoints", _BOXES, "px", "17 of [x, y, confidence] in the crop, COCO order, or empty"),
+        Column("others", _BOXES, "px", "[x0, y0, x1, y1] of other people in the crop's coordinates"),
+        Column("frame_width", _INT, "px", "the whole frame's"),
+        Column("frame_height", _INT, "px", "the whole frame's"),
+        Column("width", _INT, "px", "the crop's"),
+        Column("height", _INT, "px", "the crop's"),
+        *_FILE,
+    ),
+    "scores": (
+        _CROP_ID,
+        Column("check", _TEXT, "", "the check's name"),
+        Column("value", _REAL, "the check's", "what it measured; NaN when it could not"),
+    ),
+    "verdicts": (
+        _CROP_ID,
+        Column("kept", _BOOL, "", "worth labelling"),
+        Column("reason", _TEXT, "", "empty, or the first check that refused it"),
+    ),
+    "mattes": (
+        _CROP_ID,
+        Column("remover", _TEXT, "", "the plug-in that made it"),
+        *_FILE,
+    ),
+    "tasks": (
+        _CROP_ID,
+        Column("key", _TEXT, "", "the task's identity, also in the task's data"),
+        Column("project_id", _INT, "", "Label Studio's number"),
+        Column("task_id", _INT, "", "Label Studio's number"),
+        Column("prediction_sha256", _TEXT, "", "hash of the mask that was pushed"),
+    ),
+    "labels": (
+        _CROP_ID,
+        Column("annotation_id", _INT, "", "Label Studio's number"),
+        Column("annotator", _TEXT, "", "who"),
+        Column("seconds_spent", _REAL, "s", "lead time as Label Studio counts it"),
+        Column("origin", _TEXT, "", "manual, prediction or prediction-changed"),
+        Column("verdict", _TEXT, "", "keep, or the annotator's reason to reject"),
+        Column("scenes", pa.list_(pa.string()), "", "the scenes the annotator chose"),
+        Column("iou_with_matte", _REAL, "0..1", "how much of the matte was kept"),
+        *_FILE,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """Rows with what is known about all of them."""
+
+    rows: pd.DataFrame
+    facts: Mapping[str, Any]
+
+
+def name(stage: str, source_id: str) -> str:
+    """Name a table in the storage.
+
+    >>> name("frames", "park")
+    'tables/frames/park.parquet'
+    """
+    return f"tables/{stage}/{source_id}.parquet"
+
+
+def fingerprint(stage: str, inputs: Sequence[TableRef], **settings: Any) -> str:
+    """Hash everything a stage depends on: its input tables, settings, weights and the code's version.
+
+    Parameters
+    ----------
+    stage
+        The stage's name.
+    inputs
+        The tables it reads.
+    **settings
+        Anything `json.dumps` can write; order does not matter.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    story = {
+        "stage": stage,
+        "code": __version__,
+        "inputs": [[ref.stage, ref.source_id, ref.sha256] for ref in inputs],
+        "settings": settings,
+    }
+    return hashlib.sha256(json.dumps(story, sort_keys=True).encode()).hexdigest()
+
+
+def write(
+    store: Store, stage: str, source_id: str, rows: pd.DataFrame, *, fingerprint: str, facts: Mapping[str, Any] | None = None
+) -> TableRef:
+    """Write one table, replacing the one before it as a whole.
+
+    Parameters
+    ----------
+    store
+        Where.
+    stage, source_id
+        Which table.
+    rows
+        Exactly the columns of ``SCHEMAS[stage]``, in any order. An empty frame without columns means no rows.
+    fingerprint
+        See `fingerprint`.
+    facts
+        What belongs to no single row; anything `json.dumps` can write.
+
+    Raises
+    ------
+    StoreError
+        When columns are missing, unknown or of another type, or the file cannot be written.
+    """
+    schema = _arrow_schema(stage)
+    expected = schema.names
+    if len(rows.columns) == 0 and len(rows) == 0:
+        rows = pd.DataFrame({column: [] for column in expected})
+    if sorted(rows.columns) != sorted(expected):
+        raise StoreError(
+            f"table {name(stage, source_id)} needs the columns {', '.join(expected)}; found {', '.join(map(str, rows.columns))}"
+        )
+    metadata = {"fingerprint": fingerprint, "facts": json.dumps(dict(facts or {}), sort_keys=True)}
+    try:
+        table = pa.Table.from_pylist(rows[expected].to_dict("records"), schema=schema.with_metadata(metadata))
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise StoreError(f"table {name(stage, source_id)} holds a value of the wrong type: {error}") from error
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    content = buffer.getvalue()
+    store.write(name(stage, source_id), content)
+    return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(rows))
+
+
+def read(store: Store, ref: TableRef) -> Table:
+    """Read a table and check that it is the one that was meant and of its stage's schema.
+
+    Raises
+    ------
+    StoreError
+        When it is missing, damaged or of another schema.
+    """
+    return _parse(store.read(ref.file, ref.sha256), ref.stage, ref.file)[0]
+
+
+def find(store: Store, stage: str, source_id: str) -> TableRef | None:
+    """Find the table a stage left for a source, or None when there is none that can be read."""
+    found = _open(store, stage, source_id)
+    return found[0] if found else None
+
+
+def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRef | None:
+    """Find a table that is still right: same fingerprint, readable, and every file it names verifies.
+
+    Returns
+    -------
+    TableRef or None
+        None means that the stage has to run.
+    """
+    found = _open(store, stage, source_id)
+    if found is None or found[2] != fingerprint:
+        return None
+    rows = found[1].rows
+    if "file" in rows and not all(
+        store.verifies(file, digest) for file, digest in zip(rows["file"], rows["sha256"], strict=True) if file
+    ):
+        return None
+    return found[0]
+
+
+def sources(store: Store, stage: str) -> list[str]:
+    """List the sources that have a table of this stage, sorted."""
+    folder = f"tables/{stage}"
+    return [file[len(folder) + 1 : -len(".parquet")] for file in store.names(folder) if file.endswith(".parquet")]
+
+
+def _open(store: Store, stage: str, source_id: str) -> tuple[TableRef, Table, str] | None:
+    file = name(stage, source_id)
+    if not store.exists(file):
+        return None
+    content = store.read(file)
+    try:
+        table, mark = _parse(content, stage, file)
+    except StoreError:
+        return None  # a damaged table is one that has to be made again
+    return TableRef(stage, source_id, file, sha256(content), len(table.rows)), table, mark
+
+
+def _parse(content: bytes, stage: str, file: str) -> tuple[Table, str]:
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{file} is not a readable parquet table: {error}; run the stage that makes it again") from error
+    expected = _arrow_schema(stage)
+    if table.schema.remove_metadata() != expected:
+        raise StoreError(
+            f"{file} has another schema than this version writes; expected {', '.join(expected.names)}, "
+            f"found {', '.join(table.schema.names)}; run the stage that makes it again"
+        )
+    metadata = table.schema.metadata or {}
+    facts = json.loads(metadata.get(b"facts", b"{}"))
+    return Table(pd.DataFrame(table.to_pylist(), columns=expected.names), facts), metadata.get(b"fingerprint", b"").decode()
+
+
+def _arrow_schema(stage: str) -> pa.Schema:
+    return pa.schema([pa.field(column.name, column.type) for column in SCHEMAS[stage]])

@@ -1,0 +1,196 @@
+"""The nouns every room speaks of.
+
+Arrays carry their convention in the alias' name: colour is RGB everywhere, the origin is the upper left corner of
+the upper left pixel, x runs right and y runs down. Boxes are half-open: ``x0 <= x < x1``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+"""Shape (h, w, 3), RGB, 0..255."""
+Mask: TypeAlias = NDArray[np.uint8]
+"""Shape (h, w), class ids."""
+Alpha: TypeAlias = NDArray[np.float32]
+"""Shape (h, w), 0 (background) to 1 (person)."""
+Keypoints: TypeAlias = NDArray[np.float32]
+"""Shape (17, 3) in COCO's order, or (0, 3): x and y in pixels, confidence 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Footage that came from one place: the unit of work and of splitting.
+
+    ``path`` is a file, a folder, a glob, ``http(s)://...`` or ``package:NAME==VERSION!MEMBER``.
+    ``sha256`` is "" when the catalog pins none.
+    """
+
+    source_id: str
+    kind: Literal["video"]
+    path: str
+    sha256: str
+    license: str
+    scenes: tuple[str, ...]
+    split: Literal["auto", "train", "val", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Model weights as the catalog pins them. `figureground.assets.locate` gives the verified file."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Where weights may be had: the paths are tried in order."""
+
+    weights: Weights
+    license: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open box in pixels."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y1 - self.y0
+
+    @property
+    def area(self) -> float:
+        """Area in square pixels."""
+        return max(0.0, self.width) * max(0.0, self.height)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded picture of a source.
+
+    ``index`` counts decoded frames from 0, ``seconds`` is the container's own timestamp.
+    """
+
+    frame_id: str
+    source_id: str
+    index: int
+    seconds: float
+    image: Image
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Person:
+    """A detected person: its box and keypoints in the picture's pixels, the detector's score 0..1."""
+
+    box: Box
+    score: float
+    keypoints: Keypoints
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonCrop:
+    """One person cut out of a frame at the source's resolution.
+
+    ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints`` and ``others`` (other
+    people's boxes) are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's.
+    """
+
+    crop_id: str
+    frame_id: str
+    source_id: str
+    box: Box
+    person: Box
+    score: float
+    keypoints: Keypoints
+    others: tuple[Box, ...]
+    frame_width: int
+    frame_height: int
+    image: Image
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one check measured on one crop, in the check's unit."""
+
+    crop_id: str
+    check: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a crop is worth labelling; ``reason`` is "" or the name of the first check that refused it."""
+
+    crop_id: str
+    kept: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Matte:
+    """A machine's soft mask of one crop, at the crop's own size."""
+
+    crop_id: str
+    remover: str
+    alpha: Alpha
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTask:
+    """What an annotator is asked: one crop with its pre-annotation. ``key`` is the task's identity."""
+
+    crop_id: str
+    key: str
+    project_id: int
+    task_id: int
+    prediction_sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Label:
+    """A human's answer for one crop; ``alpha`` has the crop's own size."""
+
+    crop_id: str
+    annotation_id: int
+    annotator: str
+    seconds_spent: float
+    origin: Literal["manual", "prediction", "prediction-changed"]
+    verdict: str
+    scenes: tuple[str, ...]
+    alpha: Alpha
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A finished, immutable dataset version on disk. ``digest`` is its manifest's hash."""
+
+    name: str
+    folder: str
+    digest: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class TableRef:
+    """A table by reference: this, never the rows, travels between tasks."""
+
+    stage: str
+    source_id: str
+    file: str
+    sha256: str
+    rows: int

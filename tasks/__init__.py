@@ -1,0 +1,31 @@
+"""The verbs: each works on one source, chooses which files and sockets are used, and leaves one table."""
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from prefect import task
+
+from figureground.errors import TransientError
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _may_be_retried(_task: Any, _run: Any, state: Any) -> bool:
+    return isinstance(state.result(raise_on_failure=False), TransientError)
+
+
+def verb(function: Callable[_P, _R]) -> Any:
+    """Make a Prefect task that is retried for a `TransientError` only and keeps no result of its own.
+
+    Tables on disk, not Prefect's records, say what is done.
+    """
+    return task(
+        function,
+        retries=3,
+        retry_delay_seconds=[2, 10, 60],
+        retry_condition_fn=_may_be_retried,
+        persist_result=False,
+        cache_policy=None,
+        log_prints=False,
+    )
