@@ -1,0 +1,66 @@
+# Nothing but Python (3.11 or newer), make and a package index is needed: every target makes what it needs.
+PYTHON ?= python3
+VENV := .venv
+STUDIO := .venv-studio
+RUN := $(VENV)/bin/python
+FAST := not (studio or faults or browser or postgres or weights or slow)
+
+# uv does not read pip's configuration; a corporate mirror set there (or in PIP_INDEX_URL) is handed on.
+INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
+UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )UV_LINK_MODE=copy $(VENV)/bin/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast check studio soak lock clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+install: $(VENV)/.installed  ## the environment of figureground itself, from requirements.lock
+
+studio: $(STUDIO)/.installed  ## the environment of the Label Studio server, from studio.lock
+
+demo: install studio  ## the whole way on two sample clips, ending in a verified release
+	$(VENV)/bin/figureground demo
+
+test: install studio  ## every test, with a real Label Studio and real weights
+	$(RUN) -m pytest
+
+test-fast: install  ## the tests without network, server or weights
+	$(RUN) -m pytest -m "$(FAST)"
+
+check: install  ## lint, types, rooms and docs
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) -m pytest tests/docs -q
+
+soak: install studio  ## the fault tests with many more rounds; hours
+	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults"
+
+lock: install  ## resolve requirements.lock and studio.lock anew
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	echo "label-studio==1.23.2" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o studio.lock
+
+clean:  ## remove both environments and all caches of this checkout; data stays
+	rm -rf $(VENV) $(STUDIO) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# pip only fetches uv, by the hash the lock file has for it; uv then installs the lock in seconds.
+$(VENV)/bin/uv: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "figureground needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another with make PYTHON=/path/to/python3")'
+	$(PYTHON) -m venv $(VENV)
+	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock > $(VENV)/uv.txt
+	$(VENV)/bin/python -m pip install -q --require-hashes --no-deps -r $(VENV)/uv.txt
+	@touch $@
+
+# Two packages share the folder cv2/ at one version. The headless one is written last: the other needs a display library.
+$(VENV)/.installed: $(VENV)/bin/uv requirements.lock pyproject.toml
+	$(UV) pip sync -q --python $(RUN) --require-hashes requirements.lock
+	$(UV) pip install -q --python $(RUN) --no-deps --reinstall "$$(sed -n 's/^\(opencv-python-headless==[^ ]*\).*/\1/p' requirements.lock)"
+	$(UV) pip install -q --python $(RUN) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(STUDIO)/.installed: $(VENV)/bin/uv studio.lock
+	$(PYTHON) -m venv $(STUDIO)
+	$(UV) pip sync -q --python $(STUDIO)/bin/python --require-hashes studio.lock
+	@touch $@
