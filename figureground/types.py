@@ -175,6 +175,21 @@ class Label:
     alpha: Alpha
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """One picture with its label on its way into or out of a release.
+
+    ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte,
+    ``alpha`` the human's label at the picture's size.
+    """
+
+    stem: str
+    split: Literal["train", "val", "test"]
+    scenes: tuple[str, ...]
+    image: bytes
+    alpha: Alpha
+
+
 @dataclass(frozen=True, slots=True)
 class Release:
     """A finished, immutable dataset version on disk. ``digest`` is its manifest's hash."""
