@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from figureground.errors import StoreError
+from figureground.parallel import ordered
 
 
 def sha256(content: bytes) -> str:
@@ -41,6 +42,45 @@ def sha256_file(path: Path) -> str:
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_folder(folder: Path) -> dict[str, tuple[str, int]]:
+    """Hash every file below a local folder, hidden ones too, without holding one in memory.
+
+    Returns
+    -------
+    dict
+        Name in the folder, with ``/``, to sha256 and size in bytes; sorted by name.
+
+    Raises
+    ------
+    OSError
+        When a file cannot be read.
+    """
+    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
+    hashed = ordered(lambda path: (sha256_file(path), path.stat().st_size), files)
+    return {path.relative_to(folder).as_posix(): found for path, found in zip(files, hashed, strict=True)}
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the system bring every file below a local folder, and the folders' lists, to the disk.
+
+    Raises
+    ------
+    OSError
+        When the disk refuses.
+    """
+    for _ in ordered(_flush, sorted(folder.rglob("*"))):
+        pass
+    _flush(folder)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def write_file(path: Path, content: bytes) -> str:

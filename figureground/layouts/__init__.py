@@ -1,0 +1,30 @@
+"""Layouts: how a release's pictures and labels lie in a folder, one convention a file.
+
+A layout is a frozen dataclass; its fields are the settings of the convention. See ``docs/releases.md``.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Protocol
+
+from figureground.types import Sample
+
+
+class Layout(Protocol):
+    """Writing, reading back, and saying what is wrong."""
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """Write all samples below a folder, a few at a time; the same samples in another order give the same bytes.
+
+        Raises ReleaseError for two samples of one stem, a name that is no file name, or a label of another size than its
+        picture.
+        """
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """Give the samples back, by split (train, val, test) and stem, each with its picture byte for byte."""
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """Say all that is not as the layout promises, each with its file's name in the folder; nothing when all is well."""
+
+
+PROTOCOL = Layout

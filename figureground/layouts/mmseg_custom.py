@@ -1,0 +1,162 @@
+"""The layout of mmsegmentation's custom datasets, for person (1) and background (0).
+
+::
+
+    img_dir/<split>/<stem>.jpg      the pictures
+    ann_dir/<split>/<stem>.png      8-bit, one channel, 0 or 1, the picture's size
+    split_dir/<scene>.txt           the stems of a scene, one a line, sorted; a picture may stand in several
+
+A label becomes 1 where its alpha is at least ``person_at_least``.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from figureground import jpeg
+from figureground.errors import ArrayError, ReleaseError
+from figureground.parallel import ordered
+from figureground.splits import SPLITS, Split
+from figureground.types import Mask, Sample
+
+
+@dataclass(frozen=True)
+class MmsegCustom:
+    """Pictures, masks and scene lists as mmsegmentation's ``BaseSegDataset`` reads them."""
+
+    person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """See `figureground.layouts.Layout`."""
+        seen: set[str] = set()
+        scenes: dict[str, list[str]] = defaultdict(list)
+        for folder in ("img_dir", "ann_dir", "split_dir"):
+            (into / folder).mkdir(parents=True, exist_ok=True)
+        for sample in ordered(lambda item: self._write_one(item, into), items):
+            if sample[0] in seen:
+                raise ReleaseError(f"two samples have the stem {sample[0]}; expected each once")
+            seen.add(sample[0])
+            for scene in sample[1]:
+                scenes[scene].append(sample[0])
+        for scene, stems in scenes.items():
+            _list(into, scene).write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
+
+    def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
+        picture, mask = _pair(into, sample.split, sample.stem)
+        width, height = jpeg.size(sample.image)
+        if sample.alpha.shape != (height, width):
+            raise ReleaseError(
+                f"{sample.stem}: the label is {_size(sample.alpha.shape)} pixels, its picture {width}x{height}; expected one size"
+            )
+        for file in (picture, mask):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(sample.image)
+        mask.write_bytes(_png((sample.alpha >= self.person_at_least).astype(np.uint8)))
+        return sample.stem, frozenset(sample.scenes)
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """See `figureground.layouts.Layout`."""
+        scenes = _scenes(from_)
+        for split in SPLITS:
+            for stem in _stems(from_, "img_dir", split, ".jpg"):
+                picture, mask = _pair(from_, split, stem)
+                alpha = _mask(mask).astype(np.float32)
+                yield Sample(stem, split, tuple(sorted(scenes[stem])), picture.read_bytes(), alpha)
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """See `figureground.layouts.Layout`."""
+        stems: dict[str, Split] = {}
+        for split in SPLITS:
+            pictures, masks = (_stems(from_, *kind) for kind in (("img_dir", split, ".jpg"), ("ann_dir", split, ".png")))
+            yield from (f"img_dir/{split}/{stem}.jpg: no mask ann_dir/{split}/{stem}.png" for stem in _less(pictures, masks))
+            yield from (f"ann_dir/{split}/{stem}.png: no picture img_dir/{split}/{stem}.jpg" for stem in _less(masks, pictures))
+            yield from (f"{split}/{stem}: the stem is in {stems[stem]} too" for stem in pictures if stem in stems)
+            stems.update(dict.fromkeys(pictures, split))
+            complete = sorted(set(pictures) & set(masks))
+            pairs = ((split, stem) for stem in complete)
+            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
+        for file in sorted((from_ / "split_dir").glob("*.txt")):
+            yield from _list_problems(file, set(stems))
+
+
+def _name(text: str, what: str) -> str:
+    if not text or text[0] in ".- " or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in text):
+        raise ReleaseError(f"{what} {text!r} cannot be a file's name; expected letters, digits, '_' and '-'. Rename it")
+    return text
+
+
+def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
+    _name(stem, "the stem")
+    return folder / "img_dir" / split / f"{stem}.jpg", folder / "ann_dir" / split / f"{stem}.png"
+
+
+def _list(folder: Path, scene: str) -> Path:
+    return folder / "split_dir" / f"{_name(scene, 'the scene')}.txt"
+
+
+def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
+    return sorted(file.name.removesuffix(suffix) for file in (folder / kind / split).glob(f"*{suffix}"))
+
+
+def _less(some: list[str], others: list[str]) -> list[str]:
+    return sorted(set(some) - set(others))
+
+
+def _scenes(folder: Path) -> defaultdict[str, set[str]]:
+    scenes: defaultdict[str, set[str]] = defaultdict(set)
+    for file in (folder / "split_dir").glob("*.txt"):
+        for stem in file.read_text(encoding="utf-8").splitlines():
+            scenes[stem].add(file.stem)
+    return scenes
+
+
+def _png(mask: Mask) -> bytes:
+    return bytes(cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1])
+
+
+def _mask(file: Path) -> Mask:
+    """Read a mask as it is stored, whatever its depth and channels."""
+    try:
+        mask = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    except FileNotFoundError as error:
+        raise ReleaseError(f"{file} is missing; every picture needs its mask") from error
+    except cv2.error as error:
+        raise ReleaseError(f"{file} is not a readable picture: {error.err}") from error
+    if mask is None:
+        raise ReleaseError(f"{file} is not a readable PNG")
+    return np.asarray(mask, dtype=mask.dtype)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}" if len(shape) >= 2 else f"of shape {shape}"
+
+
+def _problem(folder: Path, split: Split, stem: str) -> str:
+    """Name what is wrong with one picture and its mask, "" when nothing is."""
+    picture, file = _pair(folder, split, stem)
+    try:
+        mask, (width, height) = _mask(file), jpeg.size(picture.read_bytes())
+    except (ReleaseError, ArrayError) as error:
+        return f"ann_dir/{split}/{stem}.png or its picture: {error}"
+    where = f"ann_dir/{split}/{stem}.png"
+    if mask.ndim != 2 or mask.dtype != np.uint8:
+        return f"{where}: {mask.dtype} of shape {mask.shape}; expected 8 bits and one channel"
+    if mask.shape != (height, width):
+        return f"{where}: {_size(mask.shape)} pixels, its picture {width}x{height}; expected one size"
+    if mask.size and mask.max() > 1:
+        return f"{where}: holds the value {mask.max()}; expected only 0 (background) and 1 (person)"
+    return ""
+
+
+def _list_problems(file: Path, stems: set[str]) -> Iterator[str]:
+    where, content = f"split_dir/{file.name}", file.read_bytes()
+    lines = content.decode(errors="replace").split("\n")
+    if lines[-1] or b"\r" in content or lines[:-1] != sorted(set(lines[:-1])):
+        yield f"{where}: expected one stem a line, sorted, each once, lines ended by LF"
+    yield from (f"{where}: names {stem!r}, which is no picture" for stem in sorted(set(lines[:-1]) - stems))

@@ -1,0 +1,107 @@
+"""Which split a source goes to: whole sources only, so train and test never share footage.
+
+A split the catalog fixes wins. Otherwise a hash of the source's id gives it a place on a ruler from 0 to 1: test is the
+ruler's lower end, val its upper end, train what lies between. A source's place depends on nothing but its own id, so
+adding or removing others moves nobody, and changing one share moves nobody between test and val.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Literal, TypeAlias
+
+from figureground.errors import ReleaseError
+from figureground.types import Source
+
+Split: TypeAlias = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def position(source_id: str) -> float:
+    """Give a source's place on the ruler, 0 <= position < 1.
+
+    >>> round(position("park"), 3), round(position("walk"), 3)
+    (0.302, 0.478)
+    """
+    return int.from_bytes(hashlib.sha256(source_id.encode()).digest()[:6]) / 2**48
+
+
+def assign(sources: Iterable[Source], val: float, test: float) -> dict[str, Split]:
+    """Give every source its split.
+
+    Parameters
+    ----------
+    sources
+        Their order does not matter.
+    val, test
+        The shares of the sources that go to val and test, each 0..1 and together below 1.
+
+    Returns
+    -------
+    dict
+        Source id to split.
+
+    Raises
+    ------
+    ReleaseError
+        When the shares leave nothing for train.
+    """
+    if not (val >= 0 and test >= 0 and val + test < 1):
+        raise ReleaseError(f"releases.val {val} and releases.test {test}: expected shares of 0 or more, together below 1")
+    return {source.source_id: _split(source, val, test) for source in sources}
+
+
+def _split(source: Source, val: float, test: float) -> Split:
+    if source.split != "auto":
+        return source.split
+    place = position(source.source_id)
+    if place < test:
+        return "test"
+    return "val" if place >= 1 - val else "train"
+
+
+def require(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
+    """Refuse a release whose train, or whose val or test of a share above 0, would have no picture.
+
+    Parameters
+    ----------
+    pictures
+        Source id to how many pictures it brings; sources without any may be left out.
+    assigned
+        What `assign` gave.
+    val, test
+        The shares that were asked for.
+
+    Raises
+    ------
+    ReleaseError
+        It says which source to set the missing split on.
+    """
+    counts = {source_id: count for source_id, count in sorted(pictures.items()) if count}
+    shares: dict[Split, float] = {"train": 1.0, "val": val, "test": test}
+    filled = {assigned[source_id] for source_id in counts}
+    for split in SPLITS:
+        if shares[split] > 0 and split not in filled:
+            raise ReleaseError(_missing(split, counts, assigned))
+
+
+def _missing(split: Split, counts: Mapping[str, int], assigned: Mapping[str, Split]) -> str:
+    found = ", ".join(f"{source_id} ({count}) in {assigned[source_id]}" for source_id, count in counts.items())
+    way_out = "" if split == "train" else f", or set `{split}: 0` under `releases:` for a release without {split}"
+    donors = _donors(split, counts, assigned)
+    if not donors:
+        return (
+            f"the release would have no {split} picture: sources with kept labels are {found}, and a source is never divided. "
+            f"Label another source{way_out}"
+        )
+    best = max(donors, key=lambda name: counts[name]) if split == "train" else min(donors, key=lambda name: counts[name])
+    return (
+        f"the release would have no {split} picture: sources with kept labels are {found}. "
+        f"Set `split: {split}` on the source {best} in the catalog{way_out}"
+    )
+
+
+def _donors(split: Split, counts: Mapping[str, int], assigned: Mapping[str, Split]) -> list[str]:
+    """List the sources that could move without emptying train or leaving their own split empty."""
+    per_split = {other: [name for name in counts if assigned[name] == other] for other in SPLITS}
+    spare = [name for names in per_split.values() if len(names) > 1 for name in names]
+    return spare if split != "train" else spare or (list(counts) if len(counts) > 1 else [])
