@@ -1,0 +1,57 @@
+"""Where a body's parts are: COCO's joints as groups, and the area of a crop that is the person for certain."""
+
+import cv2
+import numpy as np
+
+from figureground.types import Keypoints, Mask, PersonCrop
+
+VISIBLE = 0.5
+"""From this confidence on a joint is taken as seen."""
+
+HEAD = (0, 1, 2, 3, 4)
+SHOULDERS, ELBOWS, WRISTS = (5, 6), (7, 8), (9, 10)
+HIPS, KNEES, ANKLES = (11, 12), (13, 14), (15, 16)
+LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
+TORSO = (5, 6, 12, 11)
+
+
+def seen(keypoints: Keypoints) -> tuple[bool, ...]:
+    """Tell of each joint whether its confidence is at least `VISIBLE`."""
+    return tuple(bool(confidence >= VISIBLE) for confidence in keypoints[:, 2])
+
+
+def area(crop: PersonCrop) -> Mask:
+    """Draw the area that is the person: torso, limbs and head between the joints that are seen.
+
+    Parameters
+    ----------
+    crop
+        The crop; without a seen torso the ellipse inside the detected box is drawn instead.
+
+    Returns
+    -------
+    Mask
+        (h, w) uint8, 1 on the person, 0 elsewhere.
+    """
+    mask = np.zeros(crop.image.shape[:2], np.uint8)
+    points = crop.keypoints
+    if len(points) and all(points[joint, 2] >= VISIBLE for joint in TORSO):
+        return _skeleton(mask, points, max(2.0, 0.06 * max(crop.person.width, crop.person.height)))
+    x, y = (crop.person.x0 + crop.person.x1) / 2 - crop.box.x0, (crop.person.y0 + crop.person.y1) / 2 - crop.box.y0
+    axes = (max(1, round(crop.person.width * 0.35)), max(1, round(crop.person.height * 0.45)))
+    return np.asarray(cv2.ellipse(mask, (round(x), round(y)), axes, 0, 0, 360, 1, -1), np.uint8)
+
+
+def _skeleton(mask: Mask, points: Keypoints, thickness: float) -> Mask:
+    at = {joint: (round(float(x)), round(float(y))) for joint, (x, y, c) in enumerate(points) if c >= VISIBLE}
+    width = max(1, round(thickness))
+    outline = np.array([at[joint] for joint in TORSO], np.int32)
+    cv2.fillConvexPoly(mask, cv2.convexHull(outline), 1)
+    cv2.polylines(mask, [outline], True, 1, width)
+    for a, b in LIMBS:
+        if a in at and b in at:
+            cv2.line(mask, at[a], at[b], 1, width)
+    for joint in HEAD:
+        if joint in at:
+            cv2.circle(mask, at[joint], width, 1, -1)
+    return mask

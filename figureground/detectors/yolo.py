@@ -1,0 +1,156 @@
+"""People found by an ultralytics YOLO network (https://docs.ultralytics.com/models/yolo11/), boxes and COCO keypoints."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from figureground import assets, geometry
+from figureground.errors import AssetError
+from figureground.types import Box, Image, Person, Weights
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Yolo:
+    """A YOLO network, used for its class "person" only.
+
+    Parameters
+    ----------
+    weights
+        A ``.pt`` file of ultralytics; a pose model gives keypoints, any other gives none.
+    score_at_least
+        People with a lower score are not people, 0..1.
+    image_size
+        Pixels of the longer side that the network sees, a multiple of 32.
+    batch_at_most
+        How many pictures go through the network at a time.
+    """
+
+    weights: Weights
+    score_at_least: Annotated[float, Field(ge=0, le=1)] = 0.4
+    image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 640
+    batch_at_most: Annotated[int, Field(ge=1)] = 8
+
+    def find(self, images: Sequence[Image]) -> list[list[Person]]:
+        """Find the people of each picture.
+
+        Parameters
+        ----------
+        images
+            Each (h, w, 3) uint8 RGB, of any sizes; what is found in one does not depend on the others.
+
+        Returns
+        -------
+        list of list of Person
+            Best score first; boxes clipped to the picture; keypoints (17, 3) with confidence 0..1, or (0, 3).
+
+        Raises
+        ------
+        AssetError
+            When the weights are not in the cache, are not the pinned ones, or know no person.
+        """
+        model = _model(self.weights)
+        return [people for batch in _batches(images, self.batch_at_most) for people in self._find(model, batch)]
+
+    def _find(self, model: Any, batch: Sequence[Image]) -> list[list[Person]]:
+        with _lock:  # ultralytics keeps the running picture in the model
+            results = model.predict(
+                [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in batch],
+                conf=self.score_at_least,
+                imgsz=self.image_size,
+                classes=[_person_class(model, self.weights)],
+                batch=len(batch),
+                verbose=False,
+            )
+        return [_people(result, image) for result, image in zip(results, batch, strict=True)]
+
+
+def _batches(images: Sequence[Image], at_most: int) -> Iterator[list[Image]]:
+    """Only pictures of one shape share a batch: mixed ones would be padded differently and found differently."""
+    for _, same in groupby(images, key=lambda image: image.shape):
+        group = list(same)
+        yield from (group[start : start + at_most] for start in range(0, len(group), at_most))
+
+
+def _people(result: Any, image: Image) -> list[Person]:
+    """Turn one ultralytics result into people; boxes are (n, 4) and keypoints (n, 17, 3), both in picture pixels."""
+    boxes = result.boxes.xyxy.cpu().numpy().astype(float)
+    scores = result.boxes.conf.cpu().numpy().astype(float)
+    none = np.zeros((len(boxes), 0, 3), np.float32)
+    keypoints = none if result.keypoints is None else result.keypoints.data.cpu().numpy().astype(np.float32)
+    bounds = Box(0, 0, image.shape[1], image.shape[0])
+    order = sorted(range(len(boxes)), key=lambda n: (-scores[n], *boxes[n]))
+    return [
+        Person(box, float(scores[n]), keypoints[n].reshape(-1, 3))
+        for n in order
+        if (box := geometry.clip(Box(*map(float, boxes[n])), bounds))
+    ]
+
+
+def _person_class(model: Any, weights: Weights) -> int:
+    found = [int(number) for number, name in model.names.items() if name == "person"]
+    if not found:
+        raise AssetError(f"{weights.name} knows no class 'person'; it knows: {', '.join(model.names.values())}")
+    return found[0]
+
+
+_lock = threading.RLock()
+_models: dict[str, Any] = {}
+
+
+def _model(weights: Weights) -> Any:
+    """Give the one model of this process. The file's hash is checked before it is opened: a .pt is a pickle."""
+    with _lock:
+        if weights.sha256 not in _models:
+            _models[weights.sha256] = _open(assets.locate(weights), weights)
+        return _models[weights.sha256]
+
+
+def _open(path: Path, weights: Weights) -> Any:
+    if path.suffix != ".pt":
+        raise AssetError(f"{weights.name}: expected ultralytics weights, a .pt file; found {path.suffix or 'no extension'}")
+    _import_quietly()
+    from ultralytics import YOLO
+
+    try:
+        model = YOLO(str(path), verbose=False)
+    except (TypeError, RuntimeError, ModuleNotFoundError) as error:
+        raise AssetError(f"{weights.name} ({path}) is not a model ultralytics can open: {error}") from error
+    logger.info("opened %s on %d threads", weights.name, _threads())
+    return model
+
+
+def _import_quietly() -> None:
+    """Import ultralytics without its network calls, its files in the user's home, its log and its thread settings."""
+    os.environ.update(
+        YOLO_OFFLINE="true",
+        YOLO_AUTOINSTALL="false",
+        YOLO_VERBOSE="false",
+        ULTRALYTICS_SAFE_LOAD="true",  # torch's weights_only, with ultralytics' list of known classes
+    )
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(assets.cache_folder() / "ultralytics"))
+    os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))  # or it would set 1, for every library of this process
+    opencv_threads = cv2.getNumThreads()
+    import torch
+    from ultralytics.utils import SETTINGS, events
+
+    cv2.setNumThreads(opencv_threads)  # the import has set 0
+    torch.set_num_threads(_threads())
+    events.events.enabled = False
+    if SETTINGS["sync"]:
+        SETTINGS.update(sync=False)
+
+
+def _threads() -> int:
+    """All the cores this process may use, at most 8: a small network gains nothing from more."""
+    return min(8, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)

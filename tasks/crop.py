@@ -1,0 +1,87 @@
+"""Frames → crops: one picture a person, at the source's resolution."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from figureground import crops, geometry, plugins, progress, tables
+from figureground.catalog import Catalog
+from figureground.readahead import ahead
+from figureground.store import Store
+from figureground.types import Frame, Person, PersonCrop, TableRef
+from tasks import verb
+
+logger = logging.getLogger(__name__)
+
+FRAMES_AT_A_TIME = 8
+"""So many decoded frames go to the detector in one call; twice as many are in memory."""
+
+
+@verb
+def crop(frames: TableRef, catalog: Catalog) -> TableRef:
+    """Find the people of each frame and cut one crop each.
+
+    Parameters
+    ----------
+    frames
+        The frames of one source; each file's hash is checked before it is decoded.
+    catalog
+        Names the detector and the crop recipe.
+
+    Returns
+    -------
+    TableRef
+        The crops table, sorted as the frames are. Its facts count ``frames``, ``frames_without_people``, ``people`` and
+        ``too_small``: people whose crop's short side is under the recipe's limit, which are not written.
+
+    Raises
+    ------
+    StoreError
+        When a frame is missing or damaged, or the storage cannot be written to.
+    ArrayError
+        When a frame's file is no picture.
+    AssetError
+        When the detector's weights are not in the cache.
+    """
+    store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
+    mark = tables.fingerprint("crops", [frames], detector=plugins.describe(detector), crop=recipe.model_dump())
+    if ref := tables.fresh(store, "crops", frames.source_id, mark):
+        return ref
+    rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
+    records = tables.read(store, frames).rows.to_dict("records")
+    for frame, people in progress.track(_found(records, detector, store), "crop", frames.source_id, len(records)):
+        found = crops.cut(frame, people, recipe.margin)
+        wanted = [found_crop for found_crop in found if geometry.short_side(found_crop.box) >= recipe.short_side_at_least]
+        rows += [_written(person_crop, store) for person_crop in wanted]
+        facts.update(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
+    _tell(frames.source_id, facts)
+    return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+
+
+def _found(records: Sequence[Mapping[Any, Any]], detector: Any, store: Store) -> Iterator[tuple[Frame, list[Person]]]:
+    """Give each frame with its people; the next batch is decoded while the detector works on this one."""
+    starts = range(0, len(records), FRAMES_AT_A_TIME)
+    batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
+    for batch in ahead(lambda batch: [_frame(record, store) for record in batch], batches, depth=2):
+        yield from zip(batch, detector.find([frame.image for frame in batch]), strict=True)
+
+
+def _frame(record: Mapping[Any, Any], store: Store) -> Frame:
+    image = crops.decode(store.read(record["file"], record["sha256"]), record["file"])
+    return Frame(record["frame_id"], record["source_id"], record["index"], record["seconds"], image)
+
+
+def _written(person_crop: PersonCrop, store: Store) -> dict[str, Any]:
+    file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
+    return crops.row(person_crop, file, store.write(file, crops.encode(person_crop.image)))
+
+
+def _tell(source_id: str, facts: Mapping[str, int]) -> None:
+    if not facts["people"]:
+        logger.warning("%s: no person found in %d frames; it gives no crops", source_id, facts["frames"])
+        return
+    message = "%s: %d people in %d frames, %d too small to cut, %d frames without people"
+    logger.info(message, source_id, facts["people"], facts["frames"], facts["too_small"], facts["frames_without_people"])

@@ -1,0 +1,64 @@
+"""Crops → scores: every check measures every crop. What is good enough is not asked here."""
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from figureground import crops, plugins, progress, tables
+from figureground.catalog import Catalog
+from figureground.readahead import ahead
+from figureground.store import Store, sha256
+from figureground.types import PersonCrop, Score, TableRef
+from tasks import verb
+
+
+@verb
+def measure(crops: TableRef, catalog: Catalog) -> TableRef:
+    """Measure each crop with each check of the recipe.
+
+    Limits are not part of the fingerprint: moving one never measures again, changing a check's code does.
+
+    Parameters
+    ----------
+    crops
+        The crops of one source; each file's hash is checked before it is decoded.
+    catalog
+        Names the checks.
+
+    Returns
+    -------
+    TableRef
+        The scores table: one row a crop and check, crops in their table's order, checks by name. Its facts list the
+        ``crops`` that were looked at, which are known even when the recipe has no check.
+
+    Raises
+    ------
+    StoreError
+        When a crop is missing or damaged, or the storage cannot be written to.
+    """
+    store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
+    mark = tables.fingerprint("scores", [crops], checks={name: _code(check) for name, check in checks.items()})
+    if ref := tables.fresh(store, "scores", crops.source_id, mark):
+        return ref
+    records = tables.read(store, crops).rows.to_dict("records")
+    seen = progress.track(_pictures(records, store) if checks else (), "measure", crops.source_id, len(records))
+    scores = [Score(person.crop_id, name, float(check.measure(person))) for person in seen for name, check in checks.items()]
+    rows = pd.DataFrame([{"crop_id": score.crop_id, "check": score.check, "value": score.value} for score in scores])
+    facts = {"crops": [record["crop_id"] for record in records]}
+    return tables.write(store, "scores", crops.source_id, rows, fingerprint=mark, facts=facts)
+
+
+def _code(check: Any) -> dict[str, Any]:
+    """Give what a check's numbers depend on: its file's text and its weights, not its limits."""
+    text = inspect.getsource(inspect.getmodule(type(check)) or type(check))
+    return {"code": sha256(text.encode()), "weights": [weights.sha256 for weights in plugins.weights(check)]}
+
+
+def _pictures(records: Sequence[Mapping[Any, Any]], store: Store) -> Iterator[PersonCrop]:
+    return ahead(lambda record: _picture(record, store), records, depth=4, threads=2)
+
+
+def _picture(record: Mapping[Any, Any], store: Store) -> PersonCrop:
+    return crops.load(record, crops.decode(store.read(record["file"], record["sha256"]), record["file"]))
