@@ -70,12 +70,13 @@ def flush_folder(folder: Path) -> None:
     OSError
         When the disk refuses.
     """
-    for _ in ordered(_flush, sorted(folder.rglob("*"))):
+    for _ in ordered(flush, sorted(folder.rglob("*"))):
         pass
-    _flush(folder)
+    flush(folder)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Have the system bring one file, or a folder's list, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -200,6 +201,48 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot write {name} to {self.root}: {error}. Check the storage, then run again") from error
         return digest
+
+    @contextmanager
+    def receive(self, name: str) -> Iterator[Path]:
+        """Give a local temporary file that becomes `name` when the block ends well: for files too big to hold in memory.
+
+        Raises
+        ------
+        StoreError
+            When the storage cannot be written to.
+        """
+        if self._local:
+            with beside(self.path(name)) as temporary:
+                yield temporary
+            return
+        with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
+            temporary = Path(folder) / PurePosixPath(name).name
+            temporary.touch()
+            yield temporary
+            try:
+                self._fs.put_file(str(temporary), self._full(name))
+            except OSError as error:
+                raise StoreError(f"cannot write {name} to {self.root}: {error}. Check the storage, then run again") from error
+
+    @contextmanager
+    def local(self, name: str, expected: str) -> Iterator[Path]:
+        """Give a stored file as a local one: itself in a local folder, else a copy that lives as long as the block.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or its sha256 is not `expected`.
+        """
+        if not self.verifies(name, expected):
+            state = "damaged" if self.exists(name) else "missing"
+            raise StoreError(f"{name} in {self.root} is {state}: expected sha256 {expected}; run the stage that makes it again")
+        if self._local:
+            yield self.path(name)
+            return
+        with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
+            copy = Path(folder) / PurePosixPath(name).name
+            self._fs.get_file(self._full(name), str(copy))
+            yield copy
 
     def read(self, name: str, expected: str = "") -> bytes:
         """Read one file and check it.
