@@ -74,7 +74,7 @@ def _crop(frame: Frame, people: Sequence[Person], number: int, box: Box) -> Pers
         ),
         frame_width=width,
         frame_height=height,
-        image=np.ascontiguousarray(frame.image[y0:y1, x0:x1]),
+        image=frame.image[y0:y1, x0:x1].copy(),
     )
 
 
