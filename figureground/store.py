@@ -7,7 +7,7 @@ object store behave alike; an object store's own put is already all or nothing.
 
 import hashlib
 import os
-import shutil
+import platform
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,7 +122,7 @@ def beside(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=path.suffix, dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".tmp-{_host()}-{os.getpid()}-", suffix=path.suffix, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -291,16 +291,36 @@ class Store:
         return sorted(name[base:] for name in found if not PurePosixPath(name).name.startswith(".tmp-"))
 
     def sweep(self) -> list[str]:
-        """Remove the temporary files that a killed process left behind, and name them. For local folders."""
-        if not self._local:
+        """Remove the temporary files that killed processes of this machine left behind, and name them.
+
+        Another machine's files on a shared folder are left alone: whether their process lives cannot be told from here.
+        An object store has none.
+        """
+        if not self._local or not Path(self._base).exists():
             return []
-        orphans = sorted(Path(self._base).rglob(".tmp-*")) if Path(self._base).exists() else []
-        for orphan in orphans:
-            if orphan.is_dir():
-                shutil.rmtree(orphan)
-            else:
+        orphans = [path for path in sorted(Path(self._base).rglob(f".tmp-{_host()}-*")) if not _lives(path.name)]
+        try:
+            for orphan in orphans:
                 orphan.unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(orphan, error) from error
         return [str(orphan.relative_to(self._base)) for orphan in orphans]
+
+
+def _host() -> str:
+    return platform.node().replace("-", "_") or "localhost"
+
+
+def _lives(temporary: str) -> bool:
+    """Tell whether the process that a temporary file is named after still runs."""
+    pid = temporary.removeprefix(f".tmp-{_host()}-").split("-", 1)[0]
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, ValueError):
+        return True  # somebody else's, or not named by us
+    return True
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg
+from figureground import jpeg, samples
 from figureground.errors import ArrayError, ReleaseError
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
@@ -38,22 +38,18 @@ class MmsegCustom:
         scenes: dict[str, list[str]] = defaultdict(list)
         for folder in ("img_dir", "ann_dir", "split_dir"):
             (into / folder).mkdir(parents=True, exist_ok=True)
-        for sample in ordered(lambda item: self._write_one(item, into), items):
-            if sample[0] in seen:
-                raise ReleaseError(f"two samples have the stem {sample[0]}; expected each once")
-            seen.add(sample[0])
-            for scene in sample[1]:
-                scenes[scene].append(sample[0])
+        for stem, its_scenes in ordered(lambda item: self._write_one(item, into), items):
+            if stem in seen:
+                raise ReleaseError(f"two samples have the stem {stem}; expected each once")
+            seen.add(stem)
+            for scene in its_scenes:
+                scenes[scene].append(stem)
         for scene, stems in scenes.items():
-            _list(into, scene).write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
+            (into / "split_dir" / f"{scene}.txt").write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
 
     def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
+        samples.check(sample)
         picture, mask = _pair(into, sample.split, sample.stem)
-        width, height = jpeg.size(sample.image)
-        if sample.alpha.shape != (height, width):
-            raise ReleaseError(
-                f"{sample.stem}: the label is {_size(sample.alpha.shape)} pixels, its picture {width}x{height}; expected one size"
-            )
         for file in (picture, mask):
             file.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(sample.image)
@@ -85,19 +81,8 @@ class MmsegCustom:
             yield from _list_problems(file, set(stems))
 
 
-def _name(text: str, what: str) -> str:
-    if not text or text[0] in ".- " or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in text):
-        raise ReleaseError(f"{what} {text!r} cannot be a file's name; expected letters, digits, '_' and '-'. Rename it")
-    return text
-
-
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
-    _name(stem, "the stem")
     return folder / "img_dir" / split / f"{stem}.jpg", folder / "ann_dir" / split / f"{stem}.png"
-
-
-def _list(folder: Path, scene: str) -> Path:
-    return folder / "split_dir" / f"{_name(scene, 'the scene')}.txt"
 
 
 def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
@@ -111,8 +96,8 @@ def _less(some: list[str], others: list[str]) -> list[str]:
 def _scenes(folder: Path) -> defaultdict[str, set[str]]:
     scenes: defaultdict[str, set[str]] = defaultdict(set)
     for file in (folder / "split_dir").glob("*.txt"):
-        for stem in file.read_text(encoding="utf-8").splitlines():
-            scenes[stem].add(file.stem)
+        for stem in file.read_text(encoding="utf-8").split("\n"):
+            scenes[stem].add(file.name.removesuffix(".txt"))
     return scenes
 
 

@@ -1,0 +1,109 @@
+"""Where a sample comes from: the tables of one source joined into the records of a manifest. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from figureground.errors import ReleaseError
+from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SourceRecord
+from figureground.splits import Split
+from figureground.tables import Table
+from figureground.types import Source
+
+KEEP = "keep"
+"""The verdict of an annotator who found the crop good."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One sample to release: its record, and its picture's and label's names in the storage."""
+
+    stem: str
+    record: SampleRecord
+    picture: str
+    label: str
+
+
+def source(found: Mapping[str, Table]) -> SourceRecord:
+    """Give a source's record from its tables.
+
+    Parameters
+    ----------
+    found
+        Stage to table; ``videos`` is needed, the others' facts may name ``weights``.
+    """
+    video = found["videos"].rows.iloc[0]
+    weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
+    return SourceRecord(path=video["path"], sha256=video["sha256"], license=video["license"], weights=weights)
+
+
+def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]:
+    """Pick every crop of a source whose label says keep and has a mask.
+
+    Parameters
+    ----------
+    entry
+        The source; its scenes stand for a label that names none.
+    split
+        Where the source goes.
+    found
+        Stage to table: ``videos``, ``frames``, ``crops`` and ``labels`` are needed, ``mattes`` may be missing.
+
+    Raises
+    ------
+    ReleaseError
+        For two labels of one crop, or a label whose crop or frame is not in the tables any more.
+    """
+    frames, crops, mattes = (_rows(found, stage) for stage in ("frames", "crops", "mattes"))
+    license_ = found["videos"].rows.iloc[0]["license"]
+    made = []
+    for label in _kept(entry.source_id, found["labels"]):
+        crop = _row(crops, label["crop_id"], "crops", entry)
+        frame = _row(frames, crop["frame_id"], "frames", entry)
+        matte = mattes.get(label["crop_id"])
+        record = SampleRecord(
+            split=split,
+            scenes=tuple(sorted(set(label["scenes"] or entry.scenes))),
+            source=entry.source_id,
+            license=license_,
+            frame=crop["frame_id"],
+            index=frame["index"],
+            seconds=frame["seconds"],
+            box=(crop["x0"], crop["y0"], crop["x1"], crop["y1"]),
+            sha256=crop["sha256"],
+            matte=MatteRecord(remover=matte["remover"], sha256=matte["sha256"]) if matte else None,
+            annotation=AnnotationRecord(
+                id=label["annotation_id"], annotator=label["annotator"], origin=label["origin"], sha256=label["sha256"]
+            ),
+        )
+        made.append(Pick(label["crop_id"], record, crop["file"], label["file"]))
+    return made
+
+
+def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:
+    rows = [row for row in labels.rows.to_dict("records") if row["verdict"] == KEEP and row["file"]]
+    stems = [row["crop_id"] for row in rows]
+    twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
+    if twice:
+        raise ReleaseError(
+            f"source {source_id}: the labels table keeps two labels of {', '.join(twice)}; expected one a crop. "
+            "Keep one annotation a task in Label Studio, then run `figureground pull`"
+        )
+    return sorted(rows, key=lambda row: str(row["crop_id"]))  # type: ignore[arg-type]
+
+
+def _rows(found: Mapping[str, Table], stage: str) -> dict[str, dict[str, Any]]:
+    if stage not in found:
+        return {}
+    rows = found[stage].rows
+    key = "frame_id" if stage == "frames" else "crop_id"
+    return {row[key]: row for row in rows.to_dict("records")}  # type: ignore[misc]
+
+
+def _row(rows: Mapping[str, dict[str, Any]], name: str, stage: str, entry: Source) -> dict[str, Any]:
+    if name not in rows:
+        raise ReleaseError(
+            f"source {entry.source_id}: a label needs {name}, which is not in the {stage} table any more: the recipe changed "
+            f"after it was labelled. Run `figureground ingest {entry.source_id}`, push and pull, or restore the recipe"
+        )
+    return rows[name]

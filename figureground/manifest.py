@@ -1,0 +1,322 @@
+"""The manifest: what a release holds, where every pixel of it came from, and a seal over both.
+
+``manifest.json`` is canonical JSON: keys sorted, one record a line, so the same content is always the same bytes. Its
+``digest`` is the sha256 of all the rest; a byte changed anywhere in it is noticed. It holds neither the release's name
+nor its date nor any folder of the machine, so the same storage gives the same digest on another day and elsewhere.
+"""
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from figureground import __version__
+from figureground.errors import ReleaseError
+from figureground.splits import SPLITS, Split
+
+FILE = "manifest.json"
+Found = Mapping[str, tuple[str, int]]
+"""File name in the release to sha256 and size in bytes, without the manifest itself."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FileRecord(_Record):
+    """One file of the release; ``bytes`` is its size."""
+
+    sha256: str
+    bytes: int
+
+
+class SourceRecord(_Record):
+    """One source: where the catalog has it from, its video's hash, its licence, the weights that looked at it."""
+
+    path: str
+    sha256: str
+    license: str
+    weights: dict[str, str] = Field(default={}, description="file name to sha256, as far as the tables know")
+
+
+class MatteRecord(_Record):
+    """The machine's mask that the annotator was shown."""
+
+    remover: str
+    sha256: str
+
+
+class AnnotationRecord(_Record):
+    """The human's answer; ``sha256`` is the hash of its mask in the storage."""
+
+    id: int
+    annotator: str
+    origin: str
+    sha256: str
+
+
+class SampleRecord(_Record):
+    """One picture's way from its video: frame, crop ``box`` in the frame's pixels (half-open), matte, annotation."""
+
+    split: Split
+    scenes: tuple[str, ...]
+    source: str
+    license: str
+    frame: str
+    index: int
+    seconds: float
+    box: tuple[int, int, int, int]
+    sha256: str = Field(description="hash of the crop's JPEG, which the release holds byte for byte")
+    matte: MatteRecord | None
+    annotation: AnnotationRecord
+
+
+class Manifest(_Record):
+    """The whole of it. ``layouts`` says in which folder of the release each layout lies, "." for the release itself."""
+
+    format: Literal[1] = 1
+    code: str = __version__
+    layouts: dict[str, str]
+    counts: dict[str, int]
+    sources: dict[str, SourceRecord]
+    samples: dict[str, SampleRecord]
+    files: dict[str, FileRecord] = {}
+    digest: str = ""
+
+
+def build(layouts: Mapping[str, str], sources: Mapping[str, SourceRecord], samples: Mapping[str, SampleRecord]) -> Manifest:
+    """Make the manifest of a release that is still to be written.
+
+    Parameters
+    ----------
+    layouts
+        Name to folder in the release.
+    sources
+        Those without a sample are left out.
+    samples
+        Stem to record.
+
+    Returns
+    -------
+    Manifest
+        Without files and unsealed: see `seal`.
+    """
+    used = {sample.source for sample in samples.values()}
+    counts = Counter(sample.split for sample in samples.values())
+    return Manifest(
+        layouts=dict(layouts),
+        counts={split: counts[split] for split in SPLITS if counts[split]},
+        sources={source_id: record for source_id, record in sources.items() if source_id in used},
+        samples=dict(samples),
+    )
+
+
+def seal(manifest: Manifest, files: Found) -> Manifest:
+    """Give the manifest with its files and its digest."""
+    records = {name: FileRecord(sha256=digest, bytes=size) for name, (digest, size) in files.items()}
+    filled = manifest.model_copy(update={"files": records, "digest": ""})
+    return filled.model_copy(update={"digest": digest(filled)})
+
+
+def digest(manifest: Manifest) -> str:
+    """Hash everything but the digest itself."""
+    return _digest(manifest.model_dump(mode="json"))
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical({key: value for key, value in content.items() if key != "digest"})).hexdigest()
+
+
+def canonical(manifest: Manifest) -> bytes:
+    """Give the bytes of ``manifest.json``."""
+    return _canonical(manifest.model_dump(mode="json"))
+
+
+def _canonical(content: Mapping[str, Any]) -> bytes:
+    """Write keys sorted, UTF-8, one record of the inner mappings a line."""
+    lines = ",\n".join(f"{_json(key)}: {_lines(value)}" for key, value in sorted(content.items()))
+    return f"{{\n{lines}\n}}\n".encode()
+
+
+def _lines(value: Any) -> str:
+    if not isinstance(value, dict) or not value:
+        return _json(value)
+    return "{\n" + ",\n".join(f" {_json(key)}: {_json(inner)}" for key, inner in sorted(value.items())) + "\n}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def parse(content: bytes) -> Manifest:
+    """Read ``manifest.json``; whether it is unaltered is `altered`'s question.
+
+    Raises
+    ------
+    ReleaseError
+        When it is no JSON or lacks a field.
+    """
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise ReleaseError(f"{FILE}: damaged or of another version of figureground: {where}: {first['msg']}") from error
+
+
+def altered(content: bytes) -> str:
+    """Say whether ``manifest.json`` is not as it was sealed; "" when it is.
+
+    Parameters
+    ----------
+    content
+        The file's bytes.
+    """
+    try:
+        held = json.loads(content)
+        sealed = isinstance(held, dict) and held.get("digest") == _digest(held)
+        exact = sealed and _canonical(held) == content
+    except ValueError as error:
+        return f"{FILE}: altered: {error}"
+    if not sealed:
+        return f"{FILE}: altered: its content does not give the digest it holds"
+    return "" if exact else f"{FILE}: altered: not the bytes its content is written as"
+
+
+def differing(manifest: Manifest, found: Found) -> list[str]:
+    """Name every file that is altered, missing or extra.
+
+    Parameters
+    ----------
+    manifest
+        What the release should hold.
+    found
+        What its folder holds.
+    """
+    expected = manifest.files
+    changed = [
+        f"{name}: altered: expected {expected[name].bytes} bytes with sha256 {expected[name].sha256}, "
+        f"found {found[name][1]} bytes with sha256 {found[name][0]}"
+        for name in sorted(expected.keys() & found.keys())
+        if (expected[name].sha256, expected[name].bytes) != found[name]
+    ]
+    missing = [f"{name}: missing" for name in sorted(expected.keys() - found.keys())]
+    extra = [f"{name}: extra: the manifest does not know it" for name in sorted(found.keys() - expected.keys())]
+    return changed + missing + extra
+
+
+def leaking(manifest: Manifest, found: Found) -> list[str]:
+    """Name everything that two splits share: a source, a video under two sources' names, a picture.
+
+    Parameters
+    ----------
+    manifest
+        Which sample of which source is in which split.
+    found
+        The files as they are: pictures are compared by their bytes.
+    """
+    return [*_shared_sources(manifest), *_shared_videos(manifest), *_shared_pictures(found)]
+
+
+def _splits(manifest: Manifest) -> dict[str, dict[Split, str]]:
+    """Give for each source its splits, each with the first stem."""
+    splits: dict[str, dict[Split, str]] = defaultdict(dict)
+    for stem, sample in sorted(manifest.samples.items()):
+        splits[sample.source].setdefault(sample.split, stem)
+    return dict(splits)
+
+
+def _shared_sources(manifest: Manifest) -> list[str]:
+    return [
+        f"source {source_id} is shared between " + " and ".join(f"{split} ({stem})" for split, stem in sorted(places.items()))
+        for source_id, places in sorted(_splits(manifest).items())
+        if len(places) > 1
+    ]
+
+
+def _shared_videos(manifest: Manifest) -> list[str]:
+    videos: dict[str, dict[str, str]] = defaultdict(dict)
+    for source_id, places in sorted(_splits(manifest).items()):
+        record = manifest.sources.get(source_id)
+        for split in places if record else ():
+            videos[record.sha256 if record else ""].setdefault(split, source_id)
+    return [
+        "the same video is in two splits: " + " and ".join(f"{split} (source {name})" for split, name in sorted(places.items()))
+        for _, places in sorted(videos.items())
+        if len(places) > 1 and len(set(places.values())) > 1
+    ]
+
+
+def _shared_pictures(found: Found) -> list[str]:
+    first: dict[str, dict[str, str]] = defaultdict(dict)
+    for name, (content, _) in sorted(found.items()):
+        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), "")
+        if split and name.endswith(".jpg"):
+            first[content].setdefault(split, name)
+    return [
+        "the same picture is in two splits: " + " and ".join(sorted(places.values()))
+        for _, places in sorted(first.items())
+        if len(places) > 1
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What sets a release apart from an older one, as stems.
+
+    ``reannotated``: another label for the same picture; ``recropped``: another picture under the same stem; ``moved``: in
+    another split; ``relisted``: in other scenes.
+    """
+
+    added: tuple[str, ...]
+    dropped: tuple[str, ...]
+    reannotated: tuple[str, ...]
+    recropped: tuple[str, ...]
+    moved: tuple[str, ...]
+    relisted: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Tell whether anything differs."""
+        return any((self.added, self.dropped, self.reannotated, self.recropped, self.moved, self.relisted))
+
+
+def difference(old: Manifest, new: Manifest) -> Difference:
+    """Compare two releases, sample by sample."""
+    before, after = old.samples, new.samples
+    both = sorted(before.keys() & after.keys())
+
+    def changed(field: str) -> tuple[str, ...]:
+        return tuple(stem for stem in both if getattr(before[stem], field) != getattr(after[stem], field))
+
+    return Difference(
+        added=tuple(sorted(after.keys() - before.keys())),
+        dropped=tuple(sorted(before.keys() - after.keys())),
+        reannotated=changed("annotation"),
+        recropped=changed("sha256"),
+        moved=changed("split"),
+        relisted=changed("scenes"),
+    )
+
+
+def summary(old: Manifest, new: Manifest, at_most: int = 5) -> Sequence[str]:
+    """Say in lines what differs between two manifests, at most so many stems a line; nothing when nothing does."""
+    stems = difference(old, new)
+    lines = [
+        f"{what}: {len(which)} ({', '.join(which[:at_most])}{', …' if len(which) > at_most else ''})"
+        for what in Difference.__slots__
+        if (which := getattr(stems, what))
+    ]
+    was, now = (manifest.model_dump(mode="json", exclude={"samples", "files", "digest", "counts"}) for manifest in (old, new))
+    lines += [f"{key}: {_json(was[key])} there, {_json(now[key])} now" for key in sorted(was) if was[key] != now[key]]
+    if not lines and old.samples != new.samples:
+        lines.append("where samples come from: " + ", ".join(_retraced(old, new)[:at_most]))
+    return lines
+
+
+def _retraced(old: Manifest, new: Manifest) -> list[str]:
+    return [stem for stem in sorted(old.samples) if old.samples[stem] != new.samples.get(stem)]

@@ -1,0 +1,233 @@
+"""Cutting a release: labels the annotators kept, in a folder that never changes again."""
+
+import fcntl
+import logging
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from figureground import lineage, manifest, masks, progress, splits, store, tables
+from figureground.catalog import Catalog
+from figureground.errors import ReleaseError, StoreError
+from figureground.lineage import Pick
+from figureground.manifest import Manifest
+from figureground.parallel import ordered
+from figureground.store import Store
+from figureground.types import Release, Sample, Source
+from tasks import verb
+
+_log = logging.getLogger(__name__)
+_NEEDED = ("videos", "frames", "crops", "labels")
+
+
+@verb
+def release(sources: Sequence[Source], catalog: Catalog, note: str, date: str) -> Release:
+    """Cut a release from the labels of these sources.
+
+    The folder ``releases/CustomSeg_Person_<date>_<note>`` is built beside its place and renamed when it is complete. It
+    is never overwritten: the same content again is left untouched, another content is refused.
+
+    Parameters
+    ----------
+    sources
+        Already expanded; those without kept labels are left out.
+    catalog
+        Its ``releases`` give the layouts and the shares of val and test.
+    note
+        Letters, digits, ``-`` and ``_``.
+    date
+        ``yyyymmdd``.
+
+    Returns
+    -------
+    Release
+        ``counts`` has the pictures of each split.
+
+    Raises
+    ------
+    ReleaseError
+        When there is nothing to release, a split would be empty, two splits would share footage, the note or date cannot
+        be used, or the folder holds something else.
+    StoreError
+        When a file of the storage is missing or damaged, or the folder cannot be written.
+    """
+    name = _name(note, date)
+    kept = Store(catalog.storage_root)
+    folder = kept.path(f"releases/{name}")
+    picks, plan = _plan(kept, sources, catalog)
+    sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, catalog.layouts())
+    return Release(name, str(folder), sealed.digest, dict(sealed.counts))
+
+
+def _name(note: str, date: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", note):
+        near = re.sub(r"[^A-Za-z0-9]+", "-", note).strip("-")[:64]
+        raise ReleaseError(
+            f"the note {note!r} cannot be part of a folder's name; expected 1 to 64 letters, digits, '-' and '_', the first a "
+            f"letter or digit. Try --note {near or 'community'}"
+        )
+    try:
+        if not re.fullmatch(r"\d{8}", date, re.ASCII):
+            raise ValueError("not eight digits")
+        datetime.strptime(date, "%Y%m%d")
+    except ValueError as error:
+        raise ReleaseError(f"the date {date!r} is no yyyymmdd, such as 20261130: {error}") from error
+    return f"CustomSeg_Person_{date}_{note}"
+
+
+def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[list[Pick], Manifest]:
+    """Decide what goes where; no picture is opened."""
+    recipe = catalog.releases
+    assigned = splits.assign(sources, recipe.val, recipe.test)
+    found = {source.source_id: _tables(kept, source.source_id) for source in sources}
+    per_source = {
+        source.source_id: lineage.picks(source, assigned[source.source_id], found[source.source_id])
+        for source in sorted(sources, key=lambda source: source.source_id)
+        if "labels" in found[source.source_id]
+    }
+    picks = sorted((pick for some in per_source.values() for pick in some), key=lambda pick: pick.stem)
+    if not picks:
+        raise ReleaseError(_nothing(sources, found))
+    if len({pick.stem for pick in picks}) < len(picks):
+        raise ReleaseError("two sources have a crop of the same id; expected ids used once. Rename one source in the catalog")
+    splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
+    records = {source_id: lineage.source(found[source_id]) for source_id, some in per_source.items() if some}
+    plan = manifest.build(_folders(recipe.layouts), records, {pick.stem: pick.record for pick in picks})
+    if leaks := manifest.leaking(plan, _pictures(picks)):
+        raise ReleaseError(
+            "the release would leak between its splits: " + "; ".join(leaks) + ". "
+            "Give these sources the same `split:` in the catalog, or leave one out"
+        )
+    return picks, plan
+
+
+def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
+    refs = {stage: tables.find(kept, stage, source_id) for stage in (*_NEEDED, "mattes")}
+    if refs["labels"] is None:
+        return {}
+    if missing := [stage for stage in _NEEDED if refs[stage] is None]:
+        raise ReleaseError(
+            f"source {source_id} has labels but no readable table {', '.join(missing)}; run `figureground ingest {source_id}`"
+        )
+    return {stage: tables.read(kept, ref) for stage, ref in refs.items() if ref is not None}
+
+
+def _nothing(sources: Sequence[Source], found: Mapping[str, Mapping[str, tables.Table]]) -> str:
+    looked = "; ".join(_looked(source.source_id, found[source.source_id]) for source in sources) or "no source was given"
+    return (
+        f"nothing to release: {looked}. Expected at least one label whose verdict is {lineage.KEEP!r}. "
+        "Run `figureground push`, annotate in Label Studio, then `figureground pull`"
+    )
+
+
+def _looked(source_id: str, found: Mapping[str, tables.Table]) -> str:
+    if "labels" not in found:
+        return f"source {source_id} has not been pulled"
+    verdicts = found["labels"].rows["verdict"].value_counts().sort_index()
+    said = ", ".join(f"{count} {verdict or 'without a verdict'}" for verdict, count in verdicts.items())
+    return f"source {source_id} has {len(found['labels'].rows)} labels{f' ({said})' if said else ''}"
+
+
+def _folders(layouts: Sequence[str]) -> dict[str, str]:
+    """Say where each layout lies: the first is the release itself, each further one a folder of its name."""
+    return {layout: layout if at else "." for at, layout in enumerate(layouts)}
+
+
+def _pictures(picks: Sequence[Pick]) -> dict[str, tuple[str, int]]:
+    return {f"{pick.record.split}/{pick.stem}.jpg": (pick.record.sha256, 0) for pick in picks}
+
+
+def _held(folder: Path, plan: Manifest) -> Manifest:
+    """Give the manifest of a release that is already there and is the planned one."""
+    try:
+        content = (folder / manifest.FILE).read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"{folder} exists and is no release ({error}); choose another --note, or move it away") from error
+    held = manifest.parse(content)
+    problems = [manifest.altered(content), *manifest.differing(held, _found(folder))]
+    if damaged := [problem for problem in problems if problem]:
+        raise ReleaseError(f"{folder} exists and is damaged: " + "; ".join(damaged) + ". Move it away, then run again")
+    if manifest.seal(plan, _found_in(held)).digest != held.digest:
+        raise ReleaseError(
+            f"{folder} exists with another content, and a release is never changed. Differences: "
+            + "; ".join(manifest.summary(held, plan)) + ". Choose another --note"
+        )
+    _log.info("release %s is already there, unchanged", folder.name)
+    return held
+
+
+def _found(folder: Path) -> dict[str, tuple[str, int]]:
+    found = store.hash_folder(folder)
+    found.pop(manifest.FILE, None)
+    return found
+
+
+def _found_in(held: Manifest) -> dict[str, tuple[str, int]]:
+    return {name: (record.sha256, record.bytes) for name, record in held.files.items()}
+
+
+def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, layouts: Mapping[str, Any]) -> Manifest:
+    """Write everything beside the release's place, flush it, then rename it."""
+    with _workshop(folder) as bench:
+        for layout, place in plan.layouts.items():
+            layouts[layout].write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
+        sealed = manifest.seal(plan, _found(bench))
+        (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
+        store.flush_folder(bench)
+        bench.chmod(0o755)
+        bench.rename(folder)
+        store.flush(folder.parent)
+    return sealed
+
+
+@contextmanager
+def _workshop(folder: Path) -> Iterator[Path]:
+    """Give a folder to build in, locked as long as this process lives, after removing those of dead ones."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        for left in sorted(folder.parent.glob(".tmp-*")):
+            _remove_when_dead(left)
+        bench = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
+        handle = os.open(bench, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield bench
+        finally:
+            shutil.rmtree(bench, ignore_errors=True)
+            os.close(handle)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write the release {folder}: {error}. Expected a folder this user may write to with room left; "
+            "free some space or change its permissions, then run again"
+        ) from error
+
+
+def _remove_when_dead(left: Path) -> None:
+    """Remove a half-built release unless the process that builds it still holds it."""
+    try:
+        handle = os.open(left, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(handle)
+    shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:
+    return progress.track(ordered(lambda pick: _sample(kept, pick), picks), "release", what, len(picks))
+
+
+def _sample(kept: Store, pick: Pick) -> Sample:
+    image = kept.read(pick.picture, pick.record.sha256)
+    label = kept.read(pick.label, pick.record.annotation.sha256)
+    return Sample(pick.stem, pick.record.split, pick.record.scenes, image, masks.from_png(label, pick.label))

@@ -1,0 +1,98 @@
+"""Looking at a release: is it what its manifest says, and what sets it apart from another one."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from figureground import manifest, plugins, progress, store
+from figureground.errors import PluginError, ReleaseError
+from figureground.manifest import Difference, Manifest
+from figureground.types import Release
+from tasks import verb
+
+
+@verb
+def verify(folder: Path) -> Release:
+    """Check a release against its manifest, from the files alone.
+
+    Parameters
+    ----------
+    folder
+        The release's folder.
+
+    Returns
+    -------
+    Release
+        When everything is right.
+
+    Raises
+    ------
+    ReleaseError
+        Naming every file that is altered, missing, extra or not as its layout promises, and every source, video or picture
+        that two splits share.
+    """
+    content = _content(folder)
+    problems = [problem for problem in [manifest.altered(content)] if problem]
+    try:
+        held = manifest.parse(content)
+    except ReleaseError as error:
+        raise _refused(folder, [*problems, str(error)]) from error
+    found = _found(folder)
+    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held)]
+    if problems:
+        raise _refused(folder, problems)
+    return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
+
+
+def diff(old: Path, new: Path) -> Difference:
+    """Say what sets a release apart from an older one; only the manifests are read.
+
+    Raises
+    ------
+    ReleaseError
+        When one of the folders has no manifest or an altered one.
+    """
+    return manifest.difference(_manifest(old), _manifest(new))
+
+
+def _manifest(folder: Path) -> Manifest:
+    content = _content(folder)
+    if problem := manifest.altered(content):
+        raise _refused(folder, [problem])
+    return manifest.parse(content)
+
+
+def _content(folder: Path) -> bytes:
+    try:
+        return (folder / manifest.FILE).read_bytes()
+    except OSError as error:
+        raise ReleaseError(
+            f"{folder} is no release: {manifest.FILE}: {error.strerror}. Expected a folder that `figureground release` made"
+        ) from error
+
+
+def _found(folder: Path) -> dict[str, tuple[str, int]]:
+    try:
+        found = store.hash_folder(folder)
+    except OSError as error:
+        raise ReleaseError(f"{folder}: cannot be read: {error}") from error
+    found.pop(manifest.FILE)
+    return found
+
+
+def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
+    """Ask each layout what is wrong with its files."""
+    for layout, place in sorted(held.layouts.items()):
+        where = "" if place == "." else f"{place}/"
+        try:
+            problems: Iterable[str] = plugins.build("layouts", layout, {}).problems(folder / place)
+        except PluginError as error:
+            problems = [f"{manifest.FILE}: {error}"]
+        yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
+
+
+def _refused(folder: Path, problems: list[str]) -> ReleaseError:
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ReleaseError(
+        f"{folder} is not the release its manifest describes; {len(problems)} problem{'s'[: len(problems) != 1]}:{lines}\n"
+        "Take a good copy, or cut it again under another --note"
+    )

@@ -1,0 +1,301 @@
+"""Cutting a release: what goes in, what is refused, and that nothing half-built is ever seen."""
+
+import dataclasses
+import json
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from figureground import tables
+from figureground.catalog import Catalog
+from figureground.errors import ReleaseError, StoreError
+from figureground.store import Store
+from figureground.types import Release
+from tasks.release import release
+from tasks.verify import verify
+
+Make = Callable[..., Catalog]
+TWO = {"park": ["keep", "keep", "keep", "blurred"], "walk": ["keep", "keep"]}
+SPLITS = {"park": "train", "walk": "val"}
+
+
+def cut(catalog: Catalog, note: str = "demo", date: str = "20261130") -> Release:
+    sources = [catalog.source(source_id) for source_id in catalog.sources]
+    made: Release = release.fn(sources, catalog, note, date)
+    return made
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+def test_two_sources_go_into_train_and_val(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    made = cut(catalog)
+    folder = tmp_path / "data/releases/CustomSeg_Person_20261130_demo"
+    assert (made.name, Path(made.folder), made.counts) == (folder.name, folder, {"train": 3, "val": 2})
+    assert sorted(tree(folder)) == [
+        *(f"ann_dir/train/park-{at:06d}-00.png" for at in (0, 15, 30)),
+        *(f"ann_dir/val/walk-{at:06d}-00.png" for at in (0, 15)),
+        *(f"img_dir/train/park-{at:06d}-00.jpg" for at in (0, 15, 30)),
+        *(f"img_dir/val/walk-{at:06d}-00.jpg" for at in (0, 15)),
+        "manifest.json",
+        "split_dir/outdoor.txt",
+        "split_dir/park.txt",
+        "split_dir/walk.txt",
+    ]
+    assert (folder / "split_dir/walk.txt").read_bytes() == b"walk-000000-00\nwalk-000015-00\n"
+    assert len((folder / "split_dir/outdoor.txt").read_text().splitlines()) == 5
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert verify.fn(folder) == made
+
+
+def test_picture_is_the_crop_and_mask_is_the_label_cut_at_one_half(labelled: Make, tmp_path: Path) -> None:
+    folder = Path(cut(labelled(tmp_path, TWO, SPLITS)).folder)
+    stem = "park-000015-00"
+    assert (folder / f"img_dir/train/{stem}.jpg").read_bytes() == (tmp_path / f"data/crops/park/{stem}.jpg").read_bytes()
+    mask = cv2.imread(str(folder / f"ann_dir/train/{stem}.png"), cv2.IMREAD_UNCHANGED)
+    stored = cv2.imread(str(tmp_path / f"data/labels/park/{stem}.png"), cv2.IMREAD_UNCHANGED)
+    assert mask.dtype == np.uint8 and set(np.unique(mask)) == {0, 1}
+    assert len(np.unique(stored)) > 2
+    np.testing.assert_array_equal(mask, stored >= 128)
+
+
+def test_manifest_tells_where_a_sample_comes_from(labelled: Make, tmp_path: Path) -> None:
+    folder = Path(cut(labelled(tmp_path, TWO, SPLITS)).folder)
+    held = json.loads((folder / "manifest.json").read_bytes())
+    sample = held["samples"]["walk-000015-00"]
+    named = {key: value for key, value in sample.items() if "sha256" not in key and key not in ("matte", "annotation")}
+    assert named == {
+        "split": "val",
+        "scenes": ["outdoor", "walk"],
+        "source": "walk",
+        "license": "CC0-1.0",
+        "frame": "walk-000015",
+        "index": 15,
+        "seconds": 0.5,
+        "box": [0, 0, 24, 32],
+    }
+    assert sample["matte"]["remover"] == "rembg"
+    assert {key: sample["annotation"][key] for key in ("id", "annotator", "origin")} == {
+        "id": 2001,
+        "annotator": "anna",
+        "origin": "prediction-changed",
+    }
+    assert held["sources"]["walk"]["path"] == "clips/walk.mp4"
+    assert set(held["files"]) == set(tree(folder)) - {"manifest.json"}
+
+
+def test_annotators_scenes_stand_before_the_sources(labelled: Make, tmp_path: Path) -> None:
+    folder = Path(cut(labelled(tmp_path, TWO, SPLITS, scenes=["indoor", "室内"])).folder)
+    assert sorted(path.name for path in (folder / "split_dir").iterdir()) == ["indoor.txt", "室内.txt"]
+
+
+def test_second_run_writes_nothing(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    first = cut(catalog)
+    before = times(tmp_path)
+    assert cut(catalog) == first
+    assert times(tmp_path) == before
+
+
+def test_another_folder_order_and_day_give_the_same_digest(labelled: Make, tmp_path: Path) -> None:
+    one = cut(labelled(tmp_path / "one", TWO, SPLITS))
+    catalog = labelled(tmp_path / "two" / "deep", TWO, SPLITS, reverse=True)
+    sources = [catalog.source(source_id) for source_id in reversed(list(catalog.sources))]
+    two = release.fn(sources, catalog, "other", "20270101")
+    assert one.digest == two.digest
+    assert tree(Path(one.folder)) == tree(Path(two.folder))
+
+
+def test_another_content_under_the_same_name_is_refused_and_nothing_changes(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    folder = Path(cut(catalog).folder)
+    before = tree(folder)
+    more = labelled(tmp_path, {"park": ["keep"] * 4, "walk": ["keep", "keep"]}, SPLITS)
+    with pytest.raises(ReleaseError, match=r"added: 1 \(park-000045-00\).*--note"):
+        cut(more)
+    assert tree(folder) == before
+    assert cut(more, note="v2").counts == {"train": 4, "val": 2}
+
+
+def test_a_damaged_release_is_not_taken_for_the_same(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    list_file = Path(cut(catalog).folder) / "split_dir/walk.txt"
+    list_file.write_bytes(b"")
+    with pytest.raises(ReleaseError, match=r"damaged: split_dir/walk\.txt: altered"):
+        cut(catalog)
+
+
+def test_a_folder_that_is_no_release_is_left_alone(labelled: Make, tmp_path: Path) -> None:
+    own = tmp_path / "data/releases/CustomSeg_Person_20261130_demo/precious.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(ReleaseError, match="no release"):
+        cut(labelled(tmp_path, TWO, SPLITS))
+    assert own.read_text() == "mine"
+
+
+@pytest.mark.parametrize("note", ["../evil", "a b", "", "ä", "x/y", "-v", "a" * 65, "note\n"])
+def test_a_note_that_is_no_folder_name_is_refused(labelled: Make, tmp_path: Path, note: str) -> None:
+    with pytest.raises(ReleaseError, match=r"the note .* Try --note [A-Za-z0-9]"):
+        cut(labelled(tmp_path, TWO, SPLITS), note=note)
+    assert not (tmp_path / "data/releases").exists()
+
+
+@pytest.mark.parametrize("date", ["2026-11-30", "20261131", "261130", "", "２０２６１１３０"])
+def test_a_date_that_is_none_is_refused(labelled: Make, tmp_path: Path, date: str) -> None:
+    with pytest.raises(ReleaseError, match="is no yyyymmdd"):
+        cut(labelled(tmp_path, TWO, SPLITS), date=date)
+
+
+def test_nothing_to_release_says_what_was_looked_at(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, {"park": ["blurred", "blurred", "occluded"], "walk": []})
+    (tmp_path / "data/tables/labels/walk.parquet").unlink()
+    with pytest.raises(ReleaseError) as caught:
+        cut(catalog)
+    message = str(caught.value)
+    assert "source park has 3 labels (2 blurred, 1 occluded)" in message
+    assert "source walk has not been pulled" in message
+    assert "figureground pull" in message
+
+
+def test_without_a_val_picture_it_says_which_source_to_move(labelled: Make, tmp_path: Path) -> None:
+    splits = dict.fromkeys(TWO, "train")
+    with pytest.raises(ReleaseError, match=r"no val picture.*Set `split: val` on the source walk"):
+        cut(labelled(tmp_path, TWO, splits))
+    assert cut(labelled(tmp_path, TWO, splits, val=0.0)).counts == {"train": 5}
+
+
+def test_one_source_can_only_be_released_without_val(labelled: Make, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="Label another source, or set `val: 0`"):
+        cut(labelled(tmp_path, {"park": ["keep", "keep"]}, {"park": "train"}))
+
+
+def test_the_same_video_in_train_and_val_is_refused(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS, seeds={"park": 7, "walk": 7})
+    with pytest.raises(ReleaseError, match=r"same video is in two splits: train \(source park\) and val \(source walk\)") as caught:
+        cut(catalog)
+    assert "same picture is in two splits: train/park-000000-00.jpg and val/walk-000000-00.jpg" in str(caught.value)
+    assert not (tmp_path / "data/releases").exists()
+
+
+@pytest.mark.parametrize("file", ["crops/park/park-000015-00.jpg", "labels/park/park-000015-00.png"])
+def test_a_damaged_file_of_the_storage_is_named_and_nothing_is_left(labelled: Make, tmp_path: Path, file: str) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    (tmp_path / "data" / file).write_bytes(b"rot")
+    with pytest.raises(StoreError, match=f"{file}.*damaged"):
+        cut(catalog)
+    assert list((tmp_path / "data/releases").iterdir()) == []
+
+
+def test_a_label_of_another_size_is_named(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    store = Store(catalog.storage_root)
+    ref = tables.find(store, "labels", "park")
+    assert ref is not None
+    rows = tables.read(store, ref).rows
+    wrong = bytes(cv2.imencode(".png", np.zeros((5, 6), np.uint8))[1])
+    rows.loc[0, "sha256"] = store.write(rows.loc[0, "file"], wrong)
+    tables.write(store, "labels", "park", rows, fingerprint="")
+    with pytest.raises(ReleaseError, match=r"park-000000-00: the label has the shape \(5, 6\), its picture \(32, 24\)"):
+        cut(catalog)
+    assert list((tmp_path / "data/releases").iterdir()) == []
+
+
+def test_two_labels_of_one_crop_are_refused(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    store = Store(catalog.storage_root)
+    ref = tables.find(store, "labels", "park")
+    assert ref is not None
+    rows = tables.read(store, ref).rows
+    tables.write(store, "labels", "park", pd.concat([rows, rows.iloc[:1]]), fingerprint="")
+    with pytest.raises(ReleaseError, match="keeps two labels of park-000000-00"):
+        cut(catalog)
+
+
+def test_a_label_whose_crop_is_gone_is_refused(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    store = Store(catalog.storage_root)
+    ref = tables.find(store, "crops", "walk")
+    assert ref is not None
+    tables.write(store, "crops", "walk", tables.read(store, ref).rows.iloc[1:], fingerprint="")
+    with pytest.raises(ReleaseError, match=r"source walk: .*walk-000000-00.*not in the crops table.*ingest walk"):
+        cut(catalog)
+
+
+def test_labels_without_frames_say_what_to_run(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    (tmp_path / "data/tables/frames/walk.parquet").unlink()
+    with pytest.raises(ReleaseError, match="source walk has labels but no readable table frames.*ingest walk"):
+        cut(catalog)
+
+
+def test_a_scene_that_is_no_file_name_is_refused(labelled: Make, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"the scene '\.\./up' cannot be a file's name"):
+        cut(labelled(tmp_path, TWO, SPLITS, scenes=["../up"]))
+    assert not (tmp_path / "data/releases/up.txt").exists()
+
+
+def test_expanded_sources_are_sources_of_their_own(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, {"clips-a": ["keep"], "clips-b": ["keep", "keep"]})
+    entry = catalog.source("clips-a")
+    sources = [
+        dataclasses.replace(entry, source_id="clips-a", split="val"),
+        dataclasses.replace(entry, source_id="clips-b", split="train"),
+    ]
+    assert release.fn(sources, catalog, "demo", "20261130").counts == {"train": 2, "val": 1}
+
+
+CUT = """
+import sys
+from pathlib import Path
+from figureground.catalog import Catalog
+from tasks.release import release
+catalog = Catalog.model_validate_json(sys.stdin.read())
+print("go", flush=True)
+release.fn([catalog.source(name) for name in catalog.sources], catalog, "demo", "20261130")
+"""
+
+
+@pytest.mark.faults
+def test_killing_leaves_nothing_half_built_and_the_next_run_gives_the_same(labelled: Make, tmp_path: Path) -> None:
+    many = {"park": ["keep"] * 400, "walk": ["keep"] * 100}
+    truth = cut(labelled(tmp_path / "truth", many, SPLITS))
+    catalog = labelled(tmp_path / "killed", many, SPLITS)
+    releases = tmp_path / "killed/data/releases"
+    chance, seen_half = random.Random(11), 0
+    for _ in range(8):
+        shutil.rmtree(releases / truth.name, ignore_errors=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", CUT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(catalog.model_dump_json())
+        process.stdin.close()
+        assert process.stdout.readline() == "go\n"
+        time.sleep(chance.uniform(0.0, 0.6))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        seen_half += any(releases.glob(".tmp-*"))
+        if (releases / truth.name).exists():
+            assert verify.fn(releases / truth.name).digest == truth.digest
+    assert seen_half, "no kill hit the building: widen the window"
+    assert cut(catalog).digest == truth.digest
+    assert [path.name for path in releases.iterdir()] == [truth.name]
+    assert tree(releases / truth.name) == tree(Path(truth.folder))
