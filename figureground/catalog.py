@@ -91,6 +91,14 @@ class ReleaseRecipe(_Strict):
     test: float = Field(default=0.0, ge=0, lt=1)
 
 
+class ScheduleEntry(_Strict):
+    """When the flows run by themselves, in cron's five fields (UTC)."""
+
+    ingest: str = Field(default="0 2 * * *", pattern=r"^\S+( \S+){4}$")
+    pull: str = Field(default="*/15 * * * *", pattern=r"^\S+( \S+){4}$")
+    release: str = Field(default="0 6 * * 1", pattern=r"^\S+( \S+){4}$")
+
+
 class Catalog(_Strict):
     """The whole file. ``folder`` is where it stands: relative paths start there."""
 
@@ -101,6 +109,7 @@ class Catalog(_Strict):
     recipe: Recipe
     label_studio: LabelStudioEntry = LabelStudioEntry()
     releases: ReleaseRecipe = ReleaseRecipe()
+    schedules: ScheduleEntry = ScheduleEntry()
 
     @property
     def storage_root(self) -> str:
@@ -231,6 +240,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("recipe", "crop"): CropRecipe,
     ("label_studio",): LabelStudioEntry,
     ("releases",): ReleaseRecipe,
+    ("schedules",): ScheduleEntry,
 }
 
 

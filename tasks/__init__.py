@@ -22,8 +22,8 @@ def verb(function: Callable[_P, _R]) -> Any:
     """
     return task(
         function,
-        retries=3,
-        retry_delay_seconds=[2, 10, 60],
+        retries=2,
+        retry_delay_seconds=[2, 10],
         retry_condition_fn=_may_be_retried,
         persist_result=False,
         cache_policy=None,

@@ -1,0 +1,129 @@
+"""From video to pre-annotated crops: the flow that runs every night."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from figureground import plugins
+from figureground.catalog import Catalog, load
+from figureground.errors import FiguregroundError
+from figureground.types import Source
+from tasks.crop import crop
+from tasks.fetch import expand, fetch, fetch_asset
+from tasks.judge import judge
+from tasks.matte import matte
+from tasks.measure import measure
+from tasks.report import report
+from tasks.sample import sample
+from tasks.sweep import sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one source ended; ``error`` is "" when every stage is done."""
+
+    source_id: str
+    error: str
+
+
+@flow(
+    name="ingest",
+    task_runner=ThreadPoolTaskRunner(max_workers=2),  # decoding of one source fills the waits of another
+    validate_parameters=False,
+    persist_result=False,
+)
+def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
+    """Bring every source that is not done yet to pre-annotated crops and a report.
+
+    Parameters
+    ----------
+    catalog
+        The catalog's file.
+    sources
+        Names of catalog sources; None or none means all.
+
+    Returns
+    -------
+    list of Outcome
+        One a source. A source that fails never stops the others.
+
+    Raises
+    ------
+    FiguregroundError
+        When nothing can be done for any source: a broken catalog, missing weights, a storage that cannot be written.
+    """
+    settings = load(Path(catalog))
+    sweep(settings)
+    fetch_weights(settings)
+    found, refused = resolve(settings, sources)
+    return refused + _outcomes(_submit(found, settings))
+
+
+def fetch_weights(catalog: Catalog) -> None:
+    """Fetch all weights that the recipe's plug-ins need."""
+    for plugin in (catalog.detector(), *catalog.checks().values(), catalog.remover()):
+        for weights in plugins.weights(plugin):
+            fetch_asset(catalog.asset(weights.name))
+
+
+def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:
+    """Turn catalog names into sources, one for each file of a glob or folder.
+
+    Returns
+    -------
+    tuple
+        The sources, and an outcome for each name that gave none.
+
+    Raises
+    ------
+    CatalogError
+        When a name is not in the catalog.
+    """
+    sources, refused = [], []
+    for source in [catalog.source(name) for name in (names or catalog.sources)]:
+        try:
+            sources += expand(source, catalog)
+        except FiguregroundError as error:
+            refused.append(Outcome(source.source_id, str(error)))
+    return sources, refused
+
+
+def _submit(sources: list[Source], catalog: Catalog) -> dict[str, list[PrefectFuture[Any]]]:
+    """Hand the work over stage by stage: a worker then seldom waits for another one's result."""
+    ids = [source.source_id for source in sources]
+    videos = [fetch.submit(source, catalog) for source in sources]
+    frames = [sample.submit(source, video, catalog) for source, video in zip(sources, videos, strict=True)]
+    crops = [crop.submit(table, catalog) for table in frames]
+    scores = [measure.submit(table, catalog) for table in crops]
+    verdicts = [judge.submit(table, catalog) for table in scores]
+    mattes = [matte.submit(table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
+    reports = [report.submit(name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
+    stages = zip(videos, frames, crops, scores, verdicts, mattes, reports, strict=True)
+    return {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
+
+
+def _outcomes(futures: dict[str, list[PrefectFuture[Any]]]) -> list[Outcome]:
+    return [Outcome(name, failure(stages)) for name, stages in futures.items()]
+
+
+def failure(futures: Iterable[PrefectFuture[Any]]) -> str:
+    """Wait for tasks and give the first failure's message, or "".
+
+    Raises
+    ------
+    Exception
+        When a task failed with anything but a `FiguregroundError`: that is a defect, and its traceback is wanted.
+    """
+    for future in futures:
+        future.wait()
+        if future.state.is_failed() or future.state.is_crashed():
+            error = future.state.result(raise_on_failure=False)
+            if isinstance(error, FiguregroundError):
+                return str(error)
+            raise error
+    return ""

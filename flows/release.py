@@ -1,0 +1,39 @@
+"""Cutting a version."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prefect import flow
+
+from figureground.catalog import load
+from figureground.errors import ReleaseError
+from figureground.types import Release
+from flows.ingest import resolve
+from tasks.release import release
+from tasks.verify import verify
+
+
+@flow(name="release", validate_parameters=False, persist_result=False)
+def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
+    """Cut a release of everything that is labelled, and verify what was written.
+
+    Parameters
+    ----------
+    catalog
+        The catalog's file.
+    note
+        Part of the release's name; "" takes the catalog's.
+    date
+        ``yyyymmdd``; "" means today (UTC).
+
+    Raises
+    ------
+    ReleaseError
+        When there is nothing to release, or a name is taken by another content.
+    """
+    settings = load(Path(catalog))
+    found, refused = resolve(settings, None)
+    if refused:
+        raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
+    made = release(found, settings, note or settings.releases.note, date or datetime.now(UTC).strftime("%Y%m%d"))
+    return verify(Path(made.folder))

@@ -1,0 +1,59 @@
+"""Counting what became of a source's people."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from figureground import tables
+from figureground.catalog import Catalog
+from figureground.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Funnel:
+    """How many of each; ``dropped`` and ``rejected`` count by reason, ``origins`` counts the kept labels' routes."""
+
+    source_id: str
+    frames: int = 0
+    truncated: bool = False
+    people: int = 0
+    too_small: int = 0
+    crops: int = 0
+    kept: int = 0
+    pushed: int = 0
+    labelled: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    origins: Counter[str] = field(default_factory=Counter)
+
+
+def summarise(source_id: str, catalog: Catalog) -> Funnel:
+    """Count a source's rows from video to label; stages that have not run count nothing.
+
+    Raises
+    ------
+    StoreError
+        When a table is damaged or of another schema.
+    """
+    store = Store(catalog.storage_root)
+    there = {
+        stage: tables.read(store, ref)
+        for stage in ("frames", "crops", "verdicts", "tasks", "labels")
+        if (ref := tables.find(store, stage, source_id))
+    }
+    facts = {key: value for table in there.values() for key, value in table.facts.items()}
+    count = Counter({stage: len(table.rows) for stage, table in there.items()})
+    verdicts, labels = (there[stage].rows if stage in there else None for stage in ("verdicts", "labels"))
+    return Funnel(
+        source_id=source_id,
+        frames=count["frames"],
+        truncated=bool(facts.get("truncated")),
+        people=int(facts.get("people", 0)),
+        too_small=int(facts.get("too_small", 0)),
+        crops=count["crops"],
+        kept=0 if verdicts is None else int(verdicts["kept"].sum()),
+        pushed=count["tasks"],
+        labelled=count["labels"],
+        dropped=Counter() if verdicts is None else Counter(verdicts.loc[~verdicts["kept"].astype(bool), "reason"]),
+        rejected=Counter() if labels is None else Counter(labels.loc[labels["verdict"] != "keep", "verdict"]),
+        origins=Counter() if labels is None else Counter(labels.loc[labels["verdict"] == "keep", "origin"]),
+    )
