@@ -5,6 +5,8 @@ the file, the line, the key, what was found and what is allowed.
 """
 
 import difflib
+import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -225,6 +227,34 @@ def load(path: Path) -> Catalog:
         except PluginError as error:
             raise PluginError(f"{path}:{_line(node, where)}: {'.'.join(where)}: {error}") from error
     return catalog
+
+
+def moved(catalog: Catalog, folder: Path, *, project: str, note: str) -> str:
+    """Write a catalog for another folder: the same sources and recipe, a storage, project and releases of its own.
+
+    Parameters
+    ----------
+    catalog
+        Whose relative paths start in its own folder.
+    folder
+        Where the text will stand.
+    project, note
+        The Label Studio project and the releases' note.
+
+    Returns
+    -------
+    str
+        YAML that `load` reads.
+    """
+    content = catalog.model_dump(mode="json", exclude={"folder"})
+    for entry in content["sources"].values():
+        if not re.match(r"[a-z0-9]+:", entry["path"]):
+            entry["path"] = str((catalog.folder / entry["path"]).absolute())
+    content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
+    content["storage"] = "data"
+    content["label_studio"] |= {"project": project, "label_config": os.path.relpath(catalog.label_config_file, folder)}
+    content["releases"]["note"] = note
+    return "# Written by `figureground demo`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -1,0 +1,314 @@
+"""The command line. Every command says what it did; errors are one message on stderr and exit code 1."""
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from figureground.errors import FiguregroundError
+
+if TYPE_CHECKING:
+    from figureground.catalog import Catalog
+    from flows.ingest import Outcome
+
+app = typer.Typer(
+    name="figureground",
+    help="From community video to a released person-segmentation dataset.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+studio = typer.Typer(help="A local Label Studio for one machine.", no_args_is_help=True)
+app.add_typer(studio, name="studio")
+
+CatalogFile = Annotated[Path, typer.Option("--catalog", metavar="FILE", help="The catalog: sources, recipe, places.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log, and tracebacks of errors.")]
+Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Names of catalog sources; none means all.")]
+Note = Annotated[str, typer.Option("--note", help="Part of the release's name; the catalog's note when not given.")]
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A release's folder.")]
+HERE = Path("data_catalog.yaml")
+
+out = Console()
+err = Console(stderr=True)
+
+
+def main() -> None:
+    """Run the command line and turn a `FiguregroundError` into one message and exit code 1."""
+    try:
+        app()
+    except FiguregroundError as error:
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+
+
+@app.command()
+def demo(catalog: CatalogFile = HERE, keep: Annotated[bool, typer.Option("--keep", help="Leave Label Studio running.")] = False,
+         verbose: Verbose = False) -> None:
+    """Go the whole way on the catalog's sources, with a local Label Studio and a stand-in annotator."""
+    _begin(catalog, verbose)
+    from flows.demo import demo as go
+
+    with _progress():
+        end = go(catalog, keep=keep, say=lambda text: out.print(f"[bold]{text}[/]"))
+    _print_funnels(end.funnels)
+    counts = ", ".join(f"{count} in {split}" for split, count in sorted(end.release.counts.items()))
+    out.print(f"\nreleased and verified: [bold]{end.release.name}[/] ({counts})\n  {end.release.folder}", soft_wrap=True)
+    out.print(f"pictures of the way: [bold]{end.page}[/]", soft_wrap=True)
+    if keep:
+        out.print(f"Label Studio runs at {end.studio.url}: log in as {end.studio.username} with the password {end.studio.password}",
+                  soft_wrap=True)
+        out.print(f"stop it with: figureground studio down --catalog {end.catalog_file}", soft_wrap=True)
+    else:
+        out.print(f"to label by hand: figureground studio up --catalog {end.catalog_file}", soft_wrap=True)
+    out.print(f"then: figureground pull --catalog {end.catalog_file} && figureground release --note mine --catalog {end.catalog_file}",
+              soft_wrap=True)
+
+
+@app.command()
+def ingest(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Fetch, sample, crop, measure, judge and matte what is not done yet; write the reports."""
+    settings = _begin(catalog, verbose)
+    from flows.ingest import ingest as flow
+    from tasks.summarise import summarise
+
+    with _progress():
+        outcomes = flow(str(catalog), sources)
+    done = [outcome.source_id for outcome in outcomes if not outcome.error]
+    funnels = [summarise(source_id, settings) for source_id in done]
+    _print_funnels(funnels)
+    for funnel in funnels:
+        if funnel.crops == 0:
+            out.print(f"{funnel.source_id}: no people found in {funnel.frames} frames, so there is nothing to label")
+    if done:
+        out.print(f"reports: {settings.storage_root}/reports/", soft_wrap=True)
+    _fail(outcomes)
+
+
+@app.command()
+def judge(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Judge again from the stored scores, after a limit was moved. Decodes nothing, asks nobody."""
+    settings = _begin(catalog, verbose)
+    from flows.judge import rejudge
+    from tasks.summarise import summarise
+
+    _print_funnels([summarise(source_id, settings) for source_id in rejudge(settings, sources)])
+
+
+@app.command()
+def push(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Give every pre-annotated crop to Label Studio, exactly once."""
+    settings = _begin(catalog, verbose)
+    from flows.annotate import push_all
+    from tasks.summarise import summarise
+
+    with _progress():
+        outcomes = push_all(str(catalog), sources)
+    for outcome in outcomes:
+        if not outcome.error:
+            out.print(f"{outcome.source_id}: {summarise(outcome.source_id, settings).pushed} tasks in Label Studio")
+    _fail(outcomes)
+
+
+@app.command()
+def pull(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Fetch what the annotators have done."""
+    settings = _begin(catalog, verbose)
+    from flows.annotate import pull_all
+    from tasks.summarise import summarise
+
+    with _progress():
+        outcomes = pull_all(str(catalog), sources)
+    for outcome in outcomes:
+        if not outcome.error:
+            funnel = summarise(outcome.source_id, settings)
+            out.print(f"{outcome.source_id}: {funnel.labelled} of {funnel.pushed} tasks labelled, "
+                      f"{funnel.rejected.total()} of them rejected")
+    _fail(outcomes)
+
+
+@app.command()
+def release(note: Note = "", date: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="Today (UTC) when not given.")] = "",
+            catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Cut a version of everything that is labelled, and verify it."""
+    _begin(catalog, verbose)
+    from flows.release import cut
+
+    with _progress():
+        made = cut(str(catalog), note, date)
+    out.print(f"released and verified: {made.name} ({_counts(made.counts)})\n  {made.folder}", soft_wrap=True)
+
+
+@app.command()
+def verify(folder: Folder, verbose: Verbose = False) -> None:
+    """Check every file of a release against its manifest, and that no footage is in two splits."""
+    _log(verbose)
+    from tasks.verify import verify as check
+
+    found = check(folder)
+    out.print(f"{found.name} is whole: {_counts(found.counts)}; digest {found.digest}", soft_wrap=True)
+
+
+@app.command()
+def diff(old: Folder, new: Folder, verbose: Verbose = False) -> None:
+    """Tell what a release added, dropped and annotated anew."""
+    _log(verbose)
+    from tasks.verify import diff as compare
+
+    for word, stems in compare(old, new).items():
+        out.print(f"{word}: {len(stems)}")
+        for stem in stems:
+            out.print(f"  {stem}")
+
+
+@app.command()
+def explain(name: Annotated[str, typer.Argument(metavar="ID", help="A crop's id, which is also its stem in a release.")],
+            catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Tell the story of one image, from its video to its releases."""
+    settings = _begin(catalog, verbose)
+    from tasks.explain import explain as tell
+
+    table = Table.grid(padding=(0, 2))
+    for step, text in tell(name, settings):
+        table.add_row(f"[bold]{escape(step)}[/]", escape(text))
+    out.print(table)
+
+
+@app.command()
+def doctor(catalog: CatalogFile = HERE, fetch: Annotated[bool, typer.Option("--fetch", help="Fetch missing weights first.")] = False,
+           verbose: Verbose = False) -> None:
+    """Check everything outside: weights, storage, Label Studio, pictures reachable."""
+    settings = _begin(catalog, verbose)
+    from flows.ingest import fetch_weights
+    from tasks.doctor import examine
+
+    if fetch:
+        fetch_weights(settings)
+    findings = examine(settings)
+    for finding in findings:
+        mark = "[green]ok  [/]" if finding.fine else "[red]fail[/]"
+        out.print(f"{mark} {escape(finding.what)}: {escape(finding.said)}", soft_wrap=True)
+    if ill := [finding.what for finding in findings if not finding.fine]:
+        raise FiguregroundError(f"{len(ill)} of {len(findings)} checks failed: {', '.join(ill)}")
+
+
+@app.command()
+def schedule(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Serve the scheduled flows until stopped: nightly ingest, frequent pulls, weekly release."""
+    _begin(catalog, verbose)
+    from flows.schedules import schedule as serve
+
+    serve(catalog.resolve())
+
+
+@studio.command("up")
+def studio_up(catalog: CatalogFile = HERE, port: Annotated[int | None, typer.Option(help="8080, or a free one, when not given.")] = None,
+              verbose: Verbose = False) -> None:
+    """Start the local Label Studio and leave it running."""
+    settings = _begin(catalog, verbose)
+    from tasks.studio import up
+
+    with out.status("starting Label Studio (the first start takes a minute)"):
+        found = up(settings, port)
+    out.print(f"Label Studio runs at {found.url}: log in as {found.username} with the password {found.password}", soft_wrap=True)
+
+
+@studio.command("down")
+def studio_down(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Stop the local Label Studio."""
+    settings = _begin(catalog, verbose)
+    from tasks.studio import down
+
+    out.print("stopped" if down(settings) else "it was not running")
+
+
+def _log(verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+
+
+def _begin(catalog_file: Path, verbose: bool) -> "Catalog":
+    """Read the catalog before anything slow is imported, so that a typo is told at once."""
+    _log(verbose)
+    from figureground.catalog import load
+    from flows.engine import embed
+
+    catalog = load(catalog_file)
+    embed(catalog.folder, verbose=verbose)
+    return catalog
+
+
+@contextmanager
+def _progress() -> Iterator[None]:
+    """Show a bar with the time left for every stage of every source, or a line at its end when nobody watches."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from figureground.progress import subscribe
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bars:
+        unsubscribe = subscribe(_bar(bars) if out.is_terminal else _line)
+        try:
+            yield
+        finally:
+            unsubscribe()
+
+
+def _bar(bars: Any) -> Callable[[str, str, int, int], None]:
+    known: dict[tuple[str, str], Any] = {}
+
+    def listen(stage: str, source_id: str, done: int, total: int) -> None:
+        key = (stage, source_id)
+        if key not in known:
+            known[key] = bars.add_task(f"{source_id} · {stage}", total=total or None)
+        bars.update(known[key], completed=done, total=total or None, visible=not (total and done >= total))
+
+    return listen
+
+
+def _line(stage: str, source_id: str, done: int, total: int) -> None:
+    if total and done >= total:
+        out.print(f"{source_id} · {stage} {done}/{total}")
+
+
+def _print_funnels(funnels: Sequence[Any]) -> None:
+    if not funnels:
+        return
+    table = Table("source", "frames", "people", "too small", "crops", "dropped, by reason", "kept", "pushed", "labels")
+    for funnel in funnels:
+        table.add_row(
+            funnel.source_id,
+            f"{funnel.frames}{' (truncated)' if funnel.truncated else ''}",
+            *map(str, (funnel.people, funnel.too_small, funnel.crops)),
+            _reasons(funnel.dropped),
+            *map(str, (funnel.kept, funnel.pushed)),
+            _reasons(funnel.origins + type(funnel.rejected)({f"rejected: {k}": v for k, v in funnel.rejected.items()})),
+        )
+    out.print(table)
+
+
+def _reasons(counts: Any) -> str:
+    return "\n".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "-"
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} in {split}" for split, count in sorted(counts.items()))
+
+
+def _fail(outcomes: "Sequence[Outcome]") -> None:
+    failed = [outcome for outcome in outcomes if outcome.error]
+    if failed:
+        told = "\n".join(f"{outcome.source_id}: {outcome.error}" for outcome in failed)
+        raise FiguregroundError(f"{len(failed)} of {len(outcomes)} sources failed; running again carries on\n{told}")
+
+
+if __name__ == "__main__":
+    main()

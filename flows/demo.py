@@ -1,0 +1,82 @@
+"""The whole way once, on small clips, in a folder of its own."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from figureground.catalog import load, moved
+from figureground.errors import FiguregroundError
+from figureground.store import write_file
+from figureground.types import Release
+from flows.annotate import pull_all, push_all
+from flows.ingest import Outcome, ingest
+from flows.release import cut
+from tasks.annotate import stand_in
+from tasks.report import way
+from tasks.studio import Studio, down, up
+from tasks.summarise import Funnel, summarise
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What the demo made."""
+
+    catalog_file: Path
+    funnels: list[Funnel]
+    release: Release
+    page: Path
+    studio: Studio
+
+
+def demo(catalog_file: Path, *, keep: bool, say: Callable[[str], None]) -> End:
+    """Go from the catalog's videos to a verified release in the folder ``demo`` beside the catalog.
+
+    The user's own storage and projects are not touched: a stand-in annotates, and what it made must never mix with labels.
+
+    Parameters
+    ----------
+    catalog_file
+        Whose sources and recipe are shown.
+    keep
+        Leave Label Studio running.
+    say
+        Told what happens next.
+
+    Raises
+    ------
+    FiguregroundError
+        When a stage fails; running again carries on.
+    """
+    folder = catalog_file.resolve().parent / "demo"
+    mine = folder / "catalog.yaml"
+    write_file(mine, moved(load(catalog_file), folder, project="figureground demo", note="demo").encode())
+    say("1. video → frames → crops → checks → mattes")
+    _all(ingest(str(mine)))
+    say("2. starting Label Studio")
+    studio = up(load(mine), None)
+    try:
+        return _annotated(mine, studio, say)
+    finally:
+        if not keep:
+            down(load(mine))
+
+
+def _annotated(catalog_file: Path, studio: Studio, say: Callable[[str], None]) -> End:
+    catalog = load(catalog_file)
+    say("3. pushing to Label Studio")
+    sources = [outcome.source_id for outcome in _all(push_all(str(catalog_file)))]
+    say("4. the stand-in annotator accepts, corrects and rejects")
+    stand_in(catalog)
+    say("5. pulling the labels")
+    _all(pull_all(str(catalog_file)))
+    say("6. cutting and verifying the release")
+    made = cut(str(catalog_file))
+    funnels = [summarise(source_id, catalog) for source_id in sources]
+    return End(catalog_file, funnels, made, way(catalog, Path(made.folder)), studio)
+
+
+def _all(outcomes: list[Outcome]) -> list[Outcome]:
+    failed = [f"{outcome.source_id}: {outcome.error}" for outcome in outcomes if outcome.error]
+    if failed:
+        raise FiguregroundError("the demo stopped; running it again carries on\n" + "\n".join(failed))
+    return outcomes
