@@ -1,0 +1,111 @@
+"""What every remover promises. A new file in figureground/removers is tested here with no other edit."""
+
+from pathlib import Path
+from typing import get_type_hints
+
+import cv2
+import numpy as np
+import pytest
+
+from figureground import catalog, masks, plugins
+from figureground.errors import ArrayError, PluginError
+from figureground.types import Box, PersonCrop, Weights
+
+ROOT = Path(__file__).parents[2]
+
+
+def needs_weights(name):
+    return Weights in get_type_hints(plugins.find("removers", name)).values()
+
+
+REMOVERS = [pytest.param(name, marks=pytest.mark.weights if needs_weights(name) else ()) for name in plugins.names("removers")]
+
+
+@pytest.fixture(scope="module", params=REMOVERS)
+def remover(request):
+    """Give the plug-in as the project's catalog would build it, with the first assets it takes."""
+    from tasks.fetch import fetch_asset
+
+    whole = catalog.load(ROOT / "data_catalog.yaml")
+    hints = get_type_hints(plugins.find("removers", request.param))
+    settings = {key: _first_taken(whole, request.param, key) for key, hint in hints.items() if hint is Weights}
+    plugin = plugins.build("removers", request.param, settings, _assets(whole))
+    for weights in plugins.weights(plugin):
+        fetch_asset(whole.asset(weights.name))
+    return plugin
+
+
+def _assets(whole):
+    return {name: whole.asset(name).weights for name in whole.assets}
+
+
+def _first_taken(whole, name, key):
+    for asset in whole.assets:
+        try:
+            plugins.build("removers", name, {key: asset}, _assets(whole))
+        except PluginError:
+            continue
+        return asset
+    return pytest.fail(f"no asset in data_catalog.yaml is taken by removers.{name}.{key}")
+
+
+def made(height, width, seed=0):
+    """A light figure on a dark, noisy ground."""
+    image = np.random.default_rng(seed).integers(20, 70, (height, width, 3), np.uint8)
+    middle = (width // 2, height // 2)
+    cv2.ellipse(image, middle, (max(1, width // 5), max(1, height // 3)), 0, 0, 360, (230, 190, 160), -1)
+    image.flags.writeable = False
+    box, joints = Box(0, 0, width, height), np.zeros((0, 3), np.float32)
+    name = f"made{seed}-000000"
+    return PersonCrop(f"{name}-00", name, f"made{seed}", box, box, 0.9, joints, (), width, height, image)
+
+
+SIZES = [(160, 90), (90, 160), (97, 33), (321, 319), (32, 32)]
+
+
+@pytest.fixture(scope="module")
+def answers(remover):
+    crops = [made(*size, seed) for seed, size in enumerate(SIZES)]
+    return crops, remover.alphas(crops)
+
+
+def test_one_alpha_a_crop_of_the_crops_own_size(answers):
+    crops, alphas = answers
+    assert [alpha.shape for alpha in alphas] == [crop.image.shape[:2] for crop in crops]
+    for crop, alpha in zip(crops, alphas, strict=True):
+        masks.check_alpha(alpha, crop.crop_id)
+
+
+def test_the_same_crops_give_the_same_alphas(remover, answers):
+    crops, alphas = answers
+    for again, alpha in zip(remover.alphas(crops), alphas, strict=True):
+        assert np.array_equal(again, alpha)
+
+
+def test_crops_of_other_sources_change_nothing(remover, answers):
+    crops, alphas = answers
+    alone = remover.alphas([crops[1]])[0]
+    assert np.array_equal(alone, alphas[1])
+
+
+def test_a_figure_is_told_from_its_ground(answers):
+    crops, alphas = answers
+    height, width = crops[0].image.shape[:2]
+    assert alphas[0][height // 2, width // 2] > 0.5
+    assert alphas[0][:4].mean() < 0.5
+
+
+def test_no_crops_give_no_alphas(remover):
+    assert remover.alphas([]) == []
+
+
+def test_what_is_no_picture_is_refused(remover):
+    crop = made(64, 64)
+    gray = PersonCrop(**{**{name: getattr(crop, name) for name in PersonCrop.__slots__}, "image": crop.image[:, :, 0]})
+    with pytest.raises(ArrayError, match="made0-000000-00"):
+        remover.alphas([gray])
+
+
+def test_it_is_frozen_and_can_be_described(remover):
+    assert plugins.describe(remover)["name"] in plugins.names("removers")
+    assert hash(remover) == hash(remover)

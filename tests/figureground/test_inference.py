@@ -1,0 +1,145 @@
+"""Networks are written by hand here: ONNX is protobuf, and a network of one node needs two dozen bytes of it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from figureground import assets, inference
+from figureground.errors import ArrayError, AssetError
+from figureground.store import write_file
+from figureground.types import Weights
+
+
+def field(number, content):
+    if isinstance(content, int):
+        return bytes([number << 3, content])
+    content = content.encode() if isinstance(content, str) else content
+    assert len(content) < 128
+    return bytes([number << 3 | 2, len(content)]) + content
+
+
+def value(name, shape):
+    sizes = b"".join(field(1, field(1, size) if isinstance(size, int) else field(2, size)) for size in shape)
+    return field(1, name) + field(2, field(1, field(1, 1) + field(2, sizes)))
+
+
+def network(shape):
+    """Negate, and give the absolute value as a second output."""
+    nodes = [field(1, "x") + field(2, name) + field(4, operator) for name, operator in (("minus", "Neg"), ("size", "Abs"))]
+    graph = b"".join(field(1, node) for node in nodes) + field(2, "g") + field(11, value("x", shape))
+    graph += field(12, value("minus", shape)) + field(12, value("size", shape))
+    head = field(1, 8)  # the file format's version
+    return head + bytes([7 << 3 | 2, len(graph) & 127 | 128, len(graph) >> 7]) + graph + field(8, field(1, "") + field(2, 13))
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
+
+    def put(content, name="net.onnx"):
+        weights = Weights(name, hashlib.sha256(content).hexdigest())
+        write_file(assets.place(weights), content)
+        return weights
+
+    return put
+
+
+@pytest.fixture(autouse=True)
+def opened(monkeypatch):
+    opened = []
+    original = inference._open
+    monkeypatch.setattr(inference, "_sessions", {})
+    monkeypatch.setattr(inference, "_open", lambda weights, threads: opened.append(threads) or original(weights, threads))
+    return opened
+
+
+BATCH = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (3, 4), ("n", 4)])
+def test_a_batch_comes_back_whole_whatever_batch_the_network_was_made_for(cached, shape):
+    minus, size = inference.run(cached(network(shape)), BATCH, outputs=2)
+    assert np.array_equal(minus, -BATCH)
+    assert np.array_equal(size, abs(BATCH))
+
+
+def test_one_output_unless_asked_for_more(cached):
+    (minus,) = inference.run(cached(network((1, 4))), BATCH)
+    assert np.array_equal(minus, -BATCH)
+
+
+def test_many_threads_at_once_share_one_session(cached, opened):
+    weights = cached(network(("n", 4)))
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: inference.run(weights, BATCH + n)[0], range(32)))
+    assert all(np.array_equal(answer, -(BATCH + n)) for n, answer in enumerate(answers))
+    assert opened == [inference.usable_cores()]
+    inference.run(weights, BATCH, threads=inference.usable_cores() + 1)
+    assert len(opened) == 2
+
+
+def test_altered_weights_are_never_opened(cached, opened):
+    weights = cached(network((1, 4)))
+    content = bytearray(assets.place(weights).read_bytes())
+    content[-1] ^= 1
+    assets.place(weights).write_bytes(content)
+    with pytest.raises(AssetError, match=rf"net\.onnx in the cache .* damaged: expected sha256 {weights.sha256}"):
+        inference.run(weights, BATCH)
+
+
+def test_missing_weights_are_named(cached):
+    with pytest.raises(AssetError, match=r"gone\.onnx is not in the cache"):
+        inference.run(Weights("gone.onnx", "0" * 64), BATCH)
+
+
+def test_what_is_no_network_is_named(cached):
+    with pytest.raises(AssetError, match=r"words\.onnx .* is not a network onnxruntime can open"):
+        inference.run(cached(b"just words", "words.onnx"), BATCH)
+
+
+@pytest.mark.parametrize(
+    ("batch", "found"),
+    [
+        (BATCH.astype(np.float64), r"float64 \(3, 4\)"),
+        (BATCH[:, :3], r"float32 \(3, 3\)"),
+        (BATCH[0], r"float32 \(4,\)"),
+        (BATCH[:0], r"float32 \(0, 4\)"),
+    ],
+)
+def test_a_batch_the_network_does_not_take_is_refused(cached, batch, found):
+    with pytest.raises(ArrayError, match=rf"net\.onnx takes float32 of shape \(n >= 1, 4\); found {found}"):
+        inference.run(cached(network((1, 4))), batch)
+
+
+def test_a_batch_that_does_not_divide_is_refused(cached):
+    with pytest.raises(ArrayError, match="takes batches of 2; found 3 items"):
+        inference.run(cached(network((2, 4))), BATCH)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_makes_its_own_session(cached):
+    weights = cached(network((1, 4)))
+    code = (
+        "import os, signal, sys, numpy as np\n"
+        "from figureground import inference\n"
+        "from figureground.types import Weights\n"
+        f"w, x = Weights('net.onnx', '{weights.sha256}'), np.ones((2, 4), np.float32)\n"
+        "inference.run(w, x)\n"
+        "inference._lock.acquire()\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(20)\n"
+        "    os._exit(0 if (inference.run(w, x)[0] == -1).all() and len(inference._sessions) == 1 else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_importing_it_loads_no_runtime():
+    code = "import sys, figureground.inference; sys.exit('onnxruntime' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
