@@ -1,5 +1,6 @@
 """sample: a video → the frames worth looking at, as JPEG files."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import cv2
@@ -8,6 +9,7 @@ import pandas as pd
 from figureground import progress, tables, video
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
+from figureground.parallel import ordered
 from figureground.store import Store
 from figureground.types import Frame, Source, TableRef
 from tasks import verb
@@ -47,14 +49,17 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
         return ref
     row = tables.read(store, videos).rows.iloc[0]
     with store.local(row["file"], row["sha256"]) as path, video.Footage(path) as footage:
-        rows = []
-        for frame in video.sample(footage, source.source_id, **steps):
-            progress.tell("sample", source.source_id, frame.index, footage.promised or 0)
-            rows.append(_keep(store, frame))
+        frames = _told(video.sample(footage, source.source_id, **steps), footage)
+        rows = list(ordered(lambda frame: _keep(store, frame), frames))
     progress.tell("sample", source.source_id, footage.decoded, footage.decoded)
-    return tables.write(
-        store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=_facts(footage)
-    )
+    return tables.write(store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=_facts(footage))
+
+
+def _told(frames: Iterator[Frame], footage: video.Footage) -> Iterator[Frame]:
+    """Tell how far the decoding is; how many frames will be taken nobody knows."""
+    for frame in frames:
+        progress.tell("sample", frame.source_id, frame.index, footage.promised or 0)
+        yield frame
 
 
 def _keep(store: Store, frame: Frame) -> dict[str, Any]:

