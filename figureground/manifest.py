@@ -210,6 +210,16 @@ def differing(manifest: Manifest, found: Found) -> list[str]:
     return changed + missing + extra
 
 
+def incomplete(manifest: Manifest, found: Found) -> list[str]:
+    """Name every sample whose picture is in no file: for layouts that keep pictures byte for byte."""
+    held = {content for content, _ in found.values()}
+    return [
+        f"sample {stem}: no file holds its picture (sha256 {sample.sha256})"
+        for stem, sample in sorted(manifest.samples.items())
+        if sample.sha256 not in held
+    ]
+
+
 def leaking(manifest: Manifest, found: Found) -> list[str]:
     """Name everything that two splits share: a source, a video under two sources' names, a picture.
 

@@ -37,7 +37,8 @@ def verify(folder: Path) -> Release:
     except ReleaseError as error:
         raise _refused(folder, [*problems, str(error)]) from error
     found = _found(folder)
-    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held)]
+    problems += [*manifest.differing(held, found), *manifest.incomplete(held, found), *manifest.leaking(held, found)]
+    problems += _misplaced(folder, held)
     if problems:
         raise _refused(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))

@@ -1,7 +1,9 @@
 """Cutting a release: what goes in, what is refused, and that nothing half-built is ever seen."""
 
 import dataclasses
+import fcntl
 import json
+import os
 import random
 import shutil
 import signal
@@ -262,40 +264,63 @@ def test_expanded_sources_are_sources_of_their_own(labelled: Make, tmp_path: Pat
 
 
 CUT = """
-import sys
-from pathlib import Path
+import os, sys
 from figureground.catalog import Catalog
 from tasks.release import release
-catalog = Catalog.model_validate_json(sys.stdin.read())
-print("go", flush=True)
-release.fn([catalog.source(name) for name in catalog.sources], catalog, "demo", "20261130")
+catalog = Catalog.model_validate_json(sys.stdin.readline())
+for _ in sys.stdin:  # importing takes seconds, so it is done once and each line is answered by a fork
+    pid = os.fork()
+    if pid == 0:
+        release.fn([catalog.source(name) for name in catalog.sources], catalog, "demo", "20261130")
+        os._exit(0)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
 """
 
 
 @pytest.mark.faults
 def test_killing_leaves_nothing_half_built_and_the_next_run_gives_the_same(labelled: Make, tmp_path: Path) -> None:
-    many = {"park": ["keep"] * 400, "walk": ["keep"] * 100}
-    truth = cut(labelled(tmp_path / "truth", many, SPLITS))
-    catalog = labelled(tmp_path / "killed", many, SPLITS)
+    many = {"park": ["keep"] * 160, "walk": ["keep"] * 40}
+    truthful, catalog = (labelled(tmp_path / folder, many, SPLITS) for folder in ("truth", "killed"))
+    started = time.monotonic()
+    truth = cut(truthful)
+    took = time.monotonic() - started
     releases = tmp_path / "killed/data/releases"
-    chance, seen_half = random.Random(11), 0
-    for _ in range(8):
-        shutil.rmtree(releases / truth.name, ignore_errors=True)
-        process = subprocess.Popen(
-            [sys.executable, "-c", CUT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
-        )
+    chance, half_built = random.Random(11), 0
+    command = [sys.executable, "-c", CUT]
+    with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(catalog.model_dump_json())
+        process.stdin.write(catalog.model_dump_json() + "\n")
+        for _ in range(12):
+            shutil.rmtree(releases / truth.name, ignore_errors=True)
+            process.stdin.write("again\n")
+            process.stdin.flush()
+            worker = int(process.stdout.readline())
+            time.sleep(chance.uniform(0.0, 1.2 * took))
+            os.kill(worker, signal.SIGKILL)
+            assert process.stdout.readline() == "ended\n"
+            half_built += any(releases.glob(".tmp-*"))
+            if (releases / truth.name).exists():
+                assert verify.fn(releases / truth.name).digest == truth.digest
         process.stdin.close()
-        assert process.stdout.readline() == "go\n"
-        time.sleep(chance.uniform(0.0, 0.6))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
-        seen_half += any(releases.glob(".tmp-*"))
-        if (releases / truth.name).exists():
-            assert verify.fn(releases / truth.name).digest == truth.digest
-    assert seen_half, "no kill hit the building: widen the window"
+    assert half_built, "no kill hit the building: widen the window"
     assert cut(catalog).digest == truth.digest
     assert [path.name for path in releases.iterdir()] == [truth.name]
     assert tree(releases / truth.name) == tree(Path(truth.folder))
+
+
+def test_a_folder_another_process_builds_in_is_left_alone(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    alive, dead = (tmp_path / "data/releases" / f".tmp-{state}" for state in ("alive", "dead"))
+    alive.mkdir(parents=True)
+    dead.mkdir()
+    handle = os.open(alive, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        cut(catalog)
+        assert (alive.exists(), dead.exists()) == (True, False)
+    finally:
+        os.close(handle)
+    assert cut(catalog, note="again").counts == {"train": 3, "val": 2}
+    assert not alive.exists()
