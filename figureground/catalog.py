@@ -6,32 +6,74 @@ the file, the line, the key, what was found and what is allowed.
 
 import difflib
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from figureground import plugins
-from figureground.errors import CatalogError, PluginError
+from figureground import plugins, wheels
+from figureground.errors import CatalogError, PluginError, SourceError
 from figureground.types import Asset, Source, Weights
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Name = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+_SHA256 = "^[0-9a-f]{64}$"
+_NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
+_ADDRESS = "^https?://"
+_CRON = r"^\S+( \S+){4}$"
+_IN_WORDS = {
+    _SHA256: "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)",
+    _NAME: "expected a name of 1 to 64 letters A-Z, a-z, digits, '_' and '-', starting with a letter or digit",
+    _FILE_NAME: "expected a file name of letters A-Z, a-z, digits, '.', '_' and '-'",
+    _ADDRESS: "expected an address that starts with http:// or https://",
+    _CRON: "expected cron's five fields, for example '0 2 * * *'",
+}
+
+
+def _readable(path: str) -> str:
+    if wheels.names_wheel(path):
+        try:
+            wheels.parse(path)
+        except SourceError as error:
+            raise ValueError(str(error)) from error
+    return path
+
+
+Sha256 = Annotated[str, Field(pattern=_SHA256)]
+Name = Annotated[str, Field(pattern=_NAME)]
+FileName = Annotated[str, Field(pattern=_FILE_NAME)]
+Cron = Annotated[str, Field(pattern=_CRON)]
+Place = Annotated[str, Field(min_length=1), AfterValidator(_readable)]
+Places = Annotated[tuple[Place, ...], Field(min_length=1), BeforeValidator(lambda one: (one,) if isinstance(one, str) else one)]
 Plugin = Annotated[dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1)]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            raise ValueError("expected no true/false here (yes, no, on and off mean these in YAML; quote them to mean words)")
+        return value
 
 
 class SourceEntry(_Strict):
     """One source: footage that came from one place."""
 
     kind: Literal["video"] = "video"
-    path: str = Field(min_length=1)
-    sha256: Sha256 | Literal[""] = ""
+    path: Place
+    sha256: Sha256 = ""
     license: str = Field(min_length=1)
     scenes: tuple[Name, ...] = ()
     split: Literal["auto", "train", "val", "test"] = "auto"
@@ -42,7 +84,7 @@ class AssetEntry(_Strict):
 
     sha256: Sha256
     license: str = Field(min_length=1)
-    path: str | tuple[str, ...] = Field(min_length=1)
+    path: Places
 
 
 class SampleRecipe(_Strict):
@@ -79,7 +121,7 @@ class Recipe(_Strict):
 class LabelStudioEntry(_Strict):
     """The annotators' server. The token is never here: it comes from the environment."""
 
-    url: str = Field(default="http://127.0.0.1:8080", pattern="^https?://")
+    url: str = Field(default="http://127.0.0.1:8080", pattern=_ADDRESS)
     project: str = Field(default="figureground", min_length=3, max_length=50)
     label_config: str = "label_config/person.xml"
 
@@ -92,13 +134,19 @@ class ReleaseRecipe(_Strict):
     val: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
 
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        if self.val + self.test >= 1:
+            raise ValueError(f"val and test together must stay below 1; found {self.val} + {self.test}")
+        return self
+
 
 class ScheduleEntry(_Strict):
     """When the flows run by themselves, in cron's five fields (UTC)."""
 
-    ingest: str = Field(default="0 2 * * *", pattern=r"^\S+( \S+){4}$")
-    pull: str = Field(default="*/15 * * * *", pattern=r"^\S+( \S+){4}$")
-    release: str = Field(default="0 6 * * 1", pattern=r"^\S+( \S+){4}$")
+    ingest: Cron = "0 2 * * *"
+    pull: Cron = "*/15 * * * *"
+    release: Cron = "0 6 * * 1"
 
 
 class Catalog(_Strict):
@@ -107,7 +155,7 @@ class Catalog(_Strict):
     folder: Path
     storage: str = "data"
     sources: dict[Name, SourceEntry]
-    assets: dict[str, AssetEntry] = {}
+    assets: dict[FileName, AssetEntry] = {}
     recipe: Recipe
     label_studio: LabelStudioEntry = LabelStudioEntry()
     releases: ReleaseRecipe = ReleaseRecipe()
@@ -147,8 +195,7 @@ class Catalog(_Strict):
         if name not in self.assets:
             raise CatalogError(f"no asset {name!r} in the catalog{_did_you_mean(name, list(self.assets))}")
         entry = self.assets[name]
-        paths = (entry.path,) if isinstance(entry.path, str) else entry.path
-        return Asset(Weights(name, entry.sha256), entry.license, paths)
+        return Asset(Weights(name, entry.sha256), entry.license, tuple(_absolute(path, self.folder) for path in entry.path))
 
     def detector(self) -> Any:
         """Build the detector the recipe names."""
@@ -206,7 +253,7 @@ def load(path: Path) -> Catalog:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise CatalogError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+        raise CatalogError(f"{path}{_spot(error)}: not YAML: {_syntax(error)}") from error
     _refuse_twins(node, path)
     if not isinstance(content, dict):
         raise CatalogError(f"{path}: expected a mapping with the keys {', '.join(_keys(Catalog))}; found {content!r}")
@@ -225,7 +272,8 @@ def load(path: Path) -> Catalog:
         try:
             build()
         except PluginError as error:
-            raise PluginError(f"{path}:{_line(node, where)}: {'.'.join(where)}: {error}") from error
+            place = (*where, *error.where)
+            raise PluginError(f"{path}:{_line(node, place)}: {'.'.join(place)}: {error}") from error
     return catalog
 
 
@@ -248,13 +296,31 @@ def moved(catalog: Catalog, folder: Path, *, project: str, note: str) -> str:
     """
     content = catalog.model_dump(mode="json", exclude={"folder"})
     for entry in content["sources"].values():
-        if not re.match(r"[a-z0-9]+:", entry["path"]):
-            entry["path"] = str((catalog.folder / entry["path"]).absolute())
+        entry["path"] = _absolute(entry["path"], catalog.folder)
+    for entry in content["assets"].values():
+        entry["path"] = [_absolute(path, catalog.folder) for path in entry["path"]]
     content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
     content["storage"] = "data"
     content["label_studio"] |= {"project": project, "label_config": os.path.relpath(catalog.label_config_file, folder)}
     content["releases"]["note"] = note
     return "# Written by `figureground demo`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+def _absolute(path: str, folder: Path) -> str:
+    """Give a local path that means the same from everywhere; an address stays as it is."""
+    return path if wheels.names_wheel(path) or "://" in path else str((folder / Path(path).expanduser()).absolute())
+
+
+def _spot(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _syntax(error: yaml.YAMLError) -> str:
+    """Say what the parser stumbled over, and the slips that cause it most."""
+    said = [getattr(error, "context", None), getattr(error, "problem", None)]
+    words = ", ".join(part for part in said if part) or " ".join(str(error).split())
+    return f"{words}. Look for a missing space after ':', a tab instead of spaces, an open bracket or quote, wrong indentation"
 
 
 def _keys(model: type[BaseModel]) -> list[str]:
@@ -275,21 +341,45 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
 
 
 def _message(path: Path, node: yaml.Node | None, problem: Any) -> str:
-    loc = tuple(str(part) for part in problem["loc"])
-    key, where = ".".join(loc), f"{path}:{_line(node, loc)}"
+    loc = tuple(str(part) for part in problem["loc"] if part != "[key]")
+    where = f"{path}:{_line(node, loc)}: {'.'.join(loc) or 'catalog'}"
     if problem["type"] == "extra_forbidden":
-        parent = loc[:-1]
-        model = _MODELS.get(parent) or _MODELS[(parent[0], "*")]
-        return f"{where}: {key}: unknown key{_did_you_mean(loc[-1], _keys(model))}; allowed: {', '.join(_keys(model))}"
+        allowed = _keys(_MODELS.get(loc[:-1]) or _MODELS[(loc[0], "*")])
+        return f"{where}: unknown key{_perhaps(loc[-1], allowed)}; allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
-        return f"{where}: {key}: missing; expected a value"
-    return f"{where}: {key or 'catalog'}: {problem['msg']}; found {problem['input']!r}"
+        return f"{where}: missing; expected a value"
+    return f"{where}: {_expected(problem)}; found {_short(problem['input'])}"
+
+
+def _expected(problem: Any) -> str:
+    context = problem.get("ctx", {})
+    if problem["type"] == "string_pattern_mismatch":
+        return _IN_WORDS[context["pattern"]]
+    if problem["type"] == "literal_error":
+        return f"expected {context['expected']}"
+    if problem["loc"][-1] == "[key]":
+        return "expected words as a name; put it in quotes"
+    if problem["type"] in ("model_type", "dict_type"):
+        return "expected keys with values below it"
+    if problem["type"] == "tuple_type":
+        return "expected a list, for example [park, jumping]"
+    if problem["type"] in ("too_long", "too_short"):
+        return f"expected {'exactly one' if context.get('field_type') == 'Dictionary' else 'at least one'}"
+    return str(problem["msg"]).removeprefix("Value error, ").replace("Input should be", "expected", 1)
+
+
+def _short(found: Any) -> str:
+    text = repr(found)
+    return text if len(text) <= 100 else f"{text[:80]} …"
+
+
+def _perhaps(found: str, allowed: list[str]) -> str:
+    near = difflib.get_close_matches(found, allowed, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _did_you_mean(found: str, allowed: list[str]) -> str:
-    near = difflib.get_close_matches(found, allowed, n=1)
-    there = f"; it has: {', '.join(allowed) or 'none'}" if not near else ""
-    return f"; did you mean {near[0]!r}?" if near else there
+    return f"{_perhaps(found, allowed)}; it has: {', '.join(allowed) or 'none'}"
 
 
 def _line(node: yaml.Node | None, loc: tuple[str, ...]) -> int:
@@ -301,8 +391,10 @@ def _line(node: yaml.Node | None, loc: tuple[str, ...]) -> int:
             if pair is None:
                 break
             line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
-            node = node.value[int(part)]
+        elif isinstance(node, yaml.SequenceNode):
+            node = next((item for number, item in enumerate(node.value) if part in (str(number), item.value)), None)
+            if node is None:
+                break
             line = node.start_mark.line + 1
     return line
 

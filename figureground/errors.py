@@ -27,7 +27,12 @@ class CatalogError(FiguregroundError):
 
 
 class PluginError(CatalogError):
-    """A plug-in is missing, or is not what its kind asks for."""
+    """A plug-in is missing, or is not what its kind asks for.
+
+    ``where`` names the plug-in and, if one is at fault, its setting.
+    """
+
+    where: tuple[str, ...] = ()
 
 
 class SourceError(FiguregroundError):

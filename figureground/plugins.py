@@ -5,9 +5,10 @@ kind's Protocol stands in ``figureground/<kind>/__init__.py`` as ``PROTOCOL``. N
 """
 
 import dataclasses
+import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -46,7 +47,7 @@ def find(kind: str, name: str) -> type[Any]:
         When there is no such file, it does not hold exactly one frozen dataclass, or that lacks what its kind asks for.
     """
     if name not in names(kind):
-        raise PluginError(f"figureground.{kind} has no {name!r}; it has: {', '.join(names(kind))}")
+        raise _refusal(f"figureground.{kind} has no {name!r}; it has: {_listed(name, names(kind))}", name)
     module = importlib.import_module(f"figureground.{kind}.{name}")
     found = [
         thing
@@ -62,7 +63,8 @@ def find(kind: str, name: str) -> type[Any]:
     asked = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
     missing = [method for method in asked if not callable(getattr(found[0], method, None))]
     if missing:
-        raise PluginError(f"{module.__name__}.{found[0].__name__} lacks {', '.join(missing)}, which figureground.{kind} asks for")
+        lacking = ", ".join(missing)
+        raise PluginError(f"{module.__name__}.{found[0].__name__} lacks {lacking}, which figureground.{kind} asks for")
     return found[0]
 
 
@@ -92,18 +94,23 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
     fields = {field.name: field for field in dataclasses.fields(plugin)}
     unknown = [key for key in settings if key not in fields]
     if unknown:
-        raise PluginError(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {', '.join(fields) or 'none'}")
+        raise _refusal(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {_listed(unknown[0], fields)}", name, unknown[0])
     hints = get_type_hints(plugin)
     values = {
-        key: _asset(f"{kind}.{name}.{key}", value, assets or {}) if hints[key] is Weights else value
+        key: _asset(value, assets or {}, name, key) if hints[key] is Weights else value
         for key, value in settings.items()
     }
     try:
         return TypeAdapter(plugin).validate_python(values)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join([kind, name, *map(str, first["loc"])])
-        raise PluginError(f"{where}: {first['msg']}; found {first['input']!r}") from error
+        where = [str(part) for part in first["loc"]]
+        found = "" if first["type"].startswith("missing") else f"; found {first['input']!r}"
+        said = first["msg"].removeprefix("Value error, ")
+        raise _refusal(f"{'.'.join([kind, name, *where])}: {said}{found}", name, *where) from error
+    except PluginError as error:
+        error.where = error.where or (name,)
+        raise
 
 
 def describe(plugin: Any) -> dict[str, Any]:
@@ -117,8 +124,20 @@ def weights(plugin: Any) -> tuple[Weights, ...]:
     return tuple(value for value in values if isinstance(value, Weights))
 
 
-def _asset(where: str, value: Any, assets: Mapping[str, Weights]) -> Weights:
+def _asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> Weights:
     matches = [found for name, found in assets.items() if value in (name, name.rsplit(".", 1)[0])]
     if len(matches) != 1:
-        raise PluginError(f"{where}: no asset {value!r}; the catalog's assets are: {', '.join(assets) or 'none'}")
+        raise _refusal(f"no asset {value!r}; the catalog's assets are: {_listed(value, assets)}", plugin, key)
     return matches[0]
+
+
+def _listed(found: Any, allowed: Iterable[str]) -> str:
+    """Give what there is and, when it looks like a slip, what was probably meant."""
+    near = difflib.get_close_matches(str(found), list(allowed), n=1)
+    return (", ".join(allowed) or "none") + (f". Did you mean {near[0]!r}?" if near else "")
+
+
+def _refusal(message: str, *where: str) -> PluginError:
+    error = PluginError(message)
+    error.where = where
+    return error
