@@ -1,11 +1,17 @@
-"""A catalog over a scratch folder, and one real Label Studio for all tests that ask for it."""
+"""A catalog over a scratch folder, a storage with labelled crops, and one real Label Studio for all tests that ask for it."""
 
-import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
+import pandas as pd
 import pytest
 
+from figureground import tables
 from figureground.catalog import Catalog
+from figureground.store import Store, sha256
 from tasks import studio
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +51,115 @@ def studio_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def real_studio(studio_folder):
     """A real Label Studio on a free port, stopped at the end."""
-    os.environ.pop("LABEL_STUDIO_API_KEY", None)
     catalog = catalog_in(studio_folder)
     yield studio.up(catalog, studio._any_port())
     studio.down(catalog)
+
+
+WIDTH, HEIGHT = 24, 32
+
+
+def picture(seed: int) -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    return bytes(cv2.imencode(".jpg", pixels)[1])
+
+
+def label(seed: int) -> bytes:
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    distance = np.hypot(x - WIDTH / 2, y - HEIGHT / 2 + seed % 5)
+    return bytes(cv2.imencode(".png", (255 * np.clip(9 - distance, 0, 1)).astype(np.uint8))[1])
+
+
+def put(root: Path, name: str, content: bytes) -> str:
+    """Write without flushing to the disk, which a test has no use for."""
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).write_bytes(content)
+    return sha256(content)
+
+
+def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes: Sequence[str], order: int = 1) -> None:
+    """Write one source's files and tables: one frame and one crop a verdict; `order` -1 writes all in reverse."""
+    store = Store(str(root))
+    rows: dict[str, list[dict[str, Any]]] = {stage: [] for stage in tables.SCHEMAS}
+    for number, verdict in list(enumerate(verdicts))[::order]:
+        frame_id, crop_id = f"{source_id}-{number * 15:06d}", f"{source_id}-{number * 15:06d}-00"
+        image, mask = picture(seed + number), label(seed + number)
+        files = {
+            "frames": (f"frames/{source_id}/{frame_id}.jpg", image),
+            "crops": (f"crops/{source_id}/{crop_id}.jpg", image),
+            "mattes": (f"mattes/{source_id}/{crop_id}.png", label(seed + number + 1)),
+            "labels": (f"labels/{source_id}/{crop_id}.png", mask),
+        }
+        named = {stage: {"file": name, "sha256": put(root, name, content)} for stage, (name, content) in files.items()}
+        size = {"width": WIDTH, "height": HEIGHT}
+        whole = {"frame_width": WIDTH, "frame_height": HEIGHT, "keypoints": [], "others": [[0.0, 0.0, 3.0, 4.0]]}
+        box = {"x0": 0, "y0": 0, "x1": WIDTH, "y1": HEIGHT}
+        person = {f"person_{side}": float(value) for side, value in box.items()}
+        when = {"index": number * 15, "seconds": number / 2}
+        rows["frames"].append({"frame_id": frame_id, "source_id": source_id, **when, **size, **named["frames"]})
+        ids = {"crop_id": crop_id, "frame_id": frame_id, "source_id": source_id}
+        rows["crops"].append({**ids, **box, **person, "score": 0.9, **size, **whole, **named["crops"]})
+        rows["scores"].append({"crop_id": crop_id, "check": "size", "value": float(WIDTH)})
+        rows["verdicts"].append({"crop_id": crop_id, "kept": True, "reason": ""})
+        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", **named["mattes"]})
+        ticket = {"crop_id": crop_id, "key": f"key-{crop_id}", "project_id": 1, "task_id": seed + number}
+        rows["tasks"].append({**ticket, "prediction_sha256": named["mattes"]["sha256"]})
+        answer = {"annotation_id": seed + number, "annotator": "anna", "seconds_spent": 4.5, "origin": "prediction-changed"}
+        drawn = named["labels"] if verdict == "keep" else {"file": "", "sha256": ""}
+        rows["labels"].append(
+            {"crop_id": crop_id, **answer, "verdict": verdict, "scenes": list(scenes), "iou_with_matte": 0.9, **drawn}
+        )
+    video = f"video of {seed}".encode()
+    rows["videos"].append(
+        {
+            "source_id": source_id,
+            "path": f"clips/{source_id}.mp4",
+            "license": "CC0-1.0",
+            "file": f"videos/{source_id}/{source_id}.mp4",
+            "sha256": put(root, f"videos/{source_id}/{source_id}.mp4", video),
+        }
+    )
+    for stage, some in rows.items():
+        tables.write(store, stage, source_id, pd.DataFrame(some), fingerprint=sha256(stage.encode()))
+
+
+@pytest.fixture(scope="session")
+def labelled() -> Callable[..., Catalog]:
+    """Make a storage: source id to the annotators' verdicts, one a crop; gives its catalog."""
+
+    def make(
+        folder: Path,
+        sources: Mapping[str, Sequence[str]],
+        splits: Mapping[str, str] | None = None,
+        *,
+        reverse: bool = False,
+        seeds: Mapping[str, int] | None = None,
+        scenes: Sequence[str] = (),
+        **releases: Any,
+    ) -> Catalog:
+        for at, (source_id, verdicts) in list(enumerate(sources.items()))[:: -1 if reverse else 1]:
+            seed = (seeds or {}).get(source_id, 1000 * (at + 1))
+            fill(folder / "data", source_id, verdicts, seed, scenes, order=-1 if reverse else 1)
+        return Catalog.model_validate(
+            {
+                "folder": folder,
+                "sources": {
+                    source_id: {
+                        "path": f"clips/{source_id}.mp4",
+                        "license": "CC0-1.0",
+                        "scenes": [source_id, "outdoor"],
+                        "split": (splits or {}).get(source_id, "auto"),
+                    }
+                    for source_id in sources
+                },
+                "recipe": {
+                    "sample": {"every_seconds": 0.5},
+                    "detector": {"yolo": {}},
+                    "checks": {"size": {"at_least": 16}},
+                    "remover": {"rembg": {}},
+                },
+                "releases": releases,
+            }
+        )
+
+    return make

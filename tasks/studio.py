@@ -1,0 +1,334 @@
+"""A local Label Studio: start it, stop it, ask whether it runs.
+
+It lives in an environment of its own and keeps everything in ``<storage>/.studio``: its database, its log, the token
+and password made for it, and which process it is. Those two files are readable by their owner only.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+from filelock import FileLock, Timeout
+
+from figureground import progress
+from figureground.catalog import Catalog
+from figureground.errors import FiguregroundError
+from figureground.store import Store, write_file
+
+HOST = "127.0.0.1"
+USERNAME = "admin@figureground.local"
+USUAL_PORT = 8080
+_BOOT_SECONDS = 180
+_STOP_SECONDS = 10
+_FOREIGN = ("LABEL_STUDIO_", "HEARTEX_", "POSTGRE_", "DJANGO_", "PYTHON", "VIRTUAL_ENV")
+
+_log = logging.getLogger(__name__)
+_children: "dict[int, subprocess.Popen[bytes]]" = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Studio:
+    """A running local Label Studio. Printing it shows no secret."""
+
+    url: str
+    username: str
+    password: str = field(repr=False)
+    token: str = field(repr=False)
+    pid: int
+
+
+def up(catalog: Catalog, port: int | None = None) -> Studio:
+    """Start the local Label Studio, or give the one that runs.
+
+    It goes on after this process has ended; `down` stops it.
+
+    Parameters
+    ----------
+    catalog
+        Gives the storage, whose pictures it serves.
+    port
+        Where it listens; None takes 8080, or any free port when that is in use.
+
+    Returns
+    -------
+    Studio
+        It answers when this returns.
+
+    Raises
+    ------
+    FiguregroundError
+        When it is not installed, the port is in use, it runs on another port, or it does not come up.
+    """
+    home = _home(catalog)
+    with _alone(home):
+        if studio := running(catalog):
+            if port is not None and studio.url != _url(port):
+                raise FiguregroundError(
+                    f"the local Label Studio runs at {studio.url}, not on port {port}; "
+                    "run `figureground studio down` first, or leave the port out"
+                )
+            return studio
+        executable = _executable(catalog)
+        return _start(home, executable, _free(port), catalog)
+
+
+def down(catalog: Catalog) -> bool:
+    """Stop the local Label Studio: asked first, killed when it does not hear.
+
+    Returns
+    -------
+    bool
+        Whether there was one.
+    """
+    home = _home(catalog)
+    with _alone(home):
+        process = _process(home)
+        if process is None:
+            return False
+        _stop(process[0])
+        (home / "process.json").unlink(missing_ok=True)
+        return True
+
+
+def running(catalog: Catalog) -> Studio | None:
+    """Give the local Label Studio when its process is the one we started and it answers."""
+    home = _home(catalog)
+    process = _process(home)
+    if process is None or not _healthy(_url(process[1])):
+        return None
+    return _studio(home, *process)
+
+
+def token(catalog: Catalog, url: str) -> str | None:
+    """Give the local Label Studio's token when `url` is its address, else None."""
+    if "://" in catalog.storage_root:
+        return None
+    home = _home(catalog)
+    process = _process(home)
+    if process is None or _plain(url) != _url(process[1]):
+        return None
+    return _read_secret(home / "token")
+
+
+def _home(catalog: Catalog) -> Path:
+    return Store(catalog.storage_root).path(".studio")
+
+
+def _url(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _plain(url: str) -> str:
+    return url.rstrip("/").replace("//localhost", f"//{HOST}")
+
+
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """Let one command at a time start or stop it."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with FileLock(home / "lock", timeout=_BOOT_SECONDS):
+            yield
+    except Timeout as error:
+        raise FiguregroundError(f"another command is starting or stopping Label Studio ({home}); try again") from error
+    except OSError as error:
+        raise FiguregroundError(f"cannot keep Label Studio's files in {home}: {error}; make the folder writable") from error
+
+
+def _executable(catalog: Catalog) -> Path:
+    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or catalog.folder / ".venv-studio/bin/label-studio")
+    if not os.access(path, os.X_OK):
+        raise FiguregroundError(
+            f"Label Studio is not installed: no program {path}. Run `make studio`, which gives it an environment of its "
+            "own, or set FIGUREGROUND_STUDIO to a label-studio program"
+        )
+    return path
+
+
+def _free(port: int | None) -> int:
+    """Give the port to listen on. Label Studio itself would silently take the next one."""
+    if port is None:
+        return USUAL_PORT if not _taken(USUAL_PORT) else _any_port()
+    if _taken(port):
+        raise FiguregroundError(
+            f"port {port} is in use by another program; stop that one, choose another with --port, "
+            "or leave the port out to take any free one"
+        )
+    return port
+
+
+def _taken(port: int) -> bool:
+    """Tell whether a port is taken: someone answers there, or it cannot be bound."""
+    with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
+        return True
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return True
+    return False
+
+
+def _any_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
+    for name, length in (("token", 20), ("password", 8)):
+        if not (home / name).exists():
+            _write_secret(home / name, secrets.token_hex(length))
+    arguments = [executable, "start", "--no-browser", "--data-dir", home, "--internal-host", HOST, "--port", str(port)]
+    log = home / "studio.log"
+    try:
+        with log.open("wb") as output:
+            child = subprocess.Popen(
+                arguments,
+                env=_environment(home, catalog),
+                cwd=home,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        raise FiguregroundError(f"cannot run {executable}: {error}; run `make studio` again") from error
+    _children[child.pid] = child
+    try:
+        state = {"pid": child.pid, "started": _started(child.pid), "port": port}
+        write_file(home / "process.json", json.dumps(state).encode())
+        _wait(child, port, log)
+        return _proven(_studio(home, child.pid, port), home)
+    except BaseException:
+        _stop(child.pid)
+        (home / "process.json").unlink(missing_ok=True)
+        raise
+
+
+def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
+    """Give the server's settings. Secrets go this way because everybody can read a command line."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+    return kept | {
+        "LABEL_STUDIO_USERNAME": USERNAME,
+        "LABEL_STUDIO_PASSWORD": _read_secret(home / "password"),
+        "LABEL_STUDIO_USER_TOKEN": _read_secret(home / "token"),
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_HOST": "",
+        "LOCAL_FILES_SERVING_ENABLED": "true",
+        "LOCAL_FILES_DOCUMENT_ROOT": catalog.storage_root,
+        "DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",
+        "FRONTEND_SENTRY_DSN": "",
+        "fflag_feat_utc_210_prediction_validation_15082025": "true",
+    }
+
+
+def _wait(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    """Wait until it answers; its first start makes a database and takes longest."""
+    start = time.monotonic()
+    while not _healthy(_url(port)):
+        seconds = int(time.monotonic() - start)
+        if child.poll() is not None:
+            raise FiguregroundError(f"Label Studio ended with code {child.returncode} while starting.{_tail(log)}")
+        if seconds > _BOOT_SECONDS:
+            raise FiguregroundError(f"Label Studio did not answer on port {port} within {_BOOT_SECONDS} s.{_tail(log)}")
+        progress.tell("studio", "", seconds, 0)
+        time.sleep(0.2)
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
+    return f" Its last words (all of them: {log}):\n" + "\n".join(f"    {line}" for line in lines)
+
+
+def _proven(studio: Studio, home: Path) -> Studio:
+    """Make sure that the one who answers is ours: it knows our token."""
+    reply = httpx.get(
+        f"{studio.url}/api/current-user/whoami",
+        headers={"Authorization": f"Token {studio.token}"},
+        timeout=30,
+        trust_env=False,
+    )
+    if reply.status_code != 200:
+        raise FiguregroundError(
+            f"the Label Studio at {studio.url} does not know the token in {home / 'token'} (answer {reply.status_code}): "
+            f"its database was made with another one. Put that token back, or move {home} away to begin afresh"
+        )
+    _log.info("Label Studio answers at %s (process %d)", studio.url, studio.pid)
+    return studio
+
+
+def _studio(home: Path, pid: int, port: int) -> Studio:
+    return Studio(_url(port), USERNAME, _read_secret(home / "password"), _read_secret(home / "token"), pid)
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:  # noqa: PTH123
+        file.write(secret)
+
+
+def _read_secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise FiguregroundError(f"cannot read Label Studio's {path.name} in {path}: {error}") from error
+
+
+def _process(home: Path) -> tuple[int, int] | None:
+    """Give the pid and port of the process we started, when it is still that one: pids are used again."""
+    try:
+        state = json.loads((home / "process.json").read_text(encoding="utf-8"))
+        pid, started, port = int(state["pid"]), str(state["started"]), int(state["port"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (pid, port) if started and _started(pid) == started else None
+
+
+def _started(pid: int) -> str:
+    """Give when a process began, "" when it is gone: in clock ticks since boot, or as ps says it where there is no /proc."""
+    if Path("/proc/self/stat").exists():
+        try:
+            state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            return ""
+        return "" if state in "ZX" else rest[18]
+    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return told.stdout.strip()
+
+
+def _stop(pid: int) -> None:
+    """End a process and all it started; it leads its own session."""
+    for sign, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, sign)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            gone = _children[pid].poll() is not None if pid in _children else not _started(pid)
+            if gone:
+                _children.pop(pid, None)
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(pid, signal.SIGKILL)
+                return
+            time.sleep(0.05)
+    raise FiguregroundError(f"Label Studio (process {pid}) does not end, not even when killed; look at it with `ps {pid}`")
