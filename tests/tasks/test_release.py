@@ -190,7 +190,7 @@ def test_one_source_can_only_be_released_without_val(labelled: Make, tmp_path: P
 
 def test_the_same_video_in_train_and_val_is_refused(labelled: Make, tmp_path: Path) -> None:
     catalog = labelled(tmp_path, TWO, SPLITS, seeds={"park": 7, "walk": 7})
-    with pytest.raises(ReleaseError, match=r"same video is in two splits: train \(source park\) and val \(source walk\)") as caught:
+    with pytest.raises(ReleaseError, match=r"same video .* splits: train \(source park\) and val \(source walk\)") as caught:
         cut(catalog)
     assert "same picture is in two splits: train/park-000000-00.jpg and val/walk-000000-00.jpg" in str(caught.value)
     assert not (tmp_path / "data/releases").exists()
@@ -243,7 +243,7 @@ def test_a_label_whose_crop_is_gone_is_refused(labelled: Make, tmp_path: Path) -
 def test_labels_without_frames_say_what_to_run(labelled: Make, tmp_path: Path) -> None:
     catalog = labelled(tmp_path, TWO, SPLITS)
     (tmp_path / "data/tables/frames/walk.parquet").unlink()
-    with pytest.raises(ReleaseError, match="source walk has labels but no readable table frames.*ingest walk"):
+    with pytest.raises(ReleaseError, match=r"source walk has labels but no readable table frames.*ingest walk"):
         cut(catalog)
 
 
@@ -291,7 +291,7 @@ def test_killing_leaves_nothing_half_built_and_the_next_run_gives_the_same(label
     command = [sys.executable, "-c", CUT]
     with subprocess.Popen(command, stdin=-1, stdout=-1, text=True, cwd=Path(__file__).parents[2]) as process:
         assert process.stdin is not None and process.stdout is not None
-        process.stdin.write(catalog.model_dump_json() + "\n")
+        process.stdin.write(catalog.model_dump_json(exclude_defaults=True) + "\n")
         for _ in range(12):
             shutil.rmtree(releases / truth.name, ignore_errors=True)
             process.stdin.write("again\n")

@@ -211,5 +211,5 @@ def test_diff_refuses_an_altered_manifest(folder: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "copy")
     with (copy / "manifest.json").open("ab") as file:
         file.write(b" ")
-    with pytest.raises(ReleaseError, match="manifest.json: altered"):
+    with pytest.raises(ReleaseError, match=r"manifest\.json: altered"):
         diff(folder, copy)
