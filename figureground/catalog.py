@@ -277,7 +277,7 @@ def load(path: Path) -> Catalog:
     return catalog
 
 
-def moved(catalog: Catalog, folder: Path, *, project: str, note: str) -> str:
+def moved(catalog: Catalog, folder: Path, *, url: str, project: str, note: str) -> str:
     """Write a catalog for another folder: the same sources and recipe, a storage, project and releases of its own.
 
     Parameters
@@ -286,8 +286,8 @@ def moved(catalog: Catalog, folder: Path, *, project: str, note: str) -> str:
         Whose relative paths start in its own folder.
     folder
         Where the text will stand.
-    project, note
-        The Label Studio project and the releases' note.
+    url, project, note
+        Label Studio's address and project, and the releases' note.
 
     Returns
     -------
@@ -301,7 +301,7 @@ def moved(catalog: Catalog, folder: Path, *, project: str, note: str) -> str:
         entry["path"] = [_absolute(path, catalog.folder) for path in entry["path"]]
     content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
     content["storage"] = "data"
-    content["label_studio"] |= {"project": project, "label_config": os.path.relpath(catalog.label_config_file, folder)}
+    content["label_studio"] |= {"url": url, "project": project, "label_config": os.path.relpath(catalog.label_config_file, folder)}
     content["releases"]["note"] = note
     return "# Written by `figureground demo`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

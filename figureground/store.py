@@ -272,6 +272,11 @@ class Store:
             )
         return content
 
+    def remove(self, name: str) -> None:
+        """Remove one file; one that is not there is as good as removed."""
+        if self.exists(name):
+            self._fs.rm_file(self._full(name))
+
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
         return bool(self._fs.isfile(self._full(name)))

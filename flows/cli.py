@@ -178,8 +178,8 @@ def explain(name: Annotated[str, typer.Argument(metavar="ID", help="A crop's id,
     from tasks.explain import explain as tell
 
     table = Table.grid(padding=(0, 2))
-    for step, text in tell(name, settings):
-        table.add_row(f"[bold]{escape(step)}[/]", escape(text))
+    for line in tell(name, settings):
+        table.add_row(f"[bold]{escape(line.subject)}[/]", escape(line.text))
     out.print(table)
 
 

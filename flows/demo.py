@@ -47,18 +47,22 @@ def demo(catalog_file: Path, *, keep: bool, say: Callable[[str], None]) -> End:
     FiguregroundError
         When a stage fails; running again carries on.
     """
-    folder = catalog_file.resolve().parent / "demo"
-    mine = folder / "catalog.yaml"
-    write_file(mine, moved(load(catalog_file), folder, project="figureground demo", note="demo").encode())
+    mine = catalog_file.resolve().parent / "demo" / "catalog.yaml"
+    _write_catalog(mine, catalog_file, load(catalog_file).label_studio.url)
     say("1. video → frames → crops → checks → mattes")
     _all(ingest(str(mine)))
     say("2. starting Label Studio")
     studio = up(load(mine), None)
+    _write_catalog(mine, catalog_file, studio.url)
     try:
         return _annotated(mine, studio, say)
     finally:
         if not keep:
             down(load(mine))
+
+
+def _write_catalog(mine: Path, catalog_file: Path, url: str) -> None:
+    write_file(mine, moved(load(catalog_file), mine.parent, url=url, project="figureground demo", note="demo").encode())
 
 
 def _annotated(catalog_file: Path, studio: Studio, say: Callable[[str], None]) -> End:
