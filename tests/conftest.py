@@ -1,0 +1,64 @@
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """The command line in a process of its own, as a user would start it."""
+
+    def go(*arguments: str, cwd: Path, expect: int | None = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+        found = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *arguments],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | environment,
+        )
+        assert expect is None or found.returncode == expect, f"{arguments} exited {found.returncode}\n{found.stdout}\n{found.stderr}"
+        return found
+
+    return go
+
+
+def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
+    """Every file's hash, inode and time of change: equal only when nothing was written, not even the same bytes again."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not {".studio", ".locks"} & set(path.parts))
+    return {str(path.relative_to(folder)): (digest(path), path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """Every file's hash."""
+    return {name: found[0] for name, found in snapshot(folder).items()}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="session")
+def folder_snapshot() -> Callable[[Path], dict[str, tuple[str, int, int]]]:
+    return snapshot
+
+
+@pytest.fixture(scope="session")
+def folder_contents() -> Callable[[Path], dict[str, str]]:
+    return contents
+
+
+@pytest.fixture(scope="session")
+def shared_videos() -> Path:
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared/data")
+    return SHARED / "videos"
