@@ -26,12 +26,15 @@ from figureground.errors import CatalogError, PluginError, SourceError
 from figureground.types import Asset, Source, Weights
 
 _SHA256 = "^[0-9a-f]{64}$"
+_SHA256_OR_NONE = "^([0-9a-f]{64})?$"
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _ADDRESS = "^https?://"
 _CRON = r"^\S+( \S+){4}$"
+_A_SHA256 = "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)"
 _IN_WORDS = {
-    _SHA256: "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)",
+    _SHA256: _A_SHA256,
+    _SHA256_OR_NONE: _A_SHA256,
     _NAME: "expected a name of 1 to 64 letters A-Z, a-z, digits, '_' and '-', starting with a letter or digit",
     _FILE_NAME: "expected a file name of letters A-Z, a-z, digits, '.', '_' and '-'",
     _ADDRESS: "expected an address that starts with http:// or https://",
@@ -73,7 +76,7 @@ class SourceEntry(_Strict):
 
     kind: Literal["video"] = "video"
     path: Place
-    sha256: Sha256 = ""
+    sha256: Annotated[str, Field(pattern=_SHA256_OR_NONE)] = ""
     license: str = Field(min_length=1)
     scenes: tuple[Name, ...] = ()
     split: Literal["auto", "train", "val", "test"] = "auto"

@@ -1,0 +1,132 @@
+"""One new file is one new plug-in, and what is not one is refused by name."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import pytest
+
+import figureground.checks
+from figureground import plugins
+from figureground.errors import PluginError
+from figureground.types import Weights
+
+GOOD = '''
+from dataclasses import dataclass
+
+from figureground.types import PersonCrop
+
+
+@dataclass(frozen=True)
+class Brightness:
+    """Mean grey, 0..255."""
+
+    at_least: float = 20
+
+    def measure(self, crop: PersonCrop) -> float:
+        """Give the mean."""
+        return float(crop.image.mean())
+
+    def accepts(self, value: float) -> bool:
+        """Refuse the dark."""
+        return value >= self.at_least
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A folder that counts as part of figureground/checks/."""
+    before = set(sys.modules)
+    monkeypatch.setattr(figureground.checks, "__path__", [*figureground.checks.__path__, str(tmp_path)])
+    plugins.find.cache_clear()
+    yield tmp_path
+    plugins.find.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("figureground.checks."):
+            del sys.modules[name]
+
+
+def test_a_new_file_is_found_with_no_other_edit(folder: Path) -> None:
+    (folder / "brightness.py").write_text(GOOD)
+
+    assert "brightness" in plugins.names("checks")
+    check = plugins.build("checks", "brightness", {"at_least": "30"})
+    assert (check.at_least, check.accepts(29), check.accepts(30)) == (30.0, False, True)
+    assert plugins.describe(check) == {"name": "brightness", "at_least": 30.0}
+    assert plugins.weights(check) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("nothing", "X = 1\n", "must hold exactly one frozen dataclass; found none"),
+        ("imported", "from figureground.types import Box\n", "must hold exactly one frozen dataclass; found none"),
+        ("thawed", GOOD.replace("(frozen=True)", ""), "exactly one frozen dataclass; found Brightness"),
+        ("twins", GOOD + GOOD.replace("Brightness", "Darkness"), "found Brightness, Darkness"),
+        ("mute", GOOD.replace("def accepts", "def approves"), r"Brightness lacks accepts, which figureground\.checks asks for"),
+    ],
+)
+def test_what_is_no_plugin_is_refused(folder: Path, name: str, text: str, message: str) -> None:
+    (folder / f"{name}.py").write_text(text)
+
+    with pytest.raises(PluginError, match=message) as caught:
+        plugins.find("checks", name)
+    assert f"figureground.checks.{name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "where", "message"),
+    [
+        ({"at_leest": 3}, ("brightness", "at_leest"), r"no setting 'at_leest'; it has: at_least\. Did you mean 'at_least'\?"),
+        ({"wrong": 3}, ("brightness", "wrong"), r"no setting 'wrong'; it has: at_least$"),
+        ({"at_least": "dark"}, ("brightness", "at_least"), r"checks\.brightness\.at_least: .*valid number.*found 'dark'"),
+    ],
+)
+def test_wrong_settings_are_named(folder: Path, settings: dict[str, object], where: tuple[str, ...], message: str) -> None:
+    (folder / "brightness.py").write_text(GOOD)
+
+    with pytest.raises(PluginError, match=message) as caught:
+        plugins.build("checks", "brightness", settings)
+    assert caught.value.where == where
+
+
+def test_a_missing_setting_is_named(folder: Path) -> None:
+    (folder / "brightness.py").write_text(GOOD.replace("at_least: float = 20", "at_least: float"))
+
+    with pytest.raises(PluginError, match=r"checks\.brightness\.at_least: Field required$"):
+        plugins.build("checks", "brightness", {})
+
+
+def test_an_unknown_name_says_what_there_is() -> None:
+    with pytest.raises(PluginError, match=r"checks has no 'sharpnes'; it has: .*occlusion, .*Did you mean 'sharpness'\?"):
+        plugins.find("checks", "sharpnes")
+
+
+NEEDS_WEIGHTS = GOOD.replace("at_least: float = 20", "model: Weights\n    at_least: float = 20").replace(
+    "import PersonCrop", "import PersonCrop, Weights"
+)
+
+
+@pytest.mark.parametrize("named", ["a.onnx", "a"])
+def test_weights_are_given_by_the_assets_name(folder: Path, named: str) -> None:
+    (folder / "judge.py").write_text(NEEDS_WEIGHTS)
+    weights = Weights("a.onnx", "0" * 64)
+    check = plugins.build("checks", "judge", {"model": named}, {"a.onnx": weights})
+
+    assert plugins.weights(check) == (weights,)
+    assert plugins.describe(check)["model"] == dataclasses.asdict(weights)
+
+
+def test_an_asset_that_is_not_there_is_named(folder: Path) -> None:
+    (folder / "judge.py").write_text(NEEDS_WEIGHTS)
+
+    with pytest.raises(PluginError, match=r"no asset 'b\.onnx'; the catalog's assets are: a\.onnx\. Did you mean") as caught:
+        plugins.build("checks", "judge", {"model": "b.onnx"}, {"a.onnx": Weights("a.onnx", "0" * 64)})
+    assert caught.value.where == ("judge", "model")
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_every_plugin_there_is_can_be_found(kind: str) -> None:
+    assert plugins.names(kind)
+    for name in plugins.names(kind):
+        assert dataclasses.is_dataclass(plugins.find(kind, name))
