@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
+from urllib.parse import urlsplit
 
 from figureground.errors import ReleaseError
 from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SourceRecord
@@ -34,7 +36,20 @@ def source(found: Mapping[str, Table]) -> SourceRecord:
     """
     video = found["videos"].rows.iloc[0]
     weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
-    return SourceRecord(path=video["path"], sha256=video["sha256"], license=video["license"], weights=weights)
+    return SourceRecord(path=public(video["path"]), sha256=video["sha256"], license=video["license"], weights=weights)
+
+
+def public(path: str) -> str:
+    """Give a source's path as a release may tell it: no password or signature of an address, no folders of this machine.
+
+    >>> public("https://user:secret@example.org/clip.mp4?signature=abc"), public("/home/anna/clips/a.mp4")
+    ('https://example.org/clip.mp4', 'a.mp4')
+    """
+    if "://" in path:
+        parts = urlsplit(path)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    local = PurePath(path)
+    return local.name if local.is_absolute() or path.startswith(("~", "..")) else path
 
 
 def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]:

@@ -9,7 +9,6 @@ import hashlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -275,51 +274,32 @@ def _shared_pictures(found: Found) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What sets a release apart from an older one, as stems.
+def difference(old: Manifest, new: Manifest) -> dict[str, tuple[str, ...]]:
+    """Compare two releases, sample by sample.
 
-    ``reannotated``: another label for the same picture; ``recropped``: another picture under the same stem; ``moved``: in
-    another split; ``relisted``: in other scenes.
+    Returns
+    -------
+    dict
+        ``added``, ``dropped``, ``re-annotated`` (another label for the same stem), ``re-cropped`` (another picture under the
+        same stem), ``moved`` (to another split), ``relisted`` (in other scenes), each with its stems, sorted.
     """
-
-    added: tuple[str, ...]
-    dropped: tuple[str, ...]
-    reannotated: tuple[str, ...]
-    recropped: tuple[str, ...]
-    moved: tuple[str, ...]
-    relisted: tuple[str, ...]
-
-    def __bool__(self) -> bool:
-        """Tell whether anything differs."""
-        return any((self.added, self.dropped, self.reannotated, self.recropped, self.moved, self.relisted))
-
-
-def difference(old: Manifest, new: Manifest) -> Difference:
-    """Compare two releases, sample by sample."""
     before, after = old.samples, new.samples
     both = sorted(before.keys() & after.keys())
-
-    def changed(field: str) -> tuple[str, ...]:
-        return tuple(stem for stem in both if getattr(before[stem], field) != getattr(after[stem], field))
-
-    return Difference(
-        added=tuple(sorted(after.keys() - before.keys())),
-        dropped=tuple(sorted(before.keys() - after.keys())),
-        reannotated=changed("annotation"),
-        recropped=changed("sha256"),
-        moved=changed("split"),
-        relisted=changed("scenes"),
-    )
+    fields = {"re-annotated": "annotation", "re-cropped": "sha256", "moved": "split", "relisted": "scenes"}
+    changed = {
+        word: tuple(stem for stem in both if getattr(before[stem], field) != getattr(after[stem], field))
+        for word, field in fields.items()
+    }
+    added, dropped = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
+    return {"added": tuple(added), "dropped": tuple(dropped), **changed}
 
 
 def summary(old: Manifest, new: Manifest, at_most: int = 5) -> Sequence[str]:
     """Say in lines what differs between two manifests, at most so many stems a line; nothing when nothing does."""
-    stems = difference(old, new)
     lines = [
-        f"{what}: {len(which)} ({', '.join(which[:at_most])}{', …' if len(which) > at_most else ''})"
-        for what in Difference.__slots__
-        if (which := getattr(stems, what))
+        f"{word}: {len(stems)} ({', '.join(stems[:at_most])}{', …' if len(stems) > at_most else ''})"
+        for word, stems in difference(old, new).items()
+        if stems
     ]
     was, now = (manifest.model_dump(mode="json", exclude={"samples", "files", "digest", "counts"}) for manifest in (old, new))
     lines += [f"{key}: {_json(was[key])} there, {_json(now[key])} now" for key in sorted(was) if was[key] != now[key]]

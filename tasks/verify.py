@@ -5,12 +5,10 @@ from pathlib import Path
 
 from figureground import manifest, plugins, progress, store
 from figureground.errors import PluginError, ReleaseError
-from figureground.manifest import Difference, Manifest
+from figureground.manifest import Manifest
 from figureground.types import Release
-from tasks import verb
 
 
-@verb
 def verify(folder: Path) -> Release:
     """Check a release against its manifest, from the files alone.
 
@@ -44,8 +42,13 @@ def verify(folder: Path) -> Release:
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
 
 
-def diff(old: Path, new: Path) -> Difference:
+def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
     """Say what sets a release apart from an older one; only the manifests are read.
+
+    Returns
+    -------
+    dict
+        What happened (``added``, ``dropped``, ``re-annotated``, ...) to the stems it happened to.
 
     Raises
     ------

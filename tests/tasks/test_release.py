@@ -63,7 +63,7 @@ def test_two_sources_go_into_train_and_val(labelled: Make, tmp_path: Path) -> No
     assert (folder / "split_dir/walk.txt").read_bytes() == b"walk-000000-00\nwalk-000015-00\n"
     assert len((folder / "split_dir/outdoor.txt").read_text().splitlines()) == 5
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
-    assert verify.fn(folder) == made
+    assert verify(folder) == made
 
 
 def test_picture_is_the_crop_and_mask_is_the_label_cut_at_one_half(labelled: Make, tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_killing_leaves_nothing_half_built_and_the_next_run_gives_the_same(label
             assert process.stdout.readline() == "ended\n"
             half_built += any(releases.glob(".tmp-*"))
             if (releases / truth.name).exists():
-                assert verify.fn(releases / truth.name).digest == truth.digest
+                assert verify(releases / truth.name).digest == truth.digest
         process.stdin.close()
     assert half_built, "no kill hit the building: widen the window"
     assert cut(catalog).digest == truth.digest

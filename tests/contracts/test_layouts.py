@@ -1,0 +1,148 @@
+"""What every layout promises. A new file in figureground/layouts is tested here with no other edit."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from figureground import plugins
+from figureground.errors import ReleaseError
+from figureground.layouts import Layout
+from figureground.splits import SPLITS
+from figureground.types import Sample
+
+NAMES = plugins.names("layouts")
+layouts = pytest.mark.parametrize("layout", [plugins.build("layouts", name, {}) for name in NAMES], ids=NAMES)
+
+STEMS = st.from_regex(r"[a-z][a-z0-9_]{0,6}(-[0-9]{2,6}){0,2}", fullmatch=True)
+SCENES = st.frozensets(st.sampled_from(["park", "indoor", "室内", "v1.0", "train", "with space"]), max_size=3)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> list[Sample]:
+    stems = draw(st.lists(STEMS, unique_by=str.lower, max_size=6))
+    return [draw(_sample(stem)) for stem in stems]
+
+
+@st.composite
+def _sample(draw: st.DrawFn, stem: str) -> Sample:
+    width, height = draw(st.integers(1, 40)), draw(st.integers(1, 40))
+    random = np.random.default_rng(draw(st.integers(0, 2**32)))
+    alpha = draw(st.sampled_from([np.zeros, np.ones, lambda shape: random.random(shape)]))((height, width))
+    return sample(stem, draw(st.sampled_from(SPLITS)), tuple(sorted(draw(SCENES))), alpha.astype(np.float32))
+
+
+def sample(stem: str, split: str = "train", scenes: tuple[str, ...] = (), alpha: np.ndarray | None = None) -> Sample:
+    alpha = np.ones((6, 5), np.float32) if alpha is None else alpha
+    pixels = np.random.default_rng(len(stem)).integers(0, 256, (*alpha.shape, 3), dtype=np.uint8)
+    return Sample(stem, split, scenes, bytes(cv2.imencode(".jpg", pixels)[1]), alpha)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def same(one: Sample, other: Sample) -> bool:
+    return (one.stem, one.split, one.scenes, one.image) == (other.stem, other.split, other.scenes, other.image)
+
+
+@layouts
+@settings(max_examples=40, deadline=None)
+@given(items=samples())
+def test_what_is_written_is_read_back(layout: Layout, items: Sequence[Sample]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        layout.write(iter(items), Path(folder))
+        found = list(layout.read(Path(folder)))
+    expected = sorted(items, key=lambda item: (SPLITS.index(item.split), item.stem))
+    assert [item.stem for item in found] == [item.stem for item in expected]
+    assert all(same(one, other) for one, other in zip(found, expected, strict=True))
+    for one, other in zip(found, expected, strict=True):
+        assert one.alpha.dtype == np.float32
+        np.testing.assert_array_equal(one.alpha >= 0.5, other.alpha >= 0.5)
+
+
+@layouts
+@settings(max_examples=15, deadline=None)
+@given(items=samples())
+def test_the_order_does_not_matter_and_nothing_is_wrong(layout: Layout, items: Sequence[Sample]) -> None:
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
+        layout.write(items, Path(one))
+        layout.write(items[::-1], Path(other))
+        assert tree(Path(one)) == tree(Path(other))
+        assert list(layout.problems(Path(one))) == []
+
+
+@layouts
+def test_a_stem_given_twice_is_refused(layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="two samples have the stem a"):
+        layout.write([sample("a"), sample("b"), sample("a", "val")], tmp_path)
+
+
+@layouts
+@pytest.mark.parametrize("name", ["", "../a", "/a", ".a", "a/b", "a\nb", "a\\b", "a.", "a "])
+def test_a_name_that_is_no_file_name_is_refused(layout: Layout, tmp_path: Path, name: str) -> None:
+    with pytest.raises(ReleaseError, match="cannot be a file's name"):
+        layout.write([sample(name)], tmp_path / "deep" / "stem")
+    with pytest.raises(ReleaseError, match="cannot be a file's name"):
+        layout.write([sample("a", scenes=(name,))], tmp_path / "deep" / "scene")
+    assert list(tmp_path.rglob("*.jpg")) == []
+
+
+@layouts
+def test_a_label_of_another_size_is_refused(layout: Layout, tmp_path: Path) -> None:
+    wrong = Sample("a", "train", (), sample("a").image, np.ones((5, 6), np.float32))
+    with pytest.raises(ReleaseError, match=r"a: the label has the shape \(5, 6\), its picture \(6, 5\)"):
+        layout.write([wrong], tmp_path)
+
+
+@layouts
+def test_a_picture_that_is_none_is_refused(layout: Layout, tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match=r"a: .*JPEG"):
+        layout.write([Sample("a", "train", (), b"text", np.ones((5, 6), np.float32))], tmp_path)
+
+
+@layouts
+def test_a_lost_file_is_a_problem_that_names_it(layout: Layout, tmp_path: Path) -> None:
+    """Whatever holds a picture or its label: when it is gone, the layout says so."""
+    layout.write([sample("a", scenes=("park",)), sample("b", scenes=("park",)), sample("c", "val")], tmp_path)
+    for file in sorted(tmp_path.rglob("*a.*")):
+        content = file.read_bytes()
+        file.unlink()
+        assert any("a" in problem for problem in layout.problems(tmp_path)), file
+        file.write_bytes(content)
+    assert list(layout.problems(tmp_path)) == []
+
+
+@layouts
+def test_a_damaged_label_is_a_problem(layout: Layout, tmp_path: Path) -> None:
+    layout.write([sample("a"), sample("b", "val")], tmp_path)
+    for file in [file for file in sorted(tmp_path.rglob("*")) if file.is_file() and file.suffix not in (".jpg", ".py", ".md")]:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2])
+        assert list(layout.problems(tmp_path)), file
+        file.write_bytes(content)
+
+
+@layouts
+def test_an_empty_release_is_read_as_empty(layout: Layout, tmp_path: Path) -> None:
+    layout.write([], tmp_path)
+    assert list(layout.read(tmp_path)) == []
+
+
+@layouts
+def test_samples_are_taken_a_few_at_a_time(layout: Layout, tmp_path: Path) -> None:
+    """Memory stays flat: the first files are written before the last samples are asked for."""
+    seen = []
+
+    def items():
+        for number in range(200):
+            yield sample(f"s{number:03d}")
+            seen.append(len(list(tmp_path.rglob("*.*"))))
+
+    layout.write(items(), tmp_path)
+    assert seen[-1] > 100

@@ -1,0 +1,77 @@
+"""Where samples come from: tables joined."""
+
+import pandas as pd
+import pytest
+
+from figureground import lineage
+from figureground.tables import Table
+from figureground.types import Source
+
+SOURCE = Source("park", "video", "park.mp4", "", "MIT", ("park", "outdoor"), "auto")
+
+
+def table(*rows: dict[str, object], **facts: object) -> Table:
+    return Table(pd.DataFrame(list(rows)), facts)
+
+
+def found(**label: object) -> dict[str, Table]:
+    answer = {"annotation_id": 3, "annotator": "anna", "origin": "manual", "verdict": "keep", "file": "l.png", "sha256": "l"}
+    box = {"x0": 1, "y0": 2, "x1": 30, "y1": 40}
+    return {
+        "videos": table({"path": "clips/park.mp4", "sha256": "v", "license": "MIT"}),
+        "frames": table({"frame_id": "park-000004", "index": 4, "seconds": 0.16}),
+        "crops": table({"crop_id": "park-000004-00", "frame_id": "park-000004", **box, "file": "c.jpg", "sha256": "c"}),
+        "labels": table({"crop_id": "park-000004-00", "scenes": [], **answer, **label}),
+    }
+
+
+def test_a_kept_label_becomes_a_pick() -> None:
+    (pick,) = lineage.picks(SOURCE, "val", found())
+    assert (pick.stem, pick.picture, pick.label) == ("park-000004-00", "c.jpg", "l.png")
+    record = pick.record
+    assert (record.split, record.source, record.license, record.frame) == ("val", "park", "MIT", "park-000004")
+    assert (record.index, record.seconds, record.box, record.sha256) == (4, 0.16, (1, 2, 30, 40), "c")
+    assert record.matte is None
+    assert record.annotation.model_dump() == {"id": 3, "annotator": "anna", "origin": "manual", "sha256": "l"}
+
+
+@pytest.mark.parametrize("label", [{"verdict": "blurred"}, {"verdict": ""}, {"file": ""}])
+def test_a_label_that_is_not_kept_or_has_no_mask_is_left_out(label: dict[str, object]) -> None:
+    assert lineage.picks(SOURCE, "val", found(**label)) == []
+
+
+@pytest.mark.parametrize(("chosen", "told"), [([], ("outdoor", "park")), (["snow", "indoor", "snow"], ("indoor", "snow"))])
+def test_scenes_are_the_annotators_or_else_the_sources(chosen: list[str], told: tuple[str, ...]) -> None:
+    (pick,) = lineage.picks(SOURCE, "val", found(scenes=chosen))
+    assert pick.record.scenes == told
+
+
+def test_a_matte_is_remembered() -> None:
+    mattes = table({"crop_id": "park-000004-00", "remover": "rembg", "file": "m.png", "sha256": "m"})
+    (pick,) = lineage.picks(SOURCE, "val", {**found(), "mattes": mattes})
+    assert pick.record.matte is not None
+    assert pick.record.matte.model_dump() == {"remover": "rembg", "sha256": "m"}
+
+
+def test_weights_that_the_tables_name_are_collected() -> None:
+    crops = Table(found()["crops"].rows, {"weights": {"yolo.pt": "y"}})
+    assert lineage.source({**found(), "crops": crops, "mattes": table(weights={"u2netp.onnx": "u"})}).weights == {
+        "yolo.pt": "y",
+        "u2netp.onnx": "u",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("package:Sports2D==0.8.34!Sports2D/Demo/demo.mp4", "package:Sports2D==0.8.34!Sports2D/Demo/demo.mp4"),
+        ("clips/a.mp4", "clips/a.mp4"),
+        ("s3://bucket/a.mp4", "s3://bucket/a.mp4"),
+        ("https://user:secret@example.org/a.mp4?X-Amz-Signature=1#t", "https://example.org/a.mp4"),
+        ("/home/anna/a.mp4", "a.mp4"),
+        ("~/a.mp4", "a.mp4"),
+        ("../../anna/a.mp4", "a.mp4"),
+    ],
+)
+def test_a_release_tells_no_secrets_and_no_folders(path: str, told: str) -> None:
+    assert lineage.public(path) == told
