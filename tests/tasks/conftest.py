@@ -1,18 +1,22 @@
 """A catalog over a scratch folder, a storage with labelled crops, and one real Label Studio for all tests that ask for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import tables
+from figureground import crops as cutting
+from figureground import masks, tables
 from figureground.catalog import Catalog
 from figureground.store import Store, sha256
+from figureground.types import Alpha, Box, PersonCrop, Source, TableRef
 from tasks import studio
+from tasks.studio import Studio
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,24 +40,96 @@ def catalog_in(folder: Path, url: str = "http://127.0.0.1:9", project: str = "fi
     )
 
 
+class Material(NamedTuple):
+    """What stands before a push: one source's crops and mattes."""
+
+    catalog: Catalog
+    source: Source
+    crops: TableRef
+    mattes: TableRef
+
+
+def person(number: int, width: int, height: int) -> Alpha:
+    """Draw somebody's alpha: a soft disc that is elsewhere in every picture."""
+    y, x = np.mgrid[:height, :width]
+    away = np.hypot(x - width * (0.4 + 0.02 * (number % 10)), y - height / 2)
+    return np.clip((height / 4 - away) / 3 + 0.5, 0, 1).astype(np.float32)
+
+
+def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -> Material:
+    """Make frames, crops and mattes of a source that was never filmed; the matte of number `empty` finds nobody."""
+    store = Store(catalog.storage_root)
+    frames, crops, mattes = [], [], []
+    for number in range(count):
+        width, height = 60 + number % 3, 80
+        frame_id = f"{source_id}-{number:06d}"
+        alpha = person(number, width, height) * np.float32(number != empty)
+        image = np.random.default_rng(number).integers(0, 255, (height, width, 3)).astype(np.uint8)
+        box = Box(0, 0, width, height)
+        nowhere = np.zeros((0, 3), np.float32)
+        found = PersonCrop(f"{frame_id}-00", frame_id, source_id, box, box, 0.9, nowhere, (), 640, 480, image)
+        file = f"crops/{source_id}/{found.crop_id}.jpg"
+        crops.append(cutting.row(found, file, store.write(file, cutting.encode(image))))
+        file = f"mattes/{source_id}/{found.crop_id}.png"
+        digest = store.write(file, masks.to_png(alpha))
+        mattes.append({"crop_id": found.crop_id, "remover": "rembg", "file": file, "sha256": digest})
+        frame = {"frame_id": frame_id, "source_id": source_id, "index": number, "seconds": number / 10}
+        frames.append(frame | {"width": 640, "height": 480, "file": "", "sha256": ""})
+    written = {
+        stage: tables.write(store, stage, source_id, pd.DataFrame(rows), fingerprint="made")
+        for stage, rows in (("frames", frames), ("crops", crops), ("mattes", mattes))
+    }
+    source = Source(source_id, "video", "park.mp4", "", "BSD-3-Clause", ("park", "jumping"), "auto")
+    return Material(catalog, source, written["crops"], written["mattes"])
+
+
 @pytest.fixture
-def catalog(tmp_path):
+def catalog(tmp_path: Path) -> Catalog:
     """A catalog whose Label Studio is nowhere."""
     return catalog_in(tmp_path)
 
 
 @pytest.fixture(scope="session")
-def studio_folder(tmp_path_factory):
+def studio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the real Label Studio's catalog; tests share its storage and take projects and sources of their own."""
     return tmp_path_factory.mktemp("studio")
 
 
 @pytest.fixture(scope="session")
-def real_studio(studio_folder):
+def real_studio(studio_folder: Path) -> Iterator[Studio]:
     """A real Label Studio on a free port, stopped at the end."""
     catalog = catalog_in(studio_folder)
     yield studio.up(catalog, studio._any_port())
     studio.down(catalog)
+
+
+@pytest.fixture(scope="session")
+def make_catalog() -> Callable[..., Catalog]:
+    """A way to make a catalog for a server of one's own."""
+    return catalog_in
+
+
+@pytest.fixture(scope="session")
+def make_material() -> Callable[..., Material]:
+    """A way to make crops and mattes without a server."""
+    return material_in
+
+
+@pytest.fixture(scope="session")
+def alpha_of() -> Callable[..., Alpha]:
+    """A way to draw the alpha that the material's crop of some number has."""
+    return person
+
+
+@pytest.fixture
+def real(real_studio: Studio, studio_folder: Path, request: pytest.FixtureRequest) -> Callable[..., Material]:
+    """A way to make material of a source and project that nobody else uses, on the real Label Studio."""
+
+    def make(count: int, url: str = real_studio.url, empty: int = -1) -> Material:
+        name = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+        return material_in(catalog_in(studio_folder, url, f"project {name}"), f"park-{name}", count, empty)
+
+    return make
 
 
 WIDTH, HEIGHT = 24, 32

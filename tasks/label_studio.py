@@ -1,0 +1,380 @@
+"""The one place that speaks to a Label Studio server, through its SDK.
+
+`connect` gives a `Server`; the functions below are all that pushing, pulling and the stand-in annotator ask of it. The
+SDK's own retries are off: repeating a call that may have worked is a decision, and it is made where the keys are known.
+Foreign errors become `LabelError` (asking again changes nothing) or `TransientError` (the connection or the server broke).
+"""
+
+import contextlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import httpx
+
+from figureground import labelling
+from figureground.catalog import Catalog
+from figureground.errors import CatalogError, LabelError, TransientError
+from figureground.store import Store
+from tasks import studio
+
+TOKEN = "LABEL_STUDIO_API_KEY"
+KEYS_AT_ONCE = 100
+_TIMEOUT_SECONDS = 60
+_BUSY = (408, 425, 429)
+# the server applies `include` to what is inside a task, too: an annotation without "result" would look empty
+_WHOLE = "id,result,score,completed_by,lead_time,parent_prediction,was_cancelled,created_at,updated_at"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A Label Studio that took our token. Printing it shows no secret. Leaving a ``with`` closes its connections."""
+
+    url: str
+    client: Any = field(repr=False)
+    wire: httpx.Client = field(repr=False)
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.wire.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Where a catalog's tasks are."""
+
+    project_id: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """What the server knows about a task: ``predictions`` and ``annotations`` are counts, cancelled ones not counted."""
+
+    task_id: int
+    key: str
+    predictions: int
+    annotations: int
+    updated_at: str
+    content: Mapping[str, Any] = field(repr=False)
+
+
+def connect(catalog: Catalog) -> Server:
+    """Connect to the catalog's server.
+
+    The token comes from the local studio's own file when the address is the local studio's, else from the environment
+    variable ``LABEL_STUDIO_API_KEY``: a legacy token or a personal access token.
+
+    Raises
+    ------
+    LabelError
+        When there is no token, it is refused, nothing listens there, or what listens is no Label Studio.
+    """
+    from label_studio_sdk import LabelStudio
+
+    url = catalog.label_studio.url.rstrip("/")
+    local = studio.token(catalog, url)
+    token = local or os.environ.get(TOKEN, "").strip()
+    if not token:
+        raise LabelError(
+            f"no token for the Label Studio at {url}: set the environment variable {TOKEN} (its page Account & Settings "
+            "shows one), or start a local one with `figureground studio up` and give its address as label_studio.url"
+        )
+    _check_kind(url)
+    whose = "the local studio's own, in <storage>/.studio/token" if local else f"the one in {TOKEN}"
+    wire = httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True)
+    try:
+        with speaking(url, "asking who we are", token=whose):
+            client = LabelStudio(base_url=url, api_key=token, timeout=_TIMEOUT_SECONDS, max_retries=0, httpx_client=wire)
+            client.users.whoami()
+    except BaseException:
+        wire.close()
+        raise
+    return Server(url, client, wire)
+
+
+def _check_kind(url: str) -> None:
+    """Make sure that a Label Studio listens there, before a token is shown to it."""
+    try:
+        reply = httpx.get(f"{url}/api/version", timeout=_TIMEOUT_SECONDS, follow_redirects=True)
+    except httpx.HTTPError as error:
+        raise LabelError(
+            f"no Label Studio answers at {url} ({_cause(error)}): start it (`figureground studio up` starts a local one), "
+            "or set label_studio.url in the catalog to where it is"
+        ) from error
+    if reply.status_code >= 500:
+        raise TransientError(f"the server at {url} answers {reply.status_code}; try again in a while")
+    try:
+        known = "release" in reply.json()
+    except ValueError:
+        known = False
+    if not known:
+        raise LabelError(
+            f"what answers at {url} is not a Label Studio (its /api/version says {reply.status_code}); "
+            "set label_studio.url in the catalog to the address of one, without a path"
+        )
+
+
+def _api_error() -> type[Exception]:
+    from label_studio_sdk.core.api_error import ApiError
+
+    return ApiError
+
+
+def _refused(url: str, whose: str) -> LabelError:
+    return LabelError(
+        f"the Label Studio at {url} refuses the token ({whose}): take a valid one from its page Account & Settings and set "
+        f"{TOKEN}, or look whether label_studio.url is the server you mean"
+    )
+
+
+@contextlib.contextmanager
+def speaking(url: str, doing: str, token: str = "the one it was connected with") -> Iterator[None]:
+    """Translate what the SDK raises.
+
+    Raises
+    ------
+    LabelError
+        When the server says no.
+    TransientError
+        When the connection broke, the server took too long, or it says that it is broken or busy.
+    """
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise TransientError(f"lost the Label Studio at {url} while {doing} ({_cause(error)})") from error
+    except _api_error() as error:
+        raise _translated(url, doing, token, error) from error
+
+
+def _translated(url: str, doing: str, token: str, error: Any) -> LabelError | TransientError:
+    status = error.status_code or 0
+    if status in (401, 403):
+        return _refused(url, token)
+    if status >= 500 or status in _BUSY:
+        return TransientError(f"the Label Studio at {url} answered {status} while {doing}")
+    return LabelError(f"the Label Studio at {url} refused {doing}: {status} {_detail(error.body)}")
+
+
+def _detail(body: Any) -> str:
+    """Give the part of an error's body that says something."""
+    if hasattr(body, "model_dump"):
+        body = body.model_dump()
+    if isinstance(body, Mapping):
+        body = body.get("validation_errors") or body.get("detail") or dict(body)
+    return (body if isinstance(body, str) else json.dumps(body, default=str, ensure_ascii=False))[:600]
+
+
+def _cause(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
+    """Read the catalog's label config: what it asks for, and its text.
+
+    Raises
+    ------
+    CatalogError
+        When the file cannot be read or does not ask for what the tables need.
+    """
+    file = catalog.label_config_file
+    try:
+        xml = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(f"label_studio.label_config: cannot read {file}: {error}; give a label config's path") from error
+    return labelling.read_interface(xml, str(file)), xml
+
+
+def find_project(server: Server, catalog: Catalog) -> Project | None:
+    """Find the catalog's project by its title, or None.
+
+    Raises
+    ------
+    LabelError
+        When there are several, or it has another labelling interface than the catalog.
+    """
+    title = catalog.label_studio.project
+    with speaking(server.url, f"looking for the project {title!r}"):
+        found = [project for project in server.client.projects.list(title=title, page_size=100) if project.title == title]
+    if not found:
+        return None
+    if len(found) > 1:
+        raise LabelError(
+            f"the Label Studio at {server.url} has {len(found)} projects called {title!r} "
+            f"(numbers {', '.join(str(project.id) for project in found)}): rename all but one"
+        )
+    _, xml = interface(catalog)
+    place = f"{server.url}/projects/{found[0].id}"
+    if not labelling.same_interface(found[0].label_config or "", xml):
+        raise LabelError(
+            f"the project {title!r} ({place}) has another labelling interface than {catalog.label_config_file}: "
+            f"paste that file into {place}/settings/labeling, or name another project in label_studio.project"
+        )
+    return Project(found[0].id, place)
+
+
+def make_project(server: Server, catalog: Catalog) -> Project:
+    """Find the catalog's project or make it, with the storage its pictures are served from.
+
+    Raises
+    ------
+    LabelError
+        As `find_project`; also when the server cannot see the storage folder.
+    """
+    project = find_project(server, catalog)
+    if project is None:
+        _, xml = interface(catalog)
+        title = catalog.label_studio.project
+        with speaking(server.url, f"making the project {title!r}"):
+            made = server.client.projects.create(title=title, label_config=xml, show_collab_predictions=True)
+        project = Project(made.id, f"{server.url}/projects/{made.id}")
+        _log.info("made the project %r: %s", title, project.url)
+    _serve_pictures(server, project, str(Store(catalog.storage_root).path("crops")))
+    return project
+
+
+def _serve_pictures(server: Server, project: Project, folder: str) -> None:
+    """Let the server serve a folder to whoever may see the project. It is never synced: tasks come from us alone."""
+    with speaking(server.url, "looking at the project's storages"):
+        rows = server.client.import_storage.local.list(project=project.project_id)
+    if any((row.path or "").rstrip("/") == folder for row in rows):
+        return
+    try:
+        with speaking(server.url, f"serving pictures from {folder}"):
+            server.client.import_storage.local.create(
+                project=project.project_id, path=folder, title="figureground crops", use_blob_urls=True
+            )
+    except LabelError as error:
+        raise LabelError(
+            f"{error}. Its machine must have this folder: start it with LOCAL_FILES_SERVING_ENABLED=true and "
+            f"LOCAL_FILES_DOCUMENT_ROOT={folder.rpartition('/')[0]}, or use `figureground studio up`"
+        ) from error
+
+
+def look_up(server: Server, project: Project, keys: Sequence[str]) -> dict[str, list[Remote]]:
+    """Find tasks by their keys, whatever their numbers are.
+
+    Parameters
+    ----------
+    server, project
+        Where.
+    keys
+        The keys to look for; they are asked for in portions.
+
+    Returns
+    -------
+    dict
+        From key to its tasks, lowest number first; keys without any are missing.
+    """
+    found: dict[str, list[Remote]] = {}
+    include = "id,data,total_predictions,total_annotations,updated_at"
+    for query in _queries(keys, annotated=False):
+        for remote in _tasks(server, project, query=query, fields="task_only", include=include):
+            found.setdefault(remote.key, []).append(remote)
+    return {key: sorted(found[key], key=lambda remote: remote.task_id) for key in sorted(found)}
+
+
+def annotated(server: Server, project: Project, keys: Sequence[str]) -> list[Remote]:
+    """Give the annotated tasks among the keys; ``content`` has their annotations' numbers and dates, not what they say."""
+    include = "id,data,annotations,was_cancelled,total_annotations,updated_at"
+    queries = _queries(keys, annotated=True)
+    return [task for query in queries for task in _tasks(server, project, query=query, fields="all", include=include)]
+
+
+def details(server: Server, project: Project, keys: Sequence[str]) -> Iterator[Remote]:
+    """Give the annotated tasks among the keys one by one, their whole annotations in ``content``."""
+    for query in _queries(keys, annotated=True):
+        yield from _tasks(server, project, query=query, fields="all", include=f"data,annotations,total_annotations,{_WHOLE}")
+
+
+def everything(server: Server, project: Project) -> list[Remote]:
+    """Give all tasks of a project that have a key, by crop and number; their predictions and annotations in ``content``."""
+    found = _tasks(server, project, fields="all", include=f"data,predictions,annotations,total_annotations,{_WHOLE}")
+    ours = [task for task in found if task.key]
+    return sorted(ours, key=lambda task: (str(task.content["data"].get("crop_id")), task.task_id))
+
+
+def _queries(keys: Sequence[str], annotated: bool) -> Iterator[str]:
+    counted = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        portion = list(keys[start : start + KEYS_AT_ONCE])
+        ours = {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": portion}
+        yield json.dumps({"filters": {"conjunction": "and", "items": [ours, counted] if annotated else [ours]}})
+
+
+def _tasks(server: Server, project: Project, **asked: Any) -> Iterator[Remote]:
+    """Page by the total the server names: the SDK's own paging asks for one page too many."""
+    for page in count(1):
+        with speaking(server.url, f"looking up tasks of {project.url}"):
+            answer = server.client.tasks.list(project=project.project_id, page=page, page_size=KEYS_AT_ONCE, **asked)
+        yield from map(_remote, answer.items)
+        if page * KEYS_AT_ONCE >= answer.response.total:
+            return
+
+
+def _remote(task: Any) -> Remote:
+    content = task if isinstance(task, Mapping) else task.dict()
+    return Remote(
+        int(content["id"]),
+        str((content.get("data") or {}).get("key") or ""),
+        int(content.get("total_predictions") or 0),
+        int(content.get("total_annotations") or 0),
+        str(content.get("updated_at") or ""),
+        content,
+    )
+
+
+def create_tasks(server: Server, project: Project, tasks: Sequence[Mapping[str, Any]]) -> None:
+    """Create tasks with their predictions. Nothing is created twice by this call alone; it is sent once."""
+    with speaking(server.url, f"creating {len(tasks)} tasks"):
+        server.client.projects.import_tasks(project.project_id, request=tasks, return_task_ids=True)
+
+
+def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, Any], content: Mapping[str, Any]) -> None:
+    """Give a task exactly this prediction, and the data that says which one it is.
+
+    The data is written last: killed before, the next run sees the old data and does it all again.
+    """
+    with speaking(server.url, f"replacing the prediction of task {task.task_id}"):
+        for old in server.client.predictions.list(task=task.task_id):
+            server.client.predictions.delete(old.id)
+        server.client.predictions.create(task=task.task_id, **prediction)
+        server.client.tasks.update(str(task.task_id), data=dict(content))
+
+
+def delete_task(server: Server, task: Remote) -> None:
+    """Delete a task. Meant for a twin that nobody has worked on."""
+    with speaking(server.url, f"deleting task {task.task_id}, which is there twice"):
+        server.client.tasks.delete(str(task.task_id))
+
+
+def annotators(server: Server) -> dict[int, str]:
+    """Give everybody's name by number: the user name where there is one, else the address."""
+    with speaking(server.url, "asking who the annotators are"):
+        return {user.id: user.username or user.email for user in server.client.users.list()}
+
+
+def make_annotator(server: Server, name: str, email: str) -> int:
+    """Find a user by address or make one, and give the number."""
+    with speaking(server.url, f"looking for the annotator {name!r}"):
+        for user in server.client.users.list():
+            if user.email == email:
+                return int(user.id)
+        return int(server.client.users.create(username=name, email=email, first_name=name).id)
+
+
+def annotate(
+    server: Server, task: Remote, result: Sequence[Mapping[str, Any]], *, by: int, seconds: float, prediction: int | None
+) -> None:
+    """Add an annotation to a task, as an annotator's submit does."""
+    more = {} if prediction is None else {"parent_prediction": prediction}
+    with speaking(server.url, f"annotating task {task.task_id}"):
+        server.client.annotations.create(task.task_id, result=list(result), completed_by=by, lead_time=seconds, **more)

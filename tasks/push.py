@@ -1,0 +1,269 @@
+"""Kept crops and their mattes → tasks in Label Studio, each exactly once.
+
+A task's identity is its key, a content hash that is also in the task's data. Whatever happens, keys are looked up
+before anything is created: what is there is left alone, what is missing is sent, and an unknown outcome (a lost
+connection, a time-out, a killed process) is settled by looking again, never by sending again.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from figureground import labelling, masks, plugins, progress, tables
+from figureground.catalog import Catalog
+from figureground.errors import LabelError, StoreError, TransientError
+from figureground.labelling import Interface
+from figureground.store import Store, sha256
+from figureground.types import Source, TableRef
+from tasks import label_studio, verb
+from tasks.label_studio import Project, Remote, Server
+
+BATCH = 25
+_PAUSES = (1.0, 4.0)
+_LOCK_SECONDS = 3600
+
+_log = logging.getLogger(__name__)
+
+
+class _Plan(NamedTuple):
+    """One crop to push; the matte's pixels are read when its turn comes."""
+
+    key: str
+    crop: Mapping[str, Any]
+    matte: Mapping[str, Any]
+    seconds: float
+
+
+@verb
+def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) -> TableRef:
+    """Make sure that every matted crop is one task with one prediction.
+
+    Parameters
+    ----------
+    crops, mattes
+        One source's tables.
+    source
+        Gives the scenes and the licence.
+    catalog
+        Gives the storage, the server, the project and the label config.
+
+    Returns
+    -------
+    TableRef
+        The tasks table, its rows in the crops' order.
+
+    Raises
+    ------
+    LabelError
+        When the server cannot be used: no token, another interface, a folder it does not see; or a prediction that
+        nobody would see.
+    TransientError
+        When the connection broke and did not come back; what is safe is in the message.
+    StoreError
+        When a picture or matte is missing or damaged, or the storage is not a local folder.
+    """
+    store = Store(catalog.storage_root)
+    interface, xml = label_studio.interface(catalog)
+    frames = tables.find(store, "frames", source.source_id)
+    if frames is None:
+        raise StoreError(f"source {source.source_id} has no table frames; run `figureground ingest {source.source_id}`")
+    mark = tables.fingerprint(
+        "tasks",
+        [frames, crops, mattes],
+        server=[catalog.label_studio.url, catalog.label_studio.project],
+        interface=sha256(xml.encode()),
+        told=[source.scenes, source.license],
+        remover=plugins.describe(catalog.remover()),
+    )
+    if ref := tables.fresh(store, "tasks", source.source_id, mark):
+        return ref
+    plans = _plans(store, frames, crops, mattes)
+    unknown = sorted(set(source.scenes) - set(interface.choices.get("scenes", ())))
+    if unknown:
+        _log.warning("source %s: %s does not offer the scenes %s", source.source_id, catalog.label_config_file, unknown)
+    rows = _pushed(store, plans, _Letter(store, source, interface, _version(catalog)), catalog) if plans else []
+    facts = {"scenes_not_offered": unknown} if unknown else {}
+    return tables.write(store, "tasks", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+
+
+def _plans(store: Store, frames: TableRef, crops: TableRef, mattes: TableRef) -> list[_Plan]:
+    seconds = tables.read(store, frames).rows.set_index("frame_id")["seconds"].to_dict()
+    matted = {row["crop_id"]: row for row in tables.read(store, mattes).rows.to_dict("records")}
+    rows = [row for row in tables.read(store, crops).rows.to_dict("records") if row["crop_id"] in matted]
+    strays = [row["crop_id"] for row in rows if row["frame_id"] not in seconds]
+    if strays:
+        raise StoreError(
+            f"crop {strays[0]} is cut from a frame that {frames.file} does not have; "
+            f"run `figureground ingest {frames.source_id}`"
+        )
+    return [
+        _Plan(labelling.key(row["crop_id"], row["sha256"]), row, matted[row["crop_id"]], float(seconds[row["frame_id"]]))
+        for row in rows
+    ]
+
+
+def _version(catalog: Catalog) -> str:
+    """Name the remover and its weights: what Label Studio calls the model's version."""
+    remover = catalog.remover()
+    found = plugins.weights(remover)
+    return "-".join([plugins.describe(remover)["name"], *(f"{one.name}-{one.sha256[:8]}" for one in found)])
+
+
+class _Letter(NamedTuple):
+    """What turns a plan into what the server is sent."""
+
+    store: Store
+    source: Source
+    interface: Interface
+    version: str
+
+    def write(self, plan: _Plan) -> dict[str, Any]:
+        """Give a task with its prediction, checked."""
+        crop = plan.crop
+        alpha = masks.from_png(self.store.read(plan.matte["file"], plan.matte["sha256"]), plan.matte["file"])
+        if alpha.shape != (crop["height"], crop["width"]):
+            raise LabelError(
+                f"matte of {crop['crop_id']} is {alpha.shape[1]}x{alpha.shape[0]}, its crop {crop['width']}x{crop['height']}; "
+                f"run `figureground ingest {self.source.source_id}`"
+            )
+        mask = labelling.hard(alpha)
+        prediction = labelling.prediction(
+            mask,
+            self.interface,
+            score=labelling.confidence(alpha),
+            model_version=self.version,
+            scenes=self.source.scenes,
+        )
+        labelling.check_prediction(prediction, self.interface, crop["width"], crop["height"], crop["crop_id"])
+        content = {
+            self.interface.value: labelling.url(crop["file"]),
+            "key": plan.key,
+            "crop_id": crop["crop_id"],
+            "source": self.source.source_id,
+            "seconds": round(plan.seconds, 3),
+            "scenes": list(self.source.scenes),
+            "license": self.source.license,
+            "prediction_sha256": hashlib.sha256(mask.tobytes()).hexdigest(),
+        }
+        return {"data": content, "predictions": [prediction]}
+
+
+def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Catalog) -> list[dict[str, Any]]:
+    source_id = letter.source.source_id
+    with _alone(store), label_studio.connect(catalog) as server:
+        rows: list[dict[str, Any]] = []
+        try:
+            project = label_studio.make_project(server, catalog)
+            there = label_studio.look_up(server, project, [plan.key for plan in plans])
+            for batch in _batches(plans):
+                progress.tell("push", source_id, len(rows), len(plans))
+                settled = _settle(server, project, {plan.key: letter.write(plan) for plan in batch}, there)
+                rows += [_row(plan, project, settled[plan.key]) for plan in batch]
+        except TransientError as error:
+            raise TransientError(
+                f"{error}. Pushing {source_id} stopped after {len(rows)} of {len(plans)} tasks. What was pushed is safe, "
+                f"nothing is there twice; when the server answers again, run `figureground push {source_id}` to carry on"
+            ) from error
+    progress.tell("push", source_id, len(plans), len(plans))
+    return rows
+
+
+@contextmanager
+def _alone(store: Store) -> Iterator[None]:
+    """Let one push at a time write: a server on SQLite loses predictions otherwise. The lock of a dead process is free."""
+    path = store.path(".locks/push.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path, timeout=_LOCK_SECONDS):
+            yield
+    except Timeout as error:
+        raise TransientError(f"another push has held {path} for {_LOCK_SECONDS} s; end it or wait for it") from error
+    except OSError as error:
+        raise StoreError(f"cannot lock {path}: {error}; make the storage writable, then run again") from error
+
+
+def _batches(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
+    for start in range(0, len(plans), BATCH):
+        yield plans[start : start + BATCH]
+
+
+def _settle(
+    server: Server, project: Project, letters: Mapping[str, Mapping[str, Any]], there: Mapping[str, list[Remote]]
+) -> dict[str, Remote]:
+    """Bring a batch to one task with the right prediction a key.
+
+    Every try begins with what is known to be there, so trying again is safe however the last try ended.
+    """
+    known: Mapping[str, list[Remote]] | None = there
+    pauses = iter(_PAUSES)
+    while True:
+        try:
+            known = label_studio.look_up(server, project, list(letters)) if known is None else known
+            return _filled(server, project, letters, known)
+        except TransientError as error:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            _log.warning("%s; looking again what is there in %g s", error, pause)
+            known = None
+            time.sleep(pause)
+
+
+def _filled(
+    server: Server, project: Project, letters: Mapping[str, Mapping[str, Any]], known: Mapping[str, list[Remote]]
+) -> dict[str, Remote]:
+    """Create what is missing, mend what is there, read it back and prove it."""
+    missing = [letter for key, letter in letters.items() if key not in known]
+    if missing:
+        label_studio.create_tasks(server, project, missing)
+    mended = [_mend(server, letter, known[key]) for key, letter in letters.items() if key in known]
+    if missing or any(mended):
+        known = label_studio.look_up(server, project, list(letters))
+    wrong = [key for key, letter in letters.items() if len(known.get(key, ())) != 1 or not _right(known[key][0], letter)]
+    if wrong:
+        crop_id = letters[wrong[0]]["data"]["crop_id"]
+        raise TransientError(
+            f"the Label Studio at {server.url} does not hold what it took: {len(wrong)} of {len(letters)} tasks, first that of "
+            f"{crop_id}, are not there once with one prediction"
+        )
+    return {key: known[key][0] for key in letters}
+
+
+def _right(remote: Remote, letter: Mapping[str, Any]) -> bool:
+    """Tell whether a task may stay as it is. What people have worked on always may."""
+    same = remote.content["data"].get("prediction_sha256") == letter["data"]["prediction_sha256"]
+    return remote.annotations > 0 or (remote.predictions == 1 and same)
+
+
+def _mend(server: Server, letter: Mapping[str, Any], remotes: Sequence[Remote]) -> bool:
+    """Bring what is there under one key to one task with the right prediction; tell whether anything was done."""
+    annotated = [remote for remote in remotes if remote.annotations]
+    if len(annotated) > 1:
+        raise LabelError(
+            f"crop {letter['data']['crop_id']} has {len(annotated)} annotated tasks at {server.url} (numbers "
+            f"{', '.join(str(remote.task_id) for remote in annotated)}): delete all but the one to keep, then push again"
+        )
+    kept = (annotated or list(remotes))[0]
+    for twin in remotes:
+        if twin is not kept:
+            label_studio.delete_task(server, twin)
+    if _right(kept, letter):
+        return len(remotes) > 1
+    label_studio.replace_prediction(server, kept, letter["predictions"][0], letter["data"])
+    return True
+
+
+def _row(plan: _Plan, project: Project, remote: Remote) -> dict[str, Any]:
+    return {
+        "crop_id": plan.crop["crop_id"],
+        "key": plan.key,
+        "project_id": project.project_id,
+        "task_id": remote.task_id,
+        "prediction_sha256": remote.content["data"].get("prediction_sha256", ""),
+    }

@@ -1,0 +1,508 @@
+"""Exactly once: against a server in memory that misbehaves as told, and against the real one."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from figureground import labelling, masks, tables
+from figureground.errors import CatalogError, LabelError, StoreError, TransientError
+from figureground.store import Store
+from tasks import label_studio
+from tasks.label_studio import Project, Remote
+from tasks.push import push
+
+HERE = Path(__file__).parent
+ELSEWHERE = "ffffffffffffffffffffffffffffffffffffffff"
+
+
+class Memory:
+    """A server in memory, in place of `tasks.label_studio`'s functions. ``broken`` says what goes wrong, call by call."""
+
+    url = "http://memory"
+
+    def __init__(self, monkeypatch):
+        self.tasks: dict[int, dict] = {}
+        self.calls: list[str] = []
+        self.broken: list[str] = []
+        monkeypatch.setattr(label_studio, "connect", lambda catalog: self)
+        monkeypatch.setattr(label_studio, "make_project", lambda server, catalog: Project(1, "http://memory/projects/1"))
+        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task"):
+            monkeypatch.setattr(label_studio, name, getattr(self, name))
+        monkeypatch.setattr("tasks.push.time.sleep", lambda seconds: self.calls.append("sleep"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.calls.append("close")
+
+    def hurt(self, name):
+        self.calls.append(name)
+        return self.broken.pop(0) if self.broken else ""
+
+    def add(self, content, predictions, annotations=0):
+        self.tasks[len(self.tasks) + 1] = {"data": content, "predictions": predictions, "annotations": annotations}
+
+    def remote(self, number):
+        task = self.tasks[number]
+        return Remote(number, task["data"]["key"], len(task["predictions"]), task["annotations"], "", {"data": task["data"]})
+
+    def look_up(self, server, project, keys):
+        if self.hurt("look_up") == "away":
+            raise TransientError("lost the server while looking up")
+        found = {}
+        for number, task in self.tasks.items():
+            if task["data"]["key"] in keys:
+                found.setdefault(task["data"]["key"], []).append(self.remote(number))
+        return found
+
+    def create_tasks(self, server, project, tasks):
+        how = self.hurt("create_tasks")
+        if how == "away":
+            raise TransientError("lost the server while creating")
+        for task in tasks[: len(tasks) // 2] if how == "half" else tasks:
+            self.add(task["data"], [] if how == "blind" else list(task["predictions"]))
+        if how in ("dropped", "half"):
+            raise TransientError("lost the server while creating")
+
+    def replace_prediction(self, server, task, prediction, content):
+        self.hurt("replace_prediction")
+        self.tasks[task.task_id] |= {"predictions": [prediction], "data": content}
+
+    def delete_task(self, server, task):
+        self.hurt("delete_task")
+        del self.tasks[task.task_id]
+
+    def exactly_once(self, count):
+        keys = [task["data"]["key"] for task in self.tasks.values()]
+        assert len(keys) == len(set(keys)) == count
+        assert all(len(task["predictions"]) == 1 for task in self.tasks.values())
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    return Memory(monkeypatch)
+
+
+@pytest.fixture
+def material(catalog, make_material):
+    return make_material(catalog, "park", 30)
+
+
+def run(material):
+    return push.fn(material.crops, material.mattes, material.source, material.catalog)
+
+
+def rows(material, ref):
+    return tables.read(Store(material.catalog.storage_root), ref).rows
+
+
+def forget(material):
+    """Lose the local table, as a fresh checkout would."""
+    Path(material.catalog.storage_root, tables.name("tasks", material.source.source_id)).unlink()
+
+
+def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
+    table = rows(material, run(material))
+    assert list(table["crop_id"]) == [f"park-{number:06d}-00" for number in range(30)]
+    sent = memory.tasks[int(table["task_id"][3])]
+    mask = labelling.hard(alpha_of(3, 60, 80))
+    crop = tables.read(Store(material.catalog.storage_root), material.crops).rows.iloc[3]
+    assert sent["data"] == {
+        "image": "/data/local-files/?d=crops/park/park-000003-00.jpg",
+        "key": labelling.key("park-000003-00", crop["sha256"]),
+        "crop_id": "park-000003-00",
+        "source": "park",
+        "seconds": 0.3,
+        "scenes": ["park", "jumping"],
+        "license": "BSD-3-Clause",
+        "prediction_sha256": table["prediction_sha256"][3],
+    }
+    (prediction,) = sent["predictions"]
+    assert prediction["model_version"] == "rembg-u2netp.onnx-33333333"
+    assert 0.9 < prediction["score"] < 1
+    interface, _ = label_studio.interface(material.catalog)
+    accepted = {"id": 1, "result": [item | {"origin": "prediction"} for item in prediction["result"]]}
+    answer = labelling.answer(accepted, interface, 60, 80, "park-000003-00")
+    assert np.array_equal(answer.mask, mask)
+    assert answer.scenes == ("park", "jumping")
+
+
+def test_a_second_push_calls_no_server_and_writes_nothing(memory, material):
+    first = run(material)
+    memory.calls.clear()
+    before = {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root).rglob("*.parquet")}
+    assert run(material) == first
+    assert memory.calls == []
+    assert before == {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root).rglob("*.parquet")}
+
+
+def test_a_lost_table_is_found_again_by_key(memory, material):
+    first = run(material)
+    forget(material)
+    memory.calls.clear()
+    assert run(material) == first
+    assert memory.calls == ["look_up", "close"]
+
+
+def test_nothing_to_push_calls_no_server(memory, catalog, make_material):
+    empty = make_material(catalog, "park", 0)
+    assert run(empty).rows == 0
+    assert memory.calls == []
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    "broken",
+    [
+        ["", "dropped"],
+        ["", "half"],
+        ["", "away"],
+        ["", "blind"],
+        ["", "", "away"],
+        ["", "half", "away"],
+        ["", "dropped", "", "dropped"],
+        ["", "blind", "", "half"],
+    ],
+    ids=lambda broken: "-".join(how or "well" for how in broken),
+)
+def test_whatever_a_call_left_behind_each_key_ends_up_once(memory, material, broken):
+    memory.broken = list(broken)
+    assert run(material).rows == 30
+    memory.exactly_once(30)
+
+
+@pytest.mark.faults
+def test_a_server_that_stays_away_is_told_with_what_is_safe_and_the_next_run_completes(memory, material):
+    memory.broken = ["", "", "", "dropped", "away", "away"]
+    with pytest.raises(TransientError, match=r"after 25 of 30 tasks.* is safe.*run `figureground push park` to carry on"):
+        run(material)
+    assert not Path(material.catalog.storage_root, "tables/tasks/park.parquet").exists()
+    assert run(material).rows == 30
+    memory.exactly_once(30)
+
+
+@pytest.mark.faults
+def test_a_server_that_keeps_no_predictions_is_told(memory, material, monkeypatch):
+    monkeypatch.setattr(label_studio, "replace_prediction", lambda *_: None)
+    memory.broken = ["", "blind"]
+    with pytest.raises(TransientError, match=r"does not hold what it took: 25 of 25 tasks, first that of park-000000-00"):
+        run(material)
+
+
+@pytest.mark.faults
+def test_twins_are_removed_but_not_the_one_somebody_worked_on(memory, material):
+    run(material)
+    twin = memory.tasks[1]
+    memory.add(twin["data"], twin["predictions"], annotations=1)
+    forget(material)
+    table = rows(material, run(material))
+    memory.exactly_once(30)
+    assert table["task_id"][0] == 31
+
+
+def test_two_annotated_twins_are_for_a_person_to_decide(memory, material):
+    run(material)
+    memory.tasks[1]["annotations"] = 1
+    memory.add(memory.tasks[1]["data"], [], annotations=1)
+    forget(material)
+    with pytest.raises(LabelError, match=r"park-000000-00 has 2 annotated tasks .*1, 31.*delete all but the one"):
+        run(material)
+
+
+def test_a_new_matte_replaces_the_prediction_unless_somebody_has_worked_on_it(memory, catalog, make_material, alpha_of):
+    old = make_material(catalog, "park", 3)
+    before = rows(old, run(old))
+    memory.tasks[1]["annotations"] = 1
+    new = make_material(catalog, "park", 3, empty=0)
+    store = Store(catalog.storage_root)
+    mattes = tables.read(store, new.mattes).rows
+    mattes.loc[1, "sha256"] = store.write(mattes["file"][1], masks.to_png(alpha_of(7, 61, 80)))
+    new = new._replace(mattes=tables.write(store, "mattes", "park", mattes, fingerprint="new"))
+    after = rows(new, run(new))
+    assert list(before["prediction_sha256"] == after["prediction_sha256"]) == [True, False, True]
+    assert memory.tasks[2]["data"]["prediction_sha256"] == after["prediction_sha256"][1]
+    memory.exactly_once(3)
+
+
+def test_a_matte_of_another_size_is_never_sent(memory, material, alpha_of):
+    store = Store(material.catalog.storage_root)
+    mattes = tables.read(store, material.mattes).rows
+    mattes.loc[1, "sha256"] = store.write(mattes["file"][1], masks.to_png(alpha_of(1, 10, 10)))
+    broken = material._replace(mattes=tables.write(store, "mattes", "park", mattes, fingerprint="broken"))
+    with pytest.raises(LabelError, match="matte of park-000001-00 is 10x10, its crop 61x80"):
+        run(broken)
+    assert memory.tasks == {}
+
+
+def test_a_damaged_matte_is_named(memory, material):
+    Path(material.catalog.storage_root, "mattes/park/park-000002-00.png").write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"mattes/park/park-000002-00\.png"):
+        run(material)
+
+
+def test_without_frames_the_way_out_is_named(memory, material):
+    Path(material.catalog.storage_root, "tables/frames/park.parquet").unlink()
+    with pytest.raises(StoreError, match="no table frames; run `figureground ingest park`"):
+        run(material)
+
+
+def test_scenes_the_interface_does_not_offer_are_told(memory, material, caplog):
+    odd = material._replace(source=material.source.__class__("park", "video", "p", "", "MIT", ("park", "moon"), "auto"))
+    ref = run(odd)
+    assert "does not offer the scenes ['moon']" in caplog.text
+    assert tables.read(Store(odd.catalog.storage_root), ref).facts == {"scenes_not_offered": ["moon"]}
+
+
+def test_a_label_config_that_is_not_there_is_named(material):
+    gone = material.catalog.label_studio.model_copy(update={"label_config": "gone.xml"})
+    with pytest.raises(CatalogError, match=r"label_studio.label_config: cannot read .*gone\.xml"):
+        run(material._replace(catalog=material.catalog.model_copy(update={"label_studio": gone})))
+
+
+@pytest.mark.faults
+def test_one_push_at_a_time(memory, material, monkeypatch):
+    monkeypatch.setattr("tasks.push._LOCK_SECONDS", 0.2)
+    lock = Path(material.catalog.storage_root, ".locks/push.lock")
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock), pytest.raises(TransientError, match=r"another push has held .*push\.lock"):
+        run(material)
+    assert run(material).rows == 30
+
+
+# ---- the connection
+
+
+def test_without_a_token_the_variable_is_named(catalog, monkeypatch):
+    monkeypatch.delenv("LABEL_STUDIO_API_KEY", raising=False)
+    with pytest.raises(LabelError, match=r"no token for .*set the environment variable LABEL_STUDIO_API_KEY.*studio up"):
+        label_studio.connect(catalog)
+
+
+def test_where_nothing_listens_the_way_out_is_named(catalog, monkeypatch):
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
+    with pytest.raises(LabelError, match=r"no Label Studio answers at http://127.0.0.1:9 .*studio up.*label_studio.url"):
+        label_studio.connect(catalog)
+
+
+def test_what_is_no_label_studio_is_said(tmp_path, monkeypatch, make_catalog, httpserver_in_a_thread):
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
+    with pytest.raises(LabelError, match=r"is not a Label Studio \(its /api/version says 200\)"):
+        label_studio.connect(make_catalog(tmp_path, httpserver_in_a_thread))
+
+
+@pytest.fixture
+def httpserver_in_a_thread():
+    """Some other web server."""
+    import http.server
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<html>hello</html>")
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+# ---- the real one
+
+
+def on_server(material):
+    """Count what the real server has: keys and predictions of every task of the project."""
+    with label_studio.connect(material.catalog) as server:
+        project = label_studio.find_project(server, material.catalog)
+        return [(task.key, len(task.content["predictions"])) for task in label_studio.everything(server, project)]
+
+
+@pytest.mark.studio
+def test_pushing_twice_to_the_real_one_creates_each_task_once(real):
+    material = real(30, empty=4)
+    first = run(material)
+    there = on_server(material)
+    assert len({key for key, _ in there}) == len(there) == 30
+    assert {predictions for _, predictions in there} == {1}
+    assert run(material) == first
+    forget(material)
+    assert run(material) == first
+    assert on_server(material) == there
+
+
+@pytest.mark.studio
+def test_the_real_one_serves_the_pictures(real, real_studio):
+    material = real(1)
+    run(material)
+    header = {"Authorization": f"Token {real_studio.token}"}
+    with label_studio.connect(material.catalog) as server:
+        (task,) = label_studio.everything(server, label_studio.find_project(server, material.catalog))
+    reply = httpx.get(real_studio.url + task.content["data"]["image"], headers=header)
+    stored = tables.read(Store(material.catalog.storage_root), material.crops).rows.iloc[0]
+    assert (reply.status_code, reply.content) == (200, Path(material.catalog.storage_root, stored["file"]).read_bytes())
+
+
+@pytest.mark.studio
+def test_a_prediction_the_real_one_lost_is_repaired(real):
+    material = real(3)
+    first = run(material)
+    with label_studio.connect(material.catalog) as server:
+        task = label_studio.everything(server, label_studio.find_project(server, material.catalog))[1]
+        server.client.predictions.delete(task.content["predictions"][0]["id"])
+    forget(material)
+    assert run(material) == first
+    assert [predictions for _, predictions in on_server(material)] == [1, 1, 1]
+
+
+@pytest.mark.studio
+def test_another_interface_is_not_written_to(real, tmp_path):
+    material = real(1)
+    run(material)
+    other = tmp_path / "other.xml"
+    other.write_text(material.catalog.label_config_file.read_text(encoding="utf-8").replace("ghosted", "doubled"))
+    entry = material.catalog.label_studio.model_copy(update={"label_config": str(other)})
+    changed = material._replace(catalog=material.catalog.model_copy(update={"label_studio": entry}))
+    with pytest.raises(LabelError, match=r"has another labelling interface than .*other\.xml: paste that file into http"):
+        run(changed)
+
+
+@pytest.mark.studio
+def test_a_wrong_token_is_refused_and_told_nowhere(real, real_studio, monkeypatch, caplog):
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
+    monkeypatch.setattr("tasks.studio.token", lambda *_: None)
+    with pytest.raises(LabelError, match=r"refuses the token \(the one in LABEL_STUDIO_API_KEY\)") as caught:
+        run(real(1))
+    told = caplog.text
+    error = caught.value
+    while error is not None:
+        told += f"{error!r} {error}"
+        error = error.__cause__ or error.__context__
+    assert ELSEWHERE not in told
+
+
+@pytest.mark.studio
+def test_a_good_token_is_told_nowhere_either(real, real_studio, caplog):
+    caplog.set_level(logging.DEBUG)
+    material = real(2)
+    run(material)
+    with label_studio.connect(material.catalog) as server:
+        assert real_studio.token not in caplog.text + repr(server)
+    for path in Path(material.catalog.storage_root, "tables").rglob("*.parquet"):
+        assert real_studio.token.encode() not in path.read_bytes()
+
+
+class Wire:
+    """A wire to the real server that can be cut: a TCP forwarder which loses replies when told to."""
+
+    def __init__(self, url):
+        self.target = ("127.0.0.1", int(url.rpartition(":")[2]))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.cut_at_reply_to = b""
+        self.down = False
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        with suppress(OSError):
+            while True:
+                here, _ = self.listener.accept()
+                threading.Thread(target=self.forward, args=(here,), daemon=True).start()
+
+    def forward(self, here):
+        with here, socket.create_connection(self.target) as there, suppress(OSError):
+            swallow = threading.Event()
+            back = threading.Thread(target=self.pump, args=(there, here, swallow), daemon=True)
+            back.start()
+            while not self.down and (content := here.recv(65536)):
+                if self.cut_at_reply_to and self.cut_at_reply_to in content:
+                    swallow.set()
+                there.sendall(content)
+            with suppress(OSError):
+                there.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def pump(self, there, here, swallow):
+        with suppress(OSError):
+            while not self.down and (content := there.recv(65536)):
+                if swallow.is_set():  # the server has done it and says so: nobody hears
+                    self.stop()
+                    break
+                here.sendall(content)
+            here.shutdown(socket.SHUT_RDWR)
+
+    def stop(self):
+        self.down = True
+        self.listener.close()
+
+
+@pytest.mark.studio
+@pytest.mark.faults
+def test_a_server_that_stops_in_the_middle_leaves_nothing_double(real, real_studio, monkeypatch):
+    """The connection breaks after the server has created the first tasks and before it can say so, and stays broken."""
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", real_studio.token)
+    monkeypatch.setattr("tasks.push._PAUSES", (0.1,))
+    wire = Wire(real_studio.url)
+    material = real(30, url=wire.url)
+    wire.cut_at_reply_to = b"/import"
+    with pytest.raises(TransientError, match=r"lost the Label Studio at .*after 0 of 30 tasks.*run `figureground push park-"):
+        run(material)
+    back = real(30)
+    assert len(on_server(back)) == 25
+    assert run(back).rows == 30
+    there = on_server(back)
+    assert len({key for key, _ in there}) == len(there) == 30
+    assert {predictions for _, predictions in there} == {1}
+
+
+@pytest.mark.studio
+@pytest.mark.faults
+def test_killed_in_the_middle_the_next_push_completes(real):
+    material = real(80)
+    code = (
+        f"import sys, pathlib; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]\n"
+        "from conftest import catalog_in, material_in\n"
+        "from tasks.push import push\n"
+        f"m = material_in(catalog_in(pathlib.Path({str(material.catalog.folder)!r}), {material.catalog.label_studio.url!r}, "
+        f"{material.catalog.label_studio.project!r}), {material.source.source_id!r}, 80)\n"
+        "push.fn(m.crops, m.mattes, m.source, m.catalog)\n"
+    )
+    pusher = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        end = time.monotonic() + 60
+        while not 0 < counted(material) < 80 and time.monotonic() < end:
+            time.sleep(0.02)
+    finally:
+        os.kill(pusher.pid, signal.SIGKILL)
+        pusher.wait()
+    time.sleep(1)  # the server may still be writing what it was sent
+    assert 0 < counted(material) < 80, "the kill came too late to test anything"
+    assert run(material).rows == 80
+    there = on_server(material)
+    assert len({key for key, _ in there}) == len(there) == 80
+    assert {predictions for _, predictions in there} == {1}
+
+
+def counted(material):
+    with label_studio.connect(material.catalog) as server:
+        project = label_studio.find_project(server, material.catalog)
+        return 0 if project is None else len(label_studio.everything(server, project))
