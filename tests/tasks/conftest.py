@@ -1,6 +1,7 @@
 """A catalog over a scratch folder, a storage with labelled crops, and one real Label Studio for all tests that ask for it."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,9 +98,13 @@ def studio_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def real_studio(studio_folder: Path) -> Iterator[Studio]:
-    """A real Label Studio on a free port, stopped at the end."""
+    """A real Label Studio on a free port, stopped at the end: the one of `make studio`, or of $FIGUREGROUND_STUDIO."""
     catalog = catalog_in(studio_folder)
-    yield studio.up(catalog, studio._any_port())
+    with pytest.MonkeyPatch.context() as patch:
+        if "FIGUREGROUND_STUDIO" not in os.environ:
+            patch.setenv("FIGUREGROUND_STUDIO", str(ROOT / ".venv-studio/bin/label-studio"))
+        found = studio.up(catalog, studio._any_port())
+    yield found
     studio.down(catalog)
 
 
