@@ -5,6 +5,7 @@ version. A file with the right mark is never made again, so moving a check's lim
 halfway, costs no second run of the network.
 """
 
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
@@ -37,7 +38,8 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     Returns
     -------
     TableRef
-        The mattes table, its rows in the crops' order; files ``mattes/<source>/<crop_id>.png``, 8-bit alpha.
+        The mattes table, its rows in the crops' order; files ``mattes/<source>/<crop_id>.png``, 8-bit alpha. Its facts name
+        the ``weights`` by hash.
 
     Raises
     ------
@@ -47,15 +49,17 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
         When a crop's picture is missing or damaged, or a matte cannot be written.
     """
     store, remover = Store(catalog.storage_root), catalog.remover()
-    mark = tables.fingerprint("mattes", [crops, verdicts], remover=plugins.describe(remover))
+    mark = tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover))
     if ref := tables.fresh(store, "mattes", crops.source_id, mark):
         return ref
     kept = _kept(store, crops, verdicts)
-    jobs = (_Job(row, _file(row), _mark(row, remover)) for row in kept)
+    settings = _settings(remover)
+    jobs = (_Job(row, _file(row), tables.fingerprint("matte", [], crop=row["sha256"], remover=settings)) for row in kept)
     seen = ordered(lambda job: _look(store, job), jobs, threads=2)
     done = ordered(lambda job: _keep(store, remover, *job), _matted(remover, seen), threads=2)
     rows = list(progress.track(done, "matte", crops.source_id, len(kept)))
-    return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark)
+    facts = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
+    return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
 
 class _Job(NamedTuple):
@@ -74,8 +78,10 @@ def _file(row: Mapping[str, Any]) -> str:
     return f"mattes/{row['source_id']}/{row['crop_id']}.png"
 
 
-def _mark(row: Mapping[str, Any], remover: Any) -> str:
-    return tables.fingerprint("matte", [], crop=row["sha256"], remover=plugins.describe(remover))
+def _settings(remover: Any) -> dict[str, Any]:
+    """Give what the mattes depend on besides the crops: settings, weights, and the text of the plug-in's file."""
+    text = inspect.getsource(inspect.getmodule(type(remover)) or type(remover))
+    return {**plugins.describe(remover), "code": sha256(text.encode())}
 
 
 def _look(store: Store, job: _Job) -> tuple[_Job, str | PersonCrop]:

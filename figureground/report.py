@@ -1,0 +1,214 @@
+"""Pages with pictures: what became of a source, and the whole way from a clip to a release.
+
+A page is one HTML file that needs no other: pictures are inside it, nothing is loaded from elsewhere, no script runs.
+The same content gives the same bytes.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from figureground import pictures
+from figureground.pictures import DROPPED, HUMAN, KEPT, MACHINE
+from figureground.store import sha256
+from figureground.types import Alpha, Box, Image, Mask
+
+THUMBNAIL = 160
+FRAME_WIDTH = 580
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A picture with its words: ``alt`` says what is seen to who cannot see it."""
+
+    src: str
+    width: int
+    height: int
+    alt: str
+    caption: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Figures that belong together; ``total`` counts those that are not shown too."""
+
+    title: str
+    text: str
+    figures: tuple[Figure, ...]
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One bar of the funnel; ``share`` (0..1) is its length. A dropping step names its ``reason``."""
+
+    name: str
+    count: int
+    share: float
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What a source's page says."""
+
+    source_id: str
+    facts: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+    steps: tuple[Step, ...]
+    frames: tuple[Figure, ...] = ()
+    kept: Group | None = None
+    dropped: tuple[Group, ...] = ()
+    labels: tuple[Group, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WayReport:
+    """What the page of the whole way says. ``counts`` has a row a source under ``columns``; ``tree`` is text."""
+
+    title: str
+    sources: tuple[SourceReport, ...]
+    release: str
+    tree: str
+    columns: tuple[str, ...]
+    counts: tuple[tuple[str, ...], ...]
+    pairs: Group
+    facts: tuple[tuple[str, str], ...] = field(default=())
+
+
+def source_page(report: SourceReport) -> str:
+    """Write a source's page."""
+    return _rendered("source.html", title=f"{report.source_id}: what became of it", report=report)
+
+
+def way_page(report: WayReport) -> str:
+    """Write the page of the whole way."""
+    return _rendered("way.html", title=report.title, report=report)
+
+
+@cache
+def code() -> str:
+    """Hash what draws the pages, so that a page is drawn anew when it would look different."""
+    folder = Path(__file__).parent
+    files = [folder / "report.py", folder / "pictures.py", *sorted((folder / "templates").iterdir())]
+    return sha256(b"".join(file.read_bytes() for file in files))
+
+
+def sealed(page: str, mark: str) -> bytes:
+    """Give a page's bytes with a last line that says what it was made from and what its bytes are."""
+    content = page.encode()
+    return content + f"<!-- made from {mark}; sha256 of the lines above {sha256(content)} -->\n".encode()
+
+
+def seal(content: bytes) -> str:
+    """Give the mark `sealed` put in a page, or "" when the page has none or is not what was written."""
+    above, _, last = content.rstrip(b"\n").rpartition(b"\n")
+    found = re.fullmatch(rb"<!-- made from (\S+); sha256 of the lines above ([0-9a-f]{64}) -->", last)
+    whole = found and found[2].decode() == sha256(above + b"\n")
+    return found[1].decode() if found and whole else ""
+
+
+def frame_figure(frame_id: str, image: Image, boxes: Sequence[tuple[Box, str, str]], caption: str) -> Figure:
+    """Show a frame with its people.
+
+    Parameters
+    ----------
+    frame_id
+        Which.
+    image
+        The frame.
+    boxes
+        Each person's box in frame pixels, its number, and the reason it was dropped ("" when kept).
+    caption
+        Words below.
+    """
+    small = pictures.fit(image, FRAME_WIDTH, FRAME_WIDTH)
+    ratio = small.shape[1] / image.shape[1]
+    drawn = pictures.boxed(small, [(_times(box, ratio), _colour(reason), _tag(n, reason)) for box, n, reason in boxes])
+    people = "; ".join(f"person {number} {_tag('', reason)}" for _, number, reason in boxes) or "nobody found"
+    return _figure([drawn], f"Frame {frame_id} with a box around each person: {people}", caption)
+
+
+def kept_figure(crop_id: str, image: Image, alpha: Alpha | None, caption: str, note: str) -> Figure:
+    """Show a kept crop; beside it its matte over a checkerboard and the matte's outline, where there is one."""
+    small = pictures.fit(image, THUMBNAIL, THUMBNAIL)
+    if alpha is None:
+        return _figure([small], f"Crop {crop_id}", caption, note)
+    soft = pictures.scaled(alpha, small.shape[1], small.shape[0]).clip(0, 1)
+    row = [small, pictures.on_checkerboard(small, soft), pictures.outlined(small, soft, MACHINE, 1)]
+    return _figure(row, f"Crop {crop_id}, its matte over a checkerboard, and the crop with the matte's outline", caption, note)
+
+
+def dropped_figure(crop_id: str, image: Image, reason: str, caption: str, note: str) -> Figure:
+    """Show a dropped crop."""
+    return _figure([pictures.fit(image, THUMBNAIL, THUMBNAIL)], f"Crop {crop_id}, dropped because of {reason}", caption, note)
+
+
+def label_figure(crop_id: str, image: Image, before: Alpha | None, after: Alpha, caption: str, note: str) -> Figure:
+    """Show the outline before and after a person looked at it, and between them what changed."""
+    small = pictures.fit(image, THUMBNAIL, THUMBNAIL)
+    size = small.shape[1], small.shape[0]
+    new = pictures.scaled(after, *size).clip(0, 1)
+    label = pictures.outlined(small, new, HUMAN, 1)
+    if before is None:
+        return _figure([small, label], f"Crop {crop_id}, and the same with the outline of its label", caption, note)
+    old = pictures.scaled(before, *size).clip(0, 1)
+    row = [pictures.outlined(small, old, MACHINE, 1), pictures.changed(small, old, new), label]
+    alt = f"Crop {crop_id} with the matte's outline, with what the annotator added and took away, with the label's outline"
+    return _figure(row, alt, caption, note)
+
+
+def pair_figure(stem: str, image: Image, mask: Mask, caption: str) -> Figure:
+    """Show a released picture and its mask."""
+    small = pictures.fit(image, THUMBNAIL, THUMBNAIL)
+    white = pictures.scaled(pictures.painted(mask), small.shape[1], small.shape[0])
+    return _figure([small, white], f"Released picture {stem} and its mask, person in white", caption)
+
+
+def spread(items: Sequence[Any], at_most: int) -> list[Any]:
+    """Choose some of many, evenly, the first and the last among them.
+
+    >>> spread(range(10), 4)
+    [0, 3, 6, 9]
+    """
+    if len(items) <= at_most:
+        return list(items)
+    if at_most == 1:
+        return [items[len(items) // 2]]
+    return [items[round(step * (len(items) - 1) / (at_most - 1))] for step in range(at_most)]
+
+
+def _figure(row: Sequence[Image], alt: str, caption: str, note: str = "") -> Figure:
+    image = pictures.beside(row)
+    return Figure(pictures.data_uri(image), image.shape[1], image.shape[0], alt, caption, note)
+
+
+def _times(box: Box, ratio: float) -> Box:
+    return Box(box.x0 * ratio, box.y0 * ratio, box.x1 * ratio, box.y1 * ratio)
+
+
+def _colour(reason: str) -> pictures.Colour:
+    return DROPPED if reason else KEPT
+
+
+def _tag(number: str, reason: str) -> str:
+    return f"{number} {f'dropped: {reason}' if reason else 'kept'}".strip()
+
+
+def _rendered(name: str, **content: Any) -> str:
+    page: str = _template(name).render(content)
+    return page + "\n"
+
+
+@cache
+def _template(name: str) -> Any:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    folder = Path(__file__).parent / "templates"
+    return Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)
