@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import fsspec
 import httpx
@@ -383,7 +383,7 @@ def _file_name(path: str) -> str:
     """Give a name for the file that stays in its folder, whatever an address holds."""
     last = PurePosixPath(wheels.parse(path).member if wheels.names_wheel(path) else path).name
     if "://" in path:
-        last = unquote(urlsplit(path).path).replace("\\", "/").rsplit("/", 1)[-1]
+        last = unquote(_split(path).path).replace("\\", "/").rsplit("/", 1)[-1]
     safe = re.sub(r"[^\w.-]+", "_", last).lstrip(".-")
     stem, dot, suffix = safe.rpartition(".")
     return f"{stem[:_LONGEST_NAME]}.{suffix[:8]}" if dot else safe[:_LONGEST_NAME] or "video"
@@ -393,8 +393,15 @@ def _shown(path: str) -> str:
     """Give a path for a message: without the password or the signature an address may hold."""
     if wheels.names_wheel(path) or "://" not in path:
         return path
-    parts = urlsplit(path)
+    parts = _split(path)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise SourceError(f"{url!r} is not an address ({error}); repair the path in the catalog") from error
 
 
 def _why(error: Exception) -> str:
