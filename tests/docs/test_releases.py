@@ -1,0 +1,52 @@
+"""docs/releases.md: its code loads a release, its tables name every field."""
+
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from figureground import manifest, plugins
+from figureground.types import Sample
+
+PAGE = (Path(__file__).parents[2] / "docs/releases.md").read_text(encoding="utf-8")
+NAME = "CustomSeg_Person_20261130_community"
+BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if "mmseg." not in block]
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    picture = bytes(cv2.imencode(".jpg", np.zeros((8, 6, 3), np.uint8))[1])
+    alpha = np.pad(np.ones((4, 2), np.float32), 2)
+    items = [Sample(f"{split}-000000-00", split, ("park",), picture, alpha) for split in ("train", "val")]
+    plugins.build("layouts", "mmseg_custom", {}).write(items, tmp_path / NAME)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / NAME
+
+
+def ran(block: str) -> dict[str, object]:
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/releases.md", "exec"), names)
+    return names
+
+
+def test_every_block_of_code_runs(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_opencv, with_figureground, one_scene = (ran(block) for block in BLOCKS)
+    assert (with_opencv["image"].shape, with_opencv["mask"].shape) == ((8, 6, 3), (8, 6))
+    assert set(np.unique(with_opencv["mask"])) == {0, 1}
+    assert with_figureground["sample"].stem == "val-000000-00"
+    assert "train-000000-00 train ('park',)" in capsys.readouterr().out
+    assert [path.stem for path in one_scene["pictures"]] == ["val-000000-00"]
+
+
+@pytest.mark.parametrize("record", [manifest.Manifest, manifest.SourceRecord, manifest.SampleRecord, manifest.FileRecord,
+                                    manifest.MatteRecord, manifest.AnnotationRecord])  # fmt: skip
+def test_every_field_of_the_manifest_is_told(record: type[manifest.Manifest]) -> None:
+    told = set(re.findall(r"`([^`\n]+)`", PAGE[PAGE.index("## manifest.json") :]))
+    assert set(record.model_fields) <= told
+
+
+def test_every_word_of_a_difference_is_told() -> None:
+    empty = manifest.build({}, {}, {})
+    assert set(manifest.difference(empty, empty)) <= set(re.findall(r"`([^`\n]+)`", PAGE))
