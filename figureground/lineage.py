@@ -7,13 +7,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from figureground.errors import ReleaseError
+from figureground.labelling import KEEP
 from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SourceRecord
 from figureground.splits import Split
 from figureground.tables import Table
 from figureground.types import Source
-
-KEEP = "keep"
-"""The verdict of an annotator who found the crop good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +56,11 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
     Parameters
     ----------
     entry
-        The source; its scenes stand for a label that names none.
+        The source; its scenes stand for a label that names none. Those the annotators were not offered always count.
     split
         Where the source goes.
     found
-        Stage to table: ``videos``, ``frames``, ``crops`` and ``labels`` are needed, ``mattes`` may be missing.
+        Stage to table: ``videos``, ``frames``, ``crops`` and ``labels`` are needed, ``mattes`` and ``tasks`` may be missing.
 
     Raises
     ------
@@ -70,6 +68,7 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
         For two labels of one crop, or a label whose crop or frame is not in the tables any more.
     """
     frames, crops, mattes = (_rows(found, stage) for stage in ("frames", "crops", "mattes"))
+    not_offered = set(found["tasks"].facts.get("scenes_not_offered", ())) if "tasks" in found else set()
     license_ = found["videos"].rows.iloc[0]["license"]
     made = []
     for label in _kept(entry.source_id, found["labels"]):
@@ -78,7 +77,7 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
         matte = mattes.get(label["crop_id"])
         record = SampleRecord(
             split=split,
-            scenes=tuple(sorted(set(label["scenes"] or entry.scenes))),
+            scenes=tuple(sorted({*(label["scenes"] or entry.scenes), *(not_offered & set(entry.scenes))})),
             source=entry.source_id,
             license=license_,
             frame=crop["frame_id"],

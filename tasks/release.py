@@ -15,6 +15,7 @@ from typing import Any
 from figureground import lineage, manifest, masks, progress, splits, store, tables
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
+from figureground.labelling import KEEP
 from figureground.lineage import Pick
 from figureground.manifest import Manifest
 from figureground.parallel import ordered
@@ -108,7 +109,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
 
 
 def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
-    refs = {stage: tables.find(kept, stage, source_id) for stage in (*_NEEDED, "mattes")}
+    refs = {stage: tables.find(kept, stage, source_id) for stage in (*_NEEDED, "mattes", "tasks")}
     if refs["labels"] is None:
         return {}
     if missing := [stage for stage in _NEEDED if refs[stage] is None]:
@@ -121,7 +122,7 @@ def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
 def _nothing(sources: Sequence[Source], found: Mapping[str, Mapping[str, tables.Table]]) -> str:
     looked = "; ".join(_looked(source.source_id, found[source.source_id]) for source in sources) or "no source was given"
     return (
-        f"nothing to release: {looked}. Expected at least one label whose verdict is {lineage.KEEP!r}. "
+        f"nothing to release: {looked}. Expected at least one label whose verdict is {KEEP!r}. "
         "Run `figureground push`, annotate in Label Studio, then `figureground pull`"
     )
 

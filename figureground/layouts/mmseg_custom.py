@@ -19,12 +19,11 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, samples
+from figureground import jpeg, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
-
 
 # On masks as small as with the default filters, and written and read three times as fast.
 _PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
@@ -40,7 +39,7 @@ class MmsegCustom:
         """See `figureground.layouts.Layout`."""
         seen: set[str] = set()
         scenes: dict[str, list[str]] = defaultdict(list)
-        for folder in ("img_dir", "ann_dir", "split_dir"):
+        for folder in ("img_dir", "ann_dir"):
             (into / folder).mkdir(parents=True, exist_ok=True)
         for stem, its_scenes in ordered(lambda item: self._write_one(item, into), items):
             if stem in seen:
@@ -48,8 +47,7 @@ class MmsegCustom:
             seen.add(stem)
             for scene in its_scenes:
                 scenes[scene].append(stem)
-        for scene, stems in scenes.items():
-            (into / "split_dir" / f"{scene}.txt").write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
+        scene_lists.write(scenes, into / "split_dir")
 
     def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
         samples.check(sample)
@@ -62,12 +60,12 @@ class MmsegCustom:
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
-        scenes = _scenes(from_)
+        scenes = scene_lists.read(from_ / "split_dir")
         for split in SPLITS:
             for stem in _stems(from_, "img_dir", split, ".jpg"):
                 picture, mask = _pair(from_, split, stem)
                 alpha = _mask(mask).astype(np.float32)
-                yield Sample(stem, split, tuple(sorted(scenes[stem])), picture.read_bytes(), alpha)
+                yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
 
     def problems(self, from_: Path) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -81,8 +79,7 @@ class MmsegCustom:
             complete = sorted(set(pictures) & set(masks))
             pairs = ((split, stem) for stem in complete)
             yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
-        for file in sorted((from_ / "split_dir").glob("*.txt")):
-            yield from _list_problems(file, set(stems))
+        yield from scene_lists.problems(from_ / "split_dir", stems)
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
@@ -95,14 +92,6 @@ def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
 
 def _less(some: list[str], others: list[str]) -> list[str]:
     return sorted(set(some) - set(others))
-
-
-def _scenes(folder: Path) -> defaultdict[str, set[str]]:
-    scenes: defaultdict[str, set[str]] = defaultdict(set)
-    for file in (folder / "split_dir").glob("*.txt"):
-        for stem in file.read_text(encoding="utf-8").split("\n"):
-            scenes[stem].add(file.name.removesuffix(".txt"))
-    return scenes
 
 
 def _png(mask: Mask) -> bytes:
@@ -141,11 +130,3 @@ def _problem(folder: Path, split: Split, stem: str) -> str:
     if mask.size and mask.max() > 1:
         return f"{where}: holds the value {mask.max()}; expected only 0 (background) and 1 (person)"
     return ""
-
-
-def _list_problems(file: Path, stems: set[str]) -> Iterator[str]:
-    where, content = f"split_dir/{file.name}", file.read_bytes()
-    lines = content.decode(errors="replace").split("\n")
-    if lines[-1] or b"\r" in content or lines[:-1] != sorted(set(lines[:-1])):
-        yield f"{where}: expected one stem a line, sorted, each once, lines ended by LF"
-    yield from (f"{where}: names {stem!r}, which is no picture" for stem in sorted(set(lines[:-1]) - stems))

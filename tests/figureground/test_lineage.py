@@ -46,6 +46,12 @@ def test_scenes_are_the_annotators_or_else_the_sources(chosen: list[str], told: 
     assert pick.record.scenes == told
 
 
+def test_scenes_the_annotators_were_not_offered_always_count() -> None:
+    pushed = table(scenes_not_offered=["park", "elsewhere"])
+    (pick,) = lineage.picks(SOURCE, "val", {**found(scenes=["indoor"]), "tasks": pushed})
+    assert pick.record.scenes == ("indoor", "park")
+
+
 def test_a_matte_is_remembered() -> None:
     mattes = table({"crop_id": "park-000004-00", "remover": "rembg", "file": "m.png", "sha256": "m"})
     (pick,) = lineage.picks(SOURCE, "val", {**found(), "mattes": mattes})
