@@ -108,8 +108,8 @@ class Footage:
         Frames by the header, else duration times `fps`.
     codec : str
         The codec's name, for example ``h264``.
-    decoded, corrupt : int
-        Frames decoded so far, and how many packets or frames were damaged.
+    decoded, corrupt, smeared : int
+        Frames decoded so far; how many packets or frames were damaged; how many frames were not given because of it.
     seconds : float
         Where the last decoded frame ends.
 
@@ -135,6 +135,8 @@ class Footage:
         self.promised: int | None = self._stream.frames or estimate
         self.decoded = 0
         self.corrupt = 0
+        self.smeared = 0
+        self._smears = False
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -152,8 +154,8 @@ class Footage:
     def pictures(self) -> Iterator[Picture]:
         """Decode everything, in order, holding one frame at a time.
 
-        Damaged packets are counted and skipped. A frame the decoder marks as damaged counts as decoded but is not
-        given: nobody wants to label a smear.
+        After a damaged packet or frame the ones up to the next key frame count as decoded but are not given: they are
+        predicted from it, and nobody wants to label a smear. (Where they show is also up to the decoder's threads.)
 
         Raises
         ------
@@ -164,8 +166,10 @@ class Footage:
         for raw in self._frames():
             moment = clock.read(None if raw.pts is None else float(raw.pts * self._stream.time_base))
             index, self.decoded, self.seconds = self.decoded, self.decoded + 1, moment + clock.tick
-            if raw.is_corrupt:
-                self.corrupt += 1
+            self.corrupt += raw.is_corrupt
+            self._smears = bool(raw.is_corrupt) or (self._smears and not raw.key_frame)
+            if self._smears:
+                self.smeared += 1
             else:
                 yield Picture(index, moment, raw, shrink)
         if not self.decoded:
@@ -181,6 +185,7 @@ class Footage:
                 frames = self._stream.decode(packet)
             except FFmpegError:
                 self.corrupt += 1
+                self._smears = True
                 continue
             yield from frames
 

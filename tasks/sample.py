@@ -34,7 +34,8 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     -------
     TableRef
         The frames table. Its facts say what the header ``promised``, how many frames were ``decoded``, whether the
-        video was ``truncated``, how many packets or frames were ``corrupt``, its ``seconds``, ``fps`` and ``codec``.
+        video was ``truncated``, how many packets or frames were ``corrupt``, how many frames were left out as
+        ``smeared`` by that, and the video's ``seconds``, ``fps`` and ``codec``.
 
     Raises
     ------
@@ -86,6 +87,7 @@ def _facts(footage: video.Footage) -> dict[str, Any]:
         "decoded": footage.decoded,
         "truncated": footage.truncated,
         "corrupt": footage.corrupt,
+        "smeared": footage.smeared,
         "seconds": footage.seconds,
         "fps": footage.fps,
         "codec": footage.codec,

@@ -300,18 +300,22 @@ def test_a_cut_mp4_is_truncated_by_its_frame_count(tmp_path: Path) -> None:
     assert 0 < len(pictures) < 40
 
 
-def test_damage_in_the_middle_is_counted_and_the_rest_is_read(tmp_path: Path) -> None:
-    content = bytearray(noisy(tmp_path / "a.mp4", options={"movflags": "faststart"}).read_bytes())
+@pytest.mark.parametrize("codec", ["libx264", "mpeg4"])
+def test_after_damage_it_goes_on_at_the_next_key_frame(tmp_path: Path, codec: str) -> None:
+    whole = noisy(tmp_path / "a.mp4", codec=codec, options={"movflags": "faststart"})
+    content = bytearray(whole.read_bytes())
     middle = len(content) // 2
-    content[middle : middle + len(content) // 10] = bytes(len(content) // 10)
+    content[middle : middle + 2000] = bytes(2000)
     broken = tmp_path / "broken.mp4"
     broken.write_bytes(content)
+    truth = {one.seconds: one.image() for one in read(whole)[1]}
     footage, pictures = read(broken)
 
     assert footage.corrupt > 0
-    assert footage.decoded >= 40
-    assert max(one.seconds for one in pictures) > 1.8  # what comes after the damage is there
-    assert [one.index for one in read(broken)[1]] == [one.index for one in pictures]
+    assert 0 < footage.smeared <= 12  # key frames are 12 apart
+    assert len(pictures) == footage.decoded - footage.smeared
+    assert pictures[-1].seconds == max(truth)
+    assert all(np.array_equal(one.image(), truth[one.seconds]) for one in pictures)
 
 
 @pytest.mark.parametrize(

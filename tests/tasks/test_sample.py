@@ -64,7 +64,8 @@ def test_frames_are_jpegs_of_their_moments(catalog: Catalog, park: Source) -> No
     assert list(frames.rows["frame_id"]) == ["park-000000", "park-000015", "park-000030", "park-000045"]
     assert list(frames.rows["seconds"]) == pytest.approx([0, 0.5, 1, 1.5])
     assert frames.facts == {
-        "promised": 60, "decoded": 60, "truncated": False, "corrupt": 0, "seconds": 2.0, "fps": 30.0, "codec": "h264",
+        "promised": 60, "decoded": 60, "truncated": False, "corrupt": 0, "smeared": 0,
+        "seconds": 2.0, "fps": 30.0, "codec": "h264",
     }  # fmt: skip
     for row in frames.rows.to_dict("records"):
         assert row["file"] == f"frames/park/{row['frame_id']}.jpg"
