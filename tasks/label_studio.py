@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A Label Studio that took our token. Printing it shows no secret. Leaving a ``with`` closes its connections."""
+    """A Label Studio that took our token. Printing it shows no secret; leaving a ``with``, or forgetting it, closes it."""
 
     url: str
     client: Any = field(repr=False)
@@ -44,6 +44,9 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.wire.close()
+
+    def __del__(self) -> None:
         self.wire.close()
 
 
@@ -378,3 +381,30 @@ def annotate(
     more = {} if prediction is None else {"parent_prediction": prediction}
     with speaking(server.url, f"annotating task {task.task_id}"):
         server.client.annotations.create(task.task_id, result=list(result), completed_by=by, lead_time=seconds, **more)
+
+
+def fetch_picture(server: Server, task: int) -> str:
+    """Fetch a task's picture the way an annotator's browser will, and say what came.
+
+    Raises
+    ------
+    LabelError
+        When the task is not there or the server does not serve its picture.
+    TransientError
+        When the connection broke.
+    """
+    with speaking(server.url, f"fetching the picture of task {task}"):
+        content = server.client.tasks.get(str(task)).data or {}
+        address = next((str(value) for value in content.values() if str(value).startswith(("/data/", "http"))), "")
+        if not address:
+            raise LabelError(f"task {task} at {server.url} names no picture; push its source again")
+        own = address.startswith("/")  # the token is for this server, not for wherever a picture may be
+        headers = server.client._client_wrapper.get_headers() if own else {}
+        reply = server.wire.get(server.url + address if own else address, headers=headers)
+    kind = reply.headers.get("content-type", "")
+    if reply.status_code != 200 or not kind.startswith("image/"):
+        raise LabelError(
+            f"the Label Studio at {server.url} does not serve {address} (answer {reply.status_code} {kind}): start it with "
+            "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage>, or use `figureground studio up`"
+        )
+    return f"{server.url} serves {address}, {len(reply.content) / 1000:.0f} kB"

@@ -190,12 +190,12 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
     for name, length in (("token", 20), ("password", 8)):
         if not (home / name).exists():
             _write_secret(home / name, secrets.token_hex(length))
-    arguments = [executable, "start", "--no-browser", "--data-dir", home, "--internal-host", HOST, "--port", str(port)]
+    where = ["--data-dir", str(home), "--internal-host", HOST, "--port", str(port)]
     log = home / "studio.log"
     try:
         with log.open("wb") as output:
             child = subprocess.Popen(
-                arguments,
+                [executable, "start", "--no-browser", *where],
                 env=_environment(home, catalog),
                 cwd=home,
                 stdin=subprocess.DEVNULL,

@@ -358,7 +358,15 @@ def test_the_real_one_serves_the_pictures(real, real_studio):
         (task,) = label_studio.everything(server, label_studio.find_project(server, material.catalog))
     reply = httpx.get(real_studio.url + task.content["data"]["image"], headers=header)
     stored = tables.read(Store(material.catalog.storage_root), material.crops).rows.iloc[0]
-    assert (reply.status_code, reply.content) == (200, Path(material.catalog.storage_root, stored["file"]).read_bytes())
+    file = Path(material.catalog.storage_root, stored["file"])
+    assert (reply.status_code, reply.content) == (200, file.read_bytes())
+    with label_studio.connect(material.catalog) as server:
+        assert label_studio.fetch_picture(server, task.task_id).startswith(f"{real_studio.url} serves /data/local-files/?d=")
+        file.unlink()
+        with pytest.raises(LabelError, match=r"does not serve /data/local-files.*answer 404.*LOCAL_FILES_DOCUMENT_ROOT"):
+            label_studio.fetch_picture(server, task.task_id)
+        with pytest.raises(LabelError, match="refused fetching the picture of task 999999: 404"):
+            label_studio.fetch_picture(server, 999999)
 
 
 @pytest.mark.studio
