@@ -23,6 +23,11 @@ def test_what_lies_apart_goes_and_holes_are_filled():
     assert (found != person).mean() < 0.001
 
 
+def test_the_gap_between_arm_and_body_stays_open():
+    ring = disc(150, 150, 100) & ~disc(150, 150, 40)
+    assert tidied(ring)[150, 150] == 0
+
+
 def test_a_hole_at_the_picture_s_edge_is_no_hole():
     mask = np.full((50, 50), 255, np.uint8)
     mask[20:30, :20] = 0
