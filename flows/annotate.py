@@ -32,7 +32,9 @@ def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
     for source in found:
         tables = find(source.source_id, settings, "crops", "mattes")
         if tables is None:
-            outcomes.append(Outcome(source.source_id, f"{source.source_id} is not ingested yet; run `figureground ingest` first"))
+            outcomes.append(
+                Outcome(source.source_id, f"{source.source_id} is not ingested yet; run `figureground ingest` first")
+            )
             continue
         outcomes.append(Outcome(source.source_id, failure([push.submit(*tables, source, settings)])))
     return outcomes

@@ -35,6 +35,7 @@ Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help
 Note = Annotated[str, typer.Option("--note", help="Part of the release's name; the catalog's note when not given.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A release's folder.")]
 HERE = Path("data_catalog.yaml")
+_COLUMNS = 6
 
 out = Console()
 err = Console(stderr=True)
@@ -52,8 +53,11 @@ def main() -> None:
 
 
 @app.command()
-def demo(catalog: CatalogFile = HERE, keep: Annotated[bool, typer.Option("--keep", help="Leave Label Studio running.")] = False,
-         verbose: Verbose = False) -> None:
+def demo(
+    catalog: CatalogFile = HERE,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave Label Studio running.")] = False,
+    verbose: Verbose = False,
+) -> None:
     """Go the whole way on the catalog's sources, with a local Label Studio and a stand-in annotator."""
     _begin(catalog, verbose)
     from flows.demo import demo as go
@@ -65,13 +69,18 @@ def demo(catalog: CatalogFile = HERE, keep: Annotated[bool, typer.Option("--keep
     out.print(f"\nreleased and verified: [bold]{end.release.name}[/] ({counts})\n  {end.release.folder}", soft_wrap=True)
     out.print(f"pictures of the way: [bold]{end.page}[/]", soft_wrap=True)
     if keep:
-        out.print(f"Label Studio runs at {end.studio.url}: log in as {end.studio.username} with the password {end.studio.password}",
-                  soft_wrap=True)
+        out.print(
+            f"Label Studio runs at {end.studio.url}: log in as {end.studio.username} with the password {end.studio.password}",
+            soft_wrap=True,
+        )
         out.print(f"stop it with: figureground studio down --catalog {end.catalog_file}", soft_wrap=True)
     else:
         out.print(f"to label by hand: figureground studio up --catalog {end.catalog_file}", soft_wrap=True)
-    out.print(f"then: figureground pull --catalog {end.catalog_file} && figureground release --note mine --catalog {end.catalog_file}",
-              soft_wrap=True)
+    out.print(
+        f"then: figureground pull --catalog {end.catalog_file}"
+        f" && figureground release --note mine --catalog {end.catalog_file}",
+        soft_wrap=True,
+    )
 
 
 @app.command()
@@ -131,14 +140,20 @@ def pull(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose 
     for outcome in outcomes:
         if not outcome.error:
             funnel = summarise(outcome.source_id, settings)
-            out.print(f"{outcome.source_id}: {funnel.labelled} of {funnel.pushed} tasks labelled, "
-                      f"{funnel.rejected.total()} of them rejected")
+            out.print(
+                f"{outcome.source_id}: {funnel.labelled} of {funnel.pushed} tasks labelled, "
+                f"{funnel.rejected.total()} of them rejected"
+            )
     _fail(outcomes)
 
 
 @app.command()
-def release(note: Note = "", date: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="Today (UTC) when not given.")] = "",
-            catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+def release(
+    note: Note = "",
+    date: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="Today (UTC) when not given.")] = "",
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
     """Cut a version of everything that is labelled, and verify it."""
     _begin(catalog, verbose)
     from flows.release import cut
@@ -171,8 +186,11 @@ def diff(old: Folder, new: Folder, verbose: Verbose = False) -> None:
 
 
 @app.command()
-def explain(name: Annotated[str, typer.Argument(metavar="ID", help="A crop's id, which is also its stem in a release.")],
-            catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+def explain(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A crop's id, which is also its stem in a release.")],
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
     """Tell the story of one image, from its video to its releases."""
     settings = _begin(catalog, verbose)
     from tasks.explain import explain as tell
@@ -184,8 +202,11 @@ def explain(name: Annotated[str, typer.Argument(metavar="ID", help="A crop's id,
 
 
 @app.command()
-def doctor(catalog: CatalogFile = HERE, fetch: Annotated[bool, typer.Option("--fetch", help="Fetch missing weights first.")] = False,
-           verbose: Verbose = False) -> None:
+def doctor(
+    catalog: CatalogFile = HERE,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch missing weights first.")] = False,
+    verbose: Verbose = False,
+) -> None:
     """Check everything outside: weights, storage, Label Studio, pictures reachable."""
     settings = _begin(catalog, verbose)
     from flows.ingest import fetch_weights
@@ -211,15 +232,20 @@ def schedule(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
 
 
 @studio.command("up")
-def studio_up(catalog: CatalogFile = HERE, port: Annotated[int | None, typer.Option(help="8080, or a free one, when not given.")] = None,
-              verbose: Verbose = False) -> None:
+def studio_up(
+    catalog: CatalogFile = HERE,
+    port: Annotated[int | None, typer.Option(help="8080, or a free one, when not given.")] = None,
+    verbose: Verbose = False,
+) -> None:
     """Start the local Label Studio and leave it running."""
     settings = _begin(catalog, verbose)
     from tasks.studio import up
 
     with out.status("starting Label Studio (the first start takes a minute)"):
         found = up(settings, port)
-    out.print(f"Label Studio runs at {found.url}: log in as {found.username} with the password {found.password}", soft_wrap=True)
+    out.print(
+        f"Label Studio runs at {found.url}: log in as {found.username} with the password {found.password}", soft_wrap=True
+    )
 
 
 @studio.command("down")
@@ -280,23 +306,35 @@ def _line(stage: str, source_id: str, done: int, total: int) -> None:
 
 
 def _print_funnels(funnels: Sequence[Any]) -> None:
+    """Show what became of everybody: a column a source, or the sum alone when they are many."""
     if not funnels:
         return
-    table = Table("source", "frames", "people", "too small", "crops", "dropped, by reason", "kept", "pushed", "labels")
-    for funnel in funnels:
-        table.add_row(
-            funnel.source_id,
-            f"{funnel.frames}{' (truncated)' if funnel.truncated else ''}",
-            *map(str, (funnel.people, funnel.too_small, funnel.crops)),
-            _reasons(funnel.dropped),
-            *map(str, (funnel.kept, funnel.pushed)),
-            _reasons(funnel.origins + type(funnel.rejected)({f"rejected: {k}": v for k, v in funnel.rejected.items()})),
-        )
+    if len(funnels) > _COLUMNS:
+        for funnel in funnels:
+            out.print(f"{funnel.source_id}: {funnel.frames} frames, {funnel.crops} crops, {funnel.kept} kept", soft_wrap=True)
+    from tasks.summarise import together
+
+    whole = together(funnels)
+    shown = [*(funnels if len(funnels) <= _COLUMNS else []), *([whole] if len(funnels) > 1 else [])]
+    table = Table("", *(funnel.source_id for funnel in shown))
+    for name, _ in _told(whole):
+        table.add_row(name, *(str(dict(_told(funnel)).get(name, 0)) for funnel in shown))
     out.print(table)
+    for funnel in funnels:
+        if funnel.truncated:
+            out.print(f"{funnel.source_id}: truncated: fewer frames came than the video's header promised", soft_wrap=True)
 
 
-def _reasons(counts: Any) -> str:
-    return "\n".join(f"{count} {reason}" for reason, count in sorted(counts.items())) or "-"
+def _told(funnel: Any) -> Iterator[tuple[str, int]]:
+    yield from (("frames", funnel.frames), ("people", funnel.people), ("too small to crop", funnel.too_small))
+    yield "crops", funnel.crops
+    yield from ((f"dropped: {reason}", count) for reason, count in sorted(funnel.dropped.items()))
+    yield "kept", funnel.kept
+    if funnel.pushed:
+        yield "pushed", funnel.pushed
+        words = {"prediction": "accepted as is", "prediction-changed": "corrected", "manual": "drawn"}
+        yield from ((words[origin], count) for origin, count in sorted(funnel.origins.items()))
+        yield from ((f"rejected: {reason}", count) for reason, count in sorted(funnel.rejected.items()))
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -3,9 +3,6 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-
-import httpx
 
 from figureground import assets, plugins, tables
 from figureground.catalog import Catalog
@@ -65,7 +62,9 @@ def _storage(catalog: Catalog) -> str:
         return f"{catalog.storage_root} can be written"
     free = shutil.disk_usage(catalog.storage_root).free
     if free < _ROOM:
-        raise StoreError(f"{catalog.storage_root} has {free / 1e9:.1f} GB left; expected at least {_ROOM / 1e9:.0f} GB: make room")
+        raise StoreError(
+            f"{catalog.storage_root} has {free / 1e9:.1f} GB left; expected at least {_ROOM / 1e9:.0f} GB: make room"
+        )
     return f"{catalog.storage_root} can be written, {free / 1e9:.0f} GB left"
 
 

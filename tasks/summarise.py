@@ -1,6 +1,7 @@
 """Counting what became of a source's people."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from figureground import tables
@@ -24,6 +25,18 @@ class Funnel:
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
+
+
+def together(funnels: Sequence[Funnel]) -> Funnel:
+    """Sum funnels up."""
+    numbers = ("frames", "people", "too_small", "crops", "kept", "pushed", "labelled")
+    counters = ("dropped", "rejected", "origins")
+    return Funnel(
+        "together",
+        truncated=any(funnel.truncated for funnel in funnels),
+        **{name: sum(getattr(funnel, name) for funnel in funnels) for name in numbers},
+        **{name: sum((getattr(funnel, name) for funnel in funnels), Counter()) for name in counters},
+    )
 
 
 def summarise(source_id: str, catalog: Catalog) -> Funnel:

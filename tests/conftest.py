@@ -26,7 +26,9 @@ def run() -> Run:
             timeout=900,
             env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | environment,
         )
-        assert expect is None or found.returncode == expect, f"{arguments} exited {found.returncode}\n{found.stdout}\n{found.stderr}"
+        assert expect is None or found.returncode == expect, (
+            f"{arguments} exited {found.returncode}\n{found.stdout}\n{found.stderr}"
+        )
         return found
 
     return go

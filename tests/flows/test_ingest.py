@@ -44,7 +44,9 @@ def clip(tmp_path_factory) -> Path:
 def write_catalog(folder: Path, clip: Path, **sources: str) -> Path:
     content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
-    content["sources"] = {"short": {**entry, "path": str(clip)}} | {name: {**entry, "path": path} for name, path in sources.items()}
+    content["sources"] = {"short": {**entry, "path": str(clip)}} | {
+        name: {**entry, "path": path} for name, path in sources.items()
+    }
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     file = folder / "data_catalog.yaml"
     file.write_text(yaml.safe_dump(content, sort_keys=False))
@@ -101,13 +103,14 @@ def test_moving_a_limit_judges_again_and_touches_nothing_before(ingested: Path, 
 
 
 @pytest.mark.faults
-def test_killed_anywhere_the_next_run_ends_in_the_same_bytes(ingested: Path, clip: Path, tmp_path, run, folder_contents) -> None:
+def test_killed_anywhere_the_next_run_ends_in_the_same_bytes(
+    ingested: Path, clip: Path, tmp_path, run, folder_contents
+) -> None:
     write_catalog(tmp_path, clip)
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    dice = random.Random(0)
+    command, quiet, dice = [sys.executable, "-m", "flows.cli", "ingest"], subprocess.DEVNULL, random.Random(0)
     for _ in range(ROUNDS):
-        process = subprocess.Popen([sys.executable, "-m", "flows.cli", "ingest"], cwd=tmp_path, env=environment, start_new_session=True,
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True, stdout=quiet, stderr=quiet)
         time.sleep(dice.uniform(3, 25))
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
