@@ -8,6 +8,7 @@ import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -48,6 +49,8 @@ def _readable(path: str) -> str:
             wheels.parse(path)
         except SourceError as error:
             raise ValueError(str(error)) from error
+    elif "://" in path and not urlsplit(path).path.strip("/"):
+        raise ValueError("expected the address of a file, such as https://example.org/clips/park.mp4")
     return path
 
 
@@ -304,7 +307,8 @@ def moved(catalog: Catalog, folder: Path, *, url: str, project: str, note: str) 
         entry["path"] = [_absolute(path, catalog.folder) for path in entry["path"]]
     content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
     content["storage"] = "data"
-    content["label_studio"] |= {"url": url, "project": project, "label_config": os.path.relpath(catalog.label_config_file, folder)}
+    label_config = os.path.relpath(catalog.label_config_file, folder)
+    content["label_studio"] |= {"url": url, "project": project, "label_config": label_config}
     content["releases"]["note"] = note
     return "# Written by `figureground demo`.\n" + yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 

@@ -59,6 +59,13 @@ def test_every_schema_gives_back_what_was_written(data: st.DataObject, stage: st
     assert list(tables.read(store, ref).rows.columns) == [column.name for column in tables.SCHEMAS[stage]]
 
 
+def test_what_could_not_be_measured_stays_nan(store: Store) -> None:
+    rows = [{"crop_id": "a", "check": "sharpness", "value": float("nan")}, {"crop_id": "b", "check": "sharpness", "value": 3}]
+    values = tables.read(store, tables.write(store, "scores", "park", pd.DataFrame(rows), fingerprint="f")).rows["value"]
+
+    assert [str(value) for value in values] == ["nan", "3.0"]
+
+
 def test_two_runs_give_the_same_bytes(store: Store) -> None:
     rows = videos(store)
     first = tables.write(store, "videos", "park", rows, fingerprint="f", facts={"a": 1, "b": 2})
