@@ -142,7 +142,7 @@ MISTAKES = {
     "an unknown plug-in": ("    sharpness: {}", "    sharpnes: {}", 25, "recipe.checks.sharpnes: figureground.checks has no"),
     "an unknown detector": ("{yolo:", "{yollo:", 21, "recipe.detector.yollo: figureground.detectors has no 'yollo'; it has:"),
     "an unknown remover": ("{rembg:", "{rembk:", 26, "recipe.remover.rembk: figureground.removers has no 'rembk'; it has:"),
-    "an unknown layout": ("[mmseg_custom]", "[stones]", 30, "releases.layouts.stones: figureground.layouts has no 'stones'; it"),
+    "an unknown layout": ("[mmseg_custom]", "[stone]", 30, "releases.layouts.stone: figureground.layouts has no 'stone'; it"),
     "an unknown setting": ("score_at_least", "score_atleast", 21, "recipe.detector.yolo.score_atleast: detectors.yolo has"),
     "an unknown setting of a check": ("at_least: 96", "at_most: 96", 24, "recipe.checks.size.at_most: checks.size has no sett"),
     "a wrong setting": ("at_least: 96", "at_least: big", 24, "recipe.checks.size.at_least: checks.size.at_least: Input should"),
