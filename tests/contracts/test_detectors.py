@@ -23,7 +23,9 @@ def asset_for(name):
     [found] = [asset for asset in sorted(entries) if asset.startswith(name)][:1] or [None]
     assert found, f"{CATALOG.name} has no asset whose name begins with {name!r}"
     paths = entries[found]["path"]
-    return Asset(Weights(found, entries[found]["sha256"]), entries[found]["license"], tuple([paths] if isinstance(paths, str) else paths))
+    return Asset(
+        Weights(found, entries[found]["sha256"]), entries[found]["license"], tuple([paths] if isinstance(paths, str) else paths)
+    )
 
 
 @pytest.fixture(scope="module", params=plugins.names("detectors"))
@@ -35,7 +37,7 @@ def detector(request):
     asset = asset_for(request.param) if needed else None
     if asset:
         fetch_asset(asset)
-    settings = {field: asset.weights.name for field in needed}
+    settings = dict.fromkeys(needed, asset.weights.name if asset else "")
     return plugins.build("detectors", request.param, settings, {asset.weights.name: asset.weights} if asset else {})
 
 
@@ -70,11 +72,6 @@ def test_it_finds_the_person(detector, astronaut):
     assert len(people) == 1
     assert geometry.iou(people[0].box, Box(5, 10, 440, 512)) > 0.7
     assert 0.5 < people[0].score <= 1
-
-
-def test_colour_is_rgb(detector, astronaut):
-    right, swapped = detector.find([astronaut, astronaut[..., ::-1].copy()])
-    assert right[0].score > max([0.0, *(person.score for person in swapped)])
 
 
 def test_joints_are_in_picture_pixels_or_absent(detector, astronaut):
