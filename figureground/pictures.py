@@ -54,14 +54,20 @@ def outlined(image: Image, alpha: Alpha, colour: Colour, width: int = 2) -> Imag
 
 
 def changed(image: Image, before: Alpha, after: Alpha) -> Image:
-    """Show what a person changed: pale where nothing is, blue where person was added, orange where it was taken away."""
+    """Show what a person changed: pale where nothing is, blue where person was added, orange where it was taken away.
+
+    The alphas may be larger than the picture, which is how a change of a few pixels stays visible in a thumbnail.
+    """
     masks.check_image(image)
     old, new = masks.to_mask(before), masks.to_mask(after)
-    masks.check_same_size(image, old, "image and the alpha before")
-    masks.check_same_size(image, new, "image and the alpha after")
-    drawn = _tinted(image, WHITE, 0.6 * ((old == 0) & (new == 0)))
-    drawn = _tinted(drawn, HUMAN, 0.6 * ((old == 0) & (new == 1)))
-    return _tinted(drawn, DROPPED, 0.6 * ((old == 1) & (new == 0)))
+    masks.check_same_size(old, new, "the alphas before and after")
+    height, width = image.shape[:2]
+    nothing, added, removed = (
+        scaled(kind.astype(np.float32), width, height) for kind in ((old == 0) & (new == 0), (old < new), (old > new))
+    )
+    drawn = _tinted(image, WHITE, 0.65 * nothing.clip(0, 1))
+    drawn = _tinted(drawn, HUMAN, (4 * added).clip(0, 0.8))
+    return _tinted(drawn, DROPPED, (4 * removed).clip(0, 0.8))
 
 
 def _tinted(image: Image, colour: Colour, share: Any) -> Image:

@@ -157,7 +157,7 @@ def label_figure(crop_id: str, image: Image, before: Alpha | None, after: Alpha,
     if before is None:
         return _figure([small, label], f"Crop {crop_id}, and the same with the outline of its label", caption, note)
     old = pictures.scaled(before, *size).clip(0, 1)
-    row = [pictures.outlined(small, old, MACHINE, 1), pictures.changed(small, old, new), label]
+    row = [pictures.outlined(small, old, MACHINE, 1), pictures.changed(small, before, after), label]
     alt = f"Crop {crop_id} with the matte's outline, with what the annotator added and took away, with the label's outline"
     return _figure(row, alt, caption, note)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from figureground import pictures
 from figureground.pictures import DROPPED, HUMAN, INK, KEPT, MACHINE, PALE, PAPER, WHITE, Colour
@@ -57,7 +58,7 @@ _CARDS = (
     _Card(_EDGE, _TOP, 640, 390, 1, "Frame", "the people in it, found by a detector"),
     _Card(_EDGE + 660, _TOP, 860, 390, 2, "Crops", "one person each, at full resolution; dropped with a reason"),
     _Card(_EDGE, _BOTTOM, 540, 350, 3, "Mattes", "what the machine takes for the person"),
-    _Card(_EDGE + 560, _BOTTOM, 440, 350, 4, "Label", "corrected by a person in Label Studio"),
+    _Card(_EDGE + 560, _BOTTOM, 440, 350, 4, "Label", "what was corrected in Label Studio"),
     _Card(_EDGE + 1020, _BOTTOM, 500, 350, 5, "Release", "pictures, masks and a manifest, verified"),
 )
 
@@ -159,15 +160,32 @@ def _draw_label(sheet: _Sheet, panels: Panels, x: int, y: int, width: int, heigh
     if panels.label is None:
         sheet.text("no label was changed", x + width / 2, y + height / 2, 17, PALE, "mm")
         return
-    image, before, after = panels.label
-    line = max(2, round(image.shape[0] / 110))
+    image, before, after = _around_the_change(*panels.label)
+    small = pictures.fit(image, _SCALE * width // 3, _SCALE * height)
+    old, new = (pictures.scaled(alpha, small.shape[1], small.shape[0]).clip(0, 1) for alpha in (before, after))
     row = [
-        pictures.outlined(image, before, MACHINE, line),
-        pictures.changed(image, before, after),
-        pictures.outlined(image, after, HUMAN, line),
+        pictures.outlined(small, old, MACHINE, 3),
+        pictures.changed(small, before, after),
+        pictures.outlined(small, new, HUMAN, 3),
     ]
-    placed = _draw_row(sheet, row, x, y, width, height - 34)
+    placed = _draw_all(sheet, row, x, y, width, height - 34)
     _draw_tags(sheet, placed, [("matte", MACHINE), ("changed", PALE), ("label", HUMAN)], x, x + width)
+
+
+def _around_the_change(image: Image, before: Alpha, after: Alpha) -> tuple[Image, Alpha, Alpha]:
+    """Cut the part around what changed, at least half the crop's width and height, so that it can be seen."""
+    rows, columns = np.nonzero((before >= 0.5) != (after >= 0.5))
+    if not len(rows):
+        return image, before, after
+    y, x = (_window(places, size) for places, size in ((rows, image.shape[0]), (columns, image.shape[1])))
+    return image[y, x], before[y, x], after[y, x]
+
+
+def _window(places: NDArray[np.intp], size: int) -> slice:
+    length = max(min(size, int(places.max() - places.min()) * 3 // 2 + 1), size // 2)
+    start = (int(places.min()) + int(places.max()) - length) // 2
+    start = min(max(0, start), size - length)
+    return slice(start, start + length)
 
 
 def _draw_release(sheet: _Sheet, panels: Panels, x: int, y: int, width: int, height: int) -> None:
@@ -179,8 +197,12 @@ def _draw_release(sheet: _Sheet, panels: Panels, x: int, y: int, width: int, hei
 
 
 def _draw_row(sheet: _Sheet, images: Sequence[Image], x: int, y: int, width: int, height: int) -> list[tuple[float, float]]:
+    """Put side by side as many pictures as there is room for, and give the middle and bottom of each."""
+    return _draw_all(sheet, list(_fitting(images, width, height)), x, y, width, height)
+
+
+def _draw_all(sheet: _Sheet, some: Sequence[Image], x: int, y: int, width: int, height: int) -> list[tuple[float, float]]:
     """Put pictures side by side, as high as fits, and give the middle and bottom of each."""
-    some = list(_fitting(images, width, height))
     if not some:
         return []
     wide = [image.shape[1] / image.shape[0] for image in some]

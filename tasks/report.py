@@ -516,5 +516,6 @@ def _contents(folder: Path) -> list[str]:
 
 def _counted_below(folder: Path) -> str:
     counts = Counter(path.parent for path in folder.rglob("*") if path.is_file())
-    parts = (f"{path.relative_to(folder).as_posix()} {count}".removeprefix(". ") for path, count in sorted(counts.items()))
-    return f"{folder.name}/   {', '.join(parts)}"
+    if set(counts) <= {folder}:
+        return f"{folder.name}/   {counts[folder]} file{'s' if counts[folder] != 1 else ''}"
+    return f"{folder.name}/   {', '.join(f'{path.relative_to(folder)} {count}' for path, count in sorted(counts.items()))}"

@@ -43,6 +43,14 @@ def test_what_was_added_is_blue_and_what_was_taken_away_orange():
     assert (red[30:] > 128).all()
 
 
+def test_a_change_of_a_few_pixels_is_seen_in_a_thumbnail():
+    before = np.zeros((600, 400), np.float32)
+    after = before.copy()
+    after[300:304, 200:204] = 1
+    shown = pictures.changed(GRAY, before, after).astype(int)
+    assert (shown[:, :, 2] - shown[:, :, 0]).max() > 40
+
+
 def test_boxes_get_their_colour_and_a_tag_that_stays_inside():
     image = np.zeros((100, 200, 3), np.uint8)
     drawn = pictures.boxed(image, [(Box(150, 2, 199, 90), (0, 200, 0), "a long tag: size")])

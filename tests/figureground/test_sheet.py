@@ -40,6 +40,17 @@ def test_it_is_the_same_twice():
     assert np.array_equal(sheet.drawn(panels()), sheet.drawn(panels()))
 
 
+def test_a_small_change_in_a_wide_crop_is_shown_three_times_and_large():
+    wide, before = np.full((300, 900, 3), 120, np.uint8), np.zeros((300, 900), np.float32)
+    before[100:200, 100:800] = 1
+    after = before.copy()
+    after[60:100, 700:780] = 1
+    card = sheet.drawn(panels(label=(wide, before, after)))[514:864, 600:1040]
+    assert near(card[:290], HUMAN) > 100  # the outline of the label
+    blue = (card[:, :, 2].astype(int) - card[:, :, 0] > 80)[60:290]
+    assert blue[:, 140:300].sum() > 150  # what was added, in the middle picture
+
+
 def test_without_a_changed_label_it_says_so():
     without = sheet.drawn(panels(label=None))
     assert near(without[514:864, 600:1040], HUMAN) == 0
