@@ -149,6 +149,7 @@ def data_uri(image: Image, quality: int = 80) -> str:
 
 
 def png(image: Image) -> bytes:
-    """Write a picture as PNG."""
+    """Write a picture as PNG, small rather than fast."""
     masks.check_image(image)
-    return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes())
+    _, content = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 6])
+    return bytes(content.tobytes())
