@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -146,11 +147,13 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _executable(catalog: Catalog) -> Path:
-    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or catalog.folder / ".venv-studio/bin/label-studio")
+    here = (catalog.folder, *catalog.folder.parents, Path(sys.prefix).parent)
+    made = (folder / ".venv-studio/bin/label-studio" for folder in here)
+    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or next((path for path in made if path.exists()), "label-studio"))
     if not os.access(path, os.X_OK):
         raise FiguregroundError(
-            f"Label Studio is not installed: no program {path}. Run `make studio`, which gives it an environment of its "
-            "own, or set FIGUREGROUND_STUDIO to a label-studio program"
+            f"Label Studio is not installed: no program {path}, no .venv-studio in {catalog.folder} or above. Run `make "
+            "studio`, which gives it an environment of its own, or set FIGUREGROUND_STUDIO to a label-studio program"
         )
     return path
 

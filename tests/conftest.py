@@ -34,6 +34,12 @@ def run() -> Run:
     return go
 
 
+@pytest.fixture(scope="session")
+def studio_executable() -> str:
+    """The Label Studio that `make studio` installed, or the one of $FIGUREGROUND_STUDIO."""
+    return os.environ.get("FIGUREGROUND_STUDIO") or str(ROOT / ".venv-studio/bin/label-studio")
+
+
 def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
     """Every file's hash, inode and time of change: equal only when nothing was written, not even the same bytes again."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not {".studio", ".locks"} & set(path.parts))
