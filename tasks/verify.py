@@ -35,8 +35,7 @@ def verify(folder: Path) -> Release:
     except ReleaseError as error:
         raise _refused(folder, [*problems, str(error)]) from error
     found = _found(folder)
-    problems += [*manifest.differing(held, found), *manifest.incomplete(held, found), *manifest.leaking(held, found)]
-    problems += _misplaced(folder, held)
+    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
     if problems:
         raise _refused(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
@@ -83,15 +82,20 @@ def _found(folder: Path) -> dict[str, tuple[str, int]]:
     return found
 
 
-def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
-    """Ask each layout what is wrong with its files."""
+def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[str]:
+    """Ask each layout what is wrong with its files, and whether those that keep pictures have them all."""
     for layout, place in sorted(held.layouts.items()):
         where = "" if place == "." else f"{place}/"
         try:
-            problems: Iterable[str] = plugins.build("layouts", layout, {}).problems(folder / place)
+            plugin = plugins.build("layouts", layout, {})
         except PluginError as error:
-            problems = [f"{manifest.FILE}: {error}"]
+            yield f"{manifest.FILE}: {error}"
+            continue
+        problems: Iterable[str] = plugin.problems(folder / place)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
+        if plugin.verbatim:
+            own = {name: content for name, content in found.items() if name.startswith(where)}
+            yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 
 
 def _refused(folder: Path, problems: list[str]) -> ReleaseError:

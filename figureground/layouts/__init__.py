@@ -5,13 +5,20 @@ A layout is a frozen dataclass; its fields are the settings of the convention. S
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from figureground.types import Sample
 
 
 class Layout(Protocol):
-    """Writing, reading back, and saying what is wrong."""
+    """Writing, reading back, and saying what is wrong.
+
+    ``verbatim`` layouts hold each picture's JPEG byte for byte; others give back a JPEG of the same size. ``exact`` ones
+    give back the label cut at one half pixel for pixel; others nearly.
+    """
+
+    verbatim: ClassVar[bool]
+    exact: ClassVar[bool]
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """Write all samples below a folder, a few at a time; the same samples in another order give the same bytes.
@@ -21,7 +28,7 @@ class Layout(Protocol):
         """
 
     def read(self, from_: Path) -> Iterator[Sample]:
-        """Give the samples back, by split (train, val, test) and stem, each with its picture byte for byte."""
+        """Give the samples back, by split (train, val, test) and stem."""
 
     def problems(self, from_: Path) -> Iterator[str]:
         """Say all that is not as the layout promises, each with its file's name in the folder; nothing when all is well."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,9 @@ _PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COM
 @dataclass(frozen=True)
 class MmsegCustom:
     """Pictures, masks and scene lists as mmsegmentation's ``BaseSegDataset`` reads them."""
+
+    verbatim: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
 
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
 

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import tables
+from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
 from figureground.store import Store
@@ -100,6 +100,21 @@ def test_manifest_tells_where_a_sample_comes_from(labelled: Make, tmp_path: Path
     }
     assert held["sources"]["walk"]["path"] == "clips/walk.mp4"
     assert set(held["files"]) == set(tree(folder)) - {"manifest.json"}
+
+
+def test_all_layouts_lie_in_one_release(labelled: Make, tmp_path: Path) -> None:
+    names = ["mmseg_custom", *(name for name in plugins.names("layouts") if name != "mmseg_custom")]
+    made = cut(labelled(tmp_path, TWO, SPLITS, layouts=names))
+    folder = Path(made.folder)
+    assert verify(folder) == made
+    held = json.loads((folder / "manifest.json").read_bytes())
+    assert held["layouts"] == {"mmseg_custom": ".", **{name: name for name in names[1:]}}
+    for name, place in held["layouts"].items():
+        found = [(item.stem, item.split, item.scenes) for item in plugins.build("layouts", name, {}).read(folder / place)]
+        assert sorted(found) == [(stem, one["split"], tuple(one["scenes"])) for stem, one in sorted(held["samples"].items())]
+    (folder / "coco/images/val/walk-000000-00.jpg").unlink()
+    with pytest.raises(ReleaseError, match=r"coco: sample walk-000000-00: no file holds its picture"):
+        verify(folder)
 
 
 def test_annotators_scenes_stand_before_the_sources(labelled: Make, tmp_path: Path) -> None:

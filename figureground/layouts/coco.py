@@ -1,0 +1,164 @@
+"""The layout of COCO's instance segmentation: one person a picture, its mask as run lengths.
+
+::
+
+    images/<split>/<stem>.jpg         the pictures
+    annotations/<split>.json          images (with their scenes), annotations, the category person (1)
+
+Masks are COCO's compressed run lengths, exact to the pixel; polygons would not be. A picture without person has no annotation.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, NamedTuple
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+from figureground import coco_rle, jpeg, samples
+from figureground.errors import ArrayError, ReleaseError
+from figureground.parallel import ordered
+from figureground.splits import SPLITS, Split
+from figureground.types import Mask, Sample
+
+_CATEGORIES = [{"id": 1, "name": "person", "supercategory": "person"}]
+
+
+class _Entry(NamedTuple):
+    stem: str
+    split: Split
+    scenes: tuple[str, ...]
+    width: int
+    height: int
+    area: int
+    box: tuple[int, int, int, int]
+    counts: str
+
+
+@dataclass(frozen=True)
+class Coco:
+    """Pictures and ``annotations/<split>.json`` as pycocotools reads them."""
+
+    verbatim: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+
+    person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """See `figureground.layouts.Layout`."""
+        entries: dict[str, _Entry] = {}
+        for entry in ordered(lambda sample: self._write_one(sample, into), items):
+            if entry.stem in entries:
+                raise ReleaseError(f"two samples have the stem {entry.stem}; expected each once")
+            entries[entry.stem] = entry
+        (into / "annotations").mkdir(parents=True, exist_ok=True)
+        for split in SPLITS:
+            if own := [entry for _, entry in sorted(entries.items()) if entry.split == split]:
+                _annotations(into, split).write_text(_document(own), encoding="utf-8", newline="\n")
+
+    def _write_one(self, sample: Sample, into: Path) -> _Entry:
+        samples.check(sample)
+        mask = (sample.alpha >= self.person_at_least).astype(np.uint8)
+        picture = _picture(into, sample.split, sample.stem)
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(sample.image)
+        height, width = mask.shape
+        size, box = int(mask.sum()), _box(mask)
+        scenes = tuple(sorted(set(sample.scenes)))
+        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, coco_rle.encode(mask))
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """See `figureground.layouts.Layout`."""
+        for split in SPLITS:
+            for image, mask in _entries(from_, split):
+                stem = Path(image["file_name"]).name.removesuffix(".jpg")
+                picture = _picture(from_, split, stem).read_bytes()
+                yield Sample(stem, split, tuple(image["scenes"]), picture, mask.astype(np.float32))
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """See `figureground.layouts.Layout`."""
+        for split in SPLITS:
+            pictures = {file.name for file in (from_ / "images" / split).glob("*.jpg")}
+            listed: set[str] = set()
+            try:
+                for image, mask in _entries(from_, split):
+                    listed.add(image["file_name"])
+                    yield from _problems(from_, split, image["file_name"], mask)
+            except (ReleaseError, ArrayError) as error:
+                yield f"annotations/{split}.json: {error}"
+            yield from (f"images/{split}/{name}: not in annotations/{split}.json" for name in sorted(pictures - listed))
+
+
+def _picture(folder: Path, split: str, stem: str) -> Path:
+    return folder / "images" / split / f"{stem}.jpg"
+
+
+def _annotations(folder: Path, split: str) -> Path:
+    return folder / "annotations" / f"{split}.json"
+
+
+def _box(mask: Mask) -> tuple[int, int, int, int]:
+    x, y, width, height = cv2.boundingRect(mask)
+    return x, y, width, height
+
+
+def _document(entries: list[_Entry]) -> str:
+    """Write a split's annotations, a record a line; numbers follow the stems."""
+    images = [
+        {"id": number, "file_name": f"{entry.stem}.jpg", "width": entry.width, "height": entry.height, "scenes": entry.scenes}
+        for number, entry in enumerate(entries, start=1)
+    ]
+    annotations = [
+        {
+            "id": number,
+            "image_id": number,
+            "category_id": 1,
+            "iscrowd": 0,
+            "area": entry.area,
+            "bbox": entry.box,
+            "segmentation": {"size": [entry.height, entry.width], "counts": entry.counts},
+        }
+        for number, entry in enumerate(entries, start=1)
+        if entry.area
+    ]
+    parts = {"images": images, "annotations": annotations, "categories": _CATEGORIES}
+    return "{" + ",\n".join(f'"{name}": [\n' + ",\n".join(map(_json, rows)) + "\n]" for name, rows in parts.items()) + "}\n"
+
+
+def _json(record: Any) -> str:
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+
+
+def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
+    """Give a split's image records, by file name, with their masks."""
+    file = _annotations(folder, split)
+    if not file.exists():
+        return
+    try:
+        held = json.loads(file.read_bytes())
+        by_image = {row["image_id"]: row["segmentation"]["counts"] for row in held["annotations"]}
+        for image in sorted(held["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
+            size = image["height"], image["width"]
+            counts = by_image.pop(image["id"], None)
+            yield image, np.zeros(size, np.uint8) if counts is None else coco_rle.decode(counts, *size)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
+    if by_image:
+        raise ReleaseError(f"annotations of pictures it does not list: {', '.join(map(str, sorted(by_image)))}")
+
+
+def _problems(folder: Path, split: Split, name: str, mask: Mask) -> Iterator[str]:
+    file = folder / "images" / split / name
+    if not file.is_file():
+        yield f"images/{split}/{name}: missing, but in annotations/{split}.json"
+        return
+    try:
+        size = jpeg.size(file.read_bytes())
+    except ArrayError as error:
+        yield f"images/{split}/{name}: {error}"
+        return
+    if size != mask.shape[::-1]:
+        yield f"images/{split}/{name}: {size[0]}x{size[1]} pixels, its mask {mask.shape[1]}x{mask.shape[0]}; expected one size"

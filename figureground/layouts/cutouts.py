@@ -1,0 +1,104 @@
+"""Cutouts: each person alone on nothing, ready to be put before another background.
+
+::
+
+    cutouts/<split>/<stem>.png      8-bit RGBA; soft alpha, colours without the old background's share, black where alpha is 0
+    scenes/<scene>.txt              the stems of a scene
+
+What was behind the person is not in the file, so the picture that is read back shows it before black.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from figureground import foreground, masks, samples, scene_lists
+from figureground.errors import ReleaseError
+from figureground.parallel import ordered
+from figureground.splits import SPLITS, Split
+from figureground.types import Mask, Sample
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """One RGBA picture a person."""
+
+    verbatim: ClassVar[bool] = False
+    exact: ClassVar[bool] = True
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """See `figureground.layouts.Layout`."""
+        seen: set[str] = set()
+        scenes: dict[str, list[str]] = defaultdict(list)
+        for sample in ordered(lambda sample: _written(sample, into), items):
+            if sample.stem in seen:
+                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
+            seen.add(sample.stem)
+            for scene in set(sample.scenes):
+                scenes[scene].append(sample.stem)
+        scene_lists.write(scenes, into / "scenes")
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """See `figureground.layouts.Layout`."""
+        scenes = scene_lists.read(from_ / "scenes")
+        for split in SPLITS:
+            for file in _files(from_, split):
+                stem, rgba = file.name.removesuffix(".png"), _rgba(file)
+                before_black = (rgba[:, :, :3].astype(np.uint16) * rgba[:, :, 3:] + 127) // 255
+                picture = cv2.imencode(".jpg", before_black[:, :, ::-1].astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+                alpha = masks.from_levels(np.ascontiguousarray(rgba[:, :, 3]))
+                yield Sample(stem, split, scenes.get(stem, ()), picture.tobytes(), alpha)
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """See `figureground.layouts.Layout`."""
+        stems: dict[str, Split] = {}
+        for split in SPLITS:
+            files = _files(from_, split)
+            yield from (problem for problem in ordered(_problem, files) if problem)
+            for stem in (file.name.removesuffix(".png") for file in files):
+                if stem in stems:
+                    yield f"cutouts/{split}/{stem}.png: the stem is in {stems[stem]} too"
+                stems[stem] = split
+        yield from scene_lists.problems(from_ / "scenes", stems)
+
+
+def _files(folder: Path, split: str) -> list[Path]:
+    return sorted((folder / "cutouts" / split).glob("*.png"), key=lambda file: file.name.removesuffix(".png"))
+
+
+def _written(sample: Sample, into: Path) -> Sample:
+    samples.check(sample)
+    bgr = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None:
+        raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
+    levels = masks.to_levels(sample.alpha)
+    rgb = foreground.estimate(np.ascontiguousarray(bgr[:, :, ::-1]), masks.from_levels(levels))
+    file = into / "cutouts" / sample.split / f"{sample.stem}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(cv2.imencode(".png", np.dstack([rgb[:, :, ::-1], levels]))[1].tobytes())
+    return sample
+
+
+def _rgba(file: Path) -> Mask:
+    content = np.fromfile(file, np.uint8)
+    bgra = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
+        found = "no picture" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
+        raise ReleaseError(f"{found}; expected an 8-bit RGBA PNG")
+    return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
+
+
+def _problem(file: Path) -> str:
+    where = f"cutouts/{file.parent.name}/{file.name}"
+    try:
+        rgba = _rgba(file)
+    except ReleaseError as error:
+        return f"{where}: {error}"
+    if rgba[rgba[:, :, 3] == 0].any():
+        return f"{where}: holds colours where nothing is; expected black where alpha is 0"
+    return ""
