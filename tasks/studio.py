@@ -12,7 +12,6 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -147,13 +146,12 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _executable(catalog: Catalog) -> Path:
-    here = (catalog.folder, *catalog.folder.parents, Path(sys.prefix).parent)
-    made = (folder / ".venv-studio/bin/label-studio" for folder in here)
-    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or next((path for path in made if path.exists()), "label-studio"))
+    near = [folder / ".venv-studio/bin/label-studio" for folder in (catalog.folder, *catalog.folder.parents)]
+    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or next((path for path in near if path.exists()), near[0]))
     if not os.access(path, os.X_OK):
         raise FiguregroundError(
-            f"Label Studio is not installed: no program {path}, no .venv-studio in {catalog.folder} or above. Run `make "
-            "studio`, which gives it an environment of its own, or set FIGUREGROUND_STUDIO to a label-studio program"
+            f"Label Studio is not installed: no program {path}. Run `make studio`, which gives it an environment of its "
+            "own, or set FIGUREGROUND_STUDIO to a label-studio program"
         )
     return path
 
