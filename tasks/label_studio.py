@@ -93,7 +93,7 @@ def connect(catalog: Catalog) -> Server:
         )
     _check_kind(url)
     whose = "the local studio's own, in <storage>/.studio/token" if local else f"the one in {TOKEN}"
-    wire = httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True)
+    wire = httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True, trust_env=_far(url))
     try:
         with speaking(url, "asking who we are", token=whose):
             client = LabelStudio(base_url=url, api_key=token, timeout=_TIMEOUT_SECONDS, max_retries=0, httpx_client=wire)
@@ -107,7 +107,7 @@ def connect(catalog: Catalog) -> Server:
 def _check_kind(url: str) -> None:
     """Make sure that a Label Studio listens there, before a token is shown to it."""
     try:
-        reply = httpx.get(f"{url}/api/version", timeout=_TIMEOUT_SECONDS, follow_redirects=True)
+        reply = httpx.get(f"{url}/api/version", timeout=_TIMEOUT_SECONDS, follow_redirects=True, trust_env=_far(url))
     except httpx.HTTPError as error:
         raise LabelError(
             f"no Label Studio answers at {url} ({_cause(error)}): start it (`figureground studio up` starts a local one), "
@@ -124,6 +124,11 @@ def _check_kind(url: str) -> None:
             f"what answers at {url} is not a Label Studio (its /api/version says {reply.status_code}); "
             "set label_studio.url in the catalog to the address of one, without a path"
         )
+
+
+def _far(url: str) -> bool:
+    """Tell whether a server is elsewhere: only then may a proxy of the environment stand between."""
+    return httpx.URL(url).host not in ("127.0.0.1", "localhost", "::1")
 
 
 def _api_error() -> type[Exception]:

@@ -350,6 +350,15 @@ def test_pushing_twice_to_the_real_one_creates_each_task_once(real):
 
 
 @pytest.mark.studio
+def test_a_proxy_of_the_environment_does_not_stand_before_the_local_one(real, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert run(real(1)).rows == 1
+
+
+@pytest.mark.studio
 def test_the_real_one_serves_the_pictures(real, real_studio):
     material = real(1)
     run(material)
