@@ -11,13 +11,9 @@ VISIBLE = 0.5
 HEAD = (0, 1, 2, 3, 4)
 SHOULDERS, ELBOWS, WRISTS = (5, 6), (7, 8), (9, 10)
 HIPS, KNEES, ANKLES = (11, 12), (13, 14), (15, 16)
+GROUPS = (HEAD, SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES)
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
 TORSO = (5, 6, 12, 11)
-
-
-def seen(keypoints: Keypoints) -> tuple[bool, ...]:
-    """Tell of each joint whether its confidence is at least `VISIBLE`."""
-    return tuple(bool(confidence >= VISIBLE) for confidence in keypoints[:, 2])
 
 
 def area(crop: PersonCrop) -> Mask:

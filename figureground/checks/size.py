@@ -28,7 +28,7 @@ class Size:
         float
             Pixels, > 0.
         """
-        return geometry.short_side(crop.person)
+        return float(geometry.short_side(crop.person))
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at least the limit; NaN is not."""

@@ -1,0 +1,141 @@
+"""What each check means, on a drawn figure whose truth is known."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+
+from figureground import body
+from figureground.checks.occlusion import Occlusion
+from figureground.checks.sharpness import Sharpness
+from figureground.checks.size import Size
+from figureground.checks.truncation import Truncation
+from figureground.types import Box, PersonCrop
+
+# COCO's 17 joints of someone standing, in a box of 80 x 160 pixels that begins at (10, 10)
+STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42), (70, 66), (30, 66), (72, 88), (28, 88)]
+STANDING += [(60, 92), (40, 92), (61, 128), (39, 128), (62, 153), (38, 153)]
+
+
+def figure(scale=1.0, frame_height=1000.0, others=(), unseen=(), image=None):
+    """Stand someone in a frame 1000 wide whose lower edge is `frame_height`; the crop begins at (100, 100)."""
+    points = np.array([(x * scale, y * scale, 0.02 if n in unseen else 0.97) for n, (x, y) in enumerate(STANDING)], np.float32)
+    bottom = min(100 + 170 * scale, frame_height)
+    points[:, 1] = np.minimum(points[:, 1], frame_height - 100)
+    image = np.zeros((round(180 * scale), round(100 * scale), 3), np.uint8) if image is None else image
+    box = Box(100, 100, 100 + image.shape[1], min(100 + image.shape[0], round(frame_height)))
+    person = Box(100 + 10 * scale, 100 + 10 * scale, 100 + 90 * scale, bottom)
+    return PersonCrop("c", "f", "s", box, person, 0.9, points, tuple(others), 1000, round(frame_height), image)
+
+
+def painted(scale=3.0):
+    """Paint the figure: a body with stripes before a wall with stripes."""
+    crop = figure(scale)
+    rng, (height, width) = np.random.default_rng(0), crop.image.shape[:2]
+    cells = (height // 12 + 1, width // 12 + 1, 3)
+    wall = cv2.resize(rng.integers(90, 200, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    cloth = cv2.resize(rng.integers(0, 120, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+    area = body.area(crop)[..., None]
+    return dataclasses.replace(crop, image=np.where(area > 0, cloth, wall).astype(np.uint8)), area
+
+
+def smeared(image, share, scale=3.0):
+    """Blur sideways by a share of the person's height."""
+    length = max(1, round(share * 160 * scale))
+    return cv2.blur(image, (length, 1))
+
+
+def test_size_is_the_short_side_in_the_sources_pixels():
+    assert Size().measure(figure()) == 80
+    assert Size().measure(figure(frame_height=150)) == 40
+
+
+def test_someone_whole_is_not_truncated():
+    assert Truncation().measure(figure()) == 0
+    toes_at_the_edge = figure(frame_height=270)
+    assert Truncation().measure(toes_at_the_edge) < 0.02
+    assert Truncation().accepts(Truncation().measure(toes_at_the_edge))
+
+
+def test_the_more_is_cut_the_larger_is_truncation():
+    values = [Truncation().measure(figure(frame_height=height)) for height in (270, 255, 240, 215, 190, 160)]
+    assert values == sorted(values) and values[-1] > 0.4
+    assert not Truncation().accepts(values[2]), "at the shins"
+
+
+def test_unseen_joints_are_cut_near_an_edge_and_hidden_elsewhere():
+    legs = (13, 14, 15, 16)
+    assert Truncation().measure(figure(unseen=legs)) == 0
+    assert Truncation().measure(figure(unseen=legs, frame_height=272)) > 0.2
+    assert Truncation().measure(figure(unseen=(7, 9), frame_height=272)) < 0.02, "the other arm is whole"
+
+
+def test_without_joints_truncation_is_the_outline_on_the_edge():
+    nobody = np.zeros((0, 3), np.float32)
+    assert Truncation().measure(dataclasses.replace(figure(), keypoints=nobody)) == 0
+    cut = dataclasses.replace(figure(frame_height=200), keypoints=nobody)
+    assert Truncation().measure(cut) == pytest.approx(80 / (2 * 80 + 2 * 90))
+
+
+def test_occlusion_is_the_share_that_others_overlap():
+    assert Occlusion().measure(figure()) < 0.1
+    half = figure(others=[Box(0, 0, 50, 180)])
+    assert Occlusion().measure(half) == pytest.approx((45 - 10) / 80 * (162 - 18) / 160, abs=1e-6)
+    beside = figure(others=[Box(0, 0, 12, 180)])
+    assert Occlusion().accepts(Occlusion().measure(beside))
+
+
+def test_hidden_legs_are_occluded_and_a_far_arm_is_not():
+    assert not Occlusion().accepts(Occlusion().measure(figure(unseen=(13, 14, 15, 16))))
+    assert Occlusion().accepts(Occlusion().measure(figure(unseen=(0, 1, 2, 5, 7, 9))))
+
+
+def test_sharpness_falls_with_blur():
+    crop, _ = painted()
+    shares = (0, 0.01, 0.02, 0.04, 0.08)
+    values = [Sharpness().measure(dataclasses.replace(crop, image=smeared(crop.image, share))) for share in shares]
+    assert values == sorted(values, reverse=True)
+    assert Sharpness().accepts(values[0]) and not Sharpness().accepts(values[2])
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_sharpness_does_not_depend_on_the_direction_of_the_smear(turns):
+    crop, _ = painted()
+    upright = Sharpness().measure(dataclasses.replace(crop, image=smeared(crop.image, 0.03)))
+    kernel = np.zeros((15, 15), np.float32)
+    cv2.line(kernel, (7 - round(7 * np.cos(turns * 0.8)), 7 - round(7 * np.sin(turns * 0.8))), (7, 7), 1.0)
+    turned = cv2.filter2D(crop.image, -1, kernel / kernel.sum())
+    assert Sharpness().measure(dataclasses.replace(crop, image=turned)) < Sharpness().measure(crop) - 0.05
+    assert not Sharpness().accepts(upright)
+
+
+def test_sharpness_does_not_depend_on_the_size_of_the_picture():
+    values = [Sharpness().measure(painted(scale)[0]) for scale in (2.0, 3.0, 6.0)]
+    assert max(values) - min(values) < 0.08
+
+
+def test_a_sharp_wall_does_not_help_a_smeared_person():
+    crop, area = painted()
+    cover = smeared(area[..., 0].astype(np.float32), 0.06)[..., None]
+    image = (cover * smeared(crop.image, 0.06) + (1 - cover) * crop.image).astype(np.uint8)
+    assert Sharpness().accepts(Sharpness().measure(crop))
+    assert not Sharpness().accepts(Sharpness().measure(dataclasses.replace(crop, image=image)))
+
+
+def test_noise_is_no_sharpness():
+    crop, _ = painted()
+    blurred = smeared(crop.image, 0.04).astype(np.float32)
+    noisy = np.clip(blurred + np.random.default_rng(1).normal(0, 6, blurred.shape), 0, 255).astype(np.uint8)
+    assert not Sharpness().accepts(Sharpness().measure(dataclasses.replace(crop, image=noisy)))
+
+
+def test_little_contrast_is_not_blur():
+    crop, _ = painted()
+    pale = (crop.image // 4 + 120).astype(np.uint8)
+    assert Sharpness().measure(dataclasses.replace(crop, image=pale)) == pytest.approx(Sharpness().measure(crop), abs=0.03)
+
+
+def test_a_picture_of_nothing_has_no_sharpness():
+    value = Sharpness().measure(figure())
+    assert np.isnan(value) and not Sharpness().accepts(value)
