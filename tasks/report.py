@@ -245,7 +245,7 @@ def _warnings(source: _Source, kept: int) -> Iterable[str]:
             "What was read is used."
         )
     if facts.get("corrupt"):
-        yield f"{facts['corrupt']} damaged frames were left out."
+        yield f"{facts['corrupt']} packets or frames are damaged; {facts.get('smeared', 0)} frames were left out because of it."
     if "crops" in rows and not rows["crops"]:
         people, frames = source.facts["crops"].get("people", 0), len(rows.get("frames", []))
         found = f"all {people} people found are too small to cut out" if people else "no person was found"
