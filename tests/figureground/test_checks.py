@@ -36,7 +36,8 @@ def painted(scale=3.0):
     cells = (height // 12 + 1, width // 12 + 1, 3)
     wall = cv2.resize(rng.integers(90, 200, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     cloth = cv2.resize(rng.integers(0, 120, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    area = body.area(crop)[..., None]
+    flesh = cv2.dilate(body.area(crop), np.ones((25, 25), np.uint8))  # a body is thicker than its bones
+    area = flesh[..., None]
     return dataclasses.replace(crop, image=np.where(area > 0, cloth, wall).astype(np.uint8)), area
 
 
