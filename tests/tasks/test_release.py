@@ -283,12 +283,13 @@ import os, sys
 from figureground.catalog import Catalog
 from tasks.release import release
 catalog = Catalog.model_validate_json(sys.stdin.readline())
-for _ in sys.stdin:  # importing takes seconds, so it is done once and each line is answered by a fork
+while sys.stdin.readline():  # importing takes seconds, so it is done once and each line is answered by a fork
     pid = os.fork()
     if pid == 0:
         release.fn([catalog.source(name) for name in catalog.sources], catalog, "demo", "20261130")
         os._exit(0)
     print(pid, flush=True)
+    sys.stdin.readline()  # until then its number is not given to anybody else
     os.waitpid(pid, 0)
     print("ended", flush=True)
 """
@@ -314,6 +315,8 @@ def test_killing_leaves_nothing_half_built_and_the_next_run_gives_the_same(label
             worker = int(process.stdout.readline())
             time.sleep(chance.uniform(0.0, 1.2 * took))
             os.kill(worker, signal.SIGKILL)
+            process.stdin.write("killed\n")
+            process.stdin.flush()
             assert process.stdout.readline() == "ended\n"
             half_built += any(releases.glob(".tmp-*"))
             if (releases / truth.name).exists():
