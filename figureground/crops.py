@@ -102,6 +102,8 @@ def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
         "score": float(crop.score),
         "keypoints": crop.keypoints.tolist(),
         "others": [[float(getattr(other, side)) for side in _SIDES] for other in crop.others],
+        "face": [float(getattr(crop.face, side)) for side in _SIDES] if crop.face else [],
+        "face_score": float(crop.face_score),
         "frame_width": crop.frame_width,
         "frame_height": crop.frame_height,
         "width": width,
@@ -147,6 +149,8 @@ def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
         frame_width=int(row["frame_width"]),
         frame_height=int(row["frame_height"]),
         image=image,
+        face=Box(*map(float, row["face"])) if len(row["face"]) else None,
+        face_score=float(row["face_score"]),
     )
 
 

@@ -4,6 +4,7 @@ Arrays carry their convention in the alias' name: colour is RGB everywhere, the 
 the upper left pixel, x runs right and y runs down. Boxes are half-open: ``x0 <= x < x1``.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -25,11 +26,11 @@ class Source:
     """Footage that came from one place: the unit of work and of splitting.
 
     ``path`` is a file, a folder, a glob, ``http(s)://...`` or ``package:NAME==VERSION!MEMBER``.
-    ``sha256`` is "" when the catalog pins none.
+    ``sha256`` is "" when the catalog pins none. ``kind`` says whether a folder is many videos or one set of photos.
     """
 
     source_id: str
-    kind: Literal["video"]
+    kind: Literal["video", "images"]
     path: str
     sha256: str
     license: str
@@ -83,7 +84,8 @@ class Box:
 class Frame:
     """One decoded picture of a source.
 
-    ``index`` counts decoded frames from 0, ``seconds`` is the container's own timestamp.
+    ``index`` counts decoded frames, or a source's photos in their sorted order, from 0; ``seconds`` is the container's
+    own timestamp, 0 for a photo.
     """
 
     frame_id: str
@@ -104,10 +106,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonCrop:
-    """One person cut out of a frame at the source's resolution.
+    """One person cut out of a frame at the source's resolution, or as a portrait of a set size.
 
-    ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints`` and ``others`` (other
-    people's boxes) are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's.
+    ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints``, ``others`` (other people's
+    boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
+    ``face_score`` (0..1) are None and NaN when no face was found or looked for.
     """
 
     crop_id: str
@@ -121,6 +124,21 @@ class PersonCrop:
     frame_width: int
     frame_height: int
     image: Image
+    face: Box | None = None
+    face_score: float = math.nan
+
+    @property
+    def scale(self) -> float:
+        """Crop pixels per frame pixel: 1, but for portraits, which are resized."""
+        return float(self.image.shape[0] / self.box.height)
+
+    @property
+    def person_inside(self) -> Box:
+        """The detected box in crop pixels; parts of it may lie outside the crop."""
+        left, top, scale = self.box.x0, self.box.y0, self.scale
+        x0, x1 = ((x - left) * scale for x in (self.person.x0, self.person.x1))
+        y0, y1 = ((y - top) * scale for y in (self.person.y0, self.person.y1))
+        return Box(x0, y0, x1, y1)
 
 
 @dataclass(frozen=True, slots=True)

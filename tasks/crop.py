@@ -51,7 +51,7 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     if ref := tables.fresh(store, "crops", frames.source_id, mark):
         return ref
     rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
-    records = tables.read(store, frames).rows.to_dict("records")
+    records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
     for frame, people in progress.track(_found(records, detector, store), "crop", frames.source_id, len(records)):
         found = crops.cut(frame, people, recipe.margin)
         wanted = [found_crop for found_crop in found if geometry.short_side(found_crop.box) >= recipe.short_side_at_least]

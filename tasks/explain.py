@@ -69,6 +69,8 @@ def _video(row: Row) -> Line:
 
 
 def _frame(row: Row) -> Line:
+    if row["reason"]:
+        return Line("frame", f"{row['frame_id']}: cannot be read: {row['reason']}")
     size = f"{row['width']}x{row['height']} px"
     return Line("frame", f"{row['frame_id']}: decoded frame {row['index']} at {row['seconds']:.3f} s, {size}, {row['file']}")
 

@@ -168,6 +168,8 @@ class _Source:
     def read(store: Store, source_id: str, refs: Mapping[str, TableRef], catalog: Catalog) -> "_Source":
         found = {stage: tables.read(store, ref) for stage, ref in refs.items()}
         rows: dict[str, list[Row]] = {stage: list(table.rows.to_dict("records")) for stage, table in found.items()}
+        if "frames" in rows:
+            rows["frames"] = [row for row in rows["frames"] if not row["reason"]]
         facts = {stage: table.facts for stage, table in found.items()}
         return _Source(source_id, store, rows, facts, catalog.checks())
 
@@ -246,6 +248,8 @@ def _warnings(source: _Source, kept: int) -> Iterable[str]:
         )
     if facts.get("corrupt"):
         yield f"{facts['corrupt']} packets or frames are damaged; {facts.get('smeared', 0)} frames were left out because of it."
+    if facts.get("unreadable"):
+        yield f"{facts['unreadable']} of {facts['pictures']} photos cannot be read; the frames table gives each one's reason."
     if "crops" in rows and not rows["crops"]:
         people, frames = source.facts["crops"].get("people", 0), len(rows.get("frames", []))
         found = f"all {people} people found are too small to cut out" if people else "no person was found"

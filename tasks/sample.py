@@ -1,12 +1,13 @@
-"""sample: a video → the frames worth looking at, as JPEG files."""
+"""sample: a video or photos → the frames worth looking at, as JPEG files. What cannot be read is a row with a reason."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import cv2
 import pandas as pd
 
-from figureground import progress, tables, video
+from figureground import photos, progress, tables, video
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.parallel import ordered
@@ -14,19 +15,23 @@ from figureground.store import Store
 from figureground.types import Frame, Source, TableRef
 from tasks import verb
 
+logger = logging.getLogger(__name__)
+
+Row = dict[str, Any]
+
 _QUALITY = 95
 
 
 @verb
 def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
-    """Take frames from a source's video as ``recipe.sample`` says.
+    """Take frames from a source's video as ``recipe.sample`` says, or every photo of an images source.
 
     Parameters
     ----------
     source
         Which one.
     videos
-        Its table of one fetched video.
+        Its table of one fetched video, or of its photos.
     catalog
         Gives the storage and the recipe.
 
@@ -35,25 +40,74 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     TableRef
         The frames table. Its facts say what the header ``promised``, how many frames were ``decoded``, whether the
         video was ``truncated``, how many packets or frames were ``corrupt``, how many frames were left out as
-        ``smeared`` by that, and the video's ``seconds``, ``fps`` and ``codec``.
+        ``smeared`` by that, and the video's ``seconds``, ``fps`` and ``codec``. Of photos they count the ``pictures`` and
+        how many of them are ``unreadable``.
 
     Raises
     ------
     SourceError
-        When no frame can be read.
+        When nothing at all can be read; the table then holds a row with the reason.
     StoreError
-        When the fetched video was damaged since, or the storage cannot be written to.
+        When something fetched was damaged since, or the storage cannot be written to.
     """
-    store, steps = Store(catalog.storage_root), catalog.recipe.sample.model_dump()
-    mark = tables.fingerprint("frames", [videos], quality=_QUALITY, **steps)
-    if ref := tables.fresh(store, "frames", source.source_id, mark):
-        return ref
-    row = tables.read(store, videos).rows.iloc[0]
-    with store.local(row["file"], row["sha256"]) as path, video.Footage(path) as footage:
-        frames = _told(video.sample(footage, source.source_id, **steps), footage)
-        rows = list(ordered(lambda frame: _keep(store, frame), frames))
+    store = Store(catalog.storage_root)
+    steps = catalog.recipe.sample.model_dump() if source.kind == "video" else {}  # a photo is taken whatever the steps
+    mark = tables.fingerprint("frames", [videos], quality=_QUALITY, kind=source.kind, **steps)
+    ref = tables.fresh(store, "frames", source.source_id, mark)
+    if ref is None:
+        rows, facts = _of_video(source, videos, steps, store) if source.kind == "video" else _of_photos(source, videos, store)
+        ref = tables.write(store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+    _refuse_nothing(store, ref)
+    return ref
+
+
+def _refuse_nothing(store: Store, ref: TableRef) -> None:
+    reasons = [reason for reason in tables.read(store, ref).rows["reason"] if reason]
+    if reasons and len(reasons) == ref.rows:
+        more = f" (and so on: none of {ref.rows} pictures can be read)" if ref.rows > 1 else ""
+        raise SourceError(f"source {ref.source_id}: {store.root}/{reasons[0]}{more}")
+
+
+def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tuple[list[Row], Row]:
+    row = tables.read(store, videos).rows.to_dict("records")[0]
+    with store.local(row["file"], row["sha256"]) as path:
+        try:
+            with video.Footage(path) as footage:
+                frames = _told(video.sample(footage, source.source_id, **steps), footage)
+                rows = list(ordered(lambda frame: _keep(store, frame, row["path"]), frames))
+        except SourceError as error:
+            reason = str(error).replace(str(path), row["file"])
+            return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, row["path"], reason)], {"decoded": 0}
     progress.tell("sample", source.source_id, footage.decoded, footage.decoded)
-    return tables.write(store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=_facts(footage))
+    return rows, _facts(footage)
+
+
+def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row], Row]:
+    table = tables.read(store, videos)
+    ids = table.facts["frame_ids"]
+    unreadable = dict(table.facts["unreadable"])
+
+    def one(entry: tuple[int, Row]) -> Row:
+        index, row = entry
+        if ids[index] in unreadable:
+            return _unreadable(ids[index], source, index, row["path"], unreadable[ids[index]])
+        return _photo(store, source, ids[index], index, row)
+
+    entries = list(enumerate(table.rows.to_dict("records")))
+    rows = list(progress.track(ordered(one, entries), "sample", source.source_id, len(entries)))
+    for row in rows:
+        if row["reason"]:
+            logger.warning("%s: %s", source.source_id, row["reason"])
+    return rows, {"pictures": len(rows), "unreadable": sum(bool(row["reason"]) for row in rows)}
+
+
+def _photo(store: Store, source: Source, frame_id: str, index: int, row: Row) -> Row:
+    with store.local(row["file"], row["sha256"]) as path:
+        try:
+            return _keep(store, Frame(frame_id, source.source_id, index, 0.0, photos.read(path)), row["path"])
+        except SourceError as error:
+            reason = str(error).replace(str(path), row["file"])
+            return _unreadable(frame_id, source, index, row["path"], reason)
 
 
 def _told(frames: Iterator[Frame], footage: video.Footage) -> Iterator[Frame]:
@@ -63,7 +117,7 @@ def _told(frames: Iterator[Frame], footage: video.Footage) -> Iterator[Frame]:
         yield frame
 
 
-def _keep(store: Store, frame: Frame) -> dict[str, Any]:
+def _keep(store: Store, frame: Frame, original: str) -> Row:
     file = f"frames/{frame.source_id}/{frame.frame_id}.jpg"
     encoded, content = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     if not encoded:
@@ -76,12 +130,19 @@ def _keep(store: Store, frame: Frame) -> dict[str, Any]:
         "seconds": frame.seconds,
         "width": width,
         "height": height,
+        "original": original,
+        "reason": "",
         "file": file,
         "sha256": store.write(file, content.tobytes()),
     }
 
 
-def _facts(footage: video.Footage) -> dict[str, Any]:
+def _unreadable(frame_id: str, source: Source, index: int, original: str, reason: str) -> Row:
+    ids = {"frame_id": frame_id, "source_id": source.source_id, "index": index, "seconds": 0.0, "width": 0, "height": 0}
+    return {**ids, "original": original, "reason": reason, "file": "", "sha256": ""}
+
+
+def _facts(footage: video.Footage) -> Row:
     return {
         "promised": footage.promised,
         "decoded": footage.decoded,

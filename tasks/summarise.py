@@ -55,6 +55,7 @@ def summarise(source_id: str, catalog: Catalog) -> Funnel:
     }
     facts = {key: value for table in there.values() for key, value in table.facts.items()}
     count = Counter({stage: len(table.rows) for stage, table in there.items()})
+    count["frames"] -= int((there["frames"].rows["reason"] != "").sum()) if "frames" in there else 0
     verdicts, labels = (there[stage].rows if stage in there else None for stage in ("verdicts", "labels"))
     return Funnel(
         source_id=source_id,

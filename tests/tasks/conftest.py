@@ -1,6 +1,7 @@
 """A catalog over a scratch folder, a storage with labelled crops, and one real Label Studio for all tests that ask for it."""
 
 import hashlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -75,7 +76,8 @@ def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -
         digest = store.write(file, masks.to_png(alpha))
         mattes.append({"crop_id": found.crop_id, "remover": "rembg", "file": file, "sha256": digest})
         frame = {"frame_id": frame_id, "source_id": source_id, "index": number, "seconds": number / 10}
-        frames.append(frame | {"width": 640, "height": 480, "file": "", "sha256": ""})
+        nothing = {"original": "park.mp4", "reason": "", "file": "", "sha256": ""}
+        frames.append(frame | {"width": 640, "height": 480, **nothing})
     written = {
         stage: tables.write(store, stage, source_id, pd.DataFrame(rows), fingerprint="made")
         for stage, rows in (("frames", frames), ("crops", crops), ("mattes", mattes))
@@ -174,9 +176,10 @@ def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes:
         named = {stage: {"file": name, "sha256": put(root, name, content)} for stage, (name, content) in files.items()}
         size = {"width": WIDTH, "height": HEIGHT}
         whole = {"frame_width": WIDTH, "frame_height": HEIGHT, "keypoints": [], "others": [[0.0, 0.0, 3.0, 4.0]]}
+        whole |= {"face": [], "face_score": math.nan}
         box = {"x0": 0, "y0": 0, "x1": WIDTH, "y1": HEIGHT}
         person = {f"person_{side}": float(value) for side, value in box.items()}
-        when = {"index": number * 15, "seconds": number / 2}
+        when = {"index": number * 15, "seconds": number / 2, "original": f"clips/{source_id}.mp4", "reason": ""}
         rows["frames"].append({"frame_id": frame_id, "source_id": source_id, **when, **size, **named["frames"]})
         ids = {"crop_id": crop_id, "frame_id": frame_id, "source_id": source_id}
         rows["crops"].append({**ids, **box, **person, "score": 0.9, **size, **whole, **named["crops"]})

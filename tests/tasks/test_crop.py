@@ -48,6 +48,7 @@ def frames(catalog):
         file = f"frames/park/park-{index:06d}.jpg"
         digest = store.write(file, crops.encode(image))
         row = {"frame_id": f"park-{index:06d}", "source_id": "park", "index": index, "seconds": index / 10}
+        row |= {"original": "park.mp4", "reason": ""}
         rows.append({**row, "width": 128, "height": 96, "file": file, "sha256": digest})
     return tables.write(store, "frames", "park", pd.DataFrame(rows), fingerprint="frames")
 
@@ -146,6 +147,7 @@ def test_the_real_network_on_a_drawn_scene_gives_a_table(tmp_path):
     store = Store(catalog.storage_root)
     digest = store.write("frames/sky/sky-000000.jpg", crops.encode(np.full((96, 128, 3), 180, np.uint8)))
     row = {"frame_id": "sky-000000", "source_id": "sky", "index": 0, "seconds": 0.0, "width": 128, "height": 96}
+    row |= {"original": "sky.mp4", "reason": ""}
     rows = pd.DataFrame([{**row, "file": "frames/sky/sky-000000.jpg", "sha256": digest}])
     ref = crop.fn(tables.write(store, "frames", "sky", rows, fingerprint="f"), catalog)
     assert ref.rows == 0

@@ -72,6 +72,8 @@ def row_of(store, number, seed):
         "score": 0.9,
         "keypoints": [],
         "others": [],
+        "face": [],
+        "face_score": float("nan"),
         "frame_width": width,
         "frame_height": height,
         "width": width,

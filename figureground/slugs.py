@@ -1,0 +1,66 @@
+"""Names of files → parts of ids: lower-case letters, digits and hyphens, the same for the same name on every machine."""
+
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+_DIGITS = 8
+
+
+def slug(name: str, at_most: int) -> str:
+    """Turn a name into a readable part of an id.
+
+    Parameters
+    ----------
+    name
+        Any text. Accents go; a name without Latin letters or digits becomes a hash of itself.
+    at_most
+        Characters; a longer slug is cut and ends in a hash of the whole name.
+
+    Examples
+    --------
+    >>> slug("IMG_0042 (Été)", 40), slug("公园", 40)
+    ('img-0042-ete', 'e852dca9')
+    """
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    found = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
+    if len(found) > at_most:
+        return f"{found[: max(0, at_most - _DIGITS - 1)]}-{_digest(name)}".strip("-")
+    return found or _digest(name)
+
+
+def distinct(names: Sequence[str], at_most: int) -> list[str]:
+    """Give each file of a folder a slug of its own, from its name without extension.
+
+    Parameters
+    ----------
+    names
+        Names with ``/`` below one folder, no two alike.
+    at_most
+        Characters of one slug.
+
+    Returns
+    -------
+    list of str
+        In the order of `names`. All that would share a slug get a hash of their name at the end, so none depends on the
+        order in which files appear.
+
+    Examples
+    --------
+    >>> distinct(["a/1.jpg", "a/2.jpg", "A/2.png"], 40)
+    ['a-1', 'a-2-34184620', 'a-2-35ca9372']
+    """
+    stems = [str(PurePosixPath(name).with_suffix("")) for name in names]
+    first = [slug(stem, at_most) for stem in stems]
+    count = Counter(first)
+    return [
+        found if count[found] == 1 else f"{slug(stem, at_most - _DIGITS - 1)}-{_digest(name)}"
+        for name, stem, found in zip(names, stems, first, strict=True)
+    ]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).hexdigest()[:_DIGITS]
