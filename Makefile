@@ -7,7 +7,7 @@ FAST := not (studio or faults or browser or postgres or weights or slow)
 
 # uv does not read pip's configuration; a corporate mirror set there (or in PIP_INDEX_URL) is handed on.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
-UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )UV_LINK_MODE=copy $(VENV)/bin/uv
+UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check studio soak lock clean

@@ -68,6 +68,7 @@ def demo(
     counts = ", ".join(f"{count} in {split}" for split, count in sorted(end.release.counts.items()))
     out.print(f"\nreleased and verified: [bold]{end.release.name}[/] ({counts})\n  {end.release.folder}", soft_wrap=True)
     out.print(f"pictures of the way: [bold]{end.page}[/]", soft_wrap=True)
+    out.print(f"one sheet a source: {', '.join(map(str, end.pictures))}", soft_wrap=True)
     if keep:
         out.print(
             f"Label Studio runs at {end.studio.url}: log in as {end.studio.username} with the password {end.studio.password}",

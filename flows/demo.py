@@ -12,7 +12,7 @@ from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
 from flows.release import cut
 from tasks.annotate import stand_in
-from tasks.report import way
+from tasks.report import picture, way
 from tasks.studio import Studio, down, up
 from tasks.summarise import Funnel, summarise
 
@@ -25,6 +25,7 @@ class End:
     funnels: list[Funnel]
     release: Release
     page: Path
+    pictures: list[Path]
     studio: Studio
 
 
@@ -76,7 +77,9 @@ def _annotated(catalog_file: Path, studio: Studio, say: Callable[[str], None]) -
     say("6. cutting and verifying the release")
     made = cut(str(catalog_file))
     funnels = [summarise(source_id, catalog) for source_id in sources]
-    return End(catalog_file, funnels, made, way(catalog, Path(made.folder)), studio)
+    folder = Path(made.folder)
+    pictures = [picture(catalog, folder, source_id) for source_id in sources]
+    return End(catalog_file, funnels, made, way(catalog, folder), pictures, studio)
 
 
 def _all(outcomes: list[Outcome]) -> list[Outcome]:
