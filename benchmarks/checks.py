@@ -1,0 +1,391 @@
+"""How well the checks tell good crops from spoilt ones: prints the tables of docs/checks.md.
+
+    python benchmarks/checks.py [--data ../shared/data] [--only sharpness truncation occlusion kept]
+
+Real crops of several scenes are measured as they are and with damage of known size. One limit has to serve all scenes,
+so the AUC is over all of them at once; beside each check stand plain baselines on the same crops.
+"""
+
+import argparse
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import scipy.io
+import scipy.stats
+from skimage.measure import blur_effect
+
+from figureground import catalog, crops, geometry, plugins
+from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop
+from figureground.video import Footage
+
+CHECKS = {name: plugins.build("checks", name, {}) for name in ("size", "truncation", "occlusion", "sharpness")}
+DAVIS = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
+PHOTOS = {"pennfudan": "pennfudan/PNGImages/*", "ccp": "ccp/photos/*", "cihp": "cihp/images/*"}
+VIDEOS = {
+    "park_two_people.mp4": 0.5,
+    "walk_away_indoor.webm": 0.5,
+    "ballet_single.mp4": 0.2,
+    "lab_two_cam01.mp4": 0.2,
+    "lab_two_cam03.mp4": 0.2,
+    "lab_beam_cam01.mp4": 0.2,
+    "dancer_bluescreen.avi": 3.0,
+    "phone_portrait_header_lies.mov": 0.2,
+}
+Seen = tuple[Frame, list[Person]]
+
+
+def auc(good: Sequence[float], spoilt: Sequence[float]) -> float:
+    """Give how often a good one scores above a spoilt one; NaN counts as the lowest score."""
+    both = np.nan_to_num(np.r_[good, spoilt], nan=-np.inf, posinf=np.inf, neginf=-np.inf)
+    ranks = scipy.stats.rankdata(both)[: len(good)]
+    return float((ranks.sum() - len(good) * (len(good) + 1) / 2) / (len(good) * len(spoilt)))
+
+
+# --- real crops
+
+
+def frames(data: Path) -> Iterator[Frame]:
+    """Give the frames of all scenes: every fifth of DAVIS, all photos, a few a second of the videos."""
+    folders = {scene: sorted((data / "davis" / scene / "images").iterdir())[::5] for scene in DAVIS}
+    folders |= {scene: sorted(data.glob(pattern)) for scene, pattern in PHOTOS.items()}
+    for scene, files in folders.items():
+        for file in files:
+            yield Frame(f"{scene}-{file.stem}", scene, 0, 0.0, crops.decode(file.read_bytes(), str(file)))
+    for name, every in VIDEOS.items():
+        due = 0.0
+        with Footage(data / "videos" / name) as footage:
+            for picture in footage.pictures():
+                if picture.seconds >= due - 1e-6:
+                    due += every
+                    scene = name.split(".")[0]
+                    yield Frame(f"{scene}-{picture.index:06d}", scene, picture.index, picture.seconds, picture.image())
+
+
+def mask_of(frame: Frame, person: Person, data: Path) -> Mask | None:
+    """Give the hand-made mask of a person, (h, w) 0 or 1, where the data set has one."""
+    stem = frame.frame_id[len(frame.source_id) + 1 :]
+    if frame.source_id in DAVIS:
+        return (cv2.imread(str(data / f"davis/{frame.source_id}/masks/{stem}.png"), 0) > 127).astype(np.uint8)
+    if frame.source_id == "ccp" and (file := data / f"ccp/annotations/pixel-level/{stem}.mat").exists():
+        return np.ascontiguousarray(scipy.io.loadmat(file)["groundtruth"] > 0).astype(np.uint8)
+    if frame.source_id == "pennfudan":
+        ids = cv2.imread(str(next(data.glob(f"pennfudan/PedMasks/{stem}*"))), -1)
+        inside = ids[int(person.box.y0) : int(person.box.y1), int(person.box.x0) : int(person.box.x1)]
+        counts = np.bincount(inside.ravel(), minlength=2)[1:]
+        return (ids == 1 + counts.argmax()).astype(np.uint8) if counts.any() else None
+    return None
+
+
+def spread(items: Sequence[Any], at_most: int) -> list[Any]:
+    """Take at most so many of each scene, evenly."""
+    scenes: dict[str, list[Any]] = {}
+    for item in items:
+        scenes.setdefault(item[0].source_id, []).append(item)
+    return [item for found in scenes.values() for item in found[:: max(1, len(found) // at_most)][:at_most]]
+
+
+def free(frame: Frame, people: list[Person], number: int, overlap: float, score: float) -> bool:
+    """Tell whether a person is large enough, away from the frame's edges and not overlapped."""
+    box, height, width = people[number].box, *frame.image.shape[:2]
+    gap = 0.02 * max(box.width, box.height)
+    inside = box.x0 >= gap and box.y0 >= gap and box.x1 <= width - gap and box.y1 <= height - gap
+    others = [other.box for n, other in enumerate(people) if n != number]
+    large = people[number].score >= score and geometry.short_side(box) >= 64
+    return large and inside and geometry.covered(box, others) <= overlap
+
+
+def again(detector: Any, frame: Frame, image: Image, box: Box) -> PersonCrop | None:
+    """Detect in a changed picture and give the crop of the person whose box is (still) there."""
+    people = detector.find([image])[0]
+    overlaps = [geometry.iou(person.box, box) for person in people]
+    if max([0.0, *overlaps]) <= 0.5:
+        return None
+    return crops.cut(dataclasses.replace(frame, image=image), people, 0.1)[int(np.argmax(overlaps))]
+
+
+# --- sharpness
+
+
+def smear(length: float, angle: float) -> np.ndarray:
+    """Give the kernel of a straight movement of `length` pixels."""
+    size = int(np.ceil(length)) + 3 | 1
+    fine, middle = np.zeros((size * 8, size * 8), np.float32), size * 4 - 0.5
+    dx, dy = np.cos(angle) * length * 4, np.sin(angle) * length * 4
+    ends = [(round((middle - dx) * 16), round((middle - dy) * 16)), (round((middle + dx) * 16), round((middle + dy) * 16))]
+    cv2.line(fine, ends[0], ends[1], 1, 8, cv2.LINE_8, 4)
+    kernel = cv2.resize(fine, (size, size), interpolation=cv2.INTER_AREA)
+    return kernel / kernel.sum()
+
+
+def disc(diameter: float) -> np.ndarray:
+    """Give the kernel of a lens out of focus."""
+    size = int(np.ceil(diameter)) + 3 | 1
+    y, x = np.mgrid[: size * 8, : size * 8] - (size * 4 - 0.5)
+    kernel = cv2.resize((x * x + y * y <= (diameter * 4) ** 2).astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
+    return kernel / kernel.sum()
+
+
+def linear(image: Image) -> np.ndarray:
+    """Give the light that made a picture, about."""
+    return (image.astype(np.float32) / 255) ** 2.2
+
+
+def shown(light: np.ndarray) -> Image:
+    """Give the picture that light makes."""
+    return (np.clip(light, 0, 1) ** (1 / 2.2) * 255 + 0.5).astype(np.uint8)
+
+
+def blurred(image: Image, kernel: np.ndarray, mask: Mask | None = None) -> Image:
+    """Blur a picture, or only the person in front of a background that stays sharp."""
+    light = linear(image)
+    if mask is None:
+        return shown(cv2.filter2D(light, -1, kernel, borderType=cv2.BORDER_REFLECT))
+    person = mask[..., None].astype(np.float32)
+    cover = cv2.filter2D(person, -1, kernel)[..., None]
+    room = cv2.GaussianBlur(1 - person, (0, 0), 6)[..., None]
+    behind = np.where(person > 0, cv2.GaussianBlur(light * (1 - person), (0, 0), 6) / np.maximum(room, 1e-3), light)
+    return shown(cv2.filter2D(light * person, -1, kernel) + (1 - cover) * behind)
+
+
+def sharpness(seen: list[Seen], data: Path, noise: float) -> None:
+    """Print the sharpness table, with sensor noise of up to `noise` grey levels added after the blur."""
+    rng, columns = np.random.default_rng(0), {}
+
+    def add(kind: str, crop: PersonCrop, image: Image) -> None:
+        grain = rng.normal(0, rng.uniform(0, noise), image.shape[:2])[..., None] if noise else 0
+        content = cv2.imencode(
+            ".jpg",
+            np.clip(image + grain, 0, 255).astype(np.uint8)[..., ::-1],
+            [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 98))],
+        )[1]
+        columns.setdefault(kind, []).append(dataclasses.replace(crop, image=crops.decode(content.tobytes(), kind)))
+
+    for frame, crop, person in spread(_candidates(seen), 12):
+        height = max(crop.person.width, crop.person.height)
+        mask = mask_of(frame, person, data)
+        add("clean", crop, crop.image)
+        for share in (1, 2, 3, 5, 8):
+            add(f"motion {share}", crop, blurred(crop.image, smear(share / 100 * height, rng.uniform(0, np.pi))))
+        for share in (1, 2, 4):
+            add(f"defocus {share}", crop, blurred(crop.image, disc(share / 100 * height)))
+        for share in (2, 5) if mask is not None else ():
+            inner = mask[crop.box.y0 : crop.box.y1, crop.box.x0 : crop.box.x1]
+            add(f"person {share}", crop, blurred(crop.image, smear(share / 100 * height, rng.uniform(0, np.pi)), inner))
+    baselines: dict[str, Callable[[PersonCrop], float]] = {
+        "sharpness": CHECKS["sharpness"].measure,
+        "blur_effect": lambda crop: 1 - blur_effect(_grey(crop)),
+        "laplacian": lambda crop: float(cv2.Laplacian(_grey(crop), cv2.CV_64F).var()),
+    }
+    spoilt = [kind for kind in columns if kind != "clean"]
+    print(f"\nsharpness, noise up to {noise:g}: {len(columns['clean'])} clean, {sum(len(columns[k]) for k in spoilt)} spoilt")
+    print("AUC          " + "  ".join(spoilt) + "  all  from 2 % on")
+    for name, measure in baselines.items():
+        values = {kind: [measure(crop) for crop in found] for kind, found in columns.items()}
+        rows = [auc(values["clean"], values[kind]) for kind in spoilt]
+        rows += [auc(values["clean"], _joined(values, kinds)) for kinds in (spoilt, [k for k in spoilt if k[-1] > "1"])]
+        print(f"{name:12s} " + " ".join(f"{row:8.3f}" for row in rows))
+        if name in CHECKS:
+            dropped = {kind: np.mean([not CHECKS[name].accepts(v) for v in values[kind]]) for kind in columns}
+            print("  dropped   ", "  ".join(f"{kind}: {share:.2f}" for kind, share in dropped.items()))
+
+
+def _joined(values: dict[str, list[float]], kinds: list[str]) -> list[float]:
+    return [value for kind in kinds for value in values[kind]]
+
+
+def _candidates(seen: list[Seen]) -> list[tuple[Frame, PersonCrop, Person]]:
+    found = [(frame, crops.cut(frame, people, 0.1)[0], people[0]) for frame, people in seen if people]
+    return [item for item in found if geometry.short_side(item[2].box) >= 64 and item[2].score >= 0.6]
+
+
+def _grey(crop: PersonCrop) -> np.ndarray:
+    return cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY)
+
+
+# --- truncation
+
+
+def truncation(seen: list[Seen], detector: Any) -> None:
+    """Print the truncation table: the frame is cut anew through or beside people who were whole."""
+    whole = [(f, p[n]) for f, p in seen for n in range(min(2, len(p))) if free(f, p, n, 0.1, 0.7)]
+    columns: dict[str, list[PersonCrop]] = {}
+    for frame, person in spread(whole, 8):
+        for side in ("below", "above", "left", "right"):
+            shares = (0.05, 0.1, 0.2, 0.4, 0.6) if side in ("below", "above") else (0.1, 0.3, 0.5)
+            for share in (-0.005, *shares):
+                kind = f"{side} {share}" if share > 0 else "touching"
+                _collect(columns, kind, again(detector, frame, *_narrowed(frame.image, person.box, side, share)))
+        _collect(columns, "away", again(detector, frame, frame.image, person.box))
+    check = CHECKS["truncation"]
+    blind = {kind: [dataclasses.replace(c, keypoints=c.keypoints[:0]) for c in found] for kind, found in columns.items()}
+    spoilt = [kind for kind in columns if kind[-1].isdigit() and not kind.endswith("0.05")]
+    for name, table in (("truncation", columns), ("box only", blind)):
+        values = {kind: [check.measure(crop) for crop in found] for kind, found in table.items()}
+        _summary(name, check, values, ["away", "touching"], spoilt)
+
+
+def _narrowed(image: Image, box: Box, side: str, share: float) -> tuple[Image, Box]:
+    """Move one side of the frame so that `share` of the box lies outside."""
+    x0, y0, x1, y1 = 0, 0, image.shape[1], image.shape[0]
+    y1 = round(box.y1 - share * box.height) if side == "below" else y1
+    y0 = round(box.y0 + share * box.height) if side == "above" else y0
+    x0 = round(box.x0 + share * box.width) if side == "left" else x0
+    x1 = round(box.x1 - share * box.width) if side == "right" else x1
+    rest = geometry.clip(geometry.shift(box, -x0, -y0), Box(0, 0, x1 - x0, y1 - y0))
+    assert rest is not None
+    return image[y0:y1, x0:x1].copy(), rest
+
+
+def _collect(columns: dict[str, list[PersonCrop]], kind: str, crop: PersonCrop | None) -> None:
+    if crop is not None:
+        columns.setdefault(kind, []).append(crop)
+
+
+def _summary(name: str, check: Any, values: dict[str, list[float]], good: list[str], spoilt: list[str]) -> None:
+    fine, bad = _joined(values, good), _joined(values, spoilt)
+    dropped = {kind: float(np.mean([not check.accepts(v) for v in found])) for kind, found in values.items()}
+    hits, misses = sum(not check.accepts(v) for v in bad), sum(not check.accepts(v) for v in fine)
+    print(f"\n{name}: {len(fine)} good, {len(bad)} spoilt; AUC {1 - auc(fine, bad):.3f}")
+    print("  against", {kind: round(1 - auc(values[kind], bad), 3) for kind in good})
+    print(f"  at the default: precision {hits / max(1, hits + misses):.3f}, recall {hits / len(bad):.3f}")
+    print("  dropped", {kind: round(share, 2) for kind, share in sorted(dropped.items())})
+
+
+# --- occlusion
+
+
+def occlusion(seen: list[Seen], detector: Any, data: Path) -> None:
+    """Print the occlusion table: things and other people pasted over, behind and beside people who were free."""
+    rng = np.random.default_rng(0)
+    single = [(f, p[0], m) for f, p in seen if p and free(f, p, 0, 0.02, 0.75) and (m := mask_of(f, p[0], data)) is not None]
+    donors = [item for item in single if item[0].source_id in ("ccp", "pennfudan", "hike")]
+    columns: dict[str, list[PersonCrop]] = {}
+    for frame, person, mask in spread(single, 12):
+        _collect(columns, "alone", again(detector, frame, frame.image, person.box))
+        for share in (0.1, 0.2, 0.35, 0.5):
+            image, cover = _with_thing(frame.image, mask, person.box, share, seen, rng)
+            kind = "thing under .3" if cover < 0.3 else "thing from .3"
+            _collect(columns, kind if cover >= 0.1 else "thing under .1", again(detector, frame, image, person.box))
+        for kind in ("apart", "front", "behind") * 2:
+            donor = donors[rng.integers(len(donors))]
+            image = _with_person(frame.image, mask, person.box, donor, kind, rng) if donor[0] is not frame else None
+            if image is not None:
+                _collect(columns, kind, again(detector, frame, image, person.box))
+    check = CHECKS["occlusion"]
+    values = {kind: [check.measure(crop) for crop in found] for kind, found in columns.items()}
+    things, people = ["thing under .3", "thing from .3"], ["front", "behind"]
+    for name, spoilt in (("occlusion", things + people), ("by people", people), ("by things", things)):
+        _summary(name, check, values, ["alone", "apart"], spoilt)
+
+
+def _with_thing(image: Image, mask: Mask, box: Box, share: float, seen: list[Seen], rng: Any) -> tuple[Image, float]:
+    """Lay a pole, a low wall, an edge or a blob over about `share` of a person, with another picture's texture."""
+    shape = rng.choice(["pole", "wall", "edge", "blob"])
+    tries = [_thing(mask, box, shape, rng) for _ in range(60)]
+    covers = [float((thing & mask).sum() / mask.sum()) for thing in tries]
+    best = int(np.argmin(np.abs(np.array(covers) - share)))
+    texture = cv2.resize(seen[rng.integers(len(seen))][0].image, mask.shape[::-1])
+    cover = cv2.GaussianBlur(tries[best].astype(np.float32), (0, 0), 0.8)[..., None]
+    return (image * (1 - cover) + texture * cover).astype(np.uint8), covers[best]
+
+
+def _thing(mask: Mask, box: Box, shape: str, rng: Any) -> Mask:
+    thing, wide, high = np.zeros(mask.shape, np.uint8), box.width, box.height
+    if shape == "pole":
+        width = rng.uniform(0.05, 0.9) * wide
+        left = rng.uniform(box.x0 - width / 2, box.x1 - width / 2)
+        corners = (left, 0, left + width, mask.shape[0])
+    elif shape == "wall":
+        corners = (box.x0 - 0.4 * wide, box.y1 - rng.uniform(0.05, 0.75) * high, box.x1 + 0.4 * wide, box.y1 + 0.05 * high)
+    elif shape == "edge":
+        width = rng.uniform(0.1, 0.8) * wide
+        x0, x1 = (box.x0 - 0.5 * wide, box.x0 + width) if rng.random() < 0.5 else (box.x1 - width, box.x1 + 0.5 * wide)
+        corners = (x0, box.y0 - 0.1 * high, x1, box.y1 + 0.1 * high)
+    else:
+        ys, xs = np.nonzero(mask)
+        at, radius = rng.integers(len(ys)), rng.uniform(0.08, 0.5)
+        axes = (max(3, int(radius * wide)), max(3, int(0.6 * radius * high)))
+        return cv2.ellipse(thing, (int(xs[at]), int(ys[at])), axes, rng.uniform(0, 180), 0, 360, 1, -1)
+    x0, y0, x1, y1 = map(int, corners)
+    return cv2.rectangle(thing, (x0, y0), (x1, y1), 1, -1)
+
+
+def _with_person(image: Image, mask: Mask, box: Box, donor: Any, kind: str, rng: Any) -> Image | None:
+    """Paste another person of like height in front, behind or apart but with boxes that overlap; None when it does not fit."""
+    frame, person, donor_mask = donor
+    scale = box.height / person.box.height * rng.uniform(0.85, 1.15)
+    bounds = Box(0, 0, donor_mask.shape[1], donor_mask.shape[0])
+    cut = geometry.clip(geometry.outward(geometry.grow(person.box, 0.05)), bounds)
+    assert cut is not None
+    inside = (slice(int(cut.y0), int(cut.y1)), slice(int(cut.x0), int(cut.x1)))
+    size = (max(4, int(cut.width * scale)), max(4, int(cut.height * scale)))
+    picture = cv2.resize(frame.image[inside], size, interpolation=cv2.INTER_AREA)
+    outline = cv2.resize(donor_mask[inside], size, interpolation=cv2.INTER_NEAREST)
+    rim = 2 * max(2, int(0.02 * box.height)) + 1
+    near = cv2.dilate(mask, np.ones((rim, rim), np.uint8))
+    for _ in range(80):
+        x = int(rng.uniform(box.x0 - 1.1 * size[0], box.x1 + 0.1 * size[0]))
+        y = int(box.y1 - size[1] + rng.uniform(-0.03, 0.05) * box.height)
+        place = geometry.clip(Box(x, y, x + size[0], y + size[1]), Box(0, 0, mask.shape[1], mask.shape[0]))
+        if place is None or place.width < 0.5 * size[0] or place.height < 0.5 * size[1]:
+            continue
+        to = (slice(place.y0, place.y1), slice(place.x0, place.x1))
+        part = (slice(place.y0 - y, place.y1 - y), slice(place.x0 - x, place.x1 - x))
+        pasted = np.zeros(mask.shape, np.uint8)
+        pasted[to] = outline[part]
+        shared = (pasted & mask).sum()
+        fits = {
+            "apart": not (pasted & near).any() and geometry.covered(box, [place]) > 0,
+            "front": 0.08 < shared / mask.sum() < 0.5,
+            "behind": 0.08 < shared / max(1, pasted.sum()) < 0.5,
+        }
+        if fits[kind]:
+            layer = image.copy()
+            layer[to] = picture[part]
+            cover = (pasted * (1 - mask) if kind == "behind" else pasted).astype(np.float32)
+            cover = cv2.GaussianBlur(cover, (0, 0), 0.7)[..., None]
+            return (image * (1 - cover) + layer * cover).astype(np.uint8)
+    return None
+
+
+# --- all together
+
+
+def kept(seen: list[Seen]) -> None:
+    """Print how many undamaged, unhindered people all defaults together keep."""
+    reasons: Counter[str] = Counter()
+    for frame, people in seen:
+        for number, crop in enumerate(crops.cut(frame, people, 0.1)):
+            if free(frame, people, number, 0.05, 0.7):
+                refused = (name for name, check in CHECKS.items() if not check.accepts(check.measure(crop)))
+                reasons[next(refused, "kept")] += 1
+    print(f"\nundamaged people: {reasons['kept'] / reasons.total():.3f} of {reasons.total()} kept; {dict(reasons)}")
+
+
+def main() -> None:
+    """Find everybody once, then print each table asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    here = Path(__file__).resolve().parents[1]
+    parser.add_argument("--data", type=Path, default=here / "../shared/data")
+    parser.add_argument("--only", nargs="*", default=["sharpness", "truncation", "occlusion", "kept"])
+    asked = parser.parse_args()
+    detector = catalog.load(here / "data_catalog.yaml").detector()
+    seen = [(frame, detector.find([frame.image])[0]) for frame in frames(asked.data)]
+    print(f"{len(seen)} frames of {len({f.source_id for f, _ in seen})} scenes, {sum(len(p) for _, p in seen)} people")
+    tables: dict[str, Callable[[], None]] = {
+        "sharpness": lambda: [sharpness(seen, asked.data, noise) for noise in (0, 8)] and None,
+        "truncation": lambda: truncation(seen, detector),
+        "occlusion": lambda: occlusion(seen, detector, asked.data),
+        "kept": lambda: kept(seen),
+    }
+    for name in asked.only:
+        tables[name]()
+
+
+if __name__ == "__main__":
+    main()
