@@ -1,22 +1,44 @@
-"""Runs a network: the one place that knows onnxruntime, sessions and threads.
+"""Runs a network: the one place that knows OpenVINO, onnxruntime, devices, threads and precision.
 
-One session lives per process for each weights and number of threads. It is made on first use, behind a lock, and its
-weights are verified before they are opened. Threads do not spin while they wait: with nothing else running it makes no
-difference, but beside one thread that writes PNGs u2netp took half as long again while spinning (two cores, two threads).
+On a CPU networks run in OpenVINO: u2netp takes two thirds of onnxruntime's time there. Where onnxruntime has its CUDA
+provider and there is a device, ONNX files run on it. One compiled network lives per process for each weights, precision
+and number of threads. It is made on first use, behind a lock, and its weights are verified before they are opened; a
+``.pt`` file is converted once, see `figureground.conversion`.
 """
 
 import os
 import threading
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from figureground import assets
+from figureground import assets, conversion
 from figureground.errors import ArrayError, AssetError
 from figureground.types import Weights
 
-_sessions: dict[tuple[str, int], Any] = {}
+Precision: TypeAlias = Literal["exact", "fast"]
+"""``exact`` computes in 32 bits. ``fast`` lets processors that can do so multiply in bfloat16, at half the time or less."""
+
+_Shape: TypeAlias = tuple[int | None, ...]
+_CLASSES = conversion.CLASSES
+_Arrays: TypeAlias = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class _Network:
+    """One opened network; ``call`` may be used from several threads at once."""
+
+    inputs: Mapping[str, _Shape]
+    outputs: tuple[str, ...]
+    call: Callable[[Mapping[str, NDArray[Any]]], list[NDArray[Any]]]
+    classes: tuple[str, ...] = ()
+
+
+_networks: dict[tuple[str, Precision, int], _Network] = {}
 _abandoned: list[Any] = []
 _lock = threading.Lock()
 
@@ -28,22 +50,31 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
-def run(weights: Weights, batch: NDArray[np.float32], *, outputs: int = 1, threads: int | None = None) -> list[NDArray[Any]]:
-    """Run a network with one input on a batch, on the CPU.
+def run(
+    weights: Weights,
+    batch: NDArray[np.float32],
+    *,
+    outputs: int = 1,
+    threads: int | None = None,
+    precision: Precision = "exact",
+) -> list[NDArray[Any]]:
+    """Run a network with one input on a batch.
 
     A network exported for a fixed batch of 1 (as u2netp is) gets the batch one item at a time: on a CPU that costs
-    nothing, u2netp with its batch set to 4 took the same time per picture. Results do not depend on the threads.
+    nothing, u2netp with its batch set to 4 took the same time per picture.
 
     Parameters
     ----------
     weights
-        An ONNX file in the cache; verified when it is opened.
+        An ONNX or ultralytics ``.pt`` file in the cache; verified when it is opened.
     batch
         Shape (n, ...), float32, C order: the network's input as its exporter defined it, one item a row; n >= 1.
     outputs
         How many of the network's outputs to give, in its own order.
     threads
         Within one operator; None is every core this process may use.
+    precision
+        See `Precision`.
 
     Returns
     -------
@@ -53,64 +84,162 @@ def run(weights: Weights, batch: NDArray[np.float32], *, outputs: int = 1, threa
     Raises
     ------
     AssetError
-        When the weights are not in the cache, are not the pinned ones, or are not a network onnxruntime can open.
+        When the weights are not in the cache, are not the pinned ones, or are not a network that can be opened.
     ArrayError
         When the batch is not what the network takes.
     """
-    session = _session(weights, threads or usable_cores())
-    expected = session.get_inputs()[0].shape
+    network = _network(weights, precision, threads or usable_cores())
+    key, expected = next(iter(network.inputs.items()))
     _check_batch(weights, batch, expected)
-    step = expected[0] if isinstance(expected[0], int) else len(batch)
-    names = [output.name for output in session.get_outputs()[:outputs]]
-    key = session.get_inputs()[0].name
-    parts = [session.run(names, {key: batch[start : start + step]}) for start in range(0, len(batch), step)]
+    step = expected[0] or len(batch)
+    parts = [network.call({key: batch[start : start + step]})[:outputs] for start in range(0, len(batch), step)]
     return [np.concatenate(column) if len(column) > 1 else column[0] for column in zip(*parts, strict=True)]
 
 
-def _session(weights: Weights, threads: int) -> Any:
+def run_named(
+    weights: Weights, inputs: Mapping[str, NDArray[Any]], *, threads: int | None = None, precision: Precision = "exact"
+) -> _Arrays:
+    """Run a network with several named inputs once.
+
+    Parameters
+    ----------
+    weights, threads, precision
+        As `run` takes them.
+    inputs
+        Each of the network's inputs by its name, C order, as its exporter defined it.
+
+    Returns
+    -------
+    dict
+        Each of the network's outputs by its name.
+
+    Raises
+    ------
+    AssetError
+        When the weights are not in the cache, are not the pinned ones, or are not a network that can be opened.
+    ArrayError
+        When an input is missing or unknown.
+    """
+    network = _network(weights, precision, threads or usable_cores())
+    if set(inputs) != set(network.inputs):
+        raise ArrayError(f"{weights.name} takes the inputs {', '.join(network.inputs)}; found {', '.join(inputs)}")
+    return dict(zip(network.outputs, network.call(inputs), strict=True))
+
+
+def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, ...]:
+    """List the classes a converted ``.pt`` network knows, in its own order; () when its file names none.
+
+    Raises
+    ------
+    AssetError
+        When the weights are not in the cache, are not the pinned ones, or are not a network that can be opened.
+    """
+    return _network(weights, precision, usable_cores()).classes
+
+
+def _network(weights: Weights, precision: Precision, threads: int) -> _Network:
     with _lock:
-        key = (weights.sha256, threads)
-        if key not in _sessions:
-            _sessions[key] = _open(weights, threads)
-        return _sessions[key]
+        key = (weights.sha256, precision, threads)
+        if key not in _networks:
+            _networks[key] = _open(weights, precision, threads)
+        return _networks[key]
 
 
-def _open(weights: Weights, threads: int) -> Any:
+def _open(weights: Weights, precision: Precision, threads: int) -> _Network:
+    if weights.name.endswith(".pt"):
+        return _open_openvino(weights, conversion.converted(weights), precision, threads)
     path = assets.locate(weights)
+    return _open_cuda(weights, path) if _has_cuda() else _open_openvino(weights, path, precision, threads)
+
+
+def _has_cuda() -> bool:
+    """Tell whether onnxruntime could use a GPU; it is imported only where the system shows one."""
+    if not Path("/dev/nvidiactl").exists():
+        return False
+    import onnxruntime
+
+    return "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+
+
+def _open_cuda(weights: Weights, path: Path) -> _Network:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's errors share no base class but this one
         raise AssetError(f"{weights.name} ({path}) is not a network onnxruntime can open: {error}") from error
+    shapes = {one.name: tuple(side if isinstance(side, int) else None for side in one.shape) for one in session.get_inputs()}
+    names = tuple(one.name for one in session.get_outputs())
+    return _Network(shapes, names, lambda inputs: list(session.run(None, dict(inputs))))
 
 
-def _check_batch(weights: Weights, batch: NDArray[np.float32], expected: list[int | str | None]) -> None:
+def _open_openvino(weights: Weights, path: Path, precision: Precision, threads: int) -> _Network:
+    import openvino
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        **({"INFERENCE_PRECISION_HINT": "f32"} if precision == "exact" else {}),
+    }
+    try:
+        core = openvino.Core()
+        model = core.read_model(str(path))
+        compiled = core.compile_model(model, "CPU", settings)
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[-1:]
+        raise AssetError(f"{weights.name} ({path}) is not a network OpenVINO can open: {''.join(said)}") from error
+    shapes = {port.any_name: tuple(_side(side) for side in port.partial_shape) for port in compiled.inputs}
+    outputs = tuple(port.any_name if port.names else str(number) for number, port in enumerate(compiled.outputs))
+    return _Network(shapes, outputs, _Requests(compiled), _classes(model))
+
+
+def _side(side: Any) -> int | None:
+    return int(side.get_length()) if side.is_static else None
+
+
+def _classes(model: Any) -> tuple[str, ...]:
+    """Read what `figureground.conversion` wrote into the network beside its layers."""
+    return tuple(model.get_rt_info(_CLASSES).astype(str).split(",")) if model.has_rt_info(_CLASSES) else ()
+
+
+@dataclass
+class _Requests:
+    """An OpenVINO request serves one call at a time: each call takes a free one or makes one."""
+
+    compiled: Any
+    free: list[Any] = field(default_factory=list)
+
+    def __call__(self, inputs: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
+        request = self.free.pop() if self.free else self.compiled.create_infer_request()  # list.pop is atomic
+        answers = request.infer(dict(inputs), share_inputs=True)
+        kept = [np.array(answers[number]) for number in range(len(self.compiled.outputs))]  # the request's memory is reused
+        self.free.append(request)
+        return kept
+
+
+def _check_batch(weights: Weights, batch: NDArray[np.float32], expected: _Shape) -> None:
     sizes = expected[1:]
     fits = batch.ndim == len(expected) and all(
-        not isinstance(size, int) or size == found for size, found in zip(sizes, batch.shape[1:], strict=True)
+        size is None or size == found for size, found in zip(sizes, batch.shape[1:], strict=True)
     )
     if not fits or batch.dtype != np.float32 or len(batch) == 0:
-        raise ArrayError(
-            f"{weights.name} takes float32 of shape (n >= 1, {', '.join(map(str, sizes))}); found {batch.dtype} {batch.shape}"
-        )
-    if isinstance(expected[0], int) and len(batch) % expected[0]:
+        words = ", ".join("any" if size is None else str(size) for size in sizes)
+        raise ArrayError(f"{weights.name} takes float32 of shape (n >= 1, {words}); found {batch.dtype} {batch.shape}")
+    if expected[0] and len(batch) % expected[0]:
         raise ArrayError(f"{weights.name} takes batches of {expected[0]}; found {len(batch)} items")
 
 
 def _forget() -> None:
-    """Start anew in a forked child, where the lock may be held for ever and the sessions' threads do not run.
+    """Start anew in a forked child, where the lock may be held for ever and the networks' threads do not run.
 
-    The sessions are kept out of reach, not freed: freeing one waits for its threads.
+    The networks are kept out of reach, not freed: freeing one waits for its threads.
     """
-    global _lock, _sessions
-    _abandoned.append(_sessions)
-    _lock, _sessions = threading.Lock(), {}
+    global _lock, _networks
+    _abandoned.append(_networks)
+    _lock, _networks = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
