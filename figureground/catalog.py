@@ -77,7 +77,7 @@ class _Strict(BaseModel):
 class SourceEntry(_Strict):
     """One source: footage that came from one place."""
 
-    kind: Literal["video"] = "video"
+    kind: Literal["video", "images"] = "video"
     path: Place
     sha256: Annotated[str, Field(pattern=_SHA256_OR_NONE)] = ""
     license: str = Field(min_length=1)

@@ -1,15 +1,19 @@
 """Where a sample comes from: the tables of one source joined into the records of a manifest. Pure."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
+import pandas as pd
+
 from figureground.errors import ReleaseError
 from figureground.labelling import KEEP
 from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SourceRecord
 from figureground.splits import Split
+from figureground.store import sha256
 from figureground.tables import Table
 from figureground.types import Source
 
@@ -31,10 +35,22 @@ def source(found: Mapping[str, Table]) -> SourceRecord:
     ----------
     found
         Stage to table; ``videos`` is needed, the others' facts may name ``weights``.
+
+    Returns
+    -------
+    SourceRecord
+        The path and hash of its video; of several photos the folder they share and the hash of their hashes.
     """
-    video = found["videos"].rows.iloc[0]
+    rows = found["videos"].rows
+    video = rows.iloc[0]
     weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
-    return SourceRecord(path=public(video["path"]), sha256=video["sha256"], license=video["license"], weights=weights)
+    path, digest = (video["path"], video["sha256"]) if len(rows) == 1 else _of_all(rows)
+    return SourceRecord(path=public(path), sha256=digest, license=video["license"], weights=weights)
+
+
+def _of_all(rows: pd.DataFrame) -> tuple[str, str]:
+    digests = sorted(digest for digest in rows["sha256"] if digest)
+    return os.path.commonpath(list(rows["path"])), sha256("\n".join(digests).encode())
 
 
 def public(path: str) -> str:

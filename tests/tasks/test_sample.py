@@ -4,12 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from figureground import progress, tables
 from figureground.catalog import Catalog, SampleRecipe, load
@@ -133,6 +135,67 @@ def test_a_cut_video_gives_its_frames_and_says_so(catalog: Catalog, park: Source
     assert frames.facts["truncated"]
     assert frames.facts["promised"] == 60 > frames.facts["decoded"] > 1
     assert len(frames.rows) >= 1
+
+
+def album(catalog: Catalog) -> Source:
+    """Five files of a folder: a good photo lying on its side, a good one, and three that are none."""
+    folder = catalog.folder / "album"
+    folder.mkdir()
+    pixels = np.random.default_rng(1).integers(0, 255, (60, 40, 3), np.uint8)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x8825] = 6, {1: "N", 2: (52.0, 31.0, 12.0)}
+    Image.fromarray(pixels).save(folder / "Zürich 1.jpg", quality=95, exif=exif)
+    Image.fromarray(pixels).save(folder / "b.png")
+    (folder / "a.txt").write_text("not a picture")
+    (folder / "cut.jpg").write_bytes((folder / "Zürich 1.jpg").read_bytes()[:900])
+    (folder / "empty.jpg").write_bytes(b"")
+    return replace(catalog.source("park"), kind="images", path="album")
+
+
+def test_every_photo_is_a_row_and_what_is_none_says_why(catalog: Catalog) -> None:
+    source, store = album(catalog), Store(catalog.storage_root)
+    ref = sample.fn(source, fetch.fn(source, catalog), catalog)
+    frames = tables.read(store, ref)
+    rows = {row["frame_id"]: row for row in frames.rows.to_dict("records")}
+
+    assert list(rows) == ["park-zurich-1", "park-a", "park-b", "park-cut", "park-empty"]
+    assert [row["index"] for row in rows.values()] == [0, 1, 2, 3, 4]
+    assert {row["seconds"] for row in rows.values()} == {0.0}
+    assert frames.facts == {"pictures": 5, "unreadable": 3}
+    assert rows["park-zurich-1"]["original"] == "album/Zürich 1.jpg"
+    assert (rows["park-zurich-1"]["width"], rows["park-zurich-1"]["height"]) == (60, 40)
+    with Image.open(store.path(rows["park-zurich-1"]["file"])) as stored:
+        assert stored.getexif() == {}
+    assert (rows["park-b"]["width"], rows["park-b"]["height"], rows["park-b"]["reason"]) == (40, 60, "")
+    assert rows["park-a"]["reason"].startswith("videos/park/a.txt: not a picture that can be read")
+    assert rows["park-cut"]["reason"].startswith("videos/park/cut.jpg: a damaged or cut-off picture")
+    assert rows["park-empty"]["reason"].startswith("album/empty.jpg: the file is empty")
+    assert all(bool(row["file"]) != bool(row["reason"]) for row in rows.values())
+
+    before = snapshot(catalog.folder)
+    assert sample.fn(source, fetch.fn(source, catalog), stepping(catalog, every_frames=9)) == ref
+    assert snapshot(catalog.folder) == before
+
+
+def test_photos_of_which_none_can_be_read_are_rows_and_an_error_each_time(catalog: Catalog) -> None:
+    source = album(catalog)
+    for name in ("Zürich 1.jpg", "b.png"):
+        (catalog.folder / "album" / name).unlink()
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"source park: .*videos/park/a\.txt: .*none of 3 pictures can be read"):
+            sample.fn(source, fetch.fn(source, catalog), catalog)
+    assert tables.find(Store(catalog.storage_root), "frames", "park").rows == 3
+
+
+def test_a_video_that_cannot_be_read_is_a_row_and_an_error_each_time(catalog: Catalog) -> None:
+    (catalog.folder / "park.mp4").write_bytes(b"<html>please log in</html>")
+    park, store = catalog.source("park"), Store(catalog.storage_root)
+    for _ in range(2):
+        with pytest.raises(SourceError, match=r"source park: .*videos/park/park\.mp4: not a video"):
+            sample.fn(park, fetch.fn(park, catalog), catalog)
+    [row] = tables.read(store, tables.find(store, "frames", "park")).rows.to_dict("records")
+    assert row["reason"].startswith("videos/park/park.mp4: not a video FFmpeg can open")
+    assert (row["frame_id"], row["original"], row["file"]) == ("park-000000", "park.mp4", "")
 
 
 def test_a_video_damaged_after_the_fetch_is_refused(catalog: Catalog, park: Source) -> None:
