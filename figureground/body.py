@@ -30,12 +30,12 @@ def area(crop: PersonCrop) -> Mask:
         (h, w) uint8, 1 on the person, 0 elsewhere.
     """
     mask = np.zeros(crop.image.shape[:2], np.uint8)
-    points = crop.keypoints
+    points, person = crop.keypoints, crop.person_inside
     if len(points) and all(points[joint, 2] >= VISIBLE for joint in TORSO):
-        return _skeleton(mask, points, max(2.0, 0.06 * max(crop.person.width, crop.person.height)))
-    x, y = (crop.person.x0 + crop.person.x1) / 2 - crop.box.x0, (crop.person.y0 + crop.person.y1) / 2 - crop.box.y0
-    axes = (max(1, round(crop.person.width * 0.35)), max(1, round(crop.person.height * 0.45)))
-    return np.asarray(cv2.ellipse(mask, (round(x), round(y)), axes, 0, 0, 360, 1, -1), np.uint8)
+        return _skeleton(mask, points, max(2.0, 0.06 * max(person.width, person.height)))
+    middle = (round((person.x0 + person.x1) / 2), round((person.y0 + person.y1) / 2))
+    axes = (max(1, round(person.width * 0.35)), max(1, round(person.height * 0.45)))
+    return np.asarray(cv2.ellipse(mask, middle, axes, 0, 0, 360, 1, -1), np.uint8)
 
 
 def _skeleton(mask: Mask, points: Keypoints, thickness: float) -> Mask:

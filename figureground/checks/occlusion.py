@@ -45,8 +45,7 @@ class Occlusion:
 
 
 def _overlapped(crop: PersonCrop) -> float:
-    person = geometry.shift(crop.person, -crop.box.x0, -crop.box.y0)
-    return geometry.covered(person, [geometry.grow(other, -_SHRINK) for other in crop.others])
+    return geometry.covered(crop.person_inside, [geometry.grow(other, -_SHRINK) for other in crop.others])
 
 
 def _hidden(crop: PersonCrop) -> float:

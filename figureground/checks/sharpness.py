@@ -45,7 +45,7 @@ class Sharpness:
             the person's area has no edge at all.
         """
         grey, area = _standard(crop)
-        rim = max(1, round(_RIM * min(_LONG_SIDE, max(crop.person.width, crop.person.height))))
+        rim = max(1, round(_RIM * min(_LONG_SIDE, _long_side(crop))))
         outline = cv2.dilate(area, np.ones((2 * rim + 1, 2 * rim + 1), np.uint8))
         losses = [_loss(grey, kernel, step, (area, outline)) for kernel, step in _directions()]
         return float(np.min(losses))
@@ -57,11 +57,15 @@ class Sharpness:
 
 def _standard(crop: PersonCrop) -> tuple[_Plane, Mask]:
     """Give the crop in grey and the person's area, shrunk to the standard height; smaller people are left as they are."""
-    scale = min(1.0, _LONG_SIDE / max(crop.person.width, crop.person.height))
+    scale = min(1.0, _LONG_SIDE / _long_side(crop))
     size = (max(8, round(crop.image.shape[1] * scale)), max(8, round(crop.image.shape[0] * scale)))
     grey = cv2.resize(cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     area = cv2.resize(body.area(crop), size, interpolation=cv2.INTER_NEAREST)
     return cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _DENOISE), np.asarray(area, np.uint8)
+
+
+def _long_side(crop: PersonCrop) -> float:
+    return max(crop.person_inside.width, crop.person_inside.height)
 
 
 def _directions() -> Iterator[tuple[_Plane, tuple[int, int]]]:

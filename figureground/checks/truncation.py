@@ -73,7 +73,7 @@ def _height(crop: PersonCrop) -> float:
 
 def _distances(crop: PersonCrop) -> NDArray[np.float64]:
     """Give each joint's distance to the frame's nearest edge, of the person's height; 0 on or beyond it."""
-    x, y = crop.keypoints[:, 0] + crop.box.x0, crop.keypoints[:, 1] + crop.box.y0
+    x, y = crop.keypoints[:, 0] / crop.scale + crop.box.x0, crop.keypoints[:, 1] / crop.scale + crop.box.y0
     nearest = np.min([x, crop.frame_width - x, y, crop.frame_height - y], axis=0)
     return np.asarray(np.maximum(0, nearest) / _height(crop), np.float64)
 

@@ -18,25 +18,27 @@ STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42)
 STANDING += [(60, 92), (40, 92), (61, 128), (39, 128), (62, 153), (38, 153)]
 
 
-def figure(scale=1.0, frame_height=1000.0, others=(), unseen=(), image=None):
-    """Stand someone in a frame 1000 wide whose lower edge is `frame_height`; the crop begins at (100, 100)."""
+def figure(scale=1.0, frame_height=2000, others=(), unseen=(), image=None):
+    """Stand someone in a frame 1000 pixels wide whose lower edge is `frame_height`; the crop begins at (100, 100)."""
     points = np.array([(x * scale, y * scale, 0.02 if n in unseen else 0.97) for n, (x, y) in enumerate(STANDING)], np.float32)
     bottom = min(100 + 170 * scale, frame_height)
     points[:, 1] = np.minimum(points[:, 1], frame_height - 100)
     image = np.zeros((round(180 * scale), round(100 * scale), 3), np.uint8) if image is None else image
-    box = Box(100, 100, 100 + image.shape[1], min(100 + image.shape[0], round(frame_height)))
+    image = image[: frame_height - 100]
+    box = Box(100, 100, 100 + image.shape[1], 100 + image.shape[0])
     person = Box(100 + 10 * scale, 100 + 10 * scale, 100 + 90 * scale, bottom)
-    return PersonCrop("c", "f", "s", box, person, 0.9, points, tuple(others), 1000, round(frame_height), image)
+    return PersonCrop("c", "f", "s", box, person, 0.9, points, tuple(others), 1000, frame_height, image)
 
 
 def painted(scale=3.0):
     """Paint the figure: a body with stripes before a wall with stripes."""
     crop = figure(scale)
     rng, (height, width) = np.random.default_rng(0), crop.image.shape[:2]
-    cells = (height // 12 + 1, width // 12 + 1, 3)
+    stripe, reach = round(4 * scale), round(8 * scale) | 1
+    cells = (height // stripe + 1, width // stripe + 1, 3)
     wall = cv2.resize(rng.integers(90, 200, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     cloth = cv2.resize(rng.integers(0, 120, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    flesh = cv2.dilate(body.area(crop), np.ones((25, 25), np.uint8))  # a body is thicker than its bones
+    flesh = cv2.dilate(body.area(crop), np.ones((reach, reach), np.uint8))  # a body is thicker than its bones
     area = flesh[..., None]
     return dataclasses.replace(crop, image=np.where(area > 0, cloth, wall).astype(np.uint8)), area
 
@@ -140,3 +142,16 @@ def test_little_contrast_is_not_blur():
 def test_a_picture_of_nothing_has_no_sharpness():
     value = Sharpness().measure(figure())
     assert np.isnan(value) and not Sharpness().accepts(value)
+
+
+@pytest.mark.parametrize("check", [Size(), Truncation(), Occlusion(), Sharpness()])
+def test_a_portrait_is_measured_like_the_crop_it_was_resized_from(check):
+    crop, _ = painted(4.0)
+    crop = dataclasses.replace(crop, others=(Box(0, 0, 120, 700),))
+    half = dataclasses.replace(
+        crop,
+        image=cv2.resize(crop.image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA),
+        keypoints=crop.keypoints * np.array([0.5, 0.5, 1], np.float32),
+        others=(Box(0, 0, 60, 350),),
+    )
+    assert check.measure(half) == pytest.approx(check.measure(crop), abs=0.05)
