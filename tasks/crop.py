@@ -9,7 +9,7 @@ import pandas as pd
 
 from figureground import crops, geometry, plugins, progress, tables
 from figureground.catalog import Catalog
-from figureground.readahead import ahead
+from figureground.parallel import ordered
 from figureground.store import Store
 from figureground.types import Frame, Person, PersonCrop, TableRef
 from tasks import verb
@@ -58,14 +58,16 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         rows += [_written(person_crop, store) for person_crop in wanted]
         facts.update(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
     _tell(frames.source_id, facts)
-    return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+    weights = {found.name: found.sha256 for found in plugins.weights(detector)}
+    said = {**facts, "weights": weights}
+    return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
 
 
 def _found(records: Sequence[Mapping[Any, Any]], detector: Any, store: Store) -> Iterator[tuple[Frame, list[Person]]]:
     """Give each frame with its people; the next batch is decoded while the detector works on this one."""
     starts = range(0, len(records), FRAMES_AT_A_TIME)
     batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
-    for batch in ahead(lambda batch: [_frame(record, store) for record in batch], batches, depth=2):
+    for batch in ordered(lambda batch: [_frame(record, store) for record in batch], batches, threads=1):
         yield from zip(batch, detector.find([frame.image for frame in batch]), strict=True)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from figureground import crops, plugins, progress, tables
 from figureground.catalog import Catalog
-from figureground.readahead import ahead
+from figureground.parallel import ordered
 from figureground.store import Store, sha256
 from figureground.types import PersonCrop, Score, TableRef
 from tasks import verb
@@ -57,7 +57,7 @@ def _code(check: Any) -> dict[str, Any]:
 
 
 def _pictures(records: Sequence[Mapping[Any, Any]], store: Store) -> Iterator[PersonCrop]:
-    return ahead(lambda record: _picture(record, store), records, depth=4, threads=2)
+    return ordered(lambda record: _picture(record, store), records, threads=2)
 
 
 def _picture(record: Mapping[Any, Any], store: Store) -> PersonCrop:

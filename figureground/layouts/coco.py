@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import coco_rle, jpeg, samples
+from figureground import jpeg, run_lengths, samples
 from figureground.errors import ArrayError, ReleaseError
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
@@ -68,7 +68,7 @@ class Coco:
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))
-        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, coco_rle.encode(mask))
+        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, run_lengths.encode(mask))
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
@@ -143,7 +143,7 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
         for image in sorted(held["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
             size = image["height"], image["width"]
             counts = by_image.pop(image["id"], None)
-            yield image, np.zeros(size, np.uint8) if counts is None else coco_rle.decode(counts, *size)
+            yield image, np.zeros(size, np.uint8) if counts is None else run_lengths.decode(counts, *size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
     if by_image:

@@ -1,4 +1,4 @@
-"""COCO's run lengths, against what pycocotools 2.0.11 wrote."""
+"""COCO's run lengths: the published text, and damaged text, which must not end the process."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from figureground import coco_rle
+from figureground import run_lengths
 from figureground.errors import ArrayError
 
 Y, X = np.mgrid[:120, :90]
@@ -28,21 +28,33 @@ PUBLISHED = [
 
 @pytest.mark.parametrize(("mask", "text"), PUBLISHED)
 def test_the_text_is_pycocotools(mask: np.ndarray, text: str) -> None:
-    assert coco_rle.encode(mask) == text
-    np.testing.assert_array_equal(coco_rle.decode(text, *mask.shape), mask)
+    assert run_lengths.encode(mask) == text
+    np.testing.assert_array_equal(run_lengths.decode(text, *mask.shape), mask)
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 50), st.integers(1, 50)), elements=st.integers(0, 1)))
 def test_masks_come_back(mask: np.ndarray) -> None:
-    np.testing.assert_array_equal(coco_rle.decode(coco_rle.encode(mask), *mask.shape), mask)
+    np.testing.assert_array_equal(run_lengths.decode(run_lengths.encode(mask), *mask.shape), mask)
 
 
 @pytest.mark.parametrize("text", ["", "1", "`n", "06~", "é", "M6", "0;0"])
 def test_damaged_text_is_refused(text: str) -> None:
     with pytest.raises(ArrayError, match="run lengths"):
-        coco_rle.decode(text, 3, 2)
+        run_lengths.decode(text, 3, 2)
 
 
 def test_what_is_no_mask_is_refused() -> None:
     with pytest.raises(ArrayError, match="uint8"):
-        coco_rle.encode(np.zeros((2, 2)))
+        run_lengths.encode(np.zeros((2, 2)))
+
+
+@given(st.data())
+def test_any_damage_is_refused_or_gives_a_mask(data: st.DataObject) -> None:
+    text = list(PUBLISHED[3][1])[: data.draw(st.integers(0, 140))]
+    for _ in range(data.draw(st.integers(0, 3)) if text else 0):
+        text[data.draw(st.integers(0, len(text) - 1))] = chr(data.draw(st.integers(32, 126)))
+    try:
+        found = run_lengths.decode("".join(text), *DISC.shape)
+    except ArrayError:
+        return
+    assert found.shape == DISC.shape and found.max() <= 1
