@@ -2,7 +2,7 @@
 
 import io
 
-from PIL import Image, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from figureground.errors import ArrayError
 
@@ -26,9 +26,10 @@ def size(content: bytes) -> tuple[int, int]:
         When it is not a JPEG, or one that ends before its size.
     """
     try:
-        with Image.open(io.BytesIO(content), formats=("JPEG",)) as picture:
+        # Not Image.open: once ultralytics is imported, that tries to install pi_heif when it cannot read a file.
+        with JpegImageFile(io.BytesIO(content)) as picture:
             return picture.size
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError) as error:
         found = content[:4].hex(" ") or "nothing"
         raise ArrayError(
             f"expected a JPEG, which starts with ff d8; found {len(content)} bytes that start with {found} and give no size"
