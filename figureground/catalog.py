@@ -93,17 +93,27 @@ class AssetEntry(_Strict):
     path: Places
 
 
+class ScenesRecipe(_Strict):
+    """Some frames of each shot; `figureground.shots` finds where shots begin."""
+
+    detector: Literal["adaptive", "content", "hash", "histogram"] = "adaptive"
+    threshold: float | None = Field(default=None, gt=0)
+    frames: int = Field(default=1, ge=1, le=20)
+    seconds_at_least: float = Field(default=0.5, ge=0)
+
+
 class SampleRecipe(_Strict):
     """Which frames to take."""
 
     every_seconds: float | None = Field(default=None, gt=0)
     every_frames: int | None = Field(default=None, ge=1)
+    scenes: ScenesRecipe | None = None
     sharpest_within: float = Field(default=0.0, ge=0)
 
     @model_validator(mode="after")
     def _one_step(self) -> Self:
-        if (self.every_seconds is None) == (self.every_frames is None):
-            raise ValueError("give exactly one of every_seconds, every_frames")
+        if sum(step is not None for step in (self.every_seconds, self.every_frames, self.scenes)) != 1:
+            raise ValueError("give exactly one of every_seconds, every_frames, scenes")
         return self
 
 
@@ -340,6 +350,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("assets", "*"): AssetEntry,
     ("recipe",): Recipe,
     ("recipe", "sample"): SampleRecipe,
+    ("recipe", "sample", "scenes"): ScenesRecipe,
     ("recipe", "crop"): CropRecipe,
     ("label_studio",): LabelStudioEntry,
     ("releases",): ReleaseRecipe,

@@ -73,19 +73,31 @@ _S = TypeVar("_S", bound=Stamped)
 class Picture:
     """A decoded frame that is not yet converted: most are never taken, and converting costs more than decoding."""
 
-    def __init__(self, index: int, seconds: float, raw: av.VideoFrame, shrink: VideoReformatter) -> None:
+    def __init__(
+        self, index: int, seconds: float, raw: av.VideoFrame, shrink: VideoReformatter, thumb: VideoReformatter
+    ) -> None:
         self.index = index
         self.seconds = seconds
         self._raw = raw
         self._shrink = shrink
+        self._thumb = thumb
 
     @cached_property
     def sharpness(self) -> float:
         """Gradient energy (after Tenenbaum, 1970) of the luma, shrunk to 480 pixels on the long side."""
-        shrink = min(1.0, _LONG_SIDE_OF_SHARPNESS / max(self._raw.width, self._raw.height))
-        width, height = (max(2, round(side * shrink)) for side in (self._raw.width, self._raw.height))
+        width, height = self._within(_LONG_SIDE_OF_SHARPNESS)
         small = self._shrink.reformat(self._raw, width=width, height=height, format="gray", interpolation="AREA")
         return gradient_energy(small.to_ndarray())
+
+    def shrunk(self, long_side: int) -> Image:
+        """Convert to RGB of at most `long_side` pixels, as it lies in the file: not turned upright."""
+        width, height = self._within(long_side)
+        small = self._thumb.reformat(self._raw, width=width, height=height, format="rgb24", interpolation="AREA")
+        return np.asarray(small.to_ndarray(), np.uint8)
+
+    def _within(self, long_side: int) -> tuple[int, int]:
+        shrink = min(1.0, long_side / max(self._raw.width, self._raw.height))
+        return max(2, round(self._raw.width * shrink)), max(2, round(self._raw.height * shrink))
 
     def image(self) -> Image:
         """Convert to RGB, upright."""
@@ -162,7 +174,7 @@ class Footage:
         SourceError
             At the end, when not a single frame could be decoded.
         """
-        clock, shrink = Clock(self.fps), VideoReformatter()
+        clock, shrink, thumb = Clock(self.fps), VideoReformatter(), VideoReformatter()  # each is quick at one size only
         for raw in self._frames():
             moment = clock.read(None if raw.pts is None else float(raw.pts * self._stream.time_base))
             index, self.decoded, self.seconds = self.decoded, self.decoded + 1, moment + clock.tick
@@ -171,7 +183,7 @@ class Footage:
             if self._smears:
                 self.smeared += 1
             else:
-                yield Picture(index, moment, raw, shrink)
+                yield Picture(index, moment, raw, shrink, thumb)
         if not self.decoded:
             raise SourceError(
                 f"{self.path}: no frame can be read: {self.codec} video, {self.promised or 'an unknown number of'} frames "
@@ -265,7 +277,12 @@ def sample(
     """
     pictures = footage.pictures()
     for taken in choose(pictures, every_seconds=every_seconds, every_frames=every_frames, sharpest_within=sharpest_within):
-        yield Frame(f"{source_id}-{taken.index:06d}", source_id, taken.index, taken.seconds, taken.image())
+        yield frame(taken, source_id)
+
+
+def frame(taken: Picture, source_id: str) -> Frame:
+    """Convert a picture that was taken; its id is ``<source>-<index, six digits>``."""
+    return Frame(f"{source_id}-{taken.index:06d}", source_id, taken.index, taken.seconds, taken.image())
 
 
 def choose(

@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import pandas as pd
 
-from figureground import photos, progress, tables, video
+from figureground import photos, progress, shots, tables, video
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.parallel import ordered
@@ -40,8 +40,8 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     TableRef
         The frames table. Its facts say what the header ``promised``, how many frames were ``decoded``, whether the
         video was ``truncated``, how many packets or frames were ``corrupt``, how many frames were left out as
-        ``smeared`` by that, and the video's ``seconds``, ``fps`` and ``codec``. Of photos they count the ``pictures`` and
-        how many of them are ``unreadable``.
+        ``smeared`` by that, and the video's ``seconds``, ``fps`` and ``codec``; with ``scenes`` how many ``shots`` it has.
+        Of photos they count the ``pictures`` and how many of them are ``unreadable``.
 
     Raises
     ------
@@ -73,13 +73,25 @@ def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tup
     with store.local(row["file"], row["sha256"]) as path:
         try:
             with video.Footage(path) as footage:
-                frames = _told(video.sample(footage, source.source_id, **steps), footage)
-                rows = list(ordered(lambda frame: _keep(store, frame, row["path"]), frames))
+                split = _split(footage, steps)
+                frames = (video.frame(taken, source.source_id) for taken in _chosen(footage, split, steps))
+                rows = list(ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, footage)))
         except SourceError as error:
             reason = str(error).replace(str(path), row["file"])
             return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, row["path"], reason)], {"decoded": 0}
     progress.tell("sample", source.source_id, footage.decoded, footage.decoded)
-    return rows, _facts(footage)
+    return rows, _facts(footage) | ({"shots": split.count} if split else {})
+
+
+def _split(footage: video.Footage, steps: Row) -> shots.Shots | None:
+    rule = {name: value for name, value in (steps["scenes"] or {}).items() if name != "frames"}
+    return shots.Shots(footage.fps, **rule) if rule else None
+
+
+def _chosen(footage: video.Footage, split: shots.Shots | None, steps: Row) -> Iterator[video.Picture]:
+    if split:
+        return shots.choose(split.begun(footage.pictures()), steps["scenes"]["frames"], steps["sharpest_within"])
+    return video.choose(footage.pictures(), **{name: value for name, value in steps.items() if name != "scenes"})
 
 
 def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row], Row]:

