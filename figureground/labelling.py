@@ -19,6 +19,8 @@ from figureground.types import Alpha, Mask
 
 PERSON = "person"
 KEEP = "keep"
+COLLAPSED_BELOW = 0.1
+_WORTH_COMPARING = 0.01
 Origin = Literal["manual", "prediction", "prediction-changed"]
 
 
@@ -306,6 +308,24 @@ def answer(annotation: Mapping[str, Any], interface: Interface, width: int, heig
         origin=_origin(regions),
         parent_prediction=None if parent is None else int(parent),
         seconds_spent=float(annotation.get("lead_time") or 0.0),
+    )
+
+
+def doubt(painted: Mask, pushed: Mask) -> str:
+    """Say why a mask had better be looked at once more, or "": next to nothing is left of what was pushed.
+
+    Parameters
+    ----------
+    painted, pushed
+        Shape (h, w), uint8, 0..255: what came back, and what was sent. A pushed mask of less than a hundredth of the
+        picture is nothing to compare with.
+    """
+    before, after = int((pushed >= 128).sum()), int((painted >= 128).sum())
+    if before < _WORTH_COMPARING * pushed.size or after >= COLLAPSED_BELOW * before:
+        return ""
+    return (
+        f"only {after} pixels are left of {before} that were pushed, less than {COLLAPSED_BELOW:.0%}: paint the person, choose "
+        "a reason to reject, or submit the same again when it is right"
     )
 
 

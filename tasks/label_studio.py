@@ -11,12 +11,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from itertools import count
 from typing import Any
 
 import httpx
 
-from figureground import labelling
+from figureground import labelling, watermark
 from figureground.catalog import Catalog
 from figureground.errors import CatalogError, LabelError, TransientError
 from figureground.store import Store
@@ -24,6 +26,7 @@ from tasks import studio
 
 TOKEN = "LABEL_STUDIO_API_KEY"
 KEYS_AT_ONCE = 100
+TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
 _BUSY = (408, 425, 429)
 # the server applies `include` to what is inside a task, too: an annotation without "result" would look empty
@@ -290,11 +293,55 @@ def look_up(server: Server, project: Project, keys: Sequence[str]) -> dict[str, 
     return {key: sorted(found[key], key=lambda remote: remote.task_id) for key in sorted(found)}
 
 
-def annotated(server: Server, project: Project, keys: Sequence[str]) -> list[Remote]:
-    """Give the annotated tasks among the keys; ``content`` has their annotations' numbers and dates, not what they say."""
-    include = "id,data,annotations,was_cancelled,total_annotations,updated_at"
-    queries = _queries(keys, annotated=True)
-    return [task for query in queries for task in _tasks(server, project, query=query, fields="all", include=include)]
+def changed(server: Server, project: Project, source_id: str, since: str) -> list[Remote]:
+    """List a source's tasks that were touched since a time, oldest change first; "" lists all of them.
+
+    Each page asks for tasks behind the last one's number, so that whoever edits, adds or deletes meanwhile can make us
+    see a task in an older or newer state, but never make us skip one.
+
+    Parameters
+    ----------
+    server, project
+        Where.
+    source_id
+        The source in the tasks' data.
+    since
+        A time as the server writes it, such as ``2026-11-30T12:00:00.000000Z``: changes at that time count.
+    """
+    found: list[Remote] = []
+    window = [_of_source(source_id), *([_item("updated_at", "greater_or_equal", "Datetime", since)] if since else [])]
+    include = "id,data,total_annotations,updated_at"
+    while True:
+        last = found[-1].task_id if found else 0
+        query = _query(*window, _item("id", "greater", "Number", last))
+        with speaking(server.url, f"looking for changed tasks of {project.url}"):
+            answer = server.client.tasks.list(
+                project=project.project_id, page_size=TASKS_AT_ONCE, query=query, fields="task_only", include=include
+            )
+        page = sorted(map(_remote, answer.items), key=lambda remote: remote.task_id)
+        found += page
+        if not page or len(page) >= answer.response.total:
+            return sorted(found, key=lambda remote: (remote.updated_at, remote.task_id))
+
+
+def count_annotated(server: Server, project: Project, source_id: str) -> int:
+    """Count a source's annotated tasks: what a list of changes cannot tell is that a task was deleted."""
+    query = _query(_of_source(source_id), _ANNOTATED)
+    with speaking(server.url, f"counting annotated tasks of {project.url}"):
+        answer = server.client.tasks.list(
+            project=project.project_id, page_size=1, query=query, fields="task_only", include="id"
+        )
+    return int(answer.response.total)
+
+
+def clock(server: Server) -> str:
+    """Give the server's own time, as it writes times: the end of the second it tells."""
+    with speaking(server.url, "asking what time it is"):
+        told = server.wire.get(f"{server.url}/api/version").headers.get("date", "")
+    try:
+        return (parsedate_to_datetime(told).astimezone(UTC) + timedelta(seconds=1)).strftime(watermark.TIME)
+    except ValueError as error:
+        raise LabelError(f"the Label Studio at {server.url} does not say what time it is (its Date is {told!r})") from error
 
 
 def details(server: Server, project: Project, keys: Sequence[str]) -> Iterator[Remote]:
@@ -311,11 +358,24 @@ def everything(server: Server, project: Project) -> list[Remote]:
 
 
 def _queries(keys: Sequence[str], annotated: bool) -> Iterator[str]:
-    counted = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
     for start in range(0, len(keys), KEYS_AT_ONCE):
-        portion = list(keys[start : start + KEYS_AT_ONCE])
-        ours = {"filter": "filter:tasks:data.key", "operator": "in_list", "type": "String", "value": portion}
-        yield json.dumps({"filters": {"conjunction": "and", "items": [ours, counted] if annotated else [ours]}})
+        ours = _item("data.key", "in_list", "String", list(keys[start : start + KEYS_AT_ONCE]))
+        yield _query(*([ours, _ANNOTATED] if annotated else [ours]))
+
+
+def _query(*items: Mapping[str, Any]) -> str:
+    return json.dumps({"filters": {"conjunction": "and", "items": items}})
+
+
+def _item(name: str, operator: str, kind: str, value: Any) -> dict[str, Any]:
+    return {"filter": f"filter:tasks:{name}", "operator": operator, "type": kind, "value": value}
+
+
+def _of_source(source_id: str) -> dict[str, Any]:
+    return _item("data.source", "equal", "String", source_id)
+
+
+_ANNOTATED = _item("total_annotations", "greater", "Number", 0)
 
 
 def _tasks(server: Server, project: Project, **asked: Any) -> Iterator[Remote]:
@@ -335,9 +395,17 @@ def _remote(task: Any) -> Remote:
         str((content.get("data") or {}).get("key") or ""),
         int(content.get("total_predictions") or 0),
         int(content.get("total_annotations") or 0),
-        str(content.get("updated_at") or ""),
+        _time(content.get("updated_at")),
         content,
     )
+
+
+def _time(found: Any) -> str:
+    """Write a time the one way it can be compared and asked for: UTC, to the microsecond."""
+    if not found:
+        return ""
+    when = found if isinstance(found, datetime) else datetime.fromisoformat(str(found).replace("Z", "+00:00"))
+    return when.astimezone(UTC).strftime(watermark.TIME)
 
 
 def create_tasks(server: Server, project: Project, tasks: Sequence[Mapping[str, Any]]) -> None:
@@ -386,6 +454,17 @@ def annotate(
     more = {} if prediction is None else {"parent_prediction": prediction}
     with speaking(server.url, f"annotating task {task.task_id}"):
         server.client.annotations.create(task.task_id, result=list(result), completed_by=by, lead_time=seconds, **more)
+
+
+def give_back(server: Server, task: Remote, annotations: Sequence[int], note: Mapping[str, Any]) -> None:
+    """Put a task back into the annotators' queue: its annotations count as skipped, and nothing painted is lost.
+
+    The note goes to the task's data under ``returned``, first: killed between, the next run does both again.
+    """
+    with speaking(server.url, f"giving task {task.task_id} back to the annotators"):
+        server.client.tasks.update(str(task.task_id), data={**task.content["data"], "returned": dict(note)})
+        for annotation in annotations:
+            server.client.annotations.update(annotation, was_cancelled=True)
 
 
 def fetch_picture(server: Server, task: int) -> str:

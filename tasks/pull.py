@@ -1,31 +1,43 @@
-"""Annotations in Label Studio → labels: people's masks and verdicts, with who, how long and from what."""
+"""Annotations in Label Studio → labels: people's masks and verdicts, with who, how long and from what.
+
+A pull looks only at tasks that were touched since the last one (see `figureground.watermark`). A list of changes cannot
+show that a task was deleted, so the number of annotated tasks is compared with the server's each time; when it differs, all
+tasks are listed, and what is gone is dropped. A list only says where to look: what counts is what is fetched then.
+"""
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from figureground import labelling, masks, metrics, progress, tables
+from figureground import crops as cropping
+from figureground import fusion, labelling, masks, metrics, progress, tables, watermark
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, TransientError
 from figureground.labelling import Answer, Interface
 from figureground.store import Store
-from figureground.types import Mask, TableRef
+from figureground.types import Alpha, TableRef
+from figureground.watermark import Seen, Watermark
 from tasks import label_studio, verb
-from tasks.label_studio import Remote
+from tasks.label_studio import Project, Remote, Server
+
+PORTION = 100
+_PORTIONS_A_TABLE = 5
 
 _log = logging.getLogger(__name__)
 
 
 @verb
 def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -> TableRef:
-    """Fetch what people answered for one source's tasks.
+    """Fetch what people answered for one source's tasks since the last pull.
 
-    Of several annotations of one task the latest counts; skipped ones never do. An annotation that cannot be used is
-    named in the table's facts under ``unusable`` and the others go on.
+    Of several annotations of one task the latest counts; skipped and deleted ones never do. What a person changed is fused
+    into the stored matte (see `figureground.fusion`). An annotation that cannot be used, or had better be looked at again,
+    becomes no label: it is named in the table's facts under ``unusable``, and its task goes back into the annotators' queue.
 
     Parameters
     ----------
@@ -38,7 +50,7 @@ def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -
     -------
     TableRef
         The labels table in the crops' order: one row an answered task. Kept ones have a file
-        ``labels/<source>/<crop_id>.png``, 0 or 255 in the crop's size; rejected ones have their reason and no file.
+        ``labels/<source>/<crop_id>.png``, 8-bit alpha in the crop's size; rejected ones have their reason and no file.
 
     Raises
     ------
@@ -47,59 +59,108 @@ def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -
     TransientError
         When the connection broke; nothing is lost, running again carries on.
     StoreError
-        When a matte is missing or damaged, or a label cannot be written.
+        When a picture or matte is missing or damaged, or a label cannot be written.
     """
-    store = Store(catalog.storage_root)
-    asked = tables.read(store, tasks).rows.to_dict("records")
+    store, source_id = Store(catalog.storage_root), crops.source_id
     interface, xml = label_studio.interface(catalog)
-    if not asked:
-        mark = tables.fingerprint("labels", [crops, mattes, tasks], interface=xml, answers=[])
-        return tables.fresh(store, "labels", crops.source_id, mark) or tables.write(
-            store, "labels", crops.source_id, pd.DataFrame(), fingerprint=mark
-        )
+    where = [catalog.label_studio.url, catalog.label_studio.project]
+    mark = tables.fingerprint("labels", [crops, mattes, tasks], interface=xml, server=where, reach=fusion.REACH)
+    shelf = _Shelf(store, interface, crops, mattes, tasks, mark)
+    if not tasks.rows:
+        return tables.fresh(store, "labels", source_id, mark) or shelf.write(Watermark())
     try:
-        return _pulled(store, crops, mattes, tasks, asked, interface, xml, catalog)
+        with label_studio.connect(catalog) as server:
+            return _pulled(server, _project(server, catalog, source_id), shelf, source_id)
     except TransientError as error:
         raise TransientError(
-            f"{error}. Pulling {crops.source_id} stopped; nothing is lost and the labels before it stand: "
-            f"run `figureground pull {crops.source_id}` when the server answers again"
+            f"{error}. Pulling {source_id} stopped; nothing is lost and the labels before it stand: "
+            f"run `figureground pull {source_id}` when the server answers again"
         ) from error
 
 
-def _pulled(
-    store: Store,
-    crops: TableRef,
-    mattes: TableRef,
-    tasks: TableRef,
-    asked: Sequence[Mapping[str, Any]],
-    interface: Interface,
-    xml: str,
-    catalog: Catalog,
-) -> TableRef:
-    source_id, keys = crops.source_id, [str(row["key"]) for row in asked]
-    with label_studio.connect(catalog) as server:
-        project = label_studio.find_project(server, catalog)
-        if project is None:
-            raise LabelError(
-                f"the Label Studio at {server.url} has no project {catalog.label_studio.project!r} any more; "
-                f"run `figureground push {source_id}`, or set label_studio.project in the catalog"
-            )
-        answers = sorted(
-            [task.key, one["id"], str(one["updated_at"])]
-            for task in label_studio.annotated(server, project, keys)
-            for one in _standing(task)
+def _project(server: Server, catalog: Catalog, source_id: str) -> Project:
+    project = label_studio.find_project(server, catalog)
+    if project is None:
+        raise LabelError(
+            f"the Label Studio at {server.url} has no project {catalog.label_studio.project!r} any more; "
+            f"run `figureground push {source_id}`, or set label_studio.project in the catalog"
         )
-        mark = tables.fingerprint("labels", [crops, mattes, tasks], interface=xml, answers=answers)
-        if ref := tables.fresh(store, "labels", source_id, mark):
-            return ref
-        names = label_studio.annotators(server)
-        answered = sorted({key for key, _, _ in answers})
-        latest = {
-            task.key: _latest(task)
-            for task in progress.track(label_studio.details(server, project, answered), "pull", source_id, len(answered))
-            if _standing(task)
-        }
-    return _written(store, _Shelf(store, interface, names), crops, mattes, asked, latest, mark)
+    return project
+
+
+def _pulled(server: Server, project: Project, shelf: "_Shelf", source_id: str) -> TableRef:
+    before = mark = shelf.restore()
+    started = label_studio.clock(server)
+    found = label_studio.changed(server, project, source_id, mark.since)
+    after = mark.after([_seen(task) for task in found], started)
+    there = label_studio.count_annotated(server, project, source_id)
+    if mark.time and len(after.answered) != there:
+        _log.info("source %s: %d tasks are answered, not %d; listing all", source_id, there, len(after.answered))
+        found, mark = _compared(label_studio.changed(server, project, source_id, ""), shelf, mark)
+    unseen = {one.task_id for one in mark.unseen(map(_seen, found))}
+    todo = [task for task in found if task.task_id in unseen]
+    if shelf.stands and not todo and mark == before:
+        return shelf.stands
+    for number, portion in enumerate(_portions(todo, source_id), 1):
+        again = _taken(server, project, shelf, portion)
+        mark = mark.after([_seen(task) for task in (*portion, *again)], started)
+        if number % _PORTIONS_A_TABLE == 0 and shelf.grows:
+            shelf.write(mark)
+    return shelf.write(mark)
+
+
+def _seen(task: Remote) -> Seen:
+    return Seen(task.task_id, task.updated_at, task.annotations)
+
+
+def _compared(every: Sequence[Remote], shelf: "_Shelf", mark: Watermark) -> tuple[list[Remote], Watermark]:
+    """Drop what is gone; give the tasks to look at: those touched, those answered that were not, and the other way round."""
+    shelf.keep({task.key for task in every})
+    there, answered = {task.task_id for task in every}, {task.task_id for task in every if task.annotations}
+    strange = answered ^ (mark.answered & there)
+    found = [task for task in every if task.updated_at >= mark.since or task.task_id in strange]
+    recent = {task: state for task, state in mark.recent.items() if task in there - strange}
+    return found, Watermark(mark.time, recent, frozenset(answered))
+
+
+def _portions(todo: Sequence[Remote], source_id: str) -> Iterator[Sequence[Remote]]:
+    """Give what to look at, oldest change first: a table written between tells the truth up to its watermark."""
+    for start in range(0, len(todo), PORTION):
+        progress.tell("pull", source_id, start, len(todo))
+        yield todo[start : start + PORTION]
+    progress.tell("pull", source_id, len(todo), len(todo))
+
+
+def _taken(server: Server, project: Project, shelf: "_Shelf", portion: Sequence[Remote]) -> list[Remote]:
+    """Put a portion's answers on the shelf; give the tasks that went back to the annotators, as they are now."""
+    listed = {task.key: task for task in portion if shelf.asks(task.key)}
+    look = [key for key, task in listed.items() if task.annotations or shelf.has(key)]
+    whole: dict[str, list[Remote]] = {}
+    for task in label_studio.details(server, project, look):
+        whole.setdefault(task.key, []).append(task)
+    names = shelf.names or (label_studio.annotators(server) if whole else {})
+    shelf.names = names
+    returned = [key for key, task in listed.items() if not _answered(server, shelf, task, whole.get(key, ()))]
+    return [task for some in label_studio.look_up(server, project, returned).values() for task in some]
+
+
+def _answered(server: Server, shelf: "_Shelf", listed: Remote, whole: Sequence[Remote]) -> bool:
+    """Take a task's latest standing annotation, or give the task back to the annotators and say False."""
+    standing = [(_age(one), task, one) for task in whole for one in _standing(task)]
+    if not standing:
+        shelf.drop(listed.key, listed.content["data"].get("returned"))
+        return True
+    _, task, annotation = max(standing, key=lambda found: found[0])
+    before = task.content["data"].get("returned") or {}
+    note = shelf.put(task.key, annotation, insisted=bool(before.get("doubt")))
+    if note is None:
+        return True
+    label_studio.give_back(server, task, [int(one["id"]) for _, _, one in standing], note)
+    return False
+
+
+def _age(annotation: Mapping[str, Any]) -> tuple[str, int]:
+    return str(annotation["updated_at"]), int(annotation["id"])
 
 
 def _standing(task: Remote) -> list[Mapping[str, Any]]:
@@ -107,41 +168,140 @@ def _standing(task: Remote) -> list[Mapping[str, Any]]:
     return [one for one in task.content.get("annotations") or () if not one.get("was_cancelled")]
 
 
-def _latest(task: Remote) -> Mapping[str, Any]:
-    return max(_standing(task), key=lambda one: (str(one["updated_at"]), one["id"]))
-
-
-class _Shelf(NamedTuple):
-    """Where answers are put, and what is needed to read them."""
+@dataclass
+class _Shelf:
+    """Where a source's answers are put, and what is needed to read them. ``stands`` is the table that is there."""
 
     store: Store
     interface: Interface
-    names: Mapping[int, str]
+    crops: TableRef
+    mattes: TableRef
+    tasks: TableRef
+    mark: str
+    stands: TableRef | None = None
+    grows: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+    rows: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unusable: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def put(self, crop: Mapping[str, Any], matte: Mapping[str, Any], task: Mapping[str, Any], found: Any) -> dict[str, Any]:
-        """Decode one annotation, write its mask and give its row."""
-        answer = labelling.answer(found, self.interface, crop["width"], crop["height"], crop["crop_id"])
-        row = {
-            "crop_id": crop["crop_id"],
+    def __post_init__(self) -> None:
+        """Read what the tables say."""
+        self._order = [str(name) for name in tables.read(self.store, self.crops).rows["crop_id"]]
+        self._crops = _by_crop(self.store, self.crops)
+        self._mattes = _by_crop(self.store, self.mattes)
+        tasks = _by_crop(self.store, self.tasks).values()
+        self._tasks = {str(task["key"]): task for task in tasks if task["crop_id"] in self._crops}
+
+    def restore(self) -> Watermark:
+        """Take up what the last pull left, when it came from the same tables and its files are there."""
+        ref = tables.find(self.store, "labels", self.crops.source_id)
+        self.grows = ref is None
+        if ref is None:
+            return Watermark()
+        table = tables.read(self.store, ref)
+        rows = {str(row["crop_id"]): row for row in table.rows.to_dict("records")}
+        there = set(self.store.names(f"labels/{self.crops.source_id}"))
+        files = {str(row["file"]) for row in rows.values() if row["file"]}
+        if table.facts.get("pulled_from") != self.mark or not files <= there:
+            return Watermark()
+        self.stands, self.grows = ref, True
+        self.rows, self.unusable = rows, {one["crop_id"]: one for one in table.facts.get("unusable", ())}
+        return watermark.read(table.facts)
+
+    def write(self, mark: Watermark) -> TableRef:
+        """Write the table as far as it is."""
+        facts = {"pulled_from": self.mark, **mark.facts()}
+        if self.unusable:
+            facts["unusable"] = [self.unusable[crop_id] for crop_id in self._order if crop_id in self.unusable]
+        rows = pd.DataFrame([self.rows[crop_id] for crop_id in self._order if crop_id in self.rows])
+        return tables.write(self.store, "labels", self.crops.source_id, rows, fingerprint=self.mark, facts=facts)
+
+    def asks(self, key: str) -> bool:
+        """Tell whether a task is one of ours: a source's former crops may still be there."""
+        return key in self._tasks
+
+    def has(self, key: str) -> bool:
+        """Tell whether there is a label of a task."""
+        return self._tasks[key]["crop_id"] in self.rows
+
+    def keep(self, keys: set[str]) -> None:
+        """Drop the labels of all tasks but these."""
+        for key in sorted(self._tasks.keys() - keys):
+            self.drop(key, None)
+
+    def drop(self, key: str, returned: Mapping[str, Any] | None) -> None:
+        """Forget a task's label; when it was given back to the annotators, say why."""
+        crop_id = str(self._tasks[key]["crop_id"])
+        self.rows.pop(crop_id, None)
+        self.unusable.pop(crop_id, None)
+        if returned:
+            self.unusable[crop_id] = _unusable(crop_id, returned)
+
+    def put(self, key: str, annotation: Mapping[str, Any], insisted: bool) -> dict[str, Any] | None:
+        """Decode one annotation and write its label; give a note instead when it cannot be used.
+
+        `insisted` says that somebody has been asked already whether it is meant.
+        """
+        task = self._tasks[key]
+        crop = self._crops[task["crop_id"]]
+        crop_id = str(crop["crop_id"])
+        self.drop(key, None)
+        try:
+            answer = labelling.answer(annotation, self.interface, crop["width"], crop["height"], crop_id)
+        except LabelError as error:
+            return self._refuse(crop_id, annotation, str(error), doubt=False)
+        alpha = self._alpha(crop)
+        pushed = labelling.hard(alpha)
+        if answer.mask is not None and not insisted and (doubt := labelling.doubt(answer.mask, pushed)):
+            return self._refuse(crop_id, annotation, f"annotation {answer.annotation_id} of {crop_id}: {doubt}", doubt=True)
+        row = self._row(crop_id, answer, annotation, task)
+        self.rows[crop_id] = row if answer.mask is None else row | self._file(crop, alpha, answer)
+        return None
+
+    def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> dict[str, Any]:
+        _log.warning("%s", reason)
+        note = {"annotation": int(annotation["id"]), "reason": reason, "doubt": doubt}
+        self.unusable[crop_id] = _unusable(crop_id, note)
+        return note
+
+    def _row(self, crop_id: str, answer: Answer, annotation: Mapping[str, Any], task: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "crop_id": crop_id,
             "annotation_id": answer.annotation_id,
-            "annotator": _name(found.get("completed_by"), self.names),
+            "annotator": _name(annotation.get("completed_by"), self.names),
             "seconds_spent": answer.seconds_spent,
             "origin": _origin(answer, task),
+            "parent_prediction": answer.parent_prediction or 0,
             "verdict": answer.verdict,
             "scenes": list(answer.scenes),
             "iou_with_matte": float("nan"),
             "file": "",
             "sha256": "",
         }
-        if answer.mask is None:
-            return row
-        mask = (answer.mask >= 128).astype(np.uint8)
-        file = f"labels/{crop['source_id']}/{crop['crop_id']}.png"
-        digest = self.store.write(file, masks.to_png(masks.from_mask(mask)))
-        return row | {"iou_with_matte": metrics.iou(mask, self._matte(matte)), "file": file, "sha256": digest}
 
-    def _matte(self, matte: Mapping[str, Any]) -> Mask:
-        return masks.to_mask(masks.from_png(self.store.read(matte["file"], matte["sha256"]), matte["file"]))
+    def _file(self, crop: Mapping[str, Any], alpha: Alpha, answer: Answer) -> dict[str, Any]:
+        """Fuse an answer into the matte, write it and say how much of the matte was kept."""
+        assert answer.mask is not None
+        image = cropping.decode(self.store.read(crop["file"], crop["sha256"]), crop["file"])
+        fused = fusion.fuse(alpha, labelling.hard(alpha), answer.mask, image)
+        file = f"labels/{crop['source_id']}/{crop['crop_id']}.png"
+        digest = self.store.write(file, masks.to_png(fused))
+        return {"iou_with_matte": metrics.iou(masks.to_mask(fused), masks.to_mask(alpha)), "file": file, "sha256": digest}
+
+    def _alpha(self, crop: Mapping[str, Any]) -> Alpha:
+        """Give the crop's matte; where there is none any more, people's work stands alone."""
+        matte = self._mattes.get(crop["crop_id"])
+        if matte is None:
+            return np.zeros((crop["height"], crop["width"]), np.float32)
+        return masks.from_png(self.store.read(matte["file"], matte["sha256"]), matte["file"])
+
+
+def _by_crop(store: Store, ref: TableRef) -> dict[str, dict[str, Any]]:
+    return {str(row["crop_id"]): row for row in tables.read(store, ref).rows.to_dict("records")}
+
+
+def _unusable(crop_id: str, note: Mapping[str, Any]) -> dict[str, Any]:
+    return {"crop_id": crop_id, "annotation_id": note["annotation"], "reason": note["reason"]}
 
 
 def _name(who: Any, names: Mapping[int, str]) -> str:
@@ -157,29 +317,3 @@ def _origin(answer: Answer, task: Mapping[str, Any]) -> str:
         return answer.origin
     same = hashlib.sha256(answer.mask.tobytes()).hexdigest() == task["prediction_sha256"]
     return "prediction" if same else "prediction-changed"
-
-
-def _written(
-    store: Store,
-    shelf: _Shelf,
-    crops: TableRef,
-    mattes: TableRef,
-    asked: Sequence[Mapping[str, Any]],
-    latest: Mapping[str, Mapping[str, Any]],
-    mark: str,
-) -> TableRef:
-    tasks = {row["crop_id"]: row for row in asked}
-    matted = {row["crop_id"]: row for row in tables.read(store, mattes).rows.to_dict("records")}
-    rows, unusable = [], []
-    for crop in tables.read(store, crops).rows.to_dict("records"):
-        task = tasks.get(crop["crop_id"])
-        found = latest.get(task["key"]) if task else None
-        if task is None or found is None:
-            continue
-        try:
-            rows.append(shelf.put(crop, matted[crop["crop_id"]], task, found))
-        except LabelError as error:
-            _log.warning("%s", error)
-            unusable.append({"crop_id": crop["crop_id"], "annotation_id": found["id"], "reason": str(error)})
-    facts = {"unusable": unusable} if unusable else {}
-    return tables.write(store, "labels", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)

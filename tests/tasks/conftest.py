@@ -189,6 +189,7 @@ def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes:
         ticket = {"crop_id": crop_id, "key": f"key-{crop_id}", "project_id": 1, "task_id": seed + number}
         rows["tasks"].append({**ticket, "prediction_sha256": named["mattes"]["sha256"]})
         answer = {"annotation_id": seed + number, "annotator": "anna", "seconds_spent": 4.5, "origin": "prediction-changed"}
+        answer |= {"parent_prediction": 0}
         drawn = named["labels"] if verdict == "keep" else {"file": "", "sha256": ""}
         rows["labels"].append(
             {"crop_id": crop_id, **answer, "verdict": verdict, "scenes": list(scenes), "iou_with_matte": 0.9, **drawn}

@@ -86,6 +86,7 @@ def tables_of(store, source, frames=4, facts=None, crop_facts=None):
         rows["tasks"].append({"crop_id": crop_id, "key": crop_id, "project_id": 1, "task_id": number, "prediction_sha256": "x"})
         rejected = number == frames - 1
         label = {"annotation_id": number, "annotator": "anna", "seconds_spent": 2.0, "scenes": ["park"], "iou_with_matte": 0.8}
+        label |= {"parent_prediction": 0}
         mask = stored(store, f"labels/{source}/{crop_id}.png", masks.to_png(alpha_of(width, height, 0.6 if corrected else 0.5)))
         label |= {"file": "", "sha256": "", "verdict": "blurred"} if rejected else mask | {"verdict": "keep"}
         rows["labels"].append({"crop_id": crop_id, "origin": "prediction-changed" if corrected else "prediction", **label})
