@@ -6,7 +6,7 @@ adding or removing others moves nobody, and changing one share moves nobody betw
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from figureground.errors import ReleaseError
@@ -14,6 +14,7 @@ from figureground.types import Source
 
 Split: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+"""The later, the more held out."""
 
 
 def position(source_id: str) -> float:
@@ -57,6 +58,40 @@ def _split(source: Source, val: float, test: float) -> Split:
     if place < test:
         return "test"
     return "val" if place >= 1 - val else "train"
+
+
+def together(
+    assigned: Mapping[str, Split], fixed: Iterable[Source], clusters: Iterable[Sequence[str]]
+) -> dict[str, Split]:
+    """Put sources that hold pictures alike into one split: the most held-out of theirs, so nothing leaves test.
+
+    Parameters
+    ----------
+    assigned
+        What `assign` gave.
+    fixed
+        All sources; those whose split is not auto are not moved.
+    clusters
+        Source ids that belong together.
+
+    Raises
+    ------
+    ReleaseError
+        When the catalog fixes a source of a cluster in another split.
+    """
+    chosen = {source.source_id for source in fixed if source.split != "auto"}
+    moved = dict(assigned)
+    for cluster in clusters:
+        goal = max((assigned[source_id] for source_id in cluster), key=SPLITS.index)
+        for source_id in cluster:
+            if assigned[source_id] != goal and source_id in chosen:
+                others = ", ".join(f"{name} in {assigned[name]}" for name in cluster if assigned[name] == goal)
+                raise ReleaseError(
+                    f"source {source_id} is set to {assigned[source_id]} but holds pictures nearly the same as {others}. "
+                    f"Set `split: {goal}` on {source_id} in the catalog, or leave one of them out"
+                )
+            moved[source_id] = goal
+    return moved
 
 
 def require(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:

@@ -1,24 +1,28 @@
 """Cutting a release: labels the annotators kept, in a folder that never changes again."""
 
+import dataclasses
 import fcntl
 import logging
 import os
 import re
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from figureground import lineage, manifest, masks, progress, splits, store, tables
+from figureground import certificate, duplicates, lineage, manifest, masks, plugins, progress, splits, store, tables
 from figureground.catalog import Catalog
-from figureground.errors import ReleaseError, StoreError
+from figureground.duplicates import Signature
+from figureground.errors import ArrayError, ReleaseError, StoreError
 from figureground.labelling import KEEP
 from figureground.lineage import Pick
 from figureground.manifest import Manifest
 from figureground.parallel import ordered
+from figureground.splits import Split
 from figureground.store import Store
 from figureground.types import Release, Sample, Source
 from tasks import verb
@@ -61,8 +65,8 @@ def release(sources: Sequence[Source], catalog: Catalog, note: str, date: str) -
     name = _name(note, date)
     kept = Store(catalog.storage_root)
     folder = kept.path(f"releases/{name}")
-    picks, plan = _plan(kept, sources, catalog)
-    sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, catalog.layouts())
+    picks, plan, proof = _plan(kept, sources, catalog)
+    sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, proof)
     return Release(name, str(folder), sealed.digest, dict(sealed.counts))
 
 
@@ -82,8 +86,8 @@ def _name(note: str, date: str) -> str:
     return f"CustomSeg_Person_{date}_{note}"
 
 
-def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[list[Pick], Manifest]:
-    """Decide what goes where; no picture is opened."""
+def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[list[Pick], Manifest, dict[str, Any]]:
+    """Decide what goes where: the samples, the manifest without files, the leak certificate."""
     recipe = catalog.releases
     assigned = splits.assign(sources, recipe.val, recipe.test)
     found = {source.source_id: _tables(kept, source.source_id) for source in sources}
@@ -97,6 +101,10 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
         raise ReleaseError(_nothing(sources, found))
     if len({pick.stem for pick in picks}) < len(picks):
         raise ReleaseError("two sources have a crop of the same id; expected ids used once. Rename one source in the catalog")
+    signatures = _signatures(kept, picks)
+    joined = _joined(picks, signatures, {source_id: lineage.source(found[source_id]).sha256 for source_id in per_source})
+    assigned = splits.together(assigned, sources, joined)
+    picks = [_moved(pick, assigned[pick.record.source]) for pick in picks]
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
     records = {source_id: lineage.source(found[source_id]) for source_id, some in per_source.items() if some}
     plan = manifest.build(_folders(recipe.layouts), records, {pick.stem: pick.record for pick in picks})
@@ -105,7 +113,35 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
             "the release would leak between its splits: " + "; ".join(leaks) + ". "
             "Give these sources the same `split:` in the catalog, or leave one out"
         )
-    return picks, plan
+    return picks, plan, certificate.build(plan, signatures, joined)
+
+
+def _signatures(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
+    """Look at every picture once, at a few pixels."""
+    found = ordered(lambda pick: _signature(kept, pick), picks)
+    return {pick.stem: one for pick, one in zip(picks, progress.track(found, "compare", "release", len(picks)), strict=True)}
+
+
+def _signature(kept: Store, pick: Pick) -> Signature:
+    try:
+        return duplicates.of_jpeg(kept.read(pick.picture, pick.record.sha256))
+    except ArrayError as error:
+        raise ReleaseError(f"{pick.picture}: {error}") from error
+
+
+def _joined(picks: Sequence[Pick], signatures: Mapping[str, Signature], videos: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Give the sources that hold the same video or pictures alike, those of one chain together."""
+    groups: dict[str, list[Signature]] = defaultdict(list)
+    for pick in picks:
+        groups[pick.record.source].append(signatures[pick.stem])
+    first = {videos[source_id]: source_id for source_id in sorted(groups, reverse=True)}
+    pairs = [*duplicates.between(groups), *((first[videos[source_id]], source_id) for source_id in sorted(groups))]
+    clusters = duplicates.clusters(groups, pairs)
+    return [cluster for cluster in clusters if len(cluster) > 1]
+
+
+def _moved(pick: Pick, split: Split) -> Pick:
+    return dataclasses.replace(pick, record=pick.record.model_copy(update={"split": split}))
 
 
 def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
@@ -173,11 +209,13 @@ def _found_in(held: Manifest) -> dict[str, tuple[str, int]]:
     return {name: (record.sha256, record.bytes) for name, record in held.files.items()}
 
 
-def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, layouts: Mapping[str, Any]) -> Manifest:
+def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any]) -> Manifest:
     """Write everything beside the release's place, flush it, then rename it."""
     with _workshop(folder) as bench:
         for layout, place in plan.layouts.items():
-            layouts[layout].write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
+            plugin = plugins.build("layouts", layout, {})
+            plugin.write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
+        _certify(kept, picks, proof, bench)
         sealed = manifest.seal(plan, _found(bench))
         (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
         store.flush_folder(bench)
@@ -185,6 +223,16 @@ def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, layo
         bench.rename(folder)
         store.flush(folder.parent)
     return sealed
+
+
+def _certify(kept: Store, picks: Sequence[Pick], proof: Mapping[str, Any], bench: Path) -> None:
+    """Write the certificate, with a picture of each two splits' closest samples."""
+    by_stem = {pick.stem: pick for pick in picks}
+    (bench / certificate.FILE).write_bytes(certificate.written(proof))
+    for pair in proof["pairs"]:
+        one, other = (kept.read(by_stem[stem].picture, by_stem[stem].record.sha256) for stem in pair["closest"])
+        (bench / pair["thumbnail"]).parent.mkdir(exist_ok=True)
+        (bench / pair["thumbnail"]).write_bytes(certificate.thumbnail(one, other))
 
 
 @contextmanager

@@ -1,11 +1,15 @@
 """Looking at a release: is it what its manifest says, and what sets it apart from another one."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from figureground import manifest, plugins, progress, store
-from figureground.errors import PluginError, ReleaseError
+from figureground import certificate, duplicates, manifest, plugins, progress, store
+from figureground.duplicates import Signature
+from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
+from figureground.parallel import ordered
+from figureground.splits import SPLITS
 from figureground.types import Release
 
 
@@ -36,6 +40,7 @@ def verify(folder: Path) -> Release:
         raise _refused(folder, [*problems, str(error)]) from error
     found = _found(folder)
     problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
+    problems += _recheck(folder, found)
     if problems:
         raise _refused(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
@@ -96,6 +101,32 @@ def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[
         if plugin.verbatim:
             own = {name: content for name, content in found.items() if name.startswith(where)}
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
+
+
+def _recheck(folder: Path, found: manifest.Found) -> list[str]:
+    """Compute the leak certificate's claims again from the pictures that are there."""
+    wanted: dict[tuple[str, str], str] = {}
+    for name, (content, _) in sorted(found.items()):
+        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), "")
+        if split and name.endswith(".jpg"):
+            wanted.setdefault((split, content), name)
+    looked = ordered(lambda name: _signature(folder / name), list(wanted.values()))
+    pictures: dict[str, dict[str, Signature]] = defaultdict(dict)
+    for (split, _), name, signature in zip(wanted, wanted.values(), looked, strict=True):
+        if signature is not None:
+            pictures[split][name] = signature
+    try:
+        return certificate.problems((folder / certificate.FILE).read_bytes(), pictures)
+    except OSError as error:
+        return [f"{certificate.FILE}: {error.strerror}"]
+
+
+def _signature(file: Path) -> Signature | None:
+    """Give None for what is no picture: its layout says so."""
+    try:
+        return duplicates.of_jpeg(file.read_bytes())
+    except ArrayError:
+        return None
 
 
 def _refused(folder: Path, problems: list[str]) -> ReleaseError:

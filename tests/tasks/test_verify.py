@@ -127,6 +127,30 @@ def test_a_train_picture_copied_into_val_is_named(folder: Path) -> None:
     assert f"the same picture is in two splits: {PICTURE} and img_dir/val/new.jpg" in problems(folder)
 
 
+@pytest.mark.parametrize("change", ["recompressed", "mirrored", "brighter"])
+def test_a_train_picture_that_was_changed_a_little_and_put_into_val_is_named(folder: Path, change: str) -> None:
+    picture = cv2.imread(str(folder / PICTURE))
+    changed = {
+        "recompressed": picture,
+        "mirrored": picture[:, ::-1],
+        "brighter": np.clip(picture * 1.1 + 5, 0, 255).astype(np.uint8),
+    }[change]
+    cv2.imwrite(str(folder / "img_dir/val/new.jpg"), changed, [cv2.IMWRITE_JPEG_QUALITY, 70])
+    reseal(folder)
+    assert f"nearly the same picture is in two splits: {PICTURE} and img_dir/val/new.jpg (similarity 0.9" in problems(folder)
+
+
+def test_a_certificate_that_claims_too_little_is_named(folder: Path) -> None:
+    held = json.loads((folder / "certificate.json").read_bytes())
+    true, held["pairs"][0]["similarity"] = held["pairs"][0]["similarity"], 0.1
+    (folder / "certificate.json").write_text(json.dumps(held))
+    reseal(folder)
+    assert f"certificate.json: claims 0.1 for the closest of train and val; the files give {true}" in problems(folder)
+    (folder / "certificate.json").unlink()
+    reseal(folder)
+    assert "certificate.json: No such file" in problems(folder)
+
+
 def test_a_source_in_two_splits_is_named(folder: Path) -> None:
     held = json.loads((folder / "manifest.json").read_bytes())
     held["samples"]["walk-000000-00"]["source"] = "park"

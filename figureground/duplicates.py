@@ -1,0 +1,151 @@
+"""Which pictures look alike, whatever their size, compression, brightness or side.
+
+A picture's signature is the signs of its 16x16 lowest cosine coefficients without the mean (a perceptual hash: Zauner,
+"Implementation and Benchmarking of Perceptual Image Hash Functions", 2010); two pictures are as similar as the share of signs
+they have in common, 1 for the same and about one half for strangers. A mirrored picture has the signs of the odd columns
+turned, so both sides are compared.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from figureground import jpeg
+from figureground.errors import ArrayError
+from figureground.types import Image
+
+Signature = NDArray[np.int8]
+"""Shape (256,), -1 or 1, and 0 in the mean's place: row by row the signs of the coefficients."""
+
+ALIKE_AT_LEAST = 0.75
+"""Copies reach it, strangers stay below: see docs/decisions/0004."""
+
+_SIDE, _KEPT = 64, 16
+_SIGNS = _KEPT * _KEPT - 1
+_MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
+_BLOCK = 512
+
+
+class Pair(NamedTuple):
+    """Two pictures by their numbers, how similar they are (0..1), and whether one has to be mirrored for it."""
+
+    one: int
+    other: int
+    similarity: float
+    mirrored: bool
+
+
+def signature(image: Image) -> Signature:
+    """Give a picture's signature.
+
+    Parameters
+    ----------
+    image
+        Shape (h, w, 3) or (h, w), uint8; gray or RGB.
+    """
+    gray = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    coefficients = cv2.dct(small)[:_KEPT, :_KEPT].ravel()
+    signs: Signature = np.where(coefficients >= 0, 1, -1).astype(np.int8)
+    signs[0] = 0
+    return signs
+
+
+def of_jpeg(content: bytes) -> Signature:
+    """Give the signature of a JPEG file, decoded no larger than needed.
+
+    Raises
+    ------
+    ArrayError
+        When it is no JPEG or cannot be decoded.
+    """
+    short = min(jpeg.size(content))
+    scale = next((scale for scale in _REDUCED if short >= 2 * scale * _SIDE), 1)
+    how = _REDUCED.get(scale, cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
+    gray = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    if gray is None:
+        raise ArrayError(f"a JPEG of {len(content)} bytes that cannot be decoded")
+    return signature(np.asarray(gray, np.uint8))
+
+
+_REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
+
+
+def closest(some: Sequence[Signature], others: Sequence[Signature]) -> Pair | None:
+    """Find the two most similar pictures of two sets, or None when one is empty; of equals the first."""
+    found = (max(_candidates(row, block, start)) for start, row, block in _blocks(some, others))
+    best = max(found, key=lambda one: (one[0], -one[1], -one[2]), default=None)
+    return None if best is None else Pair(best[1], best[2], best[0], best[3])
+
+
+def alike(some: Sequence[Signature], others: Sequence[Signature], at_least: float = ALIKE_AT_LEAST) -> Iterator[Pair]:
+    """Give every pair of two sets that is at least so similar, by the numbers of the pictures."""
+    for start, straight, mirrored in _blocks(some, others):
+        best = np.maximum(straight, mirrored)
+        for one, other in np.argwhere(best >= at_least):
+            turned = bool(mirrored[one, other] > straight[one, other])
+            yield Pair(int(one) + start, int(other), float(best[one, other]), turned)
+
+
+def _blocks(
+    some: Sequence[Signature], others: Sequence[Signature]
+) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+    """Give the similarities a few hundred rows at a time: as they are, and mirrored."""
+    if not len(some) or not len(others):
+        return
+    right = np.stack(list(others)).astype(np.float32)
+    turned = right * _MIRROR
+    for start in range(0, len(some), _BLOCK):
+        left = np.stack(list(some[start : start + _BLOCK])).astype(np.float32)
+        yield start, _shares(left @ right.T), _shares(left @ turned.T)
+
+
+def _shares(products: NDArray[np.float32]) -> NDArray[np.float32]:
+    shares: NDArray[np.float32] = (products + np.float32(_SIGNS)) / np.float32(2 * _SIGNS)
+    return shares
+
+
+def _candidates(
+    straight: NDArray[np.float32], mirrored: NDArray[np.float32], start: int
+) -> Iterator[tuple[float, int, int, bool]]:
+    for shares, turned in ((mirrored, True), (straight, False)):
+        one, other = np.unravel_index(int(shares.argmax()), shares.shape)
+        yield float(shares[one, other]), int(one) + start, int(other), turned
+
+
+def clusters(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
+    """Join names that a chain of pairs connects.
+
+    Returns
+    -------
+    list of tuple
+        Each cluster's names sorted, clusters sorted; a name without a pair is a cluster of its own.
+
+    Examples
+    --------
+    >>> clusters("abcd", [("a", "c"), ("c", "d")])
+    [('a', 'c', 'd'), ('b',)]
+    """
+    cluster: dict[str, set[str]] = {name: {name} for name in names}
+    for one, other in pairs:
+        if cluster[one] is not cluster[other]:
+            joined = cluster[one] | cluster[other]
+            cluster.update(dict.fromkeys(joined, joined))
+    return sorted({tuple(sorted(members)) for members in cluster.values()})
+
+
+def between(groups: Mapping[str, Sequence[Signature]], at_least: float = ALIKE_AT_LEAST) -> dict[tuple[str, str], Pair]:
+    """Find the groups that hold a picture alike: for each two, by name, their closest pair."""
+    found: dict[tuple[str, str], Pair] = {}
+    names = sorted(groups)
+    for at, one in enumerate(names):
+        rest = [(other, number) for other in names[at + 1 :] for number in range(len(groups[other]))]
+        pictures = [groups[other][number] for other, number in rest]
+        for pair in alike(groups[one], pictures, at_least):
+            other, number = rest[pair.other]
+            if (one, other) not in found or found[one, other].similarity < pair.similarity:
+                found[one, other] = pair._replace(other=number)
+    return found
