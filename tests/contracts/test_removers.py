@@ -1,5 +1,6 @@
 """What every remover promises. A new file in figureground/removers is tested here with no other edit."""
 
+import itertools
 from pathlib import Path
 from typing import get_type_hints
 
@@ -27,26 +28,20 @@ def remover(request):
     from tasks.fetch import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
-    hints = get_type_hints(plugins.find("removers", request.param))
-    settings = {key: _first_taken(whole, request.param, key) for key, hint in hints.items() if hint is Weights}
-    plugin = plugins.build("removers", request.param, settings, _assets(whole))
+    plugin = _built(request.param, {name: whole.asset(name).weights for name in whole.assets})
     for weights in plugins.weights(plugin):
         fetch_asset(whole.asset(weights.name))
     return plugin
 
 
-def _assets(whole):
-    return {name: whole.asset(name).weights for name in whole.assets}
-
-
-def _first_taken(whole, name, key):
-    for asset in whole.assets:
+def _built(name, assets):
+    keys = [key for key, hint in get_type_hints(plugins.find("removers", name)).items() if hint is Weights]
+    for chosen in itertools.product(assets, repeat=len(keys)):
         try:
-            plugins.build("removers", name, {key: asset}, _assets(whole))
+            return plugins.build("removers", name, dict(zip(keys, chosen, strict=True)), assets)
         except PluginError:
             continue
-        return asset
-    return pytest.fail(f"no asset in data_catalog.yaml is taken by removers.{name}.{key}")
+    return pytest.fail(f"no assets in data_catalog.yaml are taken by removers.{name}: {', '.join(keys)}")
 
 
 def made(height, width, seed=0):
@@ -55,9 +50,13 @@ def made(height, width, seed=0):
     middle = (width // 2, height // 2)
     cv2.ellipse(image, middle, (max(1, width // 5), max(1, height // 3)), 0, 0, 360, (230, 190, 160), -1)
     image.flags.writeable = False
-    box, joints = Box(0, 0, width, height), np.zeros((0, 3), np.float32)
-    name = f"made{seed}-000000"
-    return PersonCrop(f"{name}-00", name, f"made{seed}", box, box, 0.9, joints, (), width, height, image)
+    return pictured(image, f"made{seed}")
+
+
+def pictured(image, source="made"):
+    height, width = image.shape[:2]
+    box, joints, name = Box(0, 0, width, height), np.zeros((0, 3), np.float32), f"{source}-000000"
+    return PersonCrop(f"{name}-00", name, source, box, box, 0.9, joints, (), width, height, image)
 
 
 SIZES = [(160, 90), (90, 160), (97, 33), (321, 319), (32, 32)]
@@ -88,11 +87,23 @@ def test_crops_of_other_sources_change_nothing(remover, answers):
     assert np.array_equal(alone, alphas[1])
 
 
-def test_a_figure_is_told_from_its_ground(answers):
+def test_a_person_is_told_from_what_stands_behind(remover):
+    """An astronaut before a flag and a model of a shuttle: her chest is person, the picture's right upper corner is not."""
+    import skimage.data
+
+    image = skimage.data.astronaut()
+    (alpha,) = remover.alphas([pictured(image)])
+    assert alpha[380:480, 180:280].mean() > 0.9
+    assert alpha[:100, 440:].mean() < 0.2
+
+
+def test_the_score_is_a_share_and_comes_with_the_same_alpha(remover, answers):
+    if not hasattr(remover, "scored"):
+        pytest.skip("this remover does not say how sure it is")
     crops, alphas = answers
-    height, width = crops[0].image.shape[:2]
-    assert alphas[0][height // 2, width // 2] > 0.5
-    assert alphas[0][:4].mean() < 0.5
+    for (again, score), alpha in zip(remover.scored(crops), alphas, strict=True):
+        assert 0 <= score <= 1
+        assert np.array_equal(again, alpha)
 
 
 def test_no_crops_give_no_alphas(remover):

@@ -1,0 +1,206 @@
+"""What goes into a YOLO network and what its answers mean: letterboxing, non-maximum suppression, joints and masks.
+
+The arithmetic is ultralytics' own (https://docs.ultralytics.com), without importing it; a test holds both against each
+other. Networks come from `figureground.conversion`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from figureground.types import Alpha, Box, Image, Keypoints
+
+STRIDE = 32
+_GRAY = 114
+_OVERLAP = 0.7
+_AT_MOST = 300
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a picture was laid into a network's input: scaled by ``scale``, moved by ``left`` and ``top`` pixels."""
+
+    scale: float
+    left: int
+    top: int
+    width: int
+    height: int
+    picture_width: int
+    picture_height: int
+
+    def boxes(self, boxes: Floats) -> Floats:
+        """Bring (n, 4) corners from the input back to the picture's pixels, clipped to it."""
+        moved = (boxes - [self.left, self.top, self.left, self.top]) / self.scale
+        return np.clip(moved, 0, [self.picture_width, self.picture_height] * 2).astype(np.float32)
+
+    def keypoints(self, points: Floats) -> Floats:
+        """Bring (n, k, 3) joints from the input back to the picture's pixels, clipped to it."""
+        moved = (points[..., :2] - [self.left, self.top]) / self.scale
+        inside = np.clip(moved, 0, [self.picture_width, self.picture_height])
+        return np.concatenate([inside, points[..., 2:]], axis=-1).astype(np.float32)
+
+    def plane(self, plane: Floats, stride: int) -> Floats:
+        """Bring a (h / stride, w / stride) plane over the input back to the picture's size."""
+        wide, high = plane.shape[1] * stride, plane.shape[0] * stride
+        whole = cv2.resize(plane, (wide, high), interpolation=cv2.INTER_LINEAR)
+        part = whole[self.top : self.top + self.height, self.left : self.left + self.width]
+        size = (self.picture_width, self.picture_height)
+        return np.asarray(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instance:
+    """One thing a segmentation network found: the place of its class, its score, its box and its soft mask in the picture."""
+
+    number: int
+    score: float
+    box: Box
+    alpha: Alpha
+
+
+def letterboxed(image: Image, size: int) -> tuple[Floats, Letterbox]:
+    """Scale a picture until its longer side is `size`, and pad it with gray to multiples of the stride.
+
+    Parameters
+    ----------
+    image
+        (h, w, 3) uint8 RGB.
+    size
+        Pixels, a multiple of 32.
+
+    Returns
+    -------
+    ndarray, Letterbox
+        (1, 3, H, W) float32, 0 to 1; and how to come back.
+    """
+    high, wide = image.shape[:2]
+    scale = min(size / high, size / wide)
+    width, height = max(1, round(wide * scale)), max(1, round(high * scale))
+    small = image if (width, height) == (wide, high) else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    left, top = (round((-side % STRIDE) / 2 - 0.1) for side in (width, height))
+    padded = np.full((height + -height % STRIDE, width + -width % STRIDE, 3), _GRAY, np.uint8)
+    padded[top : top + height, left : left + width] = small
+    batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
+    return batch, Letterbox(scale, left, top, width, height, wide, high)
+
+
+def suppressed(boxes: Floats, scores: Floats, overlap: float = _OVERLAP, at_most: int = _AT_MOST) -> list[int]:
+    """Choose boxes, best first, leaving out each that overlaps a better one: greedy non-maximum suppression.
+
+    Parameters
+    ----------
+    boxes, scores
+        (n, 4) corners and (n,) scores.
+    overlap
+        Boxes with a higher IoU are taken for the same thing.
+    at_most
+        How many to choose.
+
+    Examples
+    --------
+    >>> boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10]], np.float32)
+    >>> [int(n) for n in suppressed(boxes, np.array([0.8, 0.9, 0.3], np.float32))]
+    [1, 2]
+    """
+    rest = np.argsort(-scores, kind="stable")
+    kept: list[int] = []
+    while len(rest) and len(kept) < at_most:
+        best, rest = rest[0], rest[1:]
+        kept.append(int(best))
+        rest = rest[_iou(boxes[best], boxes[rest]) <= overlap]
+    return kept
+
+
+def _iou(one: Floats, others: Floats) -> Floats:
+    low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
+    shared = np.prod(np.clip(high - low, 0, None), axis=1)
+    areas = np.prod(others[:, 2:] - others[:, :2], axis=1) + np.prod(one[2:] - one[:2])
+    return np.asarray(shared / np.maximum(areas - shared, 1e-9), np.float32)
+
+
+def people(answer: Floats, place: Letterbox, person: int, classes: int, at_least: float) -> list[tuple[Box, float, Keypoints]]:
+    """Read a detection or pose network's answer.
+
+    Parameters
+    ----------
+    answer
+        (4 + classes + 3 k, n): centre, size, class scores, joints, in the input's pixels.
+    place
+        How the picture lies in the input.
+    person, classes
+        The place of the class person, and how many there are.
+    at_least
+        Lower scores are left out.
+
+    Returns
+    -------
+    list of tuple
+        Box and score, best first, with (17, 3) keypoints, or (0, 3) when the network gives none; all in picture pixels.
+    """
+    rows = answer.T
+    scores = rows[:, 4 : 4 + classes]
+    rows = rows[(scores.argmax(axis=1) == person) & (scores[:, person] > at_least)]
+    boxes, found = _corners(rows), rows[:, 4 + person]
+    chosen = suppressed(boxes, found)
+    joints = place.keypoints(rows[chosen][:, 4 + classes :].reshape(len(chosen), -1, 3))
+    places = place.boxes(boxes[chosen])
+    return [(Box(*map(float, box)), float(found[n]), points) for n, box, points in zip(chosen, places, joints, strict=True)]
+
+
+def instances(
+    answer: Floats, prototypes: Floats, place: Letterbox, wanted: Sequence[int], classes: int, at_least: float
+) -> list[Instance]:
+    """Read a segmentation network's answer.
+
+    Bolya et al., "YOLACT: Real-time instance segmentation", ICCV 2019: a mask is a weighted sum of prototypes.
+
+    Parameters
+    ----------
+    answer
+        (4 + classes + k, n): centre, size, class scores, weights.
+    prototypes
+        (k, H/4, W/4).
+    place
+        How the picture lies in the input.
+    wanted, classes
+        Places of the classes to give, and how many the network knows.
+    at_least
+        Lower scores are left out.
+
+    Returns
+    -------
+    list of Instance
+        Best first; masks soft, 0 outside their box, which is given a rim of 3 % for what the box cut off.
+    """
+    rows = answer.T
+    numbers, found = rows[:, 4 : 4 + classes].argmax(axis=1), rows[:, 4 : 4 + classes].max(axis=1)
+    keep = np.isin(numbers, wanted) & (found > at_least)
+    rows, numbers, found = rows[keep], numbers[keep], found[keep]
+    boxes = _corners(rows)
+    chosen = suppressed(boxes + numbers[:, None] * np.float32(1e4), found)  # apart by class: a bag may lie on a person
+    places = place.boxes(boxes[chosen])
+    return [
+        Instance(int(numbers[n]), float(found[n]), Box(*map(float, box)), _mask(rows[n, 4 + classes :], prototypes, place, box))
+        for n, box in zip(chosen, places, strict=True)
+    ]
+
+
+def _mask(weights: Floats, prototypes: Floats, place: Letterbox, box: Floats) -> Alpha:
+    logits = place.plane(np.tensordot(weights, prototypes, axes=1).astype(np.float32), 4)
+    rim = 0.03 * (box[2:] - box[:2]) + 2
+    x0, y0 = (int(v) for v in np.maximum(box[:2] - rim, 0))
+    x1, y1 = (int(v) for v in np.ceil(box[2:] + rim))
+    alpha = np.zeros_like(logits)
+    alpha[y0:y1, x0:x1] = 1 / (1 + np.exp(-np.clip(logits[y0:y1, x0:x1], -30, 30)))
+    return alpha
+
+
+def _corners(rows: Floats) -> Any:
+    half = rows[:, 2:4] / 2
+    return np.concatenate([rows[:, :2] - half, rows[:, :2] + half], axis=1)
