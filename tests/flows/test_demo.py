@@ -90,10 +90,11 @@ def test_ingest_and_push_again_write_no_file_and_make_no_task(demo: Path, run, f
     catalog = load(demo / "catalog.yaml")
 
     def tasks() -> list[tuple[int, str, int]]:
-        server = label_studio.connect(catalog)
-        project = label_studio.find_project(server, catalog)
-        assert project
-        return [(task.task_id, task.key, task.predictions) for task in label_studio.everything(server, project)]
+        with label_studio.connect(catalog) as server:
+            project = label_studio.find_project(server, catalog)
+            assert project
+            found = label_studio.everything(server, project)
+        return [(task.task_id, task.key, len(task.content["predictions"])) for task in found]
 
     before = tasks()
     files = folder_snapshot(demo / "data")
