@@ -1,10 +1,14 @@
 """To the annotators and back."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
+from prefect.futures import PrefectFuture
 
-from figureground.catalog import load
+from figureground.catalog import Catalog, load
+from figureground.types import Source
 from flows.ingest import Outcome, failure, resolve
 from tasks.find import find
 from tasks.pull import pull
@@ -25,19 +29,11 @@ def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
     Returns
     -------
     list of Outcome
-        One a source. One source at a time: Label Studio on SQLite loses predictions under concurrent writers.
+        One a source.
     """
     settings = load(Path(catalog))
-    found, outcomes = resolve(settings, sources)
-    for source in found:
-        tables = find(source.source_id, settings, "crops", "mattes")
-        if tables is None:
-            outcomes.append(
-                Outcome(source.source_id, f"{source.source_id} is not ingested yet; run `figureground ingest` first")
-            )
-            continue
-        outcomes.append(Outcome(source.source_id, failure([push.submit(*tables, source, settings)])))
-    return outcomes
+    stages, missing = ("crops", "mattes"), "is not ingested yet; run `figureground ingest` first"
+    return _one_by_one(settings, sources, stages, missing, lambda source, refs: push.submit(*refs, source, settings))
 
 
 @flow(name="pull", validate_parameters=False, persist_result=False)
@@ -57,11 +53,21 @@ def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
         One a source.
     """
     settings = load(Path(catalog))
-    found, outcomes = resolve(settings, sources)
+    stages, missing = ("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first"
+    return _one_by_one(settings, sources, stages, missing, lambda _, refs: pull.submit(*refs, settings))
+
+
+def _one_by_one(
+    catalog: Catalog,
+    names: list[str] | None,
+    stages: tuple[str, ...],
+    missing: str,
+    submit: Callable[[Source, list[Any]], PrefectFuture[Any]],
+) -> list[Outcome]:
+    """Work on one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
+    found, outcomes = resolve(catalog, names)
     for source in found:
-        tables = find(source.source_id, settings, "crops", "mattes", "tasks")
-        if tables is None:
-            outcomes.append(Outcome(source.source_id, f"{source.source_id} is not pushed yet; run `figureground push` first"))
-            continue
-        outcomes.append(Outcome(source.source_id, failure([pull.submit(*tables, settings)])))
+        refs = find(source.source_id, catalog, *stages)
+        error = failure([submit(source, refs)]) if refs else f"{source.source_id} {missing}"
+        outcomes.append(Outcome(source.source_id, error))
     return outcomes
