@@ -32,6 +32,7 @@ _NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _ADDRESS = "^https?://"
 _CRON = r"^\S+( \S+){4}$"
+_OF_PORTRAITS = ("face", "enlargement")
 _A_SHA256 = "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)"
 _IN_WORDS = {
     _SHA256: _A_SHA256,
@@ -117,11 +118,21 @@ class SampleRecipe(_Strict):
         return self
 
 
+class PortraitRecipe(_Strict):
+    """Half-length portraits of one size, placed by the face; see `figureground.portraits`."""
+
+    width: int = Field(default=600, ge=16, le=8192)
+    height: int = Field(default=800, ge=16, le=8192)
+    face_share: float = Field(default=0.25, gt=0, le=1)
+    weights: FileName = "face_detection_yunet_2023mar.onnx"
+
+
 class CropRecipe(_Strict):
     """How a box becomes a crop."""
 
     margin: float = Field(default=0.1, ge=0, le=1)
     short_side_at_least: int = Field(default=32, ge=1)
+    portrait: PortraitRecipe | None = None
 
 
 class Recipe(_Strict):
@@ -132,6 +143,12 @@ class Recipe(_Strict):
     crop: CropRecipe = CropRecipe()
     checks: dict[str, dict[str, Any] | None]
     remover: Plugin
+
+    @model_validator(mode="after")
+    def _faces_only_where_they_are_looked_for(self) -> Self:
+        if "face" in self.checks and self.crop.portrait is None:
+            raise ValueError("the check face needs crop.portrait: faces are looked for only there")
+        return self
 
 
 class LabelStudioEntry(_Strict):
@@ -222,11 +239,27 @@ class Catalog(_Strict):
         return self._plugin("removers", self.recipe.remover)
 
     def checks(self) -> dict[str, Any]:
-        """Build the checks the recipe names, in its order: the first that refuses gives the reason."""
-        return {
-            name: plugins.build("checks", name, settings or {}, self._weights())
-            for name, settings in self.recipe.checks.items()
-        }
+        """Build the checks the recipe names, in its order: the first that refuses gives the reason.
+
+        Portraits are always checked for their face and their enlargement, first and by default limits where the recipe
+        does not name them: a person without a face is dropped, and that is said.
+        """
+        always: dict[str, None] = dict.fromkeys(_OF_PORTRAITS) if self.recipe.crop.portrait else {}
+        named = {name: settings for name, settings in always.items() if name not in self.recipe.checks} | self.recipe.checks
+        return {name: plugins.build("checks", name, settings or {}, self._weights()) for name, settings in named.items()}
+
+    def face_weights(self) -> Weights | None:
+        """Give the face detector's weights when the recipe cuts portraits."""
+        portrait = self.recipe.crop.portrait
+        return plugins.asset(portrait.weights, self._weights(), "portrait", "weights") if portrait else None
+
+    def weights(self) -> tuple[Weights, ...]:
+        """List all weights that the recipe needs, in the order of their use."""
+        used = [self.face_weights(), *(one for plugin in self._plugins() for one in plugins.weights(plugin))]
+        return tuple(dict.fromkeys(one for one in used if one))
+
+    def _plugins(self) -> tuple[Any, ...]:
+        return (self.detector(), *self.checks().values(), self.remover())
 
     def layouts(self) -> dict[str, Any]:
         """Build the layouts a release is written in."""
@@ -281,6 +314,7 @@ def load(path: Path) -> Catalog:
         raise CatalogError("\n".join(_message(path, node, problem) for problem in error.errors())) from error
     for build, where in (
         (catalog.detector, ("recipe", "detector")),
+        (catalog.face_weights, ("recipe", "crop")),
         (catalog.checks, ("recipe", "checks")),
         (catalog.remover, ("recipe", "remover")),
         (catalog.layouts, ("releases", "layouts")),
@@ -352,6 +386,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("recipe", "sample"): SampleRecipe,
     ("recipe", "sample", "scenes"): ScenesRecipe,
     ("recipe", "crop"): CropRecipe,
+    ("recipe", "crop", "portrait"): PortraitRecipe,
     ("label_studio",): LabelStudioEntry,
     ("releases",): ReleaseRecipe,
     ("schedules",): ScheduleEntry,

@@ -97,7 +97,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
         raise _refusal(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {_listed(unknown[0], fields)}", name, unknown[0])
     hints = get_type_hints(plugin)
     values = {
-        key: _asset(value, assets or {}, name, key) if hints[key] is Weights else value
+        key: asset(value, assets or {}, name, key) if hints[key] is Weights else value
         for key, value in settings.items()
     }
     try:
@@ -124,7 +124,14 @@ def weights(plugin: Any) -> tuple[Weights, ...]:
     return tuple(value for value in values if isinstance(value, Weights))
 
 
-def _asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> Weights:
+def asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> Weights:
+    """Find an asset by its name, with or without its extension, for a setting `key` of `plugin`.
+
+    Raises
+    ------
+    PluginError
+        When the catalog has none of that name, or several.
+    """
     matches = [found for name, found in assets.items() if value in (name, name.rsplit(".", 1)[0])]
     if len(matches) != 1:
         raise _refusal(f"no asset {value!r}; the catalog's assets are: {_listed(value, assets)}", plugin, key)

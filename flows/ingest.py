@@ -9,7 +9,6 @@ from prefect import flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from figureground import plugins
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
 from figureground.types import Source
@@ -65,10 +64,9 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
 
 
 def fetch_weights(catalog: Catalog) -> None:
-    """Fetch all weights that the recipe's plug-ins need."""
-    for plugin in (catalog.detector(), *catalog.checks().values(), catalog.remover()):
-        for weights in plugins.weights(plugin):
-            fetch_asset(catalog.asset(weights.name))
+    """Fetch all weights that the recipe needs."""
+    for weights in catalog.weights():
+        fetch_asset(catalog.asset(weights.name))
 
 
 def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:

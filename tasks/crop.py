@@ -3,11 +3,12 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from figureground import crops, geometry, plugins, progress, tables
+from figureground import crops, faces, geometry, plugins, portraits, progress, tables
 from figureground.catalog import Catalog
 from figureground.parallel import ordered
 from figureground.store import Store
@@ -47,13 +48,14 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         When the detector's weights are not in the cache.
     """
     store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
-    mark = tables.fingerprint("crops", [frames], detector=plugins.describe(detector), crop=recipe.model_dump())
+    looks = {"detector": plugins.describe(detector), "faces": catalog.face_weights() and asdict(catalog.face_weights())}
+    mark = tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks)
     if ref := tables.fresh(store, "crops", frames.source_id, mark):
         return ref
     rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
     records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
     for frame, people in progress.track(_found(records, detector, store), "crop", frames.source_id, len(records)):
-        found = crops.cut(frame, people, recipe.margin)
+        found = _cut(frame, people, catalog)
         wanted = [found_crop for found_crop in found if geometry.short_side(found_crop.box) >= recipe.short_side_at_least]
         rows += [_written(person_crop, store) for person_crop in wanted]
         facts.update(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
@@ -61,6 +63,15 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     weights = {found.name: found.sha256 for found in plugins.weights(detector)}
     said = {**facts, "weights": weights}
     return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
+
+
+def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:
+    recipe, weights = catalog.recipe.crop, catalog.face_weights()
+    if recipe.portrait is None or weights is None:
+        return crops.cut(frame, people, recipe.margin)
+    size = portraits.Size(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
+    found = faces.of_people(frame.image, people, weights)
+    return portraits.cut_portraits(frame, people, found, recipe.margin, size)
 
 
 def _found(records: Sequence[Mapping[Any, Any]], detector: Any, store: Store) -> Iterator[tuple[Frame, list[Person]]]:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from figureground import assets, plugins, tables
+from figureground import assets, tables
 from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, StoreError
 from figureground.store import Store
@@ -35,9 +35,8 @@ def examine(catalog: Catalog) -> list[Finding]:
 
 
 def _findings(catalog: Catalog) -> Iterator[Finding]:
-    for plugin in (catalog.detector(), *catalog.checks().values(), catalog.remover()):
-        for weights in plugins.weights(plugin):
-            yield _found(f"weights {weights.name}", lambda weights=weights: f"verified, {assets.locate(weights)}")
+    for weights in catalog.weights():
+        yield _found(f"weights {weights.name}", lambda weights=weights: f"verified, {assets.locate(weights)}")
     yield _found("storage", lambda: _storage(catalog))
     server = _found("Label Studio", lambda: _server(catalog))
     yield server

@@ -52,6 +52,28 @@ def load(folder: Path, text: str) -> catalog.Catalog:
     return catalog.load(folder / "data_catalog.yaml")
 
 
+def test_portraits_bring_their_weights_and_checks(tmp_path: Path) -> None:
+    asset = f"  face_detection_yunet_2023mar.onnx: {{sha256: {'d' * 64}, license: MIT, path: x}}\nrecipe:"
+    portraits = GOOD.replace("recipe:", asset).replace("margin: 0.1", "portrait: {width: 60, height: 80}")
+    read = load(tmp_path, portraits)
+
+    assert read.recipe.crop.portrait == catalog.PortraitRecipe(width=60, height=80)
+    assert list(read.checks()) == ["face", "enlargement", "size", "sharpness"]
+    assert [weights.name for weights in read.weights()] == [
+        "face_detection_yunet_2023mar.onnx", "yolo11n-pose.pt", "u2netp.onnx",
+    ]  # fmt: skip
+    named = load(tmp_path, portraits.replace("sharpness: {}", "face: {at_least: 0.9}"))
+    assert list(named.checks()) == ["enlargement", "size", "face"] and named.checks()["face"].at_least == 0.9
+    again = catalog.moved(read, tmp_path / "there", url="http://127.0.0.1:9", project="there", note="n")
+    (tmp_path / "there").mkdir()
+    assert load(tmp_path / "there", again).recipe == read.recipe
+
+
+def test_scenes_are_read(tmp_path: Path) -> None:
+    read = load(tmp_path, GOOD.replace("every_seconds: 0.5", "scenes: {frames: 3}"))
+    assert read.recipe.sample.scenes == catalog.ScenesRecipe(detector="adaptive", frames=3, seconds_at_least=0.5)
+
+
 def test_the_example_is_read(tmp_path: Path) -> None:
     read = load(tmp_path, GOOD)
 
@@ -130,6 +152,12 @@ MISTAKES = {
     "an address": ("http://127", "127", 28, "label_studio.url: expected an address that starts with http:// or https://"),
     "two steps": ("every_seconds: 0.5", "every_seconds: 1, every_frames: 2", 20, "recipe.sample: give exactly one of every_se"),
     "no step": ("every_seconds: 0.5, ", "", 20, "recipe.sample: give exactly one of every_seconds, every_frames, scenes; foun"),
+    "scenes and seconds": ("every_seconds: 0.5", "every_seconds: 1, scenes: {}", 20, "recipe.sample: give exactly one of"),
+    "a detector of cuts": ("every_seconds: 0.5", "scenes: {detector: fade}", 20, "recipe.sample.scenes.detector: expected"),
+    "an unknown key of scenes": ("every_seconds: 0.5", "scenes: {frame: 3}", 20, "recipe.sample.scenes.frame: unknown key, d"),
+    "an unknown key of a portrait": ("margin: 0.1", "portrait: {size: 9}", 22, "recipe.crop.portrait.size: unknown key; allo"),
+    "a portrait without weights": ("margin: 0.1", "portrait: {}", 22, "recipe.crop.portrait.weights: no asset 'face_det"),
+    "faces nobody looks for": ("size: {at_least: 96}", "face: {}", 19, "recipe: the check face needs crop.portrait: faces ar"),
     "nothing to train on": ("val: 0.1", "val: 0.5, test: 0.5", 30, "releases: val and test together must stay below 1; found"),
     "two detectors": ("detector: {", "detector: {other: {}, ", 21, "recipe.detector: expected exactly one; found"),
     "no detector": ("{yolo: {weights: yolo11n-pose.pt, score_at_least: 0.4}}", "{}", 21, "recipe.detector: expected exactly"),

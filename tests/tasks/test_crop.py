@@ -9,9 +9,12 @@ import pytest
 from figureground import crops, tables
 from figureground.catalog import Catalog
 from figureground.errors import StoreError
+from figureground.faces import Face
 from figureground.store import Store
 from figureground.types import Box, Person
 from tasks.crop import crop
+from tasks.judge import judge
+from tasks.measure import measure
 
 JOINTS = np.tile(np.array([30, 30, 0.9], np.float32), (17, 1))
 
@@ -62,6 +65,40 @@ def detector(monkeypatch):
         return posted
 
     return use
+
+
+def test_portraits_have_one_size_and_who_shows_no_face_is_dropped_for_that(catalog, frames, detector, monkeypatch):
+    detector((ANN, BOB), ())
+    asset = {"face_detection_yunet_2023mar.onnx": {"sha256": "d" * 64, "license": "MIT", "path": "x"}}
+    content = catalog.model_dump() | {"assets": asset}
+    content["recipe"]["crop"] = {"portrait": {"width": 30, "height": 40}, "short_side_at_least": 8}
+    portraits, looked = Catalog.model_validate(content), []
+
+    def of_people(image, people, weights):
+        looked.append(weights.sha256)
+        return [Face(Box(30, 15, 36, 23), 0.9), None][: len(people)]
+
+    monkeypatch.setattr("figureground.faces.of_people", of_people)
+    ref = crop.fn(frames, portraits)
+    store = Store(portraits.storage_root)
+    first, second = tables.read(store, ref).rows.to_dict("records")[:2]
+    assert set(looked) == {"d" * 64}
+    assert (first["width"], first["height"], first["x1"] - first["x0"], first["y1"] - first["y0"]) == (30, 40, 24, 32)
+    assert crops.decode(store.read(first["file"]), "crop").shape == (40, 30, 3)
+    assert first["face_score"] == 0.9 and first["face"] == pytest.approx([11.25, 6.25, 18.75, 16.25])
+    assert (second["face_score"], second["face"]) == (0.0, [])
+    monkeypatch.setattr("figureground.plugins.describe", lambda plugin: {"name": type(plugin).__name__})
+    verdicts = tables.read(store, judge.fn(measure.fn(ref, portraits), portraits)).rows
+    assert list(verdicts["reason"])[:2] == ["", "face"]
+
+
+def test_what_cannot_be_read_is_passed_over(catalog, frames, detector):
+    detector((ANN,))
+    store = Store(catalog.storage_root)
+    rows = tables.read(store, frames).rows
+    rows.loc[3, ["file", "sha256", "reason"]] = ["", "", "a damaged picture"]
+    ref = crop.fn(tables.write(store, "frames", "park", rows, fingerprint="other"), catalog)
+    assert ref.rows == 19 and "park-000003" not in set(tables.read(store, ref).rows["frame_id"])
 
 
 def test_one_crop_a_person_in_the_frames_own_pixels(catalog, frames, detector):
