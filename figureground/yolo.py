@@ -148,9 +148,9 @@ def people(answer: Floats, place: Letterbox, person: int, classes: int, at_least
     rows = rows[(scores.argmax(axis=1) == person) & (scores[:, person] > at_least)]
     boxes, found = _corners(rows), rows[:, 4 + person]
     chosen = suppressed(boxes, found)
-    joints = place.keypoints(rows[chosen][:, 4 + classes :].reshape(len(chosen), -1, 3))
-    places = place.boxes(boxes[chosen])
-    return [(Box(*map(float, box)), float(found[n]), points) for n, box, points in zip(chosen, places, joints, strict=True)]
+    joints = place.keypoints(rows[chosen][:, 4 + classes :].reshape(len(chosen), (rows.shape[1] - 4 - classes) // 3, 3))
+    places = [Box(*map(float, box)) for box in place.boxes(boxes[chosen])]
+    return [(box, float(found[n]), points) for n, box, points in zip(chosen, places, joints, strict=True) if box.area > 0]
 
 
 def instances(

@@ -1,19 +1,22 @@
-"""People found by an ultralytics YOLO network (https://docs.ultralytics.com/models/yolo11/), boxes and COCO keypoints."""
+"""People found by an ultralytics YOLO network (https://docs.ultralytics.com/models/yolo11/), boxes and COCO keypoints.
+
+On a CPU the weights are converted once and run in OpenVINO, without torch; with a CUDA device ultralytics runs them.
+"""
 
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import assets, geometry
+from figureground import assets, geometry, inference, yolo
 from figureground.errors import AssetError
 from figureground.types import Box, Image, Person, Weights
 
@@ -34,12 +37,15 @@ class Yolo:
         Pixels of the longer side that the network sees, a multiple of 32.
     batch_at_most
         How many pictures go through the network at a time.
+    device
+        ``auto`` takes CUDA where there is a device, ``cpu`` never does.
     """
 
     weights: Weights
     score_at_least: Annotated[float, Field(ge=0, le=1)] = 0.4
     image_size: Annotated[int, Field(ge=32, multiple_of=32)] = 640
     batch_at_most: Annotated[int, Field(ge=1)] = 8
+    device: Literal["auto", "cpu"] = "auto"
 
     def find(self, images: Sequence[Image]) -> list[list[Person]]:
         """Find the people of each picture.
@@ -59,16 +65,34 @@ class Yolo:
         AssetError
             When the weights are not in the cache, are not the pinned ones, or know no person.
         """
-        model = _model(self.weights)
-        return [people for batch in _batches(images, self.batch_at_most) for people in self._find(model, batch)]
+        _check_kind(self.weights)
+        find = self._with_ultralytics() if self.device == "auto" and _has_cuda() else self._with_openvino()
+        return [people for batch in _batches(images, self.batch_at_most) for people in find(batch)]
 
-    def _find(self, model: Any, batch: Sequence[Image]) -> list[list[Person]]:
+    def _with_openvino(self) -> Callable[[Sequence[Image]], list[list[Person]]]:
+        names = inference.classes(self.weights)
+        person = _person_class(dict(enumerate(names)), self.weights)
+        return lambda batch: self._seen(batch, person, len(names))
+
+    def _with_ultralytics(self) -> Callable[[Sequence[Image]], list[list[Person]]]:
+        model = _model(self.weights)
+        return lambda batch: self._predicted(model, batch)
+
+    def _seen(self, batch: Sequence[Image], person: int, classes: int) -> list[list[Person]]:
+        laid = [yolo.letterboxed(image, self.image_size) for image in batch]
+        (answers,) = inference.run(self.weights, np.concatenate([pixels for pixels, _ in laid]))
+        return [
+            [Person(*one) for one in yolo.people(answer, place, person, classes, self.score_at_least)]
+            for answer, (_, place) in zip(answers, laid, strict=True)
+        ]
+
+    def _predicted(self, model: Any, batch: Sequence[Image]) -> list[list[Person]]:
         with _lock:  # ultralytics keeps the running picture in the model
             results = model.predict(
                 [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in batch],
                 conf=self.score_at_least,
                 imgsz=self.image_size,
-                classes=[_person_class(model, self.weights)],
+                classes=[_person_class(model.names, self.weights)],
                 batch=len(batch),
                 verbose=False,
             )
@@ -97,11 +121,26 @@ def _people(result: Any, image: Image) -> list[Person]:
     ]
 
 
-def _person_class(model: Any, weights: Weights) -> int:
-    found = [int(number) for number, name in model.names.items() if name == "person"]
+def _person_class(names: Mapping[int, str], weights: Weights) -> int:
+    found = [int(number) for number, name in names.items() if name == "person"]
     if not found:
-        raise AssetError(f"{weights.name} knows no class 'person'; it knows: {', '.join(model.names.values())}")
+        raise AssetError(f"{weights.name} knows no class 'person'; it knows: {', '.join(names.values())}")
     return found[0]
+
+
+def _check_kind(weights: Weights) -> None:
+    suffix = Path(weights.name).suffix
+    if suffix != ".pt":
+        raise AssetError(f"{weights.name}: expected ultralytics weights, a .pt file; found {suffix or 'no extension'}")
+
+
+def _has_cuda() -> bool:
+    """Tell whether torch sees a GPU; it is imported only where the system shows one."""
+    if not Path("/dev/nvidiactl").exists():
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
 
 
 _lock = threading.RLock()
@@ -117,8 +156,6 @@ def _model(weights: Weights) -> Any:
 
 
 def _open(path: Path, weights: Weights) -> Any:
-    if path.suffix != ".pt":
-        raise AssetError(f"{weights.name}: expected ultralytics weights, a .pt file; found {path.suffix or 'no extension'}")
     _import_quietly()
     from ultralytics import YOLO
 

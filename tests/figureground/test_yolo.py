@@ -65,7 +65,25 @@ def test_it_sees_the_colours_ultralytics_sees(pose):
 
 
 @pytest.mark.weights
-def test_it_is_quiet_offline_and_leaves_the_threads_alone(pose, capfd, caplog):
+def test_on_a_gpu_machine_ultralytics_finds_the_same_people(pose, monkeypatch):
+    """No GPU is needed: only the question whether there is one is answered for it; ultralytics then takes what there is."""
+    import skimage.data
+
+    images = [skimage.data.astronaut(), skimage.data.astronaut()[:, :300]]
+    ours = pose.find(images)
+    monkeypatch.setattr("figureground.detectors.yolo._has_cuda", lambda: True)
+    for one, other in zip(ours, pose.find(images), strict=True):
+        assert [person.score for person in one] == pytest.approx([person.score for person in other], abs=1e-3)
+        for mine, theirs in zip(one, other, strict=True):
+            assert [mine.box.x0, mine.box.y0, mine.box.x1, mine.box.y1] == pytest.approx(
+                [theirs.box.x0, theirs.box.y0, theirs.box.x1, theirs.box.y1], abs=0.1
+            )
+            assert np.allclose(mine.keypoints, theirs.keypoints, atol=0.2)
+
+
+@pytest.mark.weights
+def test_it_is_quiet_offline_and_leaves_the_threads_alone(pose, capfd, caplog, monkeypatch):
+    monkeypatch.setattr("figureground.detectors.yolo._has_cuda", lambda: True)
     import cv2
     import torch
 
@@ -85,5 +103,5 @@ def test_a_picture_of_an_unpickled_file_is_an_asset_error(pose, tmp_path, monkey
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
     junk = Weights("junk.pt", store.sha256(b"no weights"))
     store.write_file(assets.place(junk), b"no weights")
-    with pytest.raises(AssetError, match=r"junk.pt .* is not a model ultralytics can open"):
+    with pytest.raises(AssetError, match=r"junk.pt .* cannot be converted to an OpenVINO network: "):
         Yolo(junk).find([np.zeros((64, 64, 3), np.uint8)])
