@@ -12,7 +12,7 @@ from figureground.types import PersonCrop
 class ShownFace:
     """How sure the face detector is of the face that a portrait was cut around."""
 
-    at_least: Annotated[float, Field(ge=0, le=1)] = 0.65
+    at_least: Annotated[float, Field(ge=0, le=1)] = 0.7
 
     def measure(self, crop: PersonCrop) -> float:
         """Give the confidence that was stored when the portrait was cut; nothing is looked for again.
