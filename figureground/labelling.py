@@ -146,21 +146,6 @@ def hard(alpha: Alpha) -> Mask:
     return masks.to_mask(alpha) * np.uint8(255)
 
 
-def confidence(alpha: Alpha) -> float:
-    """Say how sure a matte is of itself, 0 to 1: the soft intersection over union of the alpha with its own hard mask.
-
-    A crisp matte gives 1, a grey one less, an empty one 0. Label Studio sorts tasks by it.
-
-    Raises
-    ------
-    ArrayError
-        When `alpha` is no alpha.
-    """
-    mask = masks.to_mask(alpha)
-    together = float(np.maximum(alpha, mask).sum(dtype=np.float64))
-    return float(alpha[mask > 0].sum(dtype=np.float64)) / together if together else 0.0
-
-
 def prediction(
     mask: Mask, interface: Interface, *, score: float, model_version: str, scenes: Iterable[str] = ()
 ) -> dict[str, Any]:
@@ -173,7 +158,7 @@ def prediction(
     interface
         The label config it must fit.
     score
-        How sure the matte is, see `confidence`.
+        How sure the matte is, as the mattes table says. Label Studio sorts tasks by it.
     model_version
         Which remover with which weights.
     scenes

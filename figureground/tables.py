@@ -89,6 +89,7 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
     "mattes": (
         _CROP_ID,
         Column("remover", _TEXT, "", "the plug-in that made it"),
+        Column("score", _REAL, "0..1", "how sure it is; low ones need a person most"),
         *_FILE,
     ),
     "tasks": (

@@ -2,18 +2,21 @@
 
 Each matte's file carries what it was made from: the crop's hash, the remover's settings and weights, the code's
 version. A file with the right mark is never made again, so moving a check's limit back and forth, or being killed
-halfway, costs no second run of the network.
+halfway, costs no second run of the network. Behind the mark stands how sure the remover was.
+
+A remover that ``remembers`` sees its crops in fixed groups, and a group is made whole or not at all: else a matte would
+depend on which of its neighbours were there already.
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from figureground import crops as cutting
-from figureground import masks, plugins, progress, tables
+from figureground import masks, plugins, progress, sureness, tables
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError
 from figureground.parallel import ordered
@@ -53,13 +56,18 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     if ref := tables.fresh(store, "mattes", crops.source_id, mark):
         return ref
     kept = _kept(store, crops, verdicts)
-    settings = _settings(remover)
-    jobs = (_Job(row, _file(row), tables.fingerprint("matte", [], crop=row["sha256"], remover=settings)) for row in kept)
-    seen = ordered(lambda job: _look(store, job), jobs, threads=2)
-    done = ordered(lambda job: _keep(store, remover, *job), _matted(remover, seen), threads=2)
+    seen = ordered(lambda job: _look(store, job), _jobs(kept, remover), threads=2)
+    done = ordered(lambda job: _keep(store, remover, *job), _matted(remover, seen, store), threads=2)
     rows = list(progress.track(done, "matte", crops.source_id, len(kept)))
     facts = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
     return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+
+
+class _Made(NamedTuple):
+    """A matte that is there already: its file's hash and its score."""
+
+    sha256: str
+    score: float
 
 
 class _Job(NamedTuple):
@@ -84,38 +92,72 @@ def _settings(remover: Any) -> dict[str, Any]:
     return {**plugins.describe(remover), "code": sha256(text.encode())}
 
 
-def _look(store: Store, job: _Job) -> tuple[_Job, str | PersonCrop]:
+def _jobs(kept: Sequence[Mapping[str, Any]], remover: Any) -> Iterator[_Job]:
+    settings, size = _settings(remover), BATCH if getattr(remover, "remembers", False) else 1
+    for start in range(0, len(kept), size):
+        group = [row["sha256"] for row in kept[start : start + size]]
+        for row in kept[start : start + size]:
+            crop = [row["sha256"], *(group if size > 1 else [])]
+            yield _Job(row, _file(row), tables.fingerprint("matte", [], crop=crop, remover=settings))
+
+
+def _look(store: Store, job: _Job) -> tuple[_Job, _Made | PersonCrop]:
     """Give the hash of the matte that is there already, or else the crop to make it from."""
-    if store.exists(job.file) and masks.read_mark(content := store.read(job.file)) == job.mark:
-        return job, sha256(content)
-    picture = cutting.decode(store.read(job.row["file"], job.row["sha256"]), job.row["file"])
-    return job, cutting.load(job.row, picture)
+    if store.exists(job.file) and (made := _made(store.read(job.file), job.mark)):
+        return job, made
+    return job, _crop(store, job)
 
 
-def _matted(remover: Any, seen: Iterable[tuple[_Job, str | PersonCrop]]) -> Iterator[tuple[_Job, str | Alpha]]:
+def _crop(store: Store, job: _Job) -> PersonCrop:
+    return cutting.load(job.row, cutting.decode(store.read(job.row["file"], job.row["sha256"]), job.row["file"]))
+
+
+def _made(content: bytes, mark: str) -> _Made | None:
+    found, _, score = (masks.read_mark(content) or "").partition(" ")
+    return _Made(sha256(content), float(score)) if found == mark and score else None
+
+
+def _matted(
+    remover: Any, seen: Iterable[tuple[_Job, _Made | PersonCrop]], store: Store
+) -> Iterator[tuple[_Job, _Made | tuple[Alpha, float]]]:
     """Run the remover on batches of those that have no matte yet; decoding and writing go on meanwhile."""
     rest = iter(seen)
     while batch := list(islice(rest, BATCH)):
         missing = [crop for _, crop in batch if isinstance(crop, PersonCrop)]
-        alphas = iter(remover.alphas(missing)) if missing else iter(())
+        if missing and getattr(remover, "remembers", False):
+            batch = [(job, found if isinstance(found, PersonCrop) else _crop(store, job)) for job, found in batch]
+            missing = [crop for _, crop in batch if isinstance(crop, PersonCrop)]
+        mattes = iter(_scored(remover, missing))
         for job, found in batch:
-            yield job, found if isinstance(found, str) else next(alphas)
+            yield job, found if isinstance(found, _Made) else next(mattes)
 
 
-def _keep(store: Store, remover: Any, job: _Job, found: str | Alpha) -> dict[str, str]:
-    digest = found if isinstance(found, str) else _write(store, job, found)
+def _scored(remover: Any, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
+    """Ask the remover how sure it is; of one that cannot say, judge the matte alone."""
+    if not crops:
+        return []
+    if hasattr(remover, "scored"):
+        return list(remover.scored(crops))
+    alphas = remover.alphas(crops)
+    return [(alpha, sureness.score(alpha, crop)) for alpha, crop in zip(alphas, crops, strict=True)]
+
+
+def _keep(store: Store, remover: Any, job: _Job, found: _Made | tuple[Alpha, float]) -> dict[str, Any]:
+    made = found if isinstance(found, _Made) else _write(store, job, *found)
     return {
         "crop_id": job.row["crop_id"],
         "remover": plugins.describe(remover)["name"],
+        "score": made.score,
         "file": job.file,
-        "sha256": digest,
+        "sha256": made.sha256,
     }
 
 
-def _write(store: Store, job: _Job, alpha: Alpha) -> str:
+def _write(store: Store, job: _Job, alpha: Alpha, score: float) -> _Made:
     if alpha.shape != (job.row["height"], job.row["width"]):
         raise ArrayError(
             f"matte of {job.row['crop_id']}: expected the crop's size {(job.row['height'], job.row['width'])}, "
             f"found {alpha.shape}"
         )
-    return store.write(job.file, masks.to_png(alpha, job.mark))
+    score = round(score, 4)
+    return _Made(store.write(job.file, masks.to_png(alpha, f"{job.mark} {score:.4f}")), score)

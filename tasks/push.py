@@ -136,7 +136,7 @@ class _Letter(NamedTuple):
         prediction = labelling.prediction(
             mask,
             self.interface,
-            score=labelling.confidence(alpha),
+            score=float(plan.matte["score"]),
             model_version=self.version,
             scenes=self.source.scenes,
         )

@@ -85,13 +85,6 @@ def test_a_key_changes_with_the_crop_and_with_its_bytes():
     assert labelling.key("a", "1") in keys
 
 
-def test_confidence_is_high_for_a_crisp_matte_and_none_for_an_empty_one():
-    crisp, empty = (disc() / 255).astype(np.float32), np.zeros((4, 4), np.float32)
-    assert labelling.confidence(crisp) == 1
-    assert labelling.confidence(np.full((4, 4), 0.6, np.float32)) == pytest.approx(0.6)
-    assert labelling.confidence(empty) == 0
-
-
 def test_a_prediction_says_what_it_is_and_comes_back_as_it_was():
     mask = labelling.hard((disc() / 255).astype(np.float32))
     made = labelling.prediction(mask, INTERFACE, score=0.9, model_version="rembg-1234", scenes=["park", "moon"])

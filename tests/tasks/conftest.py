@@ -74,7 +74,7 @@ def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -
         crops.append(cutting.row(found, file, store.write(file, cutting.encode(image))))
         file = f"mattes/{source_id}/{found.crop_id}.png"
         digest = store.write(file, masks.to_png(alpha))
-        mattes.append({"crop_id": found.crop_id, "remover": "rembg", "file": file, "sha256": digest})
+        mattes.append({"crop_id": found.crop_id, "remover": "rembg", "score": 0.5, "file": file, "sha256": digest})
         frame = {"frame_id": frame_id, "source_id": source_id, "index": number, "seconds": number / 10}
         nothing = {"original": "park.mp4", "reason": "", "file": "", "sha256": ""}
         frames.append(frame | {"width": 640, "height": 480, **nothing})
@@ -185,7 +185,7 @@ def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes:
         rows["crops"].append({**ids, **box, **person, "score": 0.9, **size, **whole, **named["crops"]})
         rows["scores"].append({"crop_id": crop_id, "check": "size", "value": float(WIDTH)})
         rows["verdicts"].append({"crop_id": crop_id, "kept": True, "reason": ""})
-        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", **named["mattes"]})
+        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 0.5, **named["mattes"]})
         ticket = {"crop_id": crop_id, "key": f"key-{crop_id}", "project_id": 1, "task_id": seed + number}
         rows["tasks"].append({**ticket, "prediction_sha256": named["mattes"]["sha256"]})
         answer = {"annotation_id": seed + number, "annotator": "anna", "seconds_spent": 4.5, "origin": "prediction-changed"}

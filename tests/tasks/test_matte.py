@@ -255,3 +255,54 @@ def test_the_mark_tells_crops_apart(store, catalog, use):
     crops = cropped(store, count=3)
     matte.fn(crops, judged(store, crops), catalog)
     assert len({masks.read_mark(store.read(name)) for name in store.names("mattes")}) == 3
+
+
+@dataclass(frozen=True)
+class Sure(Halves):
+    """A remover that says how sure it is."""
+
+    def scored(self, crops):
+        return [(alpha, 0.25 + number / 100) for number, alpha in enumerate(self.alphas(crops))]
+
+
+def test_the_removers_own_score_stands_in_the_table_and_survives_the_tables_loss(store, catalog, use):
+    use(Sure())
+    crops = cropped(store, count=3)
+    verdicts = judged(store, crops)
+    first = matte.fn(crops, verdicts, catalog)
+    assert list(tables.read(store, first).rows["score"]) == [0.25, 0.26, 0.27]
+    store.path(first.file).unlink()
+    ASKED.clear()
+    assert matte.fn(crops, verdicts, catalog) == first
+    assert not ASKED
+
+
+def test_a_remover_that_cannot_say_is_judged_by_its_matte(store, catalog, use):
+    use(Halves())
+    crops = cropped(store, count=1)
+    (score,) = tables.read(store, matte.fn(crops, judged(store, crops), catalog)).rows["score"]
+    assert score == pytest.approx(1 - 0.25 / 0.75, abs=1e-4)
+
+
+@dataclass(frozen=True)
+class Remembering(Halves):
+    """A remover whose answer depends on how many crops came before in the same call."""
+
+    remembers = True
+
+    def alphas(self, crops):
+        return [alpha * np.float32(1 - number / 20) for number, alpha in enumerate(super().alphas(crops))]
+
+
+def test_a_remover_that_remembers_makes_a_group_whole_or_not_at_all(store, catalog, use):
+    use(Remembering())
+    crops = cropped(store, count=20)
+    verdicts = judged(store, crops)
+    first = matte.fn(crops, verdicts, catalog)
+    before = contents(store)
+    for number in (3, 17):
+        store.path(f"mattes/park/park-{number:06d}-00.png").unlink()
+    ASKED.clear()
+    assert matte.fn(crops, verdicts, catalog) == first
+    assert contents(store) == before
+    assert ASKED == [f"park-{number:06d}-00" for number in (*range(8), *range(16, 20))]

@@ -82,7 +82,7 @@ def tables_of(store, source, frames=4, facts=None, crop_facts=None):
             continue
         alpha, corrected = alpha_of(width, height), number == 2
         matte = stored(store, f"mattes/{source}/{crop_id}.png", masks.to_png(alpha))
-        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", **matte})
+        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 0.5, **matte})
         rows["tasks"].append({"crop_id": crop_id, "key": crop_id, "project_id": 1, "task_id": number, "prediction_sha256": "x"})
         rejected = number == frames - 1
         label = {"annotation_id": number, "annotator": "anna", "seconds_spent": 2.0, "scenes": ["park"], "iou_with_matte": 0.8}
