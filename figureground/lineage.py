@@ -28,13 +28,15 @@ class Pick:
     label: str
 
 
-def source(found: Mapping[str, Table]) -> SourceRecord:
+def source(found: Mapping[str, Table], funnel: Mapping[str, int] | None = None) -> SourceRecord:
     """Give a source's record from its tables.
 
     Parameters
     ----------
     found
         Stage to table; ``videos`` is needed, the others' facts may name ``weights``.
+    funnel
+        What became of the source's people, in numbers.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def source(found: Mapping[str, Table]) -> SourceRecord:
     video = rows.iloc[0]
     weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
     path, digest = (video["path"], video["sha256"]) if len(rows) == 1 else _of_all(rows)
-    return SourceRecord(path=public(path), sha256=digest, license=video["license"], weights=weights)
+    return SourceRecord(path=public(path), sha256=digest, license=video["license"], weights=weights, funnel=dict(funnel or {}))
 
 
 def _of_all(rows: pd.DataFrame) -> tuple[str, str]:
@@ -100,14 +102,27 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
             index=frame["index"],
             seconds=frame["seconds"],
             box=(crop["x0"], crop["y0"], crop["x1"], crop["y1"]),
+            person=_person(crop),
             sha256=crop["sha256"],
             matte=MatteRecord(remover=matte["remover"], sha256=matte["sha256"]) if matte else None,
             annotation=AnnotationRecord(
-                id=label["annotation_id"], annotator=label["annotator"], origin=label["origin"], sha256=label["sha256"]
+                id=label["annotation_id"],
+                annotator=label["annotator"],
+                origin=label["origin"],
+                sha256=label["sha256"],
+                iou_with_matte=None if pd.isna(label["iou_with_matte"]) else label["iou_with_matte"],
             ),
         )
         made.append(Pick(label["crop_id"], record, crop["file"], label["file"]))
     return made
+
+
+def _person(crop: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Give the detected box in the crop's pixels; portraits are resized, so it is scaled with them."""
+    across, down = crop["width"] / (crop["x1"] - crop["x0"]), crop["height"] / (crop["y1"] - crop["y0"])
+    x0, x1 = (min(max(0, round((crop[side] - crop["x0"]) * across)), crop["width"]) for side in ("person_x0", "person_x1"))
+    y0, y1 = (min(max(0, round((crop[side] - crop["y0"]) * down)), crop["height"]) for side in ("person_y0", "person_y1"))
+    return x0, y0, x1, y1
 
 
 def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ class SourceRecord(_Record):
     sha256: str
     license: str
     weights: dict[str, str] = Field(default={}, description="file name to sha256, as far as the tables know")
+    funnel: dict[str, int] = Field(default={}, description="how many frames, people, crops and labels, and why some went")
 
 
 class MatteRecord(_Record):
@@ -57,6 +58,15 @@ class AnnotationRecord(_Record):
     annotator: str
     origin: str
     sha256: str
+    iou_with_matte: float | None = None
+
+
+class PreviousRecord(_Record):
+    """The release before this one and how many samples differ, by what happened to them."""
+
+    name: str
+    digest: str
+    changes: dict[str, int]
 
 
 class SampleRecord(_Record):
@@ -70,6 +80,7 @@ class SampleRecord(_Record):
     index: int
     seconds: float
     box: tuple[int, int, int, int]
+    person: tuple[int, int, int, int] = Field(default=(0, 0, 0, 0), description="the detected box in the picture's own pixels")
     sha256: str = Field(description="hash of the crop's JPEG, which the release holds byte for byte")
     matte: MatteRecord | None
     annotation: AnnotationRecord
@@ -84,6 +95,7 @@ class Manifest(_Record):
     counts: dict[str, int]
     sources: dict[str, SourceRecord]
     samples: dict[str, SampleRecord]
+    previous: PreviousRecord | None = None
     files: dict[str, FileRecord] = {}
     digest: str = ""
 

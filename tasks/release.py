@@ -14,18 +14,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from figureground import certificate, duplicates, lineage, manifest, masks, plugins, progress, splits, store, tables
+from figureground import (
+    card,
+    certificate,
+    crops,
+    duplicates,
+    lineage,
+    manifest,
+    masks,
+    plugins,
+    progress,
+    splits,
+    store,
+    tables,
+)  # fmt: skip
 from figureground.catalog import Catalog
 from figureground.duplicates import Signature
 from figureground.errors import ArrayError, ReleaseError, StoreError
 from figureground.labelling import KEEP
 from figureground.lineage import Pick
-from figureground.manifest import Manifest
+from figureground.manifest import Manifest, PreviousRecord
 from figureground.parallel import ordered
 from figureground.splits import Split
 from figureground.store import Store
 from figureground.types import Release, Sample, Source
 from tasks import verb
+from tasks.summarise import summarise
 
 _log = logging.getLogger(__name__)
 _NEEDED = ("videos", "frames", "crops", "labels")
@@ -106,14 +120,41 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     assigned = splits.together(assigned, sources, joined)
     picks = [_moved(pick, assigned[pick.record.source]) for pick in picks]
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
-    records = {source_id: lineage.source(found[source_id]) for source_id, some in per_source.items() if some}
+    used = [source_id for source_id, some in per_source.items() if some]
+    records = {source_id: lineage.source(found[source_id], _funnel(source_id, catalog)) for source_id in used}
     plan = manifest.build(_folders(recipe.layouts), records, {pick.stem: pick.record for pick in picks})
+    plan = plan.model_copy(update={"previous": _previous(kept, plan)})
     if leaks := manifest.leaking(plan, _pictures(picks)):
         raise ReleaseError(
             "the release would leak between its splits: " + "; ".join(leaks) + ". "
             "Give these sources the same `split:` in the catalog, or leave one out"
         )
     return picks, plan, certificate.build(plan, signatures, joined)
+
+
+def _funnel(source_id: str, catalog: Catalog) -> dict[str, int]:
+    """Give what became of a source's people in the order things happened; what nobody counted is left out."""
+    found = summarise(source_id, catalog)
+    numbers = {"frames": found.frames, "people": found.people, "too small to crop": found.too_small, "crops": found.crops}
+    numbers |= {f"dropped: {reason}": count for reason, count in sorted(found.dropped.items())}
+    numbers |= {"kept": found.kept, "pushed": found.pushed, "labelled": found.labelled}
+    numbers |= {f"rejected: {reason or 'no verdict'}": count for reason, count in sorted(found.rejected.items())}
+    return {name: count for name, count in numbers.items() if count}
+
+
+def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
+    """Find the latest release with other samples: cutting the same again is no change."""
+    for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}"), reverse=True):
+        content = file.read_bytes()
+        if manifest.altered(content):
+            _log.warning("%s is altered and not taken for the release before", file)
+            continue
+        held = manifest.parse(content)
+        if held.samples == plan.samples:
+            return held.previous
+        changes = {word: len(stems) for word, stems in manifest.difference(held, plan).items() if stems}
+        return PreviousRecord(name=file.parent.name, digest=held.digest, changes=changes)
+    return None
 
 
 def _signatures(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
@@ -216,6 +257,7 @@ def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proo
             plugin = plugins.build("layouts", layout, {})
             plugin.write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
         _certify(kept, picks, proof, bench)
+        _introduce(kept, picks, plan, proof, bench)
         sealed = manifest.seal(plan, _found(bench))
         (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
         store.flush_folder(bench)
@@ -233,6 +275,17 @@ def _certify(kept: Store, picks: Sequence[Pick], proof: Mapping[str, Any], bench
         one, other = (kept.read(by_stem[stem].picture, by_stem[stem].record.sha256) for stem in pair["closest"])
         (bench / pair["thumbnail"]).parent.mkdir(exist_ok=True)
         (bench / pair["thumbnail"]).write_bytes(certificate.thumbnail(one, other))
+
+
+def _introduce(kept: Store, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], bench: Path) -> None:
+    """Write the card with its chart and examples."""
+    (bench / card.FOLDER).mkdir()
+    (bench / card.FILE).write_bytes(card.page(plan, proof).encode())
+    (bench / card.FOLDER / "funnel.svg").write_bytes(card.chart(card.facts(plan, proof)["funnel"]).encode())
+    by_stem = {pick.stem: pick for pick in picks}
+    shown = [_sample(kept, by_stem[stem]) for stem in card.chosen(plan)]
+    pairs = [(crops.decode(sample.image, sample.stem), sample.alpha) for sample in shown]
+    (bench / card.FOLDER / "examples.jpg").write_bytes(card.examples(pairs))
 
 
 @contextmanager

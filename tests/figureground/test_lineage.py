@@ -16,7 +16,9 @@ def table(*rows: dict[str, object], **facts: object) -> Table:
 
 def found(**label: object) -> dict[str, Table]:
     answer = {"annotation_id": 3, "annotator": "anna", "origin": "manual", "verdict": "keep", "file": "l.png", "sha256": "l"}
-    box = {"x0": 1, "y0": 2, "x1": 30, "y1": 40}
+    answer |= {"iou_with_matte": 0.75}
+    box = {"x0": 1, "y0": 2, "x1": 30, "y1": 40, "width": 29, "height": 38}
+    box |= {"person_x0": -4.0, "person_y0": 4.6, "person_x1": 20.2, "person_y1": 38.0}
     return {
         "videos": table({"path": "clips/park.mp4", "sha256": "v", "license": "MIT"}),
         "frames": table({"frame_id": "park-000004", "index": 4, "seconds": 0.16}),
@@ -32,7 +34,9 @@ def test_a_kept_label_becomes_a_pick() -> None:
     assert (record.split, record.source, record.license, record.frame) == ("val", "park", "MIT", "park-000004")
     assert (record.index, record.seconds, record.box, record.sha256) == (4, 0.16, (1, 2, 30, 40), "c")
     assert record.matte is None
-    assert record.annotation.model_dump() == {"id": 3, "annotator": "anna", "origin": "manual", "sha256": "l"}
+    assert record.person == (0, 3, 19, 36)
+    told = {"id": 3, "annotator": "anna", "origin": "manual", "sha256": "l", "iou_with_matte": 0.75}
+    assert record.annotation.model_dump() == told
 
 
 @pytest.mark.parametrize("label", [{"verdict": "blurred"}, {"verdict": ""}, {"file": ""}])
@@ -81,3 +85,11 @@ def test_weights_that_the_tables_name_are_collected() -> None:
 )
 def test_a_release_tells_no_secrets_and_no_folders(path: str, told: str) -> None:
     assert lineage.public(path) == told
+
+
+def test_several_photos_are_told_as_their_folder_and_the_hash_of_their_hashes() -> None:
+    rows = [{"path": f"shoot/{name}.jpg", "sha256": name, "license": "MIT"} for name in "ba"]
+    one, other = (lineage.source({"videos": table(*some)}) for some in (rows, rows[::-1]))
+    assert one == other
+    assert (one.path, one.license, len(one.sha256)) == ("shoot", "MIT", 64)
+    assert lineage.source({"videos": table(rows[0], rows[1] | {"sha256": "c"})}).sha256 != one.sha256

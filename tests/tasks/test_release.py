@@ -51,8 +51,11 @@ def test_two_sources_go_into_train_and_val(labelled: Make, tmp_path: Path) -> No
     folder = tmp_path / "data/releases/CustomSeg_Person_20261130_demo"
     assert (made.name, Path(made.folder), made.counts) == (folder.name, folder, {"train": 3, "val": 2})
     assert sorted(tree(folder)) == [
+        "README.md",
         *(f"ann_dir/train/park-{at:06d}-00.png" for at in (0, 15, 30)),
         *(f"ann_dir/val/walk-{at:06d}-00.png" for at in (0, 15)),
+        "card/examples.jpg",
+        "card/funnel.svg",
         "certificate.json",
         "certificate/train-val.jpg",
         *(f"img_dir/train/park-{at:06d}-00.jpg" for at in (0, 15, 30)),
@@ -93,6 +96,7 @@ def test_manifest_tells_where_a_sample_comes_from(labelled: Make, tmp_path: Path
         "index": 15,
         "seconds": 0.5,
         "box": [0, 0, 24, 32],
+        "person": [0, 0, 24, 32],
     }
     assert sample["matte"]["remover"] == "rembg"
     assert {key: sample["annotation"][key] for key in ("id", "annotator", "origin")} == {
