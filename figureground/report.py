@@ -1,13 +1,16 @@
 """Pages with pictures: what became of a source, and the whole way from a clip to a release.
 
-A page is one HTML file that needs no other: pictures are inside it, nothing is loaded from elsewhere, no script runs.
+A page is one HTML file that needs no other: pictures and the script of the limits are inside it, nothing is loaded.
 The same content gives the same bytes.
 """
 
+import dataclasses
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from figureground.types import Alpha, Box, Image, Mask
 
 THUMBNAIL = 160
 FRAME_WIDTH = 580
+TUNER_SIDE = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class SourceReport:
     facts: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
     steps: tuple[Step, ...]
+    tuner: Mapping[str, Any] | None = None
     frames: tuple[Figure, ...] = ()
     kept: Group | None = None
     dropped: tuple[Group, ...] = ()
@@ -110,6 +115,53 @@ def seal(content: bytes) -> str:
     found = re.fullmatch(rb"<!-- made from (\S+); sha256 of the lines above ([0-9a-f]{64}) -->", last)
     whole = found and found[2].decode() == sha256(above + b"\n")
     return found[1].decode() if found and whole else ""
+
+
+def tuner(checks: Mapping[str, Any], crops: Sequence[tuple[str, Image | None, Mapping[str, float]]]) -> dict[str, Any]:
+    """Give what the limits' sliders work on.
+
+    Parameters
+    ----------
+    checks
+        The checks with their limits, in the order in which they may refuse.
+    crops
+        Each crop's id, its picture (None leaves it out) and what each check measured; NaN and missing values count as
+        not measured.
+
+    Returns
+    -------
+    dict
+        For JSON. A check whose fields are not ``at_least`` and ``at_most`` cannot be dragged; the range of values it
+        accepts is taken from the crops.
+    """
+    return {
+        "checks": [_slider(name, check, [values.get(name, nan) for _, _, values in crops]) for name, check in checks.items()],
+        "crops": [
+            {
+                "id": crop_id,
+                "src": "" if image is None else pictures.data_uri(pictures.fit(image, TUNER_SIDE, TUNER_SIDE)),
+                "values": [_finite(values.get(name, nan)) for name in checks],
+            }
+            for crop_id, image, values in crops
+        ],
+    }
+
+
+def _slider(name: str, check: Any, values: Sequence[float]) -> dict[str, Any]:
+    settings = dataclasses.asdict(check)
+    limits = {key: float(value) for key, value in settings.items() if key in ("at_least", "at_most")}
+    accepted = [value for value in values if check.accepts(value)]
+    return {
+        "name": name,
+        "meaning": (type(check).__doc__ or "").strip().split("\n\n")[0],
+        "limits": limits,
+        "fixed": None if limits else [min(accepted, default=1.0), max(accepted, default=0.0)],
+        "others": [f"{key}: {json.dumps(value)}" for key, value in settings.items() if key not in limits],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(f"{value:.6g}") if isfinite(value) else None
 
 
 def frame_figure(frame_id: str, image: Image, boxes: Sequence[tuple[Box, str, str]], caption: str) -> Figure:

@@ -30,10 +30,11 @@ class Limits:
     kept: int
     dropped: int
     labels: int
+    tuned: int
 
 
-OF_A_SOURCE = Limits(frames=4, kept=48, dropped=12, labels=0)
-OF_THE_WAY = Limits(frames=2, kept=8, dropped=6, labels=6)
+OF_A_SOURCE = Limits(frames=4, kept=48, dropped=12, labels=0, tuned=200)
+OF_THE_WAY = Limits(frames=2, kept=8, dropped=6, labels=6, tuned=0)
 
 
 @verb
@@ -213,11 +214,22 @@ def _told(source: _Source, limits: Limits) -> SourceReport:
         facts=tuple(_facts(source)),
         warnings=tuple(_warnings(source, len(kept))),
         steps=tuple(_steps(source)),
+        tuner=_tuner(source, limits.tuned) if limits.tuned and {"crops", "scores"} <= source.rows.keys() else None,
         frames=tuple(_frames(source, limits.frames)),
         kept=_kept(source, kept, limits.kept) if kept else None,
         dropped=tuple(_dropped(source, reason, limits.dropped) for reason in _by_count(reasons.values())),
         labels=tuple(_labels(source, limits.labels)) if limits.labels else (),
     )
+
+
+def _tuner(source: _Source, pictured: int) -> dict[str, Any]:
+    """Give all crops with what was measured; so many of them, spread evenly, with a picture."""
+    values: dict[str, dict[str, float]] = {row["crop_id"]: {} for row in source.rows["crops"]}
+    for row in source.rows["scores"]:
+        values[row["crop_id"]][row["check"]] = row["value"]
+    shown = {row["crop_id"]: row for row in pages.spread(source.rows["crops"], pictured)}
+    images = dict(zip(shown, ordered(source.image, shown.values()), strict=True))
+    return pages.tuner(source.checks, [(crop_id, images.get(crop_id), found) for crop_id, found in values.items()])
 
 
 def _facts(source: _Source) -> Iterable[tuple[str, str]]:

@@ -1,9 +1,11 @@
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +40,23 @@ def run() -> Run:
 def studio_executable() -> str:
     """The Label Studio that `make studio` installed, or the one of $FIGUREGROUND_STUDIO."""
     return os.environ.get("FIGUREGROUND_STUDIO") or str(ROOT / ".venv-studio/bin/label-studio")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The system's Chromium, without a window and without calls of its own to the outside."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine; Debian's package is called chromium")
+    quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
+        )
+        yield browser
+        browser.close()
 
 
 def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
