@@ -35,7 +35,7 @@ _OTHERS = {
 }
 _BROKEN = (
     OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError,
-    struct.error, zlib.error, Pillow.DecompressionBombError,
+    RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError,
 )  # fmt: skip
 """What Pillow's readers raise on damaged files; they share no class."""
 _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}

@@ -48,8 +48,10 @@ def explain(name: str, catalog: Catalog) -> list[Line]:
     frames = [frame for frame in rows["frames"] if frame["frame_id"] in (name, *(crop["frame_id"] for crop in crops))]
     if not crops and not frames:
         return list(_told_by_releases(store, name)) or _unknown(store, name)
-    story = [*map(_video, rows["videos"]), *map(_frame, frames)]
-    if not crops:
+    originals = {frame["original"] for frame in frames}
+    fetched = [row for row in rows["videos"] if len(rows["videos"]) == 1 or row["path"] in originals]
+    story = [*map(_video, fetched), *map(_frame, frames)]
+    if not crops and not any(frame["reason"] for frame in frames):
         story.append(Line("crop", "no person was cut out of this frame" if rows["crops"] else "not cropped yet"))
     for crop in crops:
         story += [_crop(crop), *_told_of(crop["crop_id"], rows, catalog), *_releases(store, crop["crop_id"])]
@@ -72,7 +74,9 @@ def _frame(row: Row) -> Line:
     if row["reason"]:
         return Line("frame", f"{row['frame_id']}: cannot be read: {row['reason']}")
     size = f"{row['width']}x{row['height']} px"
-    return Line("frame", f"{row['frame_id']}: decoded frame {row['index']} at {row['seconds']:.3f} s, {size}, {row['file']}")
+    photo = not row["frame_id"].endswith(f"-{row['index']:06d}")
+    when = f"photo {row['index']}" if photo else f"decoded frame {row['index']} at {row['seconds']:.3f} s"
+    return Line("frame", f"{row['frame_id']}: {when}, {size}, {row['file']}")
 
 
 def _crop(row: Row) -> Line:

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from figureground import photos
@@ -103,6 +106,9 @@ GOOD: dict[str, Callable[[], bytes]] = {
 }
 
 
+GOOD_BYTES = {kind: make() for kind, make in GOOD.items()}
+
+
 @pytest.mark.parametrize("make", GOOD.values(), ids=GOOD)
 def test_every_kind_of_photo_is_upright_rgb(tmp_path: Path, make: Callable[[], bytes]) -> None:
     (tmp_path / "photo").write_bytes(make())
@@ -195,6 +201,23 @@ def test_what_is_not_one_photo_is_refused_by_name(tmp_path: Path, make: Callable
     (tmp_path / "photo.jpg").write_bytes(make())
     with pytest.raises(SourceError, match=rf"photo\.jpg: ({reason})"):
         photos.read(tmp_path / "photo.jpg")
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of what it can read in spite of the damage
+@given(kind=st.sampled_from(sorted(GOOD)), data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_damage_gives_a_photo_or_its_reason_and_nothing_else(kind: str, data: st.DataObject) -> None:
+    content = bytearray(GOOD_BYTES[kind])
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo"
+        path.write_bytes(content[: data.draw(st.integers(1, len(content)))])
+        try:
+            image = photos.read(path)
+        except SourceError:
+            return
+    assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:

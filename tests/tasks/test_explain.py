@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from figureground import tables
@@ -28,6 +29,22 @@ def subjects(story: list[Line]) -> list[str]:
 
 def said(story: list[Line], subject: str) -> str:
     return "\n".join(line.text for line in story if line.subject == subject)
+
+
+def test_a_photo_tells_of_its_own_file_and_why_it_cannot_be_read(catalog: Catalog) -> None:
+    store, nothing = Store(catalog.storage_root), {"width": 0, "height": 0, "file": "", "sha256": ""}
+    ids = {"source_id": "shoot", "seconds": 0.0}
+    good = {"frame_id": "shoot-a", "index": 0, "original": "in/a.jpg", "reason": "", **ids, **nothing}
+    cut = {"frame_id": "shoot-b", "index": 1, "original": "in/b.jpg", "reason": "b.jpg: cut off", **ids, **nothing}
+    tables.write(store, "frames", "shoot", pd.DataFrame([good, cut]), fingerprint="")
+    files = [{"source_id": "shoot", "path": f"in/{name}.jpg", "license": "MIT", "file": "", "sha256": ""} for name in "ab"]
+    tables.write(store, "videos", "shoot", pd.DataFrame(files), fingerprint="")
+
+    story = explain("shoot-b", catalog)
+    assert subjects(story) == ["video", "frame"]
+    assert "from in/b.jpg" in said(story, "video")
+    assert said(story, "frame") == "shoot-b: cannot be read: b.jpg: cut off"
+    assert said(explain("shoot-a", catalog), "frame").startswith("shoot-a: photo 0, 0x0 px")
 
 
 def test_a_crops_story_goes_from_its_video_to_its_release(catalog: Catalog) -> None:

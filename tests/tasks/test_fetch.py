@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -113,6 +114,14 @@ def test_a_photo_that_cannot_be_fetched_keeps_its_row_and_the_others_go_on(catal
     (catalog.folder / "in/gone.jpg").unlink()
     (catalog.folder / "in/gone.jpg").write_bytes(b"back")
     assert list(photos(catalog, "in")[1]["unreadable"]) == ["park-empty"]
+
+
+def test_one_photo_of_another_storage(catalog: Catalog) -> None:
+    with fsspec.open("memory://album/IMG 7.jpg", "wb") as file:
+        file.write(b"photo")
+    rows, facts = photos(catalog, "memory://album/IMG 7.jpg")
+    assert facts == {"frame_ids": ["park-img-7"], "unreadable": {}}
+    assert Store(catalog.storage_root).read(rows[0]["file"], rows[0]["sha256"]) == b"photo"
 
 
 def test_a_photo_is_not_named_like_another_sources_frame(catalog: Catalog) -> None:
