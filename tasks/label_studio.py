@@ -112,11 +112,13 @@ def _check_kind(url: str) -> None:
     try:
         reply = httpx.get(f"{url}/api/version", timeout=_TIMEOUT_SECONDS, follow_redirects=True, trust_env=_far(url))
     except httpx.HTTPError as error:
+        if not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)):
+            raise TransientError(f"lost the server at {url} while asking what it is ({_cause(error)})") from error
         raise LabelError(
             f"no Label Studio answers at {url} ({_cause(error)}): start it (`figureground studio up` starts a local one), "
             "or set label_studio.url in the catalog to where it is"
         ) from error
-    if reply.status_code >= 500:
+    if reply.status_code >= 500 or reply.status_code in _BUSY:
         raise TransientError(f"the server at {url} answers {reply.status_code}; try again in a while")
     try:
         known = "release" in reply.json()
@@ -166,6 +168,16 @@ def speaking(url: str, doing: str, token: str = "the one it was connected with")
         raise _translated(url, doing, token, error) from error
 
 
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """Take it as done when what is to be deleted is not there: an earlier try may have worked unheard."""
+    try:
+        yield
+    except _api_error() as error:
+        if getattr(error, "status_code", None) != 404:
+            raise
+
+
 def _translated(url: str, doing: str, token: str, error: Any) -> LabelError | TransientError:
     status = error.status_code or 0
     if status in (401, 403):
@@ -210,13 +222,16 @@ def find_project(server: Server, catalog: Catalog) -> Project | None:
     Raises
     ------
     LabelError
-        When there are several, or it has another labelling interface than the catalog.
+        When there are several with tasks, or it has another labelling interface than the catalog.
     """
     title = catalog.label_studio.project
     with speaking(server.url, f"looking for the project {title!r}"):
-        found = [project for project in server.client.projects.list(title=title, page_size=100) if project.title == title]
-    if not found:
+        there = [project for project in server.client.projects.list(title=title, page_size=100) if project.title == title]
+    if not there:
         return None
+    # a request that arrived twice makes an empty twin; everybody takes the same of the two
+    there.sort(key=lambda project: int(project.id))
+    found = [project for project in there if project.task_number] or there[:1]
     if len(found) > 1:
         raise LabelError(
             f"the Label Studio at {server.url} has {len(found)} projects called {title!r} "
@@ -421,14 +436,15 @@ def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, An
     """
     with speaking(server.url, f"replacing the prediction of task {task.task_id}"):
         for old in server.client.predictions.list(task=task.task_id):
-            server.client.predictions.delete(old.id)
+            with _gone_is_fine():
+                server.client.predictions.delete(old.id)
         server.client.predictions.create(task=task.task_id, **prediction)
         server.client.tasks.update(str(task.task_id), data=dict(content))
 
 
 def delete_task(server: Server, task: Remote) -> None:
     """Delete a task. Meant for a twin that nobody has worked on."""
-    with speaking(server.url, f"deleting task {task.task_id}, which is there twice"):
+    with speaking(server.url, f"deleting task {task.task_id}, which is there twice"), _gone_is_fine():
         server.client.tasks.delete(str(task.task_id))
 
 

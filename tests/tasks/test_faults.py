@@ -1,0 +1,296 @@
+"""A lossy wire in front of a real Label Studio, and a pusher that is killed again and again: in the end each key once.
+
+``FIGUREGROUND_ROUNDS`` above 1 takes the long way (`make soak`): at least 300 tasks and 50 kills.
+"""
+
+import http.client
+import os
+import queue
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from figureground import brush_rle, labelling, tables
+from figureground.store import Store
+from tasks import label_studio
+from tasks.pull import pull
+
+pytestmark = [pytest.mark.studio, pytest.mark.faults]
+
+ROUNDS = int(os.environ.get("FIGUREGROUND_ROUNDS", "1"))
+KILLS = 55 if ROUNDS > 1 else 4
+SOURCES, TASKS = (8, 45) if ROUNDS > 1 else (2, 16)
+STALL_SECONDS = 11
+ODDS = {"pass": 86, "drop": 3, "drop after": 4, "429": 1, "500": 1, "500 after": 1, "502": 1, "502 after": 1, "twice": 3}
+ODDS |= {"stall": 0.2}
+
+
+class Lossy(BaseHTTPRequestHandler):
+    """Hand each request on, or do something worse with it."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        fate = self.server.draw()
+        if fate == "stall":
+            time.sleep(STALL_SECONDS)
+        if fate in ("drop", "429", "500", "502"):
+            reply = None
+        else:
+            with suppress(OSError, http.client.HTTPException):
+                reply = self.forward(body)
+            if fate == "twice":
+                reply = self.forward(body)
+        if fate.startswith("drop"):
+            self.close_connection = True
+        elif fate[0] in "45":
+            self.answer(int(fate[:3]), {"Content-Type": "text/plain"}, b"the proxy is unwell")
+        else:
+            self.answer(*reply)
+
+    do_POST = do_PATCH = do_DELETE = do_PUT = do_GET  # noqa: N815  the names http.server looks for
+
+    def forward(self, body):
+        wire = http.client.HTTPConnection(*self.server.target, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "accept-encoding")}
+        wire.request(self.command, self.path, body, headers)
+        reply = wire.getresponse()
+        content = reply.read()
+        wire.close()
+        return reply.status, {name: value for name, value in reply.getheaders() if name in ("Content-Type", "Date")}, content
+
+    def answer(self, status, headers, content):
+        with suppress(OSError):
+            self.send_response_only(status)
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+    def log_message(self, *arguments):
+        pass
+
+
+class Proxy(ThreadingHTTPServer):
+    """Fates are drawn from a seed, so a bad run can be had again."""
+
+    daemon_threads = True
+    request_queue_size = 64
+
+    def __init__(self, url, seed):
+        super().__init__(("127.0.0.1", 0), Lossy)
+        self.target = ("127.0.0.1", int(url.rpartition(":")[2]))
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.dice, self.lock, self.fates = random.Random(seed), threading.Lock(), Counter()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def draw(self):
+        with self.lock:
+            (fate,) = self.dice.choices(list(ODDS), list(ODDS.values()))
+            self.fates[fate] += 1
+            return fate
+
+    def handle_error(self, request, client_address):
+        """Killed pushers hang up in the middle of a request: that is the point."""
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+class Pushers:
+    """Start pushes and pulls in processes of their own, and kill them."""
+
+    def __init__(self, catalog, url, token, *how):
+        entry = catalog.label_studio
+        self.child = subprocess.Popen(
+            [sys.executable, Path(__file__).parent / "pusher.py", catalog.folder, url, entry.project, *how],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"LABEL_STUDIO_API_KEY": token, "PYTHONWARNINGS": "ignore"},
+        )
+        assert self.child.stdout.readline() == "ready\n"
+        self.said = queue.Queue()
+        threading.Thread(target=self.listen, daemon=True).start()
+
+    def listen(self):
+        for line in self.child.stdout:
+            word, *numbers = line.split()
+            self.said.put((word, *map(int, numbers)))
+
+    def begin(self, deed, source_id):
+        self.child.stdin.write(f"{deed} {source_id}\n")
+        self.child.stdin.flush()
+        word, pid = self.said.get(timeout=60)
+        assert word == "began"
+        return pid
+
+    def kill(self, pid, seconds):
+        """Kill a process after some time unless it has ended; give its exit code."""
+        try:
+            word, ended, code = self.said.get(timeout=seconds)
+        except queue.Empty:
+            os.kill(pid, signal.SIGKILL)
+            word, ended, code = self.said.get(timeout=60)
+        assert (word, ended) == ("ended", pid)
+        assert code in (0, 3, -signal.SIGKILL), "a failure that is none of the wire's"
+        return code
+
+    def close(self):
+        self.child.stdin.close()
+        self.child.wait(60)
+        self.child.stdout.close()
+
+
+def hammer(pushers, deed, sources, kills, dice):
+    """Do it to every source, killing on the way, until each was done at least once and there were enough kills."""
+    counts, todo = Counter(), list(sources)
+    while todo:
+        pid = pushers.begin(deed, todo[0])
+        left = kills - counts["killed"]
+        code = pushers.kill(pid, dice.uniform(0.1, 2.5) if left > 0 else 120)
+        counts[{0: "done", 3: "broke off"}.get(code, "killed")] += 1
+        if code == 0:
+            todo.pop(0)
+    return counts
+
+
+def on_server(catalog):
+    with label_studio.connect(catalog) as server:
+        return label_studio.everything(server, label_studio.find_project(server, catalog))
+
+
+def check(catalog, sources, alpha_of):
+    """One task and one prediction a key, every mask bit by bit."""
+    there = on_server(catalog)
+    keys = [task.key for task in there]
+    assert len(keys) == len(set(keys))
+    store = Store(catalog.storage_root)
+    for source_id in sources:
+        rows = tables.read(store, tables.find(store, "tasks", source_id)).rows
+        ours = {task.key: task for task in there if task.content["data"]["source"] == source_id}
+        assert set(ours) == set(rows["key"])
+        assert [ours[key].task_id for key in rows["key"]] == list(rows["task_id"])
+        for number, key in enumerate(rows["key"]):
+            (prediction,) = ours[key].content["predictions"]
+            (region,) = (item for item in prediction["result"] if item["type"] == "brushlabels")
+            width, height = region["original_width"], region["original_height"]
+            mask = brush_rle.decode(region["value"]["rle"], width, height)
+            assert np.array_equal(mask, labelling.hard(alpha_of(number, width, height)))
+
+
+@pytest.fixture
+def lossy(real_studio):
+    proxy = Proxy(real_studio.url, seed=ROUNDS)
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def sources(real, make_material):
+    """Several sources of one project that is not made yet."""
+    catalog = real(0).catalog
+    name = catalog.label_studio.project.removeprefix("project ")
+    some = [f"wire-{name}-{number}" for number in range(SOURCES)]
+    for source_id in some:
+        make_material(catalog, source_id, TASKS)
+    return catalog, some
+
+
+def test_whatever_the_wire_and_the_kills_do_each_key_is_there_once_and_each_answer_comes_back(
+    sources, lossy, real_studio, alpha_of, make_catalog
+):
+    catalog, some = sources
+    dice, start = random.Random(ROUNDS), time.monotonic()
+    pushers = Pushers(catalog, lossy.url, real_studio.token)
+    try:
+        pushed = hammer(pushers, "push", some, KILLS, dice)
+        # a second push finds everything there, whoever says so
+        for source_id in some:
+            Path(catalog.storage_root, tables.name("tasks", source_id)).unlink()
+        pushed += hammer(pushers, "push", some, KILLS - pushed["killed"], dice)
+        check(catalog, some, alpha_of)
+        expected = answer(catalog, some, dice)
+        pulled = hammer(pushers, "pull", some, KILLS // 2, dice)
+    finally:
+        pushers.close()
+    assert pushed["killed"] >= KILLS
+    labels = {source_id: table(catalog, source_id).rows.to_dict("records") for source_id in some}
+    found = {row["crop_id"]: row["annotation_id"] for rows in labels.values() for row in rows}
+    assert found == expected
+    assert sum(map(len, labels.values())) == len(expected)
+    clean = make_catalog(catalog.folder, real_studio.url, catalog.label_studio.project)
+    for source_id in some:
+        before = {row["crop_id"]: row["sha256"] for row in labels[source_id]}
+        Path(catalog.storage_root, tables.name("labels", source_id)).unlink()
+        assert {row["crop_id"]: row["sha256"] for row in pulled_plainly(clean, source_id)} == before
+    seconds = time.monotonic() - start
+    sys.stdout.write(
+        f"{SOURCES * TASKS} tasks, {len(expected)} answers: push {dict(pushed)}, pull {dict(pulled)}, "
+        f"wire {dict(lossy.fates)}, {seconds:.0f} s\n"
+    )
+
+
+def answer(catalog, sources, dice):
+    """Answer most tasks, some of them twice; give the annotation that counts by crop."""
+    counts = {}
+    with label_studio.connect(catalog) as server:
+        for task in on_server(catalog):
+            if task.content["data"]["source"] not in sources or dice.random() < 0.1:
+                continue
+            result = [item | {"origin": "prediction"} for item in task.content["predictions"][0]["result"]]
+            for _ in range(1 + (dice.random() < 0.2)):
+                made = server.client.annotations.create(task.task_id, result=result, lead_time=2.0)
+                counts[task.content["data"]["crop_id"]] = made.id
+            if dice.random() < 0.1:
+                server.client.annotations.create(task.task_id, result=[], was_cancelled=True)
+    return counts
+
+
+def table(catalog, source_id):
+    store = Store(catalog.storage_root)
+    return tables.read(store, tables.find(store, "labels", source_id))
+
+
+def pulled_plainly(catalog, source_id):
+    store = Store(catalog.storage_root)
+    refs = [tables.find(store, stage, source_id) for stage in ("crops", "mattes", "tasks")]
+    pull.fn(*refs, catalog)
+    return table(catalog, source_id).rows.to_dict("records")
+
+
+def test_eight_pushers_at_once_end_complete(sources, real_studio, alpha_of):
+    """Two a source, as from machines that do not share our lock, while SQLite takes one writer at a time."""
+    catalog, some = sources
+    eight_at_once(catalog, some, real_studio, alpha_of)
+
+
+def eight_at_once(catalog, some, server, alpha_of):
+    pushers = Pushers(catalog, server.url, server.token, "unlocked")
+    try:
+        for _ in range(20):
+            for number in range(8):
+                pushers.child.stdin.write(f"push {some[number % len(some)]}\n")
+            pushers.child.stdin.flush()
+            said = [pushers.said.get(timeout=300) for _ in range(16)]
+            codes = {code for word, _, *rest in said if word == "ended" for code in rest}
+            assert codes <= {0, 3}
+            if codes == {0}:
+                break
+        else:
+            pytest.fail("eight pushers never all came through")
+    finally:
+        pushers.close()
+    check(catalog, some, alpha_of)
