@@ -118,3 +118,41 @@ def test_bands_without_width_are_refused():
         metrics.boundary_iou(square(10), square(10), ratio=0)
     with pytest.raises(ArrayError, match="at least 1 pixel"):
         metrics.boundary_f(square(10), square(10), width=0)
+
+
+def test_grad_is_nothing_for_equals_and_more_for_a_softer_edge():
+    sharp = np.zeros((20, 20), np.float32)
+    sharp[:, 10:] = 1
+    soft, softer = (np.tile(np.clip((np.arange(20) - 10) / width + 0.5, 0, 1).astype(np.float32), (20, 1)) for width in (3, 8))
+    assert metrics.grad(sharp, sharp) == 0
+    assert 0 < metrics.grad(soft, sharp) < metrics.grad(softer, sharp)
+    assert metrics.grad(soft, sharp) == metrics.grad(sharp, soft)
+
+
+def test_grad_of_a_straight_step_by_hand():
+    """A vertical step under a kernel of length 1: each row's responses are running sums of the kernel's columns."""
+    step = np.zeros((21, 40), np.float32)
+    step[:, 20:] = 1
+    at = np.arange(-4, 5)
+    kernel = np.outer(np.exp(-(at**2) / (2 * 1.4**2)), at * np.exp(-(at**2) / (2 * 1.4**2)))
+    columns = (kernel / np.linalg.norm(kernel)).sum(axis=0)
+    responses = np.array([columns[start:].sum() for start in range(1, 9)])
+    assert metrics.grad(step, np.zeros_like(step)) == pytest.approx(21 * (responses**2).sum() / 1000, rel=1e-6)
+
+
+def test_conn_punishes_what_hangs_loose_not_what_is_merely_softer_by_little():
+    truth = np.zeros((10, 10), np.float32)
+    truth[2:8, 2:5] = 1
+    near, loose = truth.copy(), truth.copy()
+    near[2:8, 5] = 0.1
+    loose[2:8, 8] = 0.8
+    assert metrics.conn(truth, truth) == 0
+    assert metrics.conn(near, truth) == 0
+    assert metrics.conn(loose, truth) * 1000 == pytest.approx(6 * 0.8, rel=1e-5)
+
+
+@pytest.mark.parametrize(("metric", "setting"), [(metrics.grad, {"sigma": 0}), (metrics.conn, {"step": 0})])
+def test_soft_metrics_refuse_settings_that_mean_nothing(metric, setting):
+    alpha = np.zeros((4, 4), np.float32)
+    with pytest.raises(ArrayError, match="above 0"):
+        metric(alpha, alpha, **setting)
