@@ -159,7 +159,7 @@ def grad(alpha: Alpha, truth: Alpha, sigma: float = 1.4) -> float:
 
 
 def conn(alpha: Alpha, truth: Alpha, step: float = 0.1) -> float:
-    """Connectivity error: how differently the two alphas hang together with their common body, in thousands of pixels.
+    """Measure connectivity: how differently the two alphas hang together with their common body, in thousands of pixels.
 
     At each level the largest 4-connected region where both alphas reach it is the body; a pixel's degree of connectedness
     is one minus how far its alpha lies above the level at which it left the body, unless by less than 0.15. Rhemann et
