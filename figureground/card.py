@@ -58,7 +58,7 @@ def page(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return templates.get_template("card.md").render(facts(manifest, certificate))
+    return templates.get_template("card.md.jinja").render(facts(manifest, certificate))
 
 
 def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:

@@ -152,15 +152,16 @@ def pull(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose 
 def release(
     note: Note = "",
     date: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="Today (UTC) when not given.")] = "",
+    from_: Annotated[Path | None, typer.Option("--from", metavar="FILE", help="Cut this manifest's release again.")] = None,
     catalog: CatalogFile = HERE,
     verbose: Verbose = False,
 ) -> None:
-    """Cut a version of everything that is labelled, and verify it."""
+    """Cut a version of everything that is labelled, or an old one again, and verify it."""
     _begin(catalog, verbose)
-    from flows.release import cut
+    from flows.release import cut, recut
 
     with _progress():
-        made = cut(str(catalog), note, date)
+        made = recut(str(from_), str(catalog), note, date) if from_ else cut(str(catalog), note, date)
     out.print(f"released and verified: {made.name} ({_counts(made.counts)})\n  {made.folder}", soft_wrap=True)
 
 
@@ -175,11 +176,20 @@ def verify(folder: Folder, verbose: Verbose = False) -> None:
 
 
 @app.command()
-def diff(old: Folder, new: Folder, verbose: Verbose = False) -> None:
+def diff(
+    old: Folder,
+    new: Folder,
+    page: Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Also write a page with the pictures.")] = None,
+    verbose: Verbose = False,
+) -> None:
     """Tell what a release added, dropped and annotated anew."""
     _log(verbose)
     from tasks.verify import diff as compare
+    from tasks.verify import diff_page
 
+    if page:
+        page.write_text(diff_page(old, new), encoding="utf-8")
+        out.print(f"pictures: {page}", soft_wrap=True)
     for word, stems in compare(old, new).items():
         out.print(f"{word}: {len(stems)}")
         for stem in stems:
@@ -200,6 +210,33 @@ def explain(
     for line in tell(name, settings):
         table.add_row(f"[bold]{escape(line.subject)}[/]", escape(line.text))
     out.print(table)
+
+
+@app.command()
+def forget(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A source's name.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Remove a source's video and everything made from it; say which releases still hold it."""
+    settings = _begin(catalog, verbose)
+    from tasks.forget import forget as go
+    from tasks.forget import holdings
+
+    own = holdings(source, settings)
+    if not yes:
+        typer.confirm(f"Remove all that was made from {', '.join(own)} in {settings.storage_root} for ever?", abort=True)
+    gone = go(source, settings)
+    out.print(f"{', '.join(gone.sources)}: {gone.files} files removed")
+    for name, count in gone.releases.items():
+        out.print(f"the release {name} still holds {count} pictures of it: remove its folder and cut another", soft_wrap=True)
+    for name in gone.unreadable:
+        out.print(f"the release {name} cannot be read: look into it", soft_wrap=True)
+    if gone.task_ids:
+        out.print(f"Label Studio still has {len(gone.task_ids)} tasks of it: delete them there", soft_wrap=True)
+    if source in settings.sources:
+        out.print(f"remove {source} from {catalog}, or the next ingest fetches it again", soft_wrap=True)
 
 
 @app.command()

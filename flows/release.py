@@ -9,7 +9,7 @@ from figureground.catalog import load
 from figureground.errors import ReleaseError
 from figureground.types import Release
 from flows.ingest import resolve
-from tasks.release import release
+from tasks.release import rebuild, release
 from tasks.verify import verify
 
 
@@ -35,5 +35,30 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> R
     found, refused = resolve(settings, None)
     if refused:
         raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
-    made = release(found, settings, note or settings.releases.note, date or datetime.now(UTC).strftime("%Y%m%d"))
+    made = release(found, settings, note or settings.releases.note, date or _today())
     return verify(Path(made.folder))
+
+
+@flow(name="rebuild", validate_parameters=False, persist_result=False)
+def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
+    """Cut a release again from its manifest and the storage, and verify what was written.
+
+    Parameters
+    ----------
+    manifest
+        The release's ``manifest.json``.
+    catalog, note, date
+        See `cut`.
+
+    Raises
+    ------
+    ReleaseError
+        When what comes out is not, byte for byte, what the manifest describes.
+    """
+    settings = load(Path(catalog))
+    made = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
+    return verify(Path(made.folder))
+
+
+def _today() -> str:
+    return datetime.now(UTC).strftime("%Y%m%d")

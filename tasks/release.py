@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from figureground import (
+    __version__,
+    archive,
     card,
     certificate,
     crops,
@@ -33,7 +35,7 @@ from figureground.duplicates import Signature
 from figureground.errors import ArrayError, ReleaseError, StoreError
 from figureground.labelling import KEEP
 from figureground.lineage import Pick
-from figureground.manifest import Manifest, PreviousRecord
+from figureground.manifest import Manifest, PreviousRecord, SampleRecord
 from figureground.parallel import ordered
 from figureground.splits import Split
 from figureground.store import Store
@@ -82,6 +84,52 @@ def release(sources: Sequence[Source], catalog: Catalog, note: str, date: str) -
     picks, plan, proof = _plan(kept, sources, catalog)
     sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, proof)
     return Release(name, str(folder), sealed.digest, dict(sealed.counts))
+
+
+@verb
+def rebuild(file: Path, catalog: Catalog, note: str, date: str) -> Release:
+    """Cut a release again, bit for bit, from its manifest and the storage; no table is read.
+
+    Parameters
+    ----------
+    file
+        Its ``manifest.json``.
+    catalog
+        Gives the storage, where every picture and label of a release is kept under its hash.
+    note, date
+        The name of the folder that is made, see `release`.
+
+    Raises
+    ------
+    ReleaseError
+        When the manifest is altered, or what comes out is not what it describes.
+    StoreError
+        When a picture or label is not in the storage any more.
+    """
+    name = _name(note, date)
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise ReleaseError(f"{file}: {error.strerror}. Expected the {manifest.FILE} of a release") from error
+    if problem := manifest.altered(content):
+        raise ReleaseError(f"{file}: {problem}. A release is only cut again from the manifest it was sealed with")
+    held, kept = manifest.parse(content), Store(catalog.storage_root)
+    folder = kept.path(f"releases/{name}")
+    picks = [_remembered(kept, stem, record) for stem, record in sorted(held.samples.items())]
+    signatures = _signatures(kept, picks)
+    joined = _joined(picks, signatures, {source_id: one.sha256 for source_id, one in held.sources.items()})
+    plan = held.model_copy(update={"files": {}, "digest": ""})
+    proof = certificate.build(plan, signatures, joined)
+    sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, proof, expected=held)
+    return Release(name, str(folder), sealed.digest, dict(sealed.counts))
+
+
+def _remembered(kept: Store, stem: str, record: SampleRecord) -> Pick:
+    """Find a sample's files by their hashes, or where they were made when nothing was archived."""
+    made = f"crops/{record.source}/{stem}.jpg", f"labels/{record.source}/{stem}.png"
+    archived = archive.name(record.sha256), archive.name(record.annotation.sha256)
+    picture, label = (old if kept.exists(old) else new for old, new in zip(archived, made, strict=True))
+    return Pick(stem, record, picture, label)
 
 
 def _name(note: str, date: str) -> str:
@@ -250,8 +298,10 @@ def _found_in(held: Manifest) -> dict[str, tuple[str, int]]:
     return {name: (record.sha256, record.bytes) for name, record in held.files.items()}
 
 
-def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any]) -> Manifest:
-    """Write everything beside the release's place, flush it, then rename it."""
+def _make(
+    kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], expected: Manifest | None = None
+) -> Manifest:
+    """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
     with _workshop(folder) as bench:
         for layout, place in plan.layouts.items():
             plugin = plugins.build("layouts", layout, {})
@@ -259,12 +309,26 @@ def _make(kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proo
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
         sealed = manifest.seal(plan, _found(bench))
+        if expected and sealed.digest != expected.digest:
+            raise ReleaseError(_otherwise(expected, sealed))
+        for pick in picks:
+            archive.keep(kept, pick.picture, pick.record.sha256)
+            archive.keep(kept, pick.label, pick.record.annotation.sha256)
         (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
         store.flush_folder(bench)
         bench.chmod(0o755)
         bench.rename(folder)
         store.flush(folder.parent)
     return sealed
+
+
+def _otherwise(expected: Manifest, sealed: Manifest) -> str:
+    differing = manifest.differing(expected, _found_in(sealed))
+    listed = "; ".join(differing[:5]) + (f"; and {len(differing) - 5} more" if len(differing) > 5 else "")
+    return (
+        f"what came out is not the release of digest {expected.digest}: {listed}. It was made by figureground {expected.code}, "
+        f"this is {__version__}; use that version and its lock file"
+    )
 
 
 def _certify(kept: Store, picks: Sequence[Pick], proof: Mapping[str, Any], bench: Path) -> None:

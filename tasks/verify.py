@@ -4,13 +4,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from figureground import certificate, duplicates, manifest, plugins, progress, store
+from figureground import certificate, difference, duplicates, manifest, plugins, progress, store
 from figureground.duplicates import Signature
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
 from figureground.parallel import ordered
 from figureground.splits import SPLITS
-from figureground.types import Release
+from figureground.types import Release, Sample
 
 
 def verify(folder: Path) -> Release:
@@ -60,6 +60,26 @@ def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
         When one of the folders has no manifest or an altered one.
     """
     return manifest.difference(_manifest(old), _manifest(new))
+
+
+def diff_page(old: Path, new: Path) -> str:
+    """Show what sets a release apart from an older one: an HTML page that needs no other file.
+
+    Raises
+    ------
+    ReleaseError
+        When one of the folders has no manifest or an altered one, or a picture cannot be read.
+    """
+    changes = diff(old, new)
+    wanted = difference.shown(changes)
+    names = old.resolve().name, new.resolve().name
+    return difference.page(names, changes, *(_samples(folder, wanted) for folder in (old, new)))
+
+
+def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
+    layout = next(layout for layout, place in _manifest(folder).layouts.items() if place == ".")
+    samples: Iterable[Sample] = plugins.build("layouts", layout, {}).read(folder)
+    return {sample.stem: sample for sample in samples if sample.stem in wanted}
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -23,7 +23,8 @@ from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
 from figureground.store import Store
 from figureground.types import Release
-from tasks.release import release
+from tasks.forget import forget
+from tasks.release import rebuild, release
 from tasks.verify import verify
 
 Make = Callable[..., Catalog]
@@ -143,6 +144,43 @@ def test_another_folder_order_and_day_give_the_same_digest(labelled: Make, tmp_p
     two = release.fn(sources, catalog, "other", "20270101")
     assert one.digest == two.digest
     assert tree(Path(one.folder)) == tree(Path(two.folder))
+
+
+def test_a_release_is_cut_again_from_its_manifest_after_all_was_labelled_anew(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS, layouts=["mmseg_custom", "coco"])
+    first = cut(catalog)
+    for folder in ("crops", "labels"):  # the stages rename new files into place, the fixture would write into the old ones
+        shutil.rmtree(tmp_path / "data" / folder)
+    catalog = labelled(tmp_path, {"park": ["keep"], "walk": ["keep"]}, SPLITS, seeds={"park": 50, "walk": 60})
+    assert cut(catalog, note="later").digest != first.digest
+    again = rebuild.fn(Path(first.folder) / "manifest.json", catalog, "again", "20270101")
+    assert (again.digest, again.counts) == (first.digest, first.counts)
+    assert tree(Path(again.folder)) == tree(Path(first.folder))
+    assert verify(Path(again.folder)) == again
+    before = times(tmp_path / "data")
+    assert rebuild.fn(Path(first.folder) / "manifest.json", catalog, "again", "20270101") == again
+    assert times(tmp_path / "data") == before
+
+
+def test_a_manifest_that_was_altered_or_whose_pictures_are_gone_is_not_rebuilt(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    file = Path(cut(catalog).folder) / "manifest.json"
+    copy = tmp_path / "manifest.json"
+    copy.write_bytes(file.read_bytes().replace(b'"val"', b'"test"', 1))
+    with pytest.raises(ReleaseError, match=r"manifest\.json: altered"):
+        rebuild.fn(copy, catalog, "again", "20270101")
+    forget("walk", catalog)
+    with pytest.raises(StoreError, match=r"crops/walk/walk-000000-00\.jpg is missing"):
+        rebuild.fn(file, catalog, "again", "20270101")
+    assert [path.name for path in (tmp_path / "data/releases").iterdir()] == ["CustomSeg_Person_20261130_demo"]
+
+
+def test_the_second_release_tells_what_changed_since_the_first(labelled: Make, tmp_path: Path) -> None:
+    first = cut(labelled(tmp_path, TWO, SPLITS))
+    second = cut(labelled(tmp_path, {"park": ["keep"] * 4, "walk": ["keep"] * 2}, SPLITS), note="v2")
+    held = json.loads((Path(second.folder) / "manifest.json").read_bytes())
+    assert held["previous"] == {"name": first.name, "digest": first.digest, "changes": {"added": 1}}
+    assert f"Since {first.name}" in (Path(second.folder) / "README.md").read_text()
 
 
 def test_another_content_under_the_same_name_is_refused_and_nothing_changes(labelled: Make, tmp_path: Path) -> None:

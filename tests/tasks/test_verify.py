@@ -13,7 +13,7 @@ from figureground import manifest, store
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError
 from tasks.release import release
-from tasks.verify import diff, verify
+from tasks.verify import diff, diff_page, verify
 
 Make = Callable[..., Catalog]
 TWO = {"park": ["keep", "keep", "keep"], "walk": ["keep", "keep"]}
@@ -235,6 +235,10 @@ def test_diff_names_what_came_went_and_was_drawn_again(labelled: Make, tmp_path:
         "relisted": (),
     }
     assert not any(diff(before, before).values())
+    page = diff_page(before, after)
+    for word, stems in found.items():
+        assert f"<h2>{word}: {len(stems)}</h2>" in page
+    assert page.count('src="data:image/') == 4 and 'alt="park-000030-00"' in page
 
 
 def test_diff_refuses_an_altered_manifest(folder: Path, tmp_path: Path) -> None:

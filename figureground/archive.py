@@ -1,0 +1,66 @@
+"""What releases are made of, kept under its hash, so that a release can be cut again after its labels were drawn anew.
+
+``archive/<first two digits>/<sha256>`` is a second name of the same bytes: nothing is copied where the disk can link, and the
+stages that write anew rename a new file into place, which leaves the old bytes to the archive.
+"""
+
+import os
+
+from figureground.errors import StoreError
+from figureground.store import Store
+
+
+def name(sha256: str) -> str:
+    """Give where content of this hash is kept.
+
+    >>> name("ab12")
+    'archive/ab/ab12'
+    """
+    return f"archive/{sha256[:2]}/{sha256}"
+
+
+def keep(store: Store, file: str, sha256: str) -> None:
+    """Keep a stored file under its hash; what is kept already is left alone.
+
+    Parameters
+    ----------
+    store
+        A storage in a local folder.
+    file
+        The file's name in the storage; its content was verified.
+    sha256
+        Its hash.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be written.
+    """
+    place = store.path(name(sha256))
+    if place.exists():
+        return
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(store.path(file), place)
+    except FileExistsError:
+        return
+    except OSError:
+        store.write(name(sha256), store.read(file, sha256))  # another disk, or one that cannot link
+
+
+def drop(store: Store, sha256: str) -> bool:
+    """Remove what is kept under a hash and tell whether it was there.
+
+    Raises
+    ------
+    StoreError
+        When it cannot be removed.
+    """
+    place = store.path(name(sha256))
+    try:
+        place.unlink()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot remove {place}: {error.strerror}. Change its permissions, then run again") from error
+    return True

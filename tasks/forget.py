@@ -1,0 +1,116 @@
+"""Forgetting a source: a take-down request removes a video and everything made from it."""
+
+import shutil
+from dataclasses import dataclass
+
+from figureground import archive, manifest, tables
+from figureground.catalog import Catalog
+from figureground.errors import ReleaseError, StoreError
+from figureground.store import Store
+
+_FOLDERS = ("videos", "frames", "crops", "mattes", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What went and what is left: ``releases`` still hold pictures of it, ``unreadable`` ones may."""
+
+    sources: tuple[str, ...]
+    files: int
+    releases: dict[str, int]
+    unreadable: tuple[str, ...]
+    task_ids: tuple[int, ...]
+
+
+def holdings(source_id: str, catalog: Catalog) -> tuple[str, ...]:
+    """List a source's ids in the storage: its own, or those of the files its folder or glob was expanded to.
+
+    Raises
+    ------
+    StoreError
+        When the storage and the releases know nothing of it.
+    """
+    store = Store(catalog.storage_root)
+    known = {found for stage in tables.SCHEMAS for found in tables.sources(store, stage)}
+    known |= {file.split("/")[1] for folder in _FOLDERS for file in store.names(folder)}
+    remembered = {found for held in _manifests(store).values() if held for found in held.sources}
+    fixed = set(catalog.sources)
+    own = {found for found in known | remembered if found == source_id or _expanded(found, source_id, fixed)}
+    if not own:
+        raise StoreError(
+            f"nothing of a source {source_id!r} is in {store.root}; it knows {', '.join(sorted(known | remembered)) or 'none'}"
+        )
+    return tuple(sorted(own))
+
+
+def _expanded(found: str, source_id: str, fixed: set[str]) -> bool:
+    """Tell whether an id is a file of this source and not a source of its own, or of one with a longer name."""
+    begins = [name for name in fixed if found.startswith(f"{name}-")]
+    return found not in fixed and max(begins, key=len, default="") == source_id
+
+
+def forget(source_id: str, catalog: Catalog) -> Forgotten:
+    """Remove a source's video, frames, crops, mattes, labels, tables and report.
+
+    Releases are immutable and are not touched: the result names those that hold pictures of it.
+
+    Raises
+    ------
+    StoreError
+        When there is nothing of it, or a file cannot be removed.
+    """
+    store = Store(catalog.storage_root)
+    own = holdings(source_id, catalog)
+    held = _manifests(store)
+    releases = {name: _count(one, own) for name, one in held.items() if one and _count(one, own)}
+    task_ids = tuple(sorted(number for name in own for number in _task_ids(store, name)))
+    hashes = {digest for name in own for digest in _hashes(store, name)} | {
+        digest
+        for one in held.values()
+        for sample in (one.samples.values() if one else ())
+        if sample.source in own
+        for digest in (sample.sha256, sample.annotation.sha256)
+    }
+    files = sum(_remove(store, name) for name in own) + sum(archive.drop(store, digest) for digest in sorted(hashes))
+    return Forgotten(own, files, releases, tuple(name for name, one in held.items() if one is None), task_ids)
+
+
+def _manifests(store: Store) -> dict[str, manifest.Manifest | None]:
+    found: dict[str, manifest.Manifest | None] = {}
+    for file in sorted(store.path("releases").glob(f"*/{manifest.FILE}")):
+        try:
+            found[file.parent.name] = manifest.parse(file.read_bytes())
+        except ReleaseError:
+            found[file.parent.name] = None  # told as unreadable
+    return found
+
+
+def _count(held: manifest.Manifest, own: tuple[str, ...]) -> int:
+    return sum(sample.source in own for sample in held.samples.values())
+
+
+def _task_ids(store: Store, name: str) -> list[int]:
+    ref = tables.find(store, "tasks", name)
+    return [int(number) for number in tables.read(store, ref).rows["task_id"]] if ref else []
+
+
+def _hashes(store: Store, name: str) -> list[str]:
+    refs = [tables.find(store, stage, name) for stage in ("crops", "labels")]
+    return [digest for ref in refs if ref for digest in tables.read(store, ref).rows["sha256"] if digest]
+
+
+def _remove(store: Store, name: str) -> int:
+    """Remove one id's files, its tables last, so that a second run finds what a killed one left."""
+    files = 0
+    try:
+        for place in (store.path(f"{folder}/{name}") for folder in _FOLDERS):
+            files += sum(path.is_file() for path in place.rglob("*"))
+            if place.exists():
+                shutil.rmtree(place)
+        for file in (f"reports/{name}.html", *(tables.name(stage, name) for stage in reversed(tables.SCHEMAS))):
+            if store.path(file).exists():
+                store.path(file).unlink()
+                files += 1
+    except OSError as error:
+        raise StoreError(f"cannot remove {error.filename}: {error.strerror}. Change its permissions, then run again") from error
+    return files
