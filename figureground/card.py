@@ -32,6 +32,7 @@ _CHANGES = {
     "added": "新增", "dropped": "删除", "re-annotated": "重新标注",
     "re-cropped": "重新裁剪", "moved": "换集合", "relisted": "换场景",
 }  # fmt: skip
+_STEPS = ("frames", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
 _FEW, _SMALL = 30, 64
 """Pictures of a scene, pixels of a person's short side: below, the card warns."""
 
@@ -147,7 +148,8 @@ def _funnel(manifest: Manifest) -> dict[str, int]:
     total: Counter[str] = Counter()
     for source in manifest.sources.values():
         total.update(source.funnel)
-    return {**{name: count for name, count in total.items() if count}, "released": len(manifest.samples)} if total else {}
+    steps = sorted((name for name in total if total[name]), key=lambda name: (_STEPS.index(name.split(":")[0]), name))
+    return {**{name: total[name] for name in steps}, "released": len(manifest.samples)} if total else {}
 
 
 def _routes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:
