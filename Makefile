@@ -22,11 +22,11 @@ studio: $(STUDIO)/.installed  ## the environment of the Label Studio server, fro
 demo: install studio  ## the whole way on two sample clips, ending in a verified release
 	$(VENV)/bin/figureground demo
 
-test: install studio  ## every test, with a real Label Studio and real weights
-	$(RUN) -m pytest
+test: test-fast studio  ## every test, with a real Label Studio and real weights
+	$(RUN) -m pytest -m "not ($(FAST))"
 
 test-fast: install  ## the tests without network, server or weights
-	$(RUN) -m pytest -m "$(FAST)"
+	$(RUN) -m pytest -n auto -m "$(FAST)"
 
 check: install  ## lint, types, rooms and docs
 	$(VENV)/bin/ruff check .
