@@ -43,6 +43,7 @@ def _findings(catalog: Catalog) -> Iterator[Finding]:
     if server.fine:
         yield _found("project", lambda: _project(catalog))
         yield _found("picture", lambda: _picture(catalog))
+        yield _found("prediction", lambda: _prediction(catalog))
 
 
 def _found(what: str, look: Callable[[], str]) -> Finding:
@@ -83,6 +84,15 @@ def _picture(catalog: Catalog) -> str:
     if task is None:
         return "nothing is pushed yet"
     return label_studio.fetch_picture(server, task)
+
+
+def _prediction(catalog: Catalog) -> str:
+    """Make sure that an annotator sees what was pushed, not only the picture."""
+    interface, _ = label_studio.interface(catalog)
+    task = next(_pushed(catalog), None)
+    if task is None:
+        return "nothing is pushed yet"
+    return label_studio.see_prediction(label_studio.connect(catalog), task, interface)
 
 
 def _pushed(catalog: Catalog) -> Iterator[int]:

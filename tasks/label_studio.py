@@ -18,13 +18,14 @@ from typing import Any
 
 import httpx
 
-from figureground import labelling, watermark
+from figureground import jpeg, labelling, watermark
 from figureground.catalog import Catalog
-from figureground.errors import CatalogError, LabelError, TransientError
+from figureground.errors import ArrayError, CatalogError, LabelError, TransientError
 from figureground.store import Store
 from tasks import studio
 
 TOKEN = "LABEL_STUDIO_API_KEY"
+_SECRET = "prefect:"
 KEYS_AT_ONCE = 100
 TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
@@ -77,7 +78,8 @@ def connect(catalog: Catalog) -> Server:
     """Connect to the catalog's server.
 
     The token comes from the local studio's own file when the address is the local studio's, else from the environment
-    variable ``LABEL_STUDIO_API_KEY``: a legacy token or a personal access token.
+    variable ``LABEL_STUDIO_API_KEY``: a legacy token, a personal access token, or ``prefect:NAME`` for the Prefect Secret
+    block of that name.
 
     Raises
     ------
@@ -88,7 +90,7 @@ def connect(catalog: Catalog) -> Server:
 
     url = catalog.label_studio.url.rstrip("/")
     local = studio.token(catalog, url)
-    token = local or os.environ.get(TOKEN, "").strip()
+    token = local or _told(os.environ.get(TOKEN, "").strip())
     if not token:
         raise LabelError(
             f"no token for the Label Studio at {url}: set the environment variable {TOKEN} (its page Account & Settings "
@@ -105,6 +107,22 @@ def connect(catalog: Catalog) -> Server:
         wire.close()
         raise
     return Server(url, client, wire)
+
+
+def _told(text: str) -> str:
+    """Give the token a variable holds, or that of the Prefect Secret it names."""
+    if not text.startswith(_SECRET):
+        return text
+    from prefect.blocks.system import Secret
+
+    name = text.removeprefix(_SECRET)
+    try:
+        return str(Secret.load(name).get())  # type: ignore[union-attr]
+    except ValueError as error:
+        raise LabelError(
+            f"{TOKEN} names the Prefect Secret {name!r}, which cannot be read ({type(error).__name__}): make it in Prefect's "
+            "page Blocks, and set PREFECT_API_URL to the server that has it"
+        ) from error
 
 
 def _check_kind(url: str) -> None:
@@ -165,6 +183,7 @@ def speaking(url: str, doing: str, token: str = "the one it was connected with")
     except httpx.HTTPError as error:
         raise TransientError(f"lost the Label Studio at {url} while {doing} ({_cause(error)})") from error
     except _api_error() as error:
+        error.headers = None  # type: ignore[attr-defined]  # among them a session's cookie, which is as good as the token
         raise _translated(url, doing, token, error) from error
 
 
@@ -493,6 +512,38 @@ def fetch_picture(server: Server, task: int) -> str:
     TransientError
         When the connection broke.
     """
+    address, content = _picture(server, task)
+    return f"{server.url} serves {address}, {len(content) / 1000:.0f} kB"
+
+
+def see_prediction(server: Server, task: int, interface: labelling.Interface) -> str:
+    """Make sure that an annotator will see a task's prediction, and say which.
+
+    The server shows nothing, and says nothing, when a prediction names a tag, label or size that is not the project's or
+    the picture's: so it is compared with the label config and with the picture as it is served.
+
+    Raises
+    ------
+    LabelError
+        When there is not exactly one prediction, or nobody would see it.
+    TransientError
+        When the connection broke.
+    """
+    with speaking(server.url, f"looking at the prediction of task {task}"):
+        found = [one.dict() for one in server.client.predictions.list(task=task)]
+    if len(found) != 1:
+        raise LabelError(f"task {task} at {server.url} has {len(found)} predictions, expected one; push its source again")
+    address, content = _picture(server, task)
+    try:
+        width, height = jpeg.size(content)
+    except ArrayError as error:
+        raise LabelError(f"the Label Studio at {server.url} serves {address}, but that is no JPEG: {error}") from error
+    labelling.check_prediction(found[0], interface, width, height, f"task {task}")
+    return f"{found[0]['model_version']} fits task {task}'s picture of {width}x{height} and the label config"
+
+
+def _picture(server: Server, task: int) -> tuple[str, bytes]:
+    """Fetch a task's picture: where it is, and what is there."""
     with speaking(server.url, f"fetching the picture of task {task}"):
         content = server.client.tasks.get(str(task)).data or {}
         address = next((str(value) for value in content.values() if str(value).startswith(("/data/", "http"))), "")
@@ -507,4 +558,4 @@ def fetch_picture(server: Server, task: int) -> str:
             f"the Label Studio at {server.url} does not serve {address} (answer {reply.status_code} {kind}): start it with "
             "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage>, or use `figureground studio up`"
         )
-    return f"{server.url} serves {address}, {len(reply.content) / 1000:.0f} kB"
+    return address, reply.content

@@ -7,9 +7,12 @@ import http.client
 import os
 import queue
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -22,7 +25,7 @@ import pytest
 
 from figureground import brush_rle, labelling, tables
 from figureground.store import Store
-from tasks import label_studio
+from tasks import label_studio, studio
 from tasks.pull import pull
 
 pytestmark = [pytest.mark.studio, pytest.mark.faults]
@@ -294,3 +297,54 @@ def eight_at_once(catalog, some, server, alpha_of):
     finally:
         pushers.close()
     check(catalog, some, alpha_of)
+
+
+@pytest.fixture
+def cluster():
+    """A PostgreSQL of our own: settings for Label Studio. It refuses to run as root, so root becomes postgres."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = programs[-1] if programs else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("no initdb: apt-get install -y postgresql")
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    ctl, port = Path(initdb).resolve().with_name("pg_ctl"), free_port()
+    with tempfile.TemporaryDirectory(prefix="figureground-pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        if become:
+            shutil.chown(folder, "postgres")
+        made = [*become, initdb, "-D", f"{folder}/d", "-U", "studio", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(made, check=True, cwd=folder)
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+        start = [*become, ctl, "-D", f"{folder}/d", "-l", f"{folder}/log", "-w", "-o", options, "start"]
+        subprocess.run(start, check=True, cwd=folder)
+        try:
+            settings = {"USER": "studio", "PASSWORD": "none", "NAME": "postgres", "HOST": "127.0.0.1", "PORT": str(port)}
+            yield {"DJANGO_DB": "default", **{f"POSTGRE_{name}": value for name, value in settings.items()}}
+        finally:
+            subprocess.run([*become, ctl, "-D", f"{folder}/d", "-m", "immediate", "stop"], check=True, cwd=folder)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.mark.postgres
+@pytest.mark.slow
+def test_eight_pushers_at_once_end_complete_on_postgresql_too(
+    cluster, tmp_path, monkeypatch, make_catalog, make_material, alpha_of
+):
+    plain = studio._environment
+    monkeypatch.setattr(studio, "_environment", lambda *given: plain(*given) | cluster)
+    if "FIGUREGROUND_STUDIO" not in os.environ:
+        monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
+    server = studio.up(make_catalog(tmp_path), free_port())
+    try:
+        assert not list(tmp_path.rglob("*.sqlite3")), "the database is PostgreSQL's"
+        catalog = make_catalog(tmp_path, server.url)
+        some = [f"many-{number}" for number in range(4)]
+        for source_id in some:
+            make_material(catalog, source_id, TASKS)
+        eight_at_once(catalog, some, server, alpha_of)
+    finally:
+        studio.down(make_catalog(tmp_path))

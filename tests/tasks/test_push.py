@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from filelock import FileLock
 from figureground import labelling, masks, tables
 from figureground.errors import CatalogError, LabelError, StoreError, TransientError
 from figureground.store import Store
-from tasks import label_studio
+from tasks import doctor, label_studio
 from tasks.label_studio import Project, Remote
 from tasks.push import push
 
@@ -374,8 +375,9 @@ def test_the_real_one_serves_the_pictures(real, real_studio):
         file.unlink()
         with pytest.raises(LabelError, match=r"does not serve /data/local-files.*answer 404.*LOCAL_FILES_DOCUMENT_ROOT"):
             label_studio.fetch_picture(server, task.task_id)
-        with pytest.raises(LabelError, match="refused fetching the picture of task 999999: 404"):
+        with pytest.raises(LabelError, match="refused fetching the picture of task 999999: 404") as caught:
             label_studio.fetch_picture(server, 999999)
+        assert "sessionid" not in "".join(traceback.format_exception(caught.value)), "a session opens the same doors"
 
 
 @pytest.mark.studio
@@ -426,6 +428,48 @@ def test_a_good_token_is_told_nowhere_either(real, real_studio, caplog):
         assert real_studio.token not in caplog.text + repr(server)
     for path in Path(material.catalog.storage_root, "tables").rglob("*.parquet"):
         assert real_studio.token.encode() not in path.read_bytes()
+
+
+@pytest.mark.studio
+def test_the_doctor_sees_what_annotators_would_not_see(real, monkeypatch):
+    material = real(2)
+    pushed = rows(material, run(material))["task_id"]
+    monkeypatch.setattr("tasks.doctor._pushed", lambda catalog: iter(map(int, pushed)))
+    assert "serves /data/local-files/" in doctor._picture(material.catalog)
+    assert "fits task" in doctor._prediction(material.catalog)
+    interface, _ = label_studio.interface(material.catalog)
+    with label_studio.connect(material.catalog) as server:
+        task, _ = label_studio.everything(server, label_studio.find_project(server, material.catalog))
+        assert "fits task" in label_studio.see_prediction(server, task.task_id, interface)
+        (old,) = server.client.predictions.list(task=task.task_id)
+        result = [item | {"original_width": 7} if item["type"] == "brushlabels" else item for item in old.dict()["result"]]
+        server.client.predictions.delete(old.id)
+        wrong = server.client.predictions.create(task=task.task_id, result=result, score=0.5, model_version="other")
+        with pytest.raises(LabelError, match=r"is for a picture of 7x80 .*the crop has 60x80"):
+            label_studio.see_prediction(server, task.task_id, interface)
+        server.client.predictions.delete(wrong.id)
+        with pytest.raises(LabelError, match="has 0 predictions, expected one; push its source again"):
+            label_studio.see_prediction(server, task.task_id, interface)
+
+
+def test_the_token_may_be_a_prefect_secret(catalog, monkeypatch):
+    asked = []
+
+    class Secret:
+        @staticmethod
+        def load(name):
+            asked.append(name)
+            if name == "gone":
+                raise ValueError("Unable to find block document named gone for block type secret")
+            return type("Block", (), {"get": lambda self: ELSEWHERE})()
+
+    monkeypatch.setattr("prefect.blocks.system.Secret", Secret)
+    assert label_studio._told("prefect:studio") == ELSEWHERE
+    assert asked == ["studio"]
+    assert label_studio._told(ELSEWHERE) == ELSEWHERE
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "prefect:gone")
+    with pytest.raises(LabelError, match="LABEL_STUDIO_API_KEY names the Prefect Secret 'gone', which cannot be read"):
+        label_studio.connect(catalog)
 
 
 class Wire:
