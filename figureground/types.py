@@ -198,7 +198,8 @@ class Sample:
     """One picture with its label on its way into or out of a release.
 
     ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte,
-    ``alpha`` the human's label at the picture's size.
+    ``alpha`` the human's label at the picture's size. ``parts`` are 18 classes of `figureground.parsing`, where somebody drew
+    them.
     """
 
     stem: str
@@ -206,6 +207,7 @@ class Sample:
     scenes: tuple[str, ...]
     image: bytes
     alpha: Alpha
+    parts: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def verify(folder: Path) -> Release:
         raise _refused(folder, [*problems, str(error)]) from error
     found = _found(folder)
     problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
-    problems += _recheck(folder, found)
+    problems += _recheck(folder, held, found)
     if problems:
         raise _refused(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
@@ -123,11 +123,12 @@ def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 
 
-def _recheck(folder: Path, found: manifest.Found) -> list[str]:
+def _recheck(folder: Path, held: Manifest, found: manifest.Found) -> list[str]:
     """Compute the leak certificate's claims again from the pictures that are there."""
     wanted: dict[tuple[str, str], str] = {}
+    listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
     for name, (content, _) in sorted(found.items()):
-        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), "")
+        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), listed.get(content, ""))
         if split and name.endswith(".jpg"):
             wanted.setdefault((split, content), name)
     looked = ordered(lambda name: _signature(folder / name), list(wanted.values()))

@@ -4,13 +4,14 @@
 
     img_dir/<split>/<stem>.jpg      the pictures
     ann_dir/<split>/<stem>.png      8-bit, one channel, 0 or 1, the picture's size
+    mmseg_config.py                 the datasets and their loaders, for a config's ``_base_``
     split_dir/<scene>.txt           the stems of a scene, one a line, sorted; a picture may stand in several
 
 A label becomes 1 where its alpha is at least ``person_at_least``.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -51,6 +52,7 @@ class MmsegCustom:
             for scene in its_scenes:
                 scenes[scene].append(stem)
         scene_lists.write(scenes, into / "split_dir")
+        (into / "mmseg_config.py").write_bytes(_config({split for split in SPLITS if (into / "img_dir" / split).is_dir()}))
 
     def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
         samples.check(sample)
@@ -83,6 +85,59 @@ class MmsegCustom:
             pairs = ((split, stem) for stem in complete)
             yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
         yield from scene_lists.problems(from_ / "split_dir", stems)
+        config = from_ / "mmseg_config.py"
+        if not config.is_file() or config.read_bytes() != _config(set(stems.values())):
+            yield "mmseg_config.py: missing, or not the one for exactly these splits"
+
+
+def _config(splits: Collection[str]) -> bytes:
+    """Write mmsegmentation's config of the datasets; mmengine puts the file's own folder in place of ``fileDirname``."""
+    parts = [_CONFIG_HEAD]
+    for split in (split for split in SPLITS if split in splits):
+        train = split == "train"
+        shuffled, steps = ('"InfiniteSampler"', "train_pipeline") if train else ('"DefaultSampler"', "test_pipeline")
+        parts.append(_CONFIG_LOADER.format(split=split, sampler=shuffled, shuffle=train, steps=steps, batch=4 if train else 1))
+        if not train:
+            parts.append(f'{split}_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])\n')
+    return "".join(parts).encode()
+
+
+_CONFIG_HEAD = """\
+data_root = "{{ fileDirname }}"
+metainfo = dict(classes=("background", "person"), palette=[[0, 0, 0], [255, 255, 255]])
+crop_size = (512, 512)
+train_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="LoadAnnotations"),
+    dict(type="RandomResize", scale=(1024, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
+    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.9),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackSegInputs"),
+]
+test_pipeline = [
+    dict(type="LoadImageFromFile"),
+    dict(type="Resize", scale=(1024, 512), keep_ratio=True),
+    dict(type="LoadAnnotations"),
+    dict(type="PackSegInputs"),
+]
+"""
+_CONFIG_LOADER = """\
+{split}_dataloader = dict(
+    batch_size={batch},
+    num_workers=2,
+    sampler=dict(type={sampler}, shuffle={shuffle}),
+    dataset=dict(
+        type="BaseSegDataset",
+        data_root=data_root,
+        metainfo=metainfo,
+        img_suffix=".jpg",
+        seg_map_suffix=".png",
+        data_prefix=dict(img_path="img_dir/{split}", seg_map_path="ann_dir/{split}"),
+        reduce_zero_label=False,
+        pipeline={steps},
+    ),
+)
+"""
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:

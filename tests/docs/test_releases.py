@@ -12,7 +12,7 @@ from figureground.types import Sample
 
 PAGE = (Path(__file__).parents[2] / "docs/releases.md").read_text(encoding="utf-8")
 NAME = "CustomSeg_Person_20261130_community"
-ELSEWHERE = re.compile("mmseg[.]|pycocotools|ultralytics")
+ELSEWHERE = re.compile("from mmseg|from datasets|ultralytics")
 """Other people's readers, which this environment does not have or would train for hours."""
 BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL) if not ELSEWHERE.search(block)]
 
@@ -36,7 +36,11 @@ def ran(block: str) -> dict[str, object]:
 
 
 def test_every_block_of_code_runs(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with_opencv, with_figureground, one_scene, with_cutout = (ran(block) for block in BLOCKS)
+    found = [ran(block) for block in BLOCKS]
+    with_opencv, with_figureground, one_scene, with_pairs, with_mattings, with_coco, with_cutout = found
+    assert (with_pairs["image"].shape, with_pairs["label"].sum()) == ((8, 6, 3), 8)
+    assert with_mattings["alpha"].sum() == 8
+    assert [mask.sum() for mask in with_coco["masks"]] == [8]
     assert (with_opencv["image"].shape, with_opencv["mask"].shape) == ((8, 6, 3), (8, 6))
     assert set(np.unique(with_opencv["mask"])) == {0, 1}
     assert with_figureground["sample"].stem == "walk-000000-00"

@@ -62,6 +62,7 @@ def test_two_sources_go_into_train_and_val(labelled: Make, tmp_path: Path) -> No
         *(f"img_dir/train/park-{at:06d}-00.jpg" for at in (0, 15, 30)),
         *(f"img_dir/val/walk-{at:06d}-00.jpg" for at in (0, 15)),
         "manifest.json",
+        "mmseg_config.py",
         "split_dir/outdoor.txt",
         "split_dir/park.txt",
         "split_dir/walk.txt",

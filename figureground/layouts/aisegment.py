@@ -1,0 +1,177 @@
+"""The layout of AISegment's portrait matting: a JPEG beside an RGBA PNG with the soft alpha, numbered.
+
+::
+
+    clip_img/<group>/clip_<sub>/<group>-<img>.jpg       the pictures
+    matting/<group>/matting_<sub>/<group>-<img>.png     8-bit RGBA: the picture's colours and the alpha
+    index.tsv                                           <group>-<img>, stem, split, scenes (with commas); sorted lines
+
+Numbers have 8 digits. A group holds 10,000 pictures, a sub 1,000; both and the picture's number count the sorted stems.
+"""
+
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NamedTuple, cast
+
+import cv2
+import numpy as np
+
+from figureground import jpeg, masks, samples
+from figureground.errors import ArrayError, ReleaseError
+from figureground.parallel import ordered
+from figureground.splits import SPLITS, Split
+from figureground.types import Mask, Sample
+
+_PER_GROUP, _PER_SUB = 10_000, 1_000
+
+
+class _Entry(NamedTuple):
+    number: str
+    stem: str
+    split: Split
+    scenes: tuple[str, ...]
+
+
+def matting_of(picture: str) -> str:
+    """Give the path of a picture's matting.
+
+    >>> matting_of("clip_img/00000001/clip_00000012/00000001-00000345.jpg")
+    'matting/00000001/matting_00000012/00000001-00000345.png'
+    """
+    _, group, sub, name = _parts(picture, "clip_img", "clip_", ".jpg")
+    return f"matting/{group}/matting_{sub}/{name}.png"
+
+
+def picture_of(matting: str) -> str:
+    """Give the path of a matting's picture.
+
+    >>> picture_of("matting/00000001/matting_00000012/00000001-00000345.png")
+    'clip_img/00000001/clip_00000012/00000001-00000345.jpg'
+    """
+    _, group, sub, name = _parts(matting, "matting", "matting_", ".png")
+    return f"clip_img/{group}/clip_{sub}/{name}.jpg"
+
+
+def _parts(path: str, top: str, prefix: str, suffix: str) -> tuple[str, str, str, str]:
+    parts = path.split("/")
+    if len(parts) != 4 or parts[0] != top or not parts[2].startswith(prefix) or not parts[3].endswith(suffix):
+        raise ReleaseError(f"{path}: expected {top}/<group>/{prefix}<sub>/<group>-<img>{suffix}")
+    return parts[0], parts[1], parts[2].removeprefix(prefix), parts[3].removesuffix(suffix)
+
+
+@dataclass(frozen=True)
+class Aisegment:
+    """Pictures and RGBA mattings, numbered, with an index of their stems."""
+
+    verbatim: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """See `figureground.layouts.Layout`. Files wait under their stems until all are known: numbers follow the stems."""
+        seen: dict[str, Sample] = {}
+        waiting = into / ".waiting"
+        for sample in ordered(lambda sample: _written(sample, waiting), items):
+            if sample.stem in seen:
+                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
+            seen[sample.stem] = sample
+        entries = [
+            _Entry(_number(at), stem, seen[stem].split, tuple(sorted(set(seen[stem].scenes))))
+            for at, stem in enumerate(sorted(seen))
+        ]
+        for entry in entries:
+            picture = _picture(entry.number)
+            for waits, name in ((f"{entry.stem}.jpg", picture), (f"{entry.stem}.png", matting_of(picture))):
+                place = into / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                (waiting / waits).rename(place)
+        if waiting.exists():
+            shutil.rmtree(waiting)
+        (into / "index.tsv").write_bytes("".join(map(_line, entries)).encode())
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """See `figureground.layouts.Layout`."""
+        for entry in sorted(_index(from_), key=lambda entry: (SPLITS.index(entry.split), entry.stem)):
+            picture = from_ / _picture(entry.number)
+            levels = _rgba(from_ / matting_of(_picture(entry.number)))[:, :, 3]
+            alpha = masks.from_levels(np.ascontiguousarray(levels))
+            yield Sample(entry.stem, entry.split, entry.scenes, picture.read_bytes(), alpha)
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """See `figureground.layouts.Layout`."""
+        try:
+            entries = _index(from_)
+        except ReleaseError as error:
+            yield str(error)
+            return
+        if (from_ / "index.tsv").read_bytes() != "".join(map(_line, sorted(entries, key=lambda one: one.stem))).encode():
+            yield "index.tsv: expected a line a picture, sorted by stem"
+        often = Counter(name for entry in entries for name in (f"number {entry.number}", f"stem {entry.stem}"))
+        yield from (f"index.tsv: the {name} stands {count} times" for name, count in sorted(often.items()) if count > 1)
+        yield from (said for said in ordered(lambda entry: _problem(from_, entry), entries) if said)
+        listed = {_picture(entry.number) for entry in entries}
+        there = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
+        yield from (f"{name}: not in index.tsv" for name in sorted(there - listed))
+
+
+def _number(at: int) -> str:
+    return f"{at // _PER_GROUP:08d}-{at:08d}"
+
+
+def _picture(number: str) -> str:
+    group, img = number.split("-")
+    return f"clip_img/{group}/clip_{int(img) % _PER_GROUP // _PER_SUB:08d}/{number}.jpg"
+
+
+def _line(entry: _Entry) -> str:
+    return f"{entry.number}\t{entry.stem}\t{entry.split}\t{','.join(entry.scenes)}\n"
+
+
+def _index(folder: Path) -> list[_Entry]:
+    try:
+        content = (folder / "index.tsv").read_text(encoding="utf-8")
+        rows = [line.split("\t") for line in content.split("\n")[:-1]]
+        if any(len(row) != 4 or row[2] not in SPLITS or not row[0].replace("-", "").isdigit() for row in rows):
+            raise ValueError("expected <group>-<img>, stem, split and scenes with tabs between")
+        if content and content[-1] != "\n":
+            raise ValueError("ends in the middle of a line")
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"index.tsv: {error}") from error
+    return [_Entry(row[0], row[1], cast(Split, row[2]), tuple(filter(None, row[3].split(",")))) for row in rows]
+
+
+def _written(sample: Sample, waiting: Path) -> Sample:
+    samples.check(sample)
+    if any("," in scene for scene in sample.scenes):
+        raise ReleaseError(f"{sample.stem}: a scene's name holds a comma; expected none")
+    bgr = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None:
+        raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
+    waiting.mkdir(parents=True, exist_ok=True)
+    (waiting / f"{sample.stem}.jpg").write_bytes(sample.image)
+    bgra = np.dstack([bgr, masks.to_levels(sample.alpha)])
+    (waiting / f"{sample.stem}.png").write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
+    return Sample(sample.stem, sample.split, sample.scenes, b"", np.zeros((1, 1), np.float32))
+
+
+def _rgba(file: Path) -> Mask:
+    try:
+        bgra = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    except (OSError, cv2.error) as error:
+        raise ReleaseError(f"{file.name}: missing or empty: {error}") from error
+    if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
+        raise ReleaseError(f"{file.name}: expected an 8-bit RGBA PNG")
+    return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
+
+
+def _problem(folder: Path, entry: _Entry) -> str:
+    name = _picture(entry.number)
+    try:
+        rgba, size = _rgba(folder / matting_of(name)), jpeg.size((folder / name).read_bytes())
+    except (ReleaseError, ArrayError, OSError) as error:
+        return f"{entry.stem}: {name} or its matting: {error}"
+    if rgba.shape[1::-1] != size:
+        return f"{matting_of(name)}: {rgba.shape[1]}x{rgba.shape[0]} pixels, its picture {size[0]}x{size[1]}; expected one size"
+    return ""

@@ -1,0 +1,138 @@
+"""The layout of human parsing datasets: pictures, label maps, and lists of pairs.
+
+::
+
+    images/<stem>.jpg                the pictures
+    labels/<stem>.png                8-bit, one channel, class ids
+    train.txt  val.txt  test.txt     "images/<stem>.jpg labels/<stem>.png", a line a pair, sorted
+    scenes/<scene>.txt               the stems of a scene
+    classes.txt                      the names of the ids, a line each
+
+Of 18 and 5 classes (see `figureground.parsing`) only samples whose parts somebody drew can be written; of 2 every sample can.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import cv2
+import numpy as np
+
+from figureground import jpeg, parsing, samples, scene_lists
+from figureground.errors import ArrayError, ReleaseError
+from figureground.parallel import ordered
+from figureground.splits import SPLITS, Split
+from figureground.types import Mask, Sample
+
+_PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
+
+
+@dataclass(frozen=True)
+class HumanParsing:
+    """Pictures, label maps of 2, 5 or 18 classes, and lists of their pairs."""
+
+    verbatim: ClassVar[bool] = True
+    exact: ClassVar[bool] = True
+
+    classes: Literal[2, 5, 18] = 2
+
+    def write(self, items: Iterable[Sample], into: Path) -> None:
+        """See `figureground.layouts.Layout`."""
+        seen: dict[str, Split] = {}
+        scenes: dict[str, list[str]] = defaultdict(list)
+        for sample in ordered(lambda sample: self._written(sample, into), items):
+            if sample.stem in seen:
+                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
+            seen[sample.stem] = sample.split
+            for scene in set(sample.scenes):
+                scenes[scene].append(sample.stem)
+        scene_lists.write(scenes, into / "scenes")
+        (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in parsing.NAMES[self.classes]).encode())
+        for split in sorted(set(seen.values())):
+            (into / f"{split}.txt").write_bytes(_listed(stem for stem, its in seen.items() if its == split))
+
+    def _written(self, sample: Sample, into: Path) -> Sample:
+        samples.check(sample)
+        picture, label = _pair(into, sample.stem)
+        for file in (picture, label):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        picture.write_bytes(sample.image)
+        label.write_bytes(cv2.imencode(".png", self._ids(sample), _PNG)[1].tobytes())
+        return sample
+
+    def _ids(self, sample: Sample) -> Mask:
+        if sample.parts is not None:
+            if sample.parts.shape != sample.alpha.shape:
+                raise ReleaseError(f"{sample.stem}: parts of the shape {sample.parts.shape}, label {sample.alpha.shape}")
+            return parsing.remap(sample.parts, parsing.FROM_ATR[self.classes])
+        if self.classes > 2:
+            raise ReleaseError(f"{sample.stem}: nobody drew its parts, so it cannot have {self.classes} classes; expected 2")
+        return (sample.alpha >= 0.5).astype(np.uint8)
+
+    def read(self, from_: Path) -> Iterator[Sample]:
+        """See `figureground.layouts.Layout`."""
+        scenes = scene_lists.read(from_ / "scenes")
+        for split in SPLITS:
+            for stem in sorted(_stems(from_, split)):
+                picture, label = _pair(from_, stem)
+                ids = self._read_ids(label)
+                parts = ids if self.classes == 18 else None
+                person = parsing.remap(ids, parsing.TO_TWO) if self.classes == 18 else (ids > 0).astype(np.uint8)
+                yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), person.astype(np.float32), parts)
+
+    def _read_ids(self, file: Path) -> Mask:
+        try:
+            ids = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        except (OSError, cv2.error) as error:
+            raise ReleaseError(f"labels/{file.name}: missing or empty: {error}") from error
+        if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
+            found = "no picture" if ids is None else f"{ids.dtype} of shape {ids.shape}"
+            raise ReleaseError(f"labels/{file.name}: {found}; expected 8 bits and one channel")
+        if ids.max() >= self.classes:
+            raise ReleaseError(f"labels/{file.name}: holds the id {ids.max()}; expected 0 to {self.classes - 1}")
+        return np.asarray(ids, np.uint8)
+
+    def problems(self, from_: Path) -> Iterator[str]:
+        """See `figureground.layouts.Layout`."""
+        stems: dict[str, Split] = {}
+        for split in SPLITS:
+            file = from_ / f"{split}.txt"
+            listed = _stems(from_, split)
+            if file.exists() and file.read_bytes() != _listed(listed):
+                yield f"{split}.txt: expected 'images/<stem>.jpg labels/<stem>.png', a line a pair, sorted, each once"
+            yield from (f"{split}.txt: {stem} is in {stems[stem]} too" for stem in listed if stem in stems)
+            stems.update(dict.fromkeys(listed, split))
+        yield from (said for said in ordered(lambda stem: self._problem(from_, stem), sorted(stems)) if said)
+        for folder, suffix in (("images", ".jpg"), ("labels", ".png")):
+            there = {file.name.removesuffix(suffix) for file in (from_ / folder).glob(f"*{suffix}")}
+            yield from (f"{folder}/{stem}{suffix}: in no list" for stem in sorted(there - set(stems)))
+        names = from_ / "classes.txt"
+        if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(parsing.NAMES[self.classes]):
+            yield f"classes.txt: expected the names of {self.classes} classes"
+        yield from scene_lists.problems(from_ / "scenes", stems)
+
+    def _problem(self, folder: Path, stem: str) -> str:
+        picture, label = _pair(folder, stem)
+        try:
+            ids, (width, height) = self._read_ids(label), jpeg.size(picture.read_bytes())
+        except (ReleaseError, ArrayError, OSError) as error:
+            return f"{stem}: {error}"
+        if ids.shape != (height, width):
+            return f"labels/{stem}.png: {ids.shape[1]}x{ids.shape[0]} pixels, its picture {width}x{height}; expected one size"
+        return ""
+
+
+def _pair(folder: Path, stem: str) -> tuple[Path, Path]:
+    return folder / "images" / f"{stem}.jpg", folder / "labels" / f"{stem}.png"
+
+
+def _listed(stems: Iterable[str]) -> bytes:
+    return "".join(f"images/{stem}.jpg labels/{stem}.png\n" for stem in sorted(set(stems))).encode()
+
+
+def _stems(folder: Path, split: str) -> list[str]:
+    file = folder / f"{split}.txt"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [line.split(".jpg labels/")[0].removeprefix("images/") for line in lines if line]

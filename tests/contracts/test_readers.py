@@ -1,0 +1,87 @@
+"""Other people's readers load what the layouts write; each test skips where its reader is not installed."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from figureground import plugins
+from figureground.splits import SPLITS
+from figureground.types import Sample
+
+Y, X = np.mgrid[:90, :60]
+
+
+@pytest.fixture(scope="module")
+def items() -> list[Sample]:
+    """Six pictures with soft discs, in three splits."""
+    made = []
+    for number in range(6):
+        pixels = np.random.default_rng(number).integers(0, 256, (90, 60, 3), dtype=np.uint8)
+        alpha = np.clip(20 + number - np.hypot(X - 28, Y - 40), 0, 1).astype(np.float32)
+        picture = bytes(cv2.imencode(".jpg", pixels)[1])
+        made.append(Sample(f"park-{number}", SPLITS[number % 3], ("park",) * (number % 2), picture, alpha))
+    return made
+
+
+def write(name: str, items: list[Sample], into: Path) -> Path:
+    plugins.build("layouts", name, {}).write(items, into)
+    return into
+
+
+def own(items: list[Sample], split: str) -> list[Sample]:
+    return [item for item in items if item.split == split]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_pycocotools(items: list[Sample], tmp_path: Path, split: str) -> None:
+    from pycocotools.coco import COCO
+
+    found = COCO(str(write("coco", items, tmp_path) / f"annotations/{split}.json"))
+    pictures = found.loadImgs(found.getImgIds())
+    assert [picture["file_name"] for picture in pictures] == [f"{item.stem}.jpg" for item in own(items, split)]
+    for picture, item in zip(pictures, own(items, split), strict=True):
+        (annotation,) = found.loadAnns(found.getAnnIds(picture["id"]))
+        np.testing.assert_array_equal(found.annToMask(annotation), item.alpha >= 0.5)
+        assert annotation["area"] == (item.alpha >= 0.5).sum()
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("split", SPLITS)
+def test_huggingface_datasets(items: list[Sample], tmp_path: Path, split: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    folder = write("huggingface", items, tmp_path / "release")
+    hub = {"train": "train", "val": "validation", "test": "test"}
+    found = datasets.load_dataset(str(folder), split=hub[split], cache_dir=str(tmp_path / "cache"))
+    assert found["stem"][:] == [item.stem for item in own(items, split)]
+    for row, item in zip(found, own(items, split), strict=True):
+        np.testing.assert_array_equal(np.asarray(row["mask"]), item.alpha >= 0.5)
+        assert row["image"].size == (60, 90) and tuple(row["scenes"]) == item.scenes
+
+
+@pytest.mark.filterwarnings("default")
+def test_mmengine_reads_the_config(items: list[Sample], tmp_path: Path) -> None:
+    config = pytest.importorskip("mmengine.config").Config
+    found = config.fromfile(str(write("mmseg_custom", items, tmp_path) / "mmseg_config.py"))
+    for split in SPLITS:
+        dataset = found[f"{split}_dataloader"].dataset
+        pictures, labels = (Path(dataset.data_root) / dataset.data_prefix[kind] for kind in ("img_path", "seg_map_path"))
+        assert sorted(file.stem for file in pictures.iterdir()) == [item.stem for item in own(items, split)]
+        assert sorted(file.stem for file in labels.iterdir()) == [item.stem for item in own(items, split)]
+        assert list(dataset.metainfo.classes) == ["background", "person"]
+
+
+@pytest.mark.filterwarnings("default")
+def test_ultralytics_finds_every_picture_and_polygon(items: list[Sample], tmp_path: Path) -> None:
+    data = pytest.importorskip("ultralytics.data")
+    from ultralytics.data.utils import check_det_dataset
+
+    folder = write("yolo_seg", items, tmp_path)
+    told = check_det_dataset(str(folder / "data.yaml"), autodownload=False)
+    assert told["names"] == {0: "person"}
+    for split in SPLITS:
+        loaded = data.YOLODataset(told[split], data=told, task="segment", augment=False)
+        assert [Path(label["im_file"]).stem for label in loaded.labels] == [item.stem for item in own(items, split)]
+        assert [len(label["segments"]) for label in loaded.labels] == [1, 1]
