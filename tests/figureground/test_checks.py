@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 
 from figureground import body
+from figureground.checks.distortion import Distortion
+from figureground.checks.exposure import Exposure
+from figureground.checks.ghosting import Ghosting
 from figureground.checks.occlusion import Occlusion
+from figureground.checks.overlap import Overlap
 from figureground.checks.sharpness import Sharpness
 from figureground.checks.size import Size
 from figureground.checks.truncation import Truncation
@@ -144,7 +148,7 @@ def test_a_picture_of_nothing_has_no_sharpness():
     assert np.isnan(value) and not Sharpness().accepts(value)
 
 
-@pytest.mark.parametrize("check", [Size(), Truncation(), Occlusion(), Sharpness()])
+@pytest.mark.parametrize("check", [Size(), Truncation(), Occlusion(), Sharpness(), Exposure(), Overlap()])
 def test_a_portrait_is_measured_like_the_crop_it_was_resized_from(check):
     crop, _ = painted(4.0)
     crop = dataclasses.replace(crop, others=(Box(0, 0, 120, 700),))
@@ -155,3 +159,55 @@ def test_a_portrait_is_measured_like_the_crop_it_was_resized_from(check):
         others=(Box(0, 0, 60, 350),),
     )
     assert check.measure(half) == pytest.approx(check.measure(crop), abs=0.05)
+
+
+def ghost(image, dx, dy, share=0.4):
+    """Lay a picture over itself, moved."""
+    moved = cv2.warpAffine(image, np.float32([[1, 0, dx], [0, 1, dy]]), image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+    return cv2.addWeighted(image, 1 - share, moved, share, 0)
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(14, 0), (0, 20), (-12, 17), (35, 10)])
+def test_a_shifted_ghost_is_seen_whatever_its_direction(dx, dy):
+    crop, _ = painted()
+    noise = np.random.default_rng(5).normal(0, 25, crop.image.shape)
+    textured = np.clip(cv2.GaussianBlur(noise, (0, 0), 1.5) * 3 + crop.image, 0, 255).astype(np.uint8)
+    assert Ghosting().accepts(Ghosting().measure(dataclasses.replace(crop, image=textured)))
+    assert not Ghosting().accepts(Ghosting().measure(dataclasses.replace(crop, image=ghost(textured, dx, dy))))
+
+
+def test_a_picture_of_nothing_has_no_ghost():
+    value = Ghosting().measure(figure())
+    assert np.isnan(value) and not Ghosting().accepts(value)
+
+
+def test_a_stretched_person_is_distorted_by_about_the_stretch():
+    crop, _ = painted()
+    straight = Distortion().measure(crop)
+    wide = cv2.resize(crop.image, None, fx=2, fy=1, interpolation=cv2.INTER_CUBIC)
+    assert Distortion().measure(dataclasses.replace(crop, image=wide)) > 1.6 * straight
+    assert Distortion().measure(dataclasses.replace(crop, image=np.rot90(wide).copy())) < straight / 1.4
+
+
+def test_exposure_is_of_the_person_and_not_of_the_stage():
+    crop, area = painted()
+    lit = np.where(area > 0, 180, 0).astype(np.uint8).repeat(3, 2)
+    assert Exposure().accepts(Exposure().measure(dataclasses.replace(crop, image=lit)))
+    for grey in (8, 254):
+        flat = np.where(area > 0, grey, 120).astype(np.uint8).repeat(3, 2)
+        assert not Exposure().accepts(Exposure().measure(dataclasses.replace(crop, image=flat)))
+
+
+def test_black_clothes_are_not_underexposed():
+    crop, area = painted()
+    image = np.where(area > 0, 5, 120).astype(np.uint8).repeat(3, 2)
+    image[: 135] = 170  # the head
+    assert Exposure().accepts(Exposure().measure(dataclasses.replace(crop, image=image)))
+
+
+def test_overlap_is_the_share_inside_others():
+    assert Overlap().measure(figure()) == 0
+    assert Overlap().accepts(Overlap().measure(figure(others=[Box(0, 0, 12, 180)])))
+    torso = Overlap().measure(figure(others=[Box(20, 0, 80, 100)]))
+    assert torso > 0.3 and not Overlap().accepts(torso)
+    assert Overlap().measure(figure(others=[Box(0, 0, 100, 180)])) > 0.75

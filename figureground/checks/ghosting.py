@@ -1,0 +1,88 @@
+"""Is the person there twice: a shifted ghost, a doubled exposure."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from figureground import body
+from figureground.types import PersonCrop
+
+_Plane = NDArray[np.float32]
+
+_LONG_SIDE = 256  # px: everyone is measured at this height, so a ghost's distance is a share of the person
+_DENOISE = 0.7  # px, sigma: sensor noise and JPEG blocks repeat nothing but make everything else weaker
+_NEAREST, _FARTHEST = 0.015, 0.1  # of the person's height: nearer is blur, farther another thing
+_SURROUND = 9  # px: a peak stands above what is around it
+
+
+@dataclass(frozen=True)
+class Ghosting:
+    """How strongly the person's detail repeats itself at one distance."""
+
+    at_most: Annotated[float, Field(ge=0, le=1)] = 0.04
+
+    def measure(self, crop: PersonCrop) -> float:
+        """Find the distance at which the picture on and around the person resembles itself most.
+
+        A picture laid over itself has every fine edge twice, always at the same distance and in the same direction: its
+        autocorrelation has a peak there, as an echo has one in a sound's cepstrum (Bogert, Healy, Tukey: The quefrency
+        alanysis of time series for echoes, 1963). The spectrum is flattened first, by a square root instead of
+        a logarithm, so that large shapes do not hide the peak.
+
+        Parameters
+        ----------
+        crop
+            One person.
+
+        Returns
+        -------
+        float
+            The peak's height above its surroundings, as a share of the picture's resemblance with itself unmoved: 0
+            (nothing repeats) to 1; NaN when the person's area has no detail at all.
+        """
+        detail, height = _detail(crop)
+        reach = int(_FARTHEST * height)
+        resemblance = _autocorrelation(detail, reach + _SURROUND)
+        peaks = resemblance - cv2.blur(resemblance, (_SURROUND, _SURROUND))
+        y, x = np.mgrid[: len(peaks), : len(peaks)] - (reach + _SURROUND)
+        distance = np.hypot(y, x)
+        return float(np.clip(peaks[(distance >= _NEAREST * height) & (distance <= reach)].max(), 0, 1))
+
+    def accepts(self, value: float) -> bool:
+        """Tell whether `value` is at most the limit; NaN is not."""
+        return value <= self.at_most
+
+
+def _detail(crop: PersonCrop) -> tuple[_Plane, float]:
+    """Give the Laplacian on and around the person at the standard height, (h, w), and that height in pixels."""
+    long_side = max(crop.person_inside.width, crop.person_inside.height)
+    scale = min(1.0, _LONG_SIDE / long_side)
+    size = (max(16, round(crop.image.shape[1] * scale)), max(16, round(crop.image.shape[0] * scale)))
+    grey = cv2.resize(cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    detail = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), _DENOISE), cv2.CV_32F)
+    detail = np.clip(detail, *np.percentile(detail, [2, 98]))  # a few hard edges would outweigh all cloth
+    return np.asarray(detail * _window(crop, size), np.float32), max(_FARTHEST * 100, min(_LONG_SIDE, long_side))
+
+
+def _window(crop: PersonCrop, size: tuple[int, int]) -> _Plane:
+    """Fade out away from the person, where a ghost may reach, and towards the crop's sides, where the picture ends."""
+    area = cv2.resize(body.area(crop), size, interpolation=cv2.INTER_NEAREST)
+    near = cv2.GaussianBlur(cv2.dilate(area, np.ones((31, 31), np.uint8)).astype(np.float32), (0, 0), 3)
+    sides = np.outer(np.hanning(size[1]), np.hanning(size[0])) ** 0.5
+    return np.asarray(near * sides, np.float32)
+
+
+def _autocorrelation(plane: _Plane, reach: int) -> _Plane:
+    """Give how much a plane resembles itself moved by up to `reach` pixels, 1 in the middle where it is unmoved."""
+    height, width = (cv2.getOptimalDFTSize(max(side * 3 // 2, 2 * reach + 1)) for side in plane.shape)
+    padded = cv2.copyMakeBorder(plane, 0, height - plane.shape[0], 0, width - plane.shape[1], cv2.BORDER_CONSTANT, value=0)
+    spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
+    flattened = np.sqrt(cv2.magnitude(spectrum[..., 0], spectrum[..., 1]))
+    alike = cv2.idft(cv2.merge([flattened, np.zeros_like(flattened)]))[..., 0]
+    around = np.roll(alike, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.divide(around, alike[0, 0]), np.float32)
