@@ -2,7 +2,8 @@
 
 People edit a hard mask, because it is light; the matte behind it is soft. What somebody changed against the mask that
 was pushed is their word and is taken. What they left alone keeps the matte's alpha bit by bit: hair that nobody touched
-stays as the network saw it. Only the border that the edits made is softened again, from the picture.
+stays as the network saw it. Only the border that the edits made is softened again, from the picture, and passes into the
+matte over a few pixels: fewer around a thin edit, so that a dab leaves no blot in a grey place.
 
 The softening is a guided filter: K. He, J. Sun, X. Tang, *Guided Image Filtering*, ECCV 2010, on the picture's grey
 values. Closed-form matting (A. Levin et al., 2008) follows single hairs better but solves a linear system a label; here a
@@ -86,14 +87,30 @@ def _around(changed: Where, margin: int) -> tuple[slice, slice]:
 
 def _edited(alpha: Alpha, pushed: Mask, painted: Mask, image: Image, reach: int) -> Alpha:
     changed, inside = painted != pushed, painted >= 128
-    near = _grown(changed, reach)
-    made = _border(inside) & _grown(changed, 1)
-    gone = _border(pushed >= 128) & near & ~_border(inside)
-    rim = _grown(made, reach) & near
+    border, word = _border(inside), inside.astype(np.float32)
+    made = border & _grown(changed, 1)
     # a border that was painted over leaves its softness behind on both sides: that is the edit's, too
-    plain = changed | (_grown(gone, reach) & near & ((alpha >= np.float32(0.5)) == inside))
-    fused = np.where(plain, inside.astype(np.float32), alpha)
-    return np.where(rim, _softened(inside, image, reach), fused)
+    gone = _grown(_border(pushed >= 128) & ~border, reach) & ((alpha >= np.float32(0.5)) == inside)
+    wanted = np.where(changed | gone, word, alpha)
+    wanted = np.where(_grown(made, reach), _softened(inside, image, reach), wanted)
+    weight = np.where(changed, np.float32(1), _weight(changed, reach))
+    return np.where(weight == 1, wanted, alpha + weight * (wanted - alpha)).astype(np.float32)
+
+
+def _weight(changed: Where, reach: int) -> NDArray[np.float32]:
+    """Say how much an edit has a say beyond its own pixels, 0 to 1: the thicker the edit, the farther, `reach` at most."""
+    _, parts = cv2.connectedComponents(changed.astype(np.uint8), connectivity=8)
+    depth = cv2.distanceTransform(np.pad(changed, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    deepest = np.zeros(int(parts.max()) + 1, np.float32)
+    np.maximum.at(deepest, parts.ravel(), depth.ravel())
+    radii = np.minimum(np.ceil(deepest), reach)
+    weight = np.zeros(changed.shape, np.float32)
+    for radius in sorted({float(radius) for radius in radii[1:]}):
+        apart = cv2.distanceTransform(
+            ((radii[parts] != radius) | ~changed).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+        np.maximum(weight, np.clip((radius + 1 - apart) / max(1.0, radius / 2), 0, 1), out=weight)
+    return weight
 
 
 def _softened(inside: Where, image: Image, reach: int) -> Alpha:

@@ -82,8 +82,20 @@ def test_a_seam_inside_the_person_is_closed():
     painted = pushed.copy()
     painted[:, :45] = 255
     fused = fuse(alpha, pushed, painted, np.full((*SIZE, 3), 90, np.uint8))
-    assert (fused[:, : 45 - REACH - 1] == 1).all()
+    assert (fused[:, : 45 - REACH - 1] > 0.95).all()
+    assert (fused[:, 24 : 45 - REACH - 1] == 1).all()
     assert (fused[:, 45:] < 0.5).all()
+
+
+def test_a_dab_in_a_grey_place_leaves_no_blot():
+    """One pixel was switched on where the matte is unsure: its neighbours but one stay as they are."""
+    alpha = np.full(SIZE, 0.45, np.float32)
+    pushed = labelling.hard(alpha)
+    painted = pushed.copy()
+    painted[30, 25] = 255
+    changed = np.argwhere(fuse(alpha, pushed, painted, picture(3)) != alpha)
+    assert (changed.min(axis=0) >= (29, 24)).all()
+    assert (changed.max(axis=0) <= (31, 26)).all()
 
 
 def test_the_rim_follows_the_picture():
