@@ -65,7 +65,8 @@ def _remover(settings: Any, name: str | None, pairs: Sequence[str]) -> Any:
     if not name:
         return settings.remover()
     given = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
-    kinds = {"person": {"matting": "rvm_mobilenetv3_fp32", "instances": "yolo26n-seg"}, "rvm": {"weights": "rvm_mobilenetv3_fp32"}}
+    rvm = "rvm_mobilenetv3_fp32"
+    kinds = {"person": {"matting": rvm, "instances": "yolo26n-seg"}, "rvm": {"weights": rvm}}
     known = {asset: settings.asset(asset).weights for asset in settings.assets}
     return plugins.build("removers", name, {**kinds.get(name, {"model": "u2netp"}), **given}, known)
 
@@ -84,12 +85,14 @@ def video_table(davis: Path, scratch: Path, settings: Any, ours: Any) -> None:
             missed[who] += found.count(None)
     print("| DAVIS, five sequences | mean IoU | worst tenth | boundary F | people | missed |\n|---|---|---|---|---|---|")
     for words, rows, absent in (("plain loop", plain, missed[0]), (_named(ours), mine, missed[1])):
-        print(f"| {words} | {_mean(rows, 'iou'):.3f} | {_worst(rows):.3f} | {_mean(rows, 'boundary_f'):.3f} | {len(rows)} | {absent} |")
+        cells = (f"{value:.3f}" for value in (_mean(rows, "iou"), _worst(rows), _mean(rows, "boundary_f")))
+        print(f"| {words} |", " | ".join(cells), f"| {len(rows)} | {absent} |")
     cut = 1 - (1 - _mean(mine, "iou")) / (1 - _mean(plain, "iou"))
     print(f"\nerror cut by {cut:.0%}; rank correlation of the score with IoU {_rank(mine):.2f}\n")
-    print("| mean IoU |", " | ".join(SEQUENCES), "|\n|---" * 6 + "|")
+    print("| mean IoU |", " | ".join(SEQUENCES), "|\n" + "|---" * 6 + "|")
     for words, rows in (("plain loop", plain), (_named(ours), mine)):
-        print(f"| {words} |", " | ".join(f"{_mean([r for r in rows if r.sequence == s], 'iou'):.3f}" for s in SEQUENCES), "|")
+        means = (_mean([row for row in rows if row.sequence == name], "iou") for name in SEQUENCES)
+        print(f"| {words} |", " | ".join(f"{mean:.3f}" for mean in means), "|")
 
 
 def _named(remover: Any) -> str:

@@ -2,8 +2,8 @@
 
 Two networks look at the crop. Robust Video Matting (Lin et al., WACV 2022) has fine edges and mats everybody; a YOLO
 segmentation network has rough edges and tells people and things apart. Their mean decides: where both are sure they
-agree, where one errs the other pulls it below or above one half. Then what belongs to the person is added and what
-belongs to others is taken away:
+agree, where one errs the other pulls it below or above one half. The joints overrule a matte that misses most of them.
+Then what belongs to the person is added and what belongs to others is taken away:
 
 * worn or held things (`HELD`) belong to the person whose mask they touch most;
 * things ridden (`RIDDEN`) belong to the person above them: hips over the thing, feet not below its lower edge;
@@ -36,6 +36,7 @@ RIDDEN = frozenset(("bicycle", "motorcycle", "skis", "snowboard", "skateboard", 
 
 _PERSON_AT_LEAST, _OTHER_AT_LEAST, _THING_AT_LEAST = 0.15, 0.25, 0.25
 _SAME = 0.5
+_MISSED = 0.6
 _TOUCH = np.ones((5, 5), np.uint8)
 
 
@@ -110,7 +111,8 @@ class OnePerson:
         others = _others(people, mine)
         things = _joined([one.alpha for one in found if self._belongs(one, classes[one.number], crop, mine, others)], matte)
         whole = np.maximum(mine.alpha, things)
-        alpha = np.maximum((matte + _soft(mine.alpha)) / 2, _soft(things))
+        share = _share(matte, mine, crop)
+        alpha = np.maximum(share * matte + (1 - share) * _soft(mine.alpha), _soft(things))
         strange = _joined(others, matte)
         alpha, matte = _without(alpha, whole, strange), _without(matte, whole, strange)
         return alpha, sureness.score(alpha, crop, np.maximum(matte, things), whole)
@@ -138,6 +140,12 @@ def _mine(people: Sequence[Instance], crop: PersonCrop) -> Instance | None:
     ]
     fit, n = max(fits, default=(0.0, 0))
     return people[n] if fit >= 0.1 else None
+
+
+def _share(matte: Alpha, mine: Instance, crop: PersonCrop) -> np.float32:
+    """Weigh the matting network's word: one half, or less where it misses most joints, as it does against the light."""
+    seen, known = sureness.joints_inside(matte, crop), sureness.joints_inside(mine.alpha, crop)
+    return np.float32(0.5 if seen >= min(_MISSED, known) else seen / (seen + known))
 
 
 def _others(people: Sequence[Instance], mine: Instance) -> list[Alpha]:

@@ -1,0 +1,166 @@
+"""How fast videos become mattes beside the plain loop: prints the table of benchmarks/ingest_speed.md.
+
+    python benchmarks/ingest_speed.py VIDEO [--catalog data_catalog.yaml] [--rounds 3] [--same-weights]
+
+Both sides take the same frames of one video in turn, each round in processes of their own. Ours is the whole way of
+`figureground ingest` on that source (sample, crop, measure, judge, matte), every file hashed and written, after one short
+warming run. Bare cost is what cannot be saved: decoding the video plus the time inside the networks, measured in the same
+run. ``--same-weights`` mats with u2netp, as the plain loop does, instead of the catalog's remover.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+_CHECKS = {"size": {"at_least": 96}}  # the plain loop's limit; more checks would leave fewer crops to matte
+FIELDS = ("ms_per_frame", "bare_ms", "frames", "crops", "peak_mb")
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("video", type=Path)
+    asked.add_argument("--catalog", type=Path, default=Path(__file__).parents[1] / "data_catalog.yaml")
+    asked.add_argument("--every", type=float, default=0.167)
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--same-weights", action="store_true")
+    asked.add_argument("--ours-into", type=Path, help=argparse.SUPPRESS)
+    told = asked.parse_args()
+    if not told.video.is_file():
+        sys.exit(f"no {told.video}: give any video with people in it")
+    if told.ours_into:
+        print(json.dumps(_ours(told)))
+        return
+    plain, ours = [], []
+    for _ in range(told.rounds):
+        with tempfile.TemporaryDirectory() as folder:
+            plain.append(_plain(told, Path(folder)))
+            ours.append(_again(told, Path(folder)))
+    _show(plain, ours)
+
+
+def _show(plain: list[dict[str, float]], ours: list[dict[str, float]]) -> None:
+    print("| median of the rounds | ms a frame | frames | mattes | peak MB |\n|---|---|---|---|---|")
+    for words, rounds in (("plain loop", plain), ("ours", ours)):
+        middle = {key: statistics.median(one.get(key, 0) for one in rounds) for key in FIELDS}
+        cells = (f"{middle[key]:.0f}" for key in ("ms_per_frame", "frames", "crops", "peak_mb"))
+        print(f"| {words} |", " | ".join(cells), "|")
+    faster = statistics.median(one["ms_per_frame"] / other["ms_per_frame"] for one, other in zip(plain, ours, strict=True))
+    over = statistics.median(one["ms_per_frame"] / one["bare_ms"] for one in ours)
+    print(f"\nthroughput {faster:.2f} times the plain loop's; wall time over the bare cost {over:.2f}")
+
+
+def _plain(told: argparse.Namespace, folder: Path) -> dict[str, float]:
+    from figureground import catalog
+    from tasks.fetch import fetch_asset
+
+    settings = catalog.load(told.catalog)
+    detector, model = (fetch_asset(settings.asset(name)) for name in ("yolo11n-pose.pt", "u2netp.onnx"))
+    command = [sys.executable, str(Path(__file__).with_name("plain.py")), str(told.video), str(folder / "plain")]
+    command += ["--every", str(told.every), "--detector", str(detector), "--models", str(model.parent)]
+    return _last_line(command)
+
+
+def _again(told: argparse.Namespace, folder: Path) -> dict[str, float]:
+    command = [sys.executable, __file__, str(told.video), "--catalog", str(told.catalog), "--every", str(told.every)]
+    command += ["--ours-into", str(folder / "ours"), *(["--same-weights"] if told.same_weights else [])]
+    return _last_line(command)
+
+
+def _last_line(command: list[str]) -> dict[str, float]:
+    root = str(Path(__file__).parents[1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": root})
+    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _ours(told: argparse.Namespace) -> dict[str, float]:
+    from figureground import catalog
+
+    whole = catalog.load(told.catalog)
+    remover = {"rembg": {"model": "u2netp"}} if told.same_weights else whole.recipe.remover
+    sample = whole.recipe.sample.model_copy(update=_steps(told.every))
+    recipe = whole.recipe.model_copy(update={"remover": remover, "sample": sample, "checks": _CHECKS})
+    settings = whole.model_copy(update={"storage": str(told.ours_into), "recipe": recipe})
+    for plugin in (settings.detector(), settings.remover()):
+        _fetch(plugin, settings)
+    _way(told.video, "warm", settings.model_copy(update={"storage": str(told.ours_into / "warm")}))
+    spent = _watch_networks()
+    began = time.perf_counter()
+    counts = _way(told.video, "clip", settings)
+    seconds = time.perf_counter() - began
+    bare = spent[0] + _decoding(told.video)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    return {
+        "ms_per_frame": 1000 * seconds / counts["frames"], "bare_ms": 1000 * bare / counts["frames"], "peak_mb": peak, **counts
+    }  # fmt: skip
+
+
+def _steps(every: float) -> dict[str, Any]:
+    return {"every_seconds": every, "every_frames": None, "scenes": None, "sharpest_within": 0}
+
+
+def _fetch(plugin: Any, settings: Any) -> None:
+    from figureground import plugins
+    from tasks.fetch import fetch_asset
+
+    for weights in plugins.weights(plugin):
+        fetch_asset(settings.asset(weights.name))
+
+
+def _way(video: Path, name: str, settings: Any) -> dict[str, int]:
+    from figureground.types import Source
+    from tasks.crop import crop
+    from tasks.fetch import fetch
+    from tasks.judge import judge
+    from tasks.matte import matte
+    from tasks.measure import measure
+    from tasks.sample import sample
+
+    source = Source(name, "video", str(video.resolve()), "", "unstated", (), "auto")
+    frames = sample.fn(source, fetch.fn(source, settings), settings)
+    crops = crop.fn(frames, settings)
+    mattes = matte.fn(crops, judge.fn(measure.fn(crops, settings), settings), settings)
+    return {"frames": frames.rows, "crops": mattes.rows}
+
+
+def _watch_networks() -> list[float]:
+    """Sum the time spent inside networks from here on."""
+    from figureground import inference
+
+    spent, opened = [0.0], inference._network
+
+    def watched(*asked: Any) -> Any:
+        network = opened(*asked)
+
+        def call(inputs: Any) -> Any:
+            began = time.perf_counter()
+            answers = network.call(inputs)
+            spent[0] += time.perf_counter() - began
+            return answers
+
+        return inference._Network(network.inputs, network.outputs, call, network.classes)
+
+    inference._network = watched
+    return spent
+
+
+def _decoding(video: Path) -> float:
+    from figureground.video import Footage
+
+    began = time.perf_counter()
+    with Footage(video) as footage:
+        for _ in footage.pictures():
+            pass
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
