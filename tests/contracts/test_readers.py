@@ -53,8 +53,7 @@ def test_huggingface_datasets(items: list[Sample], tmp_path: Path, split: str, m
     monkeypatch.setenv("HF_DATASETS_OFFLINE", "1")
     datasets = pytest.importorskip("datasets")
     folder = write("huggingface", items, tmp_path / "release")
-    hub = {"train": "train", "val": "validation", "test": "test"}
-    found = datasets.load_dataset(str(folder), split=hub[split], cache_dir=str(tmp_path / "cache"))
+    found = datasets.load_dataset(str(folder), split=split, cache_dir=str(tmp_path / "cache"))
     assert found["stem"][:] == [item.stem for item in own(items, split)]
     for row, item in zip(found, own(items, split), strict=True):
         np.testing.assert_array_equal(np.asarray(row["mask"]), item.alpha >= 0.5)
