@@ -113,7 +113,8 @@ def test_ingest_and_push_again_write_no_file_and_make_no_task(demo: Path, run, f
 def test_doctor_finds_everything_in_order(demo: Path, run) -> None:
     found = run("doctor", "--catalog", "catalog.yaml", cwd=demo)
     assert "fail" not in found.stdout
-    for what in ("weights yolo11n-pose.pt", "weights yolo26n-seg.pt", "weights rvm_mobilenetv3_fp32.onnx", "storage", "Label Studio", "project", "picture"):
+    weights = ("yolo11n-pose.pt", "yolo26n-seg.pt", "rvm_mobilenetv3_fp32.onnx")
+    for what in (*(f"weights {name}" for name in weights), "storage", "Label Studio", "project", "picture"):
         assert f"ok   {what}: " in found.stdout
 
 

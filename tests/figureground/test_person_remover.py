@@ -1,0 +1,106 @@
+"""figureground.removers.person: who is meant, what belongs to them, what is taken away; networks answered for by hand."""
+
+import numpy as np
+import pytest
+
+from figureground import inference, video_matting, yolo
+from figureground.errors import PluginError
+from figureground.removers.person import OnePerson
+from figureground.types import Box, PersonCrop, Weights
+from figureground.yolo import Instance
+
+CLASSES = ("person", "bicycle", "backpack")
+REMOVER = OnePerson(Weights("rvm_mobilenetv3_fp32.onnx", "1" * 64), Weights("yolo26n-seg.pt", "2" * 64))
+HEIGHT, WIDTH = 100, 60
+
+
+def part(x0, y0, x1, y1, value=1.0):
+    alpha = np.zeros((HEIGHT, WIDTH), np.float32)
+    alpha[y0:y1, x0:x1] = value
+    return alpha
+
+
+def instance(number, *box, score=0.9):
+    return Instance(number, score, Box(*map(float, box)), part(*box))
+
+
+def crop(*ankles):
+    joints = np.zeros((17, 3), np.float32)
+    for joint, at in zip((15, 16), ankles, strict=False):
+        joints[joint] = (*at, 0.9)
+    whole = Box(0, 0, WIDTH, HEIGHT)
+    image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    return PersonCrop("a-0-00", "a-0", "a", whole, Box(20, 10, 40, 90), 0.9, joints, (), WIDTH, HEIGHT, image)
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """Answer for both networks."""
+
+    def answer(matte, *found):
+        monkeypatch.setattr(video_matting, "alpha", lambda *_: (matte, video_matting.NOTHING))
+        monkeypatch.setattr(inference, "classes", lambda *_, **__: CLASSES)
+        monkeypatch.setattr(inference, "run", lambda *_, **__: [np.zeros((1, 1, 1)), np.zeros((1, 1, 1))])
+        monkeypatch.setattr(yolo, "instances", lambda *asked: [one for one in found if one.number in asked[3]])
+
+    return answer
+
+
+ME = (20, 10, 40, 90)
+
+
+def inside(alpha, x0, y0, x1, y1):
+    return alpha[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4].mean()
+
+
+def test_somebody_else_in_the_matte_is_taken_away(answers):
+    answers(part(20, 10, 58, 90), instance(0, *ME), instance(0, 42, 10, 58, 90))
+    (alpha,) = REMOVER.alphas([crop()])
+    assert inside(alpha, *ME) > 0.95
+    assert inside(alpha, 42, 10, 58, 90) < 0.05
+
+
+def test_a_second_guess_at_the_same_person_takes_nothing_away(answers):
+    answers(part(*ME), instance(0, *ME), instance(0, 20, 10, 40, 50, score=0.5))
+    assert inside(REMOVER.alphas([crop()])[0], *ME) > 0.95
+
+
+def test_a_backpack_belongs_to_whom_it_touches_most(answers):
+    mine, theirs = instance(2, 38, 30, 44, 50), instance(2, 46, 30, 52, 50)
+    answers(part(*ME), instance(0, *ME), instance(0, 50, 10, 59, 90), mine, theirs)
+    (alpha,) = REMOVER.alphas([crop()])
+    assert alpha[35:45, 41].mean() > 0.9
+    assert alpha[35:45, 48].mean() < 0.1
+
+
+@pytest.mark.parametrize(("ankle", "belongs"), [(80, True), (97, False)])
+def test_a_bicycle_belongs_to_the_feet_above_its_lower_edge(answers, ankle, belongs):
+    answers(part(*ME), instance(0, *ME), instance(1, 10, 60, 50, 95))
+    (alpha,) = REMOVER.alphas([crop((30, ankle), (30, ankle))])
+    assert (alpha[70:80, 13].mean() > 0.9) == belongs
+
+
+def test_ridden_things_can_be_left_out(answers):
+    answers(part(*ME), instance(0, *ME), instance(1, 10, 60, 50, 95))
+    walker = OnePerson(REMOVER.matting, REMOVER.instances, ridden=False)
+    assert walker.alphas([crop((30, 80))])[0][70:80, 13].mean() < 0.1
+
+
+def test_nobody_in_nobody_out(answers):
+    answers(part(0, 0, 0, 0))
+    ((alpha, score),) = REMOVER.scored([crop()])
+    assert not alpha.any()
+    assert score == 0
+
+
+def test_joints_overrule_a_matte_that_misses_them(answers):
+    answers(part(20, 10, 40, 20), instance(0, *ME))
+    assert inside(REMOVER.alphas([crop((30, 80), (34, 80))])[0], *ME) > 0.9
+    assert inside(REMOVER.alphas([crop()])[0], 20, 30, 40, 90) == pytest.approx(0.5, abs=0.01)
+
+
+def test_other_weights_are_refused_by_name():
+    with pytest.raises(PluginError, match=r"removers\.person has no instances 'yolo11n-pose\.pt'"):
+        OnePerson(REMOVER.matting, Weights("yolo11n-pose.pt", "3" * 64))
+    with pytest.raises(PluginError, match=r"removers\.person has no matting 'u2netp\.onnx'"):
+        OnePerson(Weights("u2netp.onnx", "3" * 64), REMOVER.instances)
