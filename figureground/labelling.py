@@ -69,6 +69,20 @@ def read_interface(xml: str, where: str) -> Interface:
         When it is not XML, or lacks the one picture, the one brush with the label ``person``, or the question
         ``verdict`` with the answer ``keep``.
     """
+    found = read_parts(xml, where)
+    if PERSON not in found.labels:
+        raise CatalogError(f"{where}: BrushLabels needs the label {PERSON!r}; it has: {', '.join(found.labels) or 'none'}")
+    return found
+
+
+def read_parts(xml: str, where: str) -> Interface:
+    """Read a label config whatever its brush labels are: one for the parts of a person, say.
+
+    Raises
+    ------
+    CatalogError
+        As `read_interface`, but for the label ``person``.
+    """
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
@@ -77,8 +91,6 @@ def read_interface(xml: str, where: str) -> Interface:
     labels = _answers(brush, "Label")
     questions = {tag.get("name", ""): tag for tag in root.iter("Choices")}
     choices = {name: _answers(tag, "Choice") for name, tag in questions.items()}
-    if PERSON not in labels:
-        raise CatalogError(f"{where}: BrushLabels needs the label {PERSON!r}; it has: {', '.join(labels) or 'none'}")
     if KEEP not in choices.get("verdict", ()):
         raise CatalogError(f'{where}: needs <Choices name="verdict"> with the choice {KEEP!r}')
     for name, tag in {brush.get("name", ""): brush, **questions}.items():
@@ -294,6 +306,29 @@ def answer(annotation: Mapping[str, Any], interface: Interface, width: int, heig
         parent_prediction=None if parent is None else int(parent),
         seconds_spent=float(annotation.get("lead_time") or 0.0),
     )
+
+
+def painted(
+    annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str
+) -> list[tuple[str, Mask]]:
+    """Give an annotation's brush regions in their order, each with its label.
+
+    Returns
+    -------
+    list of (str, Mask)
+        The masks are (h, w), uint8, 0..255.
+
+    Raises
+    ------
+    LabelError
+        As `answer`, but for nothing being painted.
+    """
+    where = f"annotation {annotation.get('id')} of {crop_id}"
+    regions = [item for item in _items(annotation, where) if item.get("type") not in ("choices", "taxonomy")]
+    return [
+        (_texts(region["value"].get("brushlabels"))[0], mask)
+        for region, mask in ((region, _paint(region, interface, width, height, where)) for region in regions)
+    ]
 
 
 def doubt(painted: Mask, pushed: Mask) -> str:

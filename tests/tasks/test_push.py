@@ -452,6 +452,16 @@ def test_the_doctor_sees_what_annotators_would_not_see(real, monkeypatch):
             label_studio.see_prediction(server, task.task_id, interface)
 
 
+@pytest.mark.studio
+@pytest.mark.parametrize("file", sorted((HERE.parents[1] / "label_config").glob("*.xml")), ids=lambda file: file.stem)
+def test_the_real_one_takes_every_label_config(real, file):
+    xml = file.read_text(encoding="utf-8")
+    with label_studio.connect(real(0).catalog) as server:
+        made = server.client.projects.create(title=f"config {file.stem}", label_config=xml)
+        assert labelling.same_interface(server.client.projects.get(made.id).label_config, xml)
+        server.client.projects.delete(made.id)
+
+
 def test_the_token_may_be_a_prefect_secret(catalog, monkeypatch):
     asked = []
 
