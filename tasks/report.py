@@ -344,14 +344,19 @@ def _kept(source: _Source, kept: Sequence[Row], at_most: int) -> Group:
     mattes = source.by_crop("mattes")
 
     def figure(row: Row) -> Figure:
-        alpha = source.alpha(mattes.get(row["crop_id"]))
-        note = f"{_size(row)}, score {row['score']:.2f}"
+        matte = mattes.get(row["crop_id"])
+        alpha = source.alpha(matte)
+        note = f"{_size(row)}, matte {matte['score']:.2f}" if matte else f"{_size(row)}, person {row['score']:.2f}"
         return pages.kept_figure(row["crop_id"], source.image(row), alpha, row["crop_id"], note)
 
     removers = sorted({row["remover"] for row in mattes.values()})
     title = "Kept crops" if "verdicts" in source.rows else "Crops, not judged yet"
-    text = f"Crop, matte over a checkerboard, outline; made by {', '.join(removers)}." if removers else "No mattes yet."
-    return Group(title, text, _drawn(figure, pages.spread(kept, at_most)), len(kept))
+    if not removers:
+        return Group(title, "No mattes yet.", _drawn(figure, pages.spread(kept, at_most)), len(kept))
+    sure = {crop_id: row["score"] for crop_id, row in mattes.items()}
+    doubtful = sorted(kept, key=lambda row: (sure.get(row["crop_id"], -1.0), row["crop_id"]))
+    text = f"Crop, matte over a checkerboard, outline; made by {', '.join(removers)}. The least sure come first."
+    return Group(title, text, _drawn(figure, doubtful[:at_most]), len(kept))
 
 
 def _dropped(source: _Source, reason: str, at_most: int) -> Group:

@@ -82,7 +82,7 @@ def tables_of(store, source, frames=4, facts=None, crop_facts=None):
             continue
         alpha, corrected = alpha_of(width, height), number == 2
         matte = stored(store, f"mattes/{source}/{crop_id}.png", masks.to_png(alpha))
-        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 0.5, **matte})
+        rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 1 - number / 10, **matte})
         rows["tasks"].append({"crop_id": crop_id, "key": crop_id, "project_id": 1, "task_id": number, "prediction_sha256": "x"})
         rejected = number == frames - 1
         label = {"annotation_id": number, "annotator": "anna", "seconds_spent": 2.0, "scenes": ["park"], "iou_with_matte": 0.8}
@@ -120,6 +120,7 @@ def test_a_source_page_tells_the_way_of_its_people(store, catalog):
     ):
         assert told in words, told
     assert page.count("its matte over a checkerboard") == 3
+    assert words.index("matte 0.70") < words.index("matte 0.80") < words.index("matte 1.00")  # the least sure first
     assert page.count("dropped because of size") == 1
     assert page.count("Frame park-") == 4
     assert "anna" not in page  # a page made before the push must not change after it
