@@ -20,6 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 _CHECKS = {"size": {"at_least": 96}}  # the plain loop's limit; more checks would leave fewer crops to matte
 FIELDS = ("ms_per_frame", "bare_ms", "frames", "crops", "peak_mb")
 
@@ -82,19 +84,13 @@ def _last_line(command: list[str]) -> dict[str, float]:
 
 
 def _ours(told: argparse.Namespace) -> dict[str, float]:
-    from figureground import catalog
-
-    whole = catalog.load(told.catalog)
-    remover = {"rembg": {"model": "u2netp"}} if told.same_weights else whole.recipe.remover
-    sample = whole.recipe.sample.model_copy(update=_steps(told.every))
-    recipe = whole.recipe.model_copy(update={"remover": remover, "sample": sample, "checks": _CHECKS})
-    settings = whole.model_copy(update={"storage": str(told.ours_into), "recipe": recipe})
+    settings = _settings(told, told.ours_into)
     for plugin in (settings.detector(), settings.remover()):
         _fetch(plugin, settings)
-    _way(told.video, "warm", settings.model_copy(update={"storage": str(told.ours_into / "warm")}))
+    _way("warm", _settings(told, told.ours_into / "warm"))
     spent = _watch_networks()
     began = time.perf_counter()
-    counts = _way(told.video, "clip", settings)
+    counts = _way("clip", settings)
     seconds = time.perf_counter() - began
     bare = spent[0] + _decoding(told.video)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -103,8 +99,16 @@ def _ours(told: argparse.Namespace) -> dict[str, float]:
     }  # fmt: skip
 
 
-def _steps(every: float) -> dict[str, Any]:
-    return {"every_seconds": every, "every_frames": None, "scenes": None, "sharpest_within": 0}
+def _settings(told: argparse.Namespace, storage: Path) -> Any:
+    """Give the catalog with this video as its sources, another storage, and the plain loop's frames and limit."""
+    from figureground.catalog import Catalog
+
+    written = yaml.safe_load(told.catalog.read_text())
+    entry = {"kind": "video", "path": str(told.video.resolve()), "license": "unstated", "scenes": [], "split": "auto"}
+    recipe = written["recipe"] | {"sample": {"every_seconds": told.every, "sharpest_within": 0}, "checks": _CHECKS}
+    recipe |= {"remover": {"rembg": {"model": "u2netp"}}} if told.same_weights else {}
+    changed = {"storage": str(storage.resolve()), "sources": {"warm": entry, "clip": entry}, "recipe": recipe}
+    return Catalog.model_validate(written | changed | {"folder": told.catalog.resolve().parent})
 
 
 def _fetch(plugin: Any, settings: Any) -> None:
@@ -115,8 +119,7 @@ def _fetch(plugin: Any, settings: Any) -> None:
         fetch_asset(settings.asset(weights.name))
 
 
-def _way(video: Path, name: str, settings: Any) -> dict[str, int]:
-    from figureground.types import Source
+def _way(name: str, settings: Any) -> dict[str, int]:
     from tasks.crop import crop
     from tasks.fetch import fetch
     from tasks.judge import judge
@@ -124,7 +127,7 @@ def _way(video: Path, name: str, settings: Any) -> dict[str, int]:
     from tasks.measure import measure
     from tasks.sample import sample
 
-    source = Source(name, "video", str(video.resolve()), "", "unstated", (), "auto")
+    source = settings.source(name)
     frames = sample.fn(source, fetch.fn(source, settings), settings)
     crops = crop.fn(frames, settings)
     mattes = matte.fn(crops, judge.fn(measure.fn(crops, settings), settings), settings)
