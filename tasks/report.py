@@ -530,9 +530,10 @@ def _most_changed(source: _Source) -> tuple[Image, Alpha, Alpha] | None:
 
 
 def _contents(folder: Path) -> list[str]:
-    """Tell a folder in a line for each folder in it, the files of each counted."""
-    inside = sorted(folder.iterdir(), key=lambda path: (path.is_file(), path.name))
-    return [f"{folder.name}/", *(_counted_below(path) if path.is_dir() else path.name for path in inside)]
+    """Tell a folder in a line for each folder of pictures or lists in it, their files counted, and one for its own files."""
+    told = [_counted_below(folder / name) for name in ("img_dir", "ann_dir", "split_dir") if (folder / name).is_dir()]
+    own = sorted(path.name for path in folder.iterdir() if path.is_file())
+    return [f"{folder.name}/", *told, ", ".join(own)]
 
 
 def _counted_below(folder: Path) -> str:

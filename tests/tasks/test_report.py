@@ -225,7 +225,8 @@ def test_the_way_tells_counts_labels_and_the_release(store, catalog, released):
         "Rejected by the annotator: 1",
         "Accepted as it was: 5",
         "blurred",
-        "└── manifest.json",
+        "├── manifest.json",
+        "└── mmseg_config.py",
         released.name,
     ):
         assert told in words, told
