@@ -186,8 +186,8 @@ class _Shelf:
 
     def __post_init__(self) -> None:
         """Read what the tables say."""
-        self._order = [str(name) for name in tables.read(self.store, self.crops).rows["crop_id"]]
         self._crops = _by_crop(self.store, self.crops)
+        self._order = list(self._crops)
         self._mattes = _by_crop(self.store, self.mattes)
         tasks = _by_crop(self.store, self.tasks).values()
         self._tasks = {str(task["key"]): task for task in tasks if task["crop_id"] in self._crops}
