@@ -457,15 +457,16 @@ def _count(source: _Source, sealed: Manifest) -> dict[str, int]:
 
 
 def _tree(folder: Path, names: int = 3) -> str:
-    """Draw a folder; of many files of one kind the first few stand for all."""
+    """Draw a folder; its own files all, of those in folders the first few."""
     return "\n".join([f"{folder.name}/", *_branches(folder, "", names)])
 
 
 def _branches(folder: Path, indent: str, names: int) -> Iterable[str]:
     inside = sorted(folder.iterdir(), key=lambda path: (path.is_file(), path.name))
     folders, files = [path for path in inside if path.is_dir()], [path for path in inside if path.is_file()]
-    lines = [(path.name + "/", path) for path in folders] + [(path.name, None) for path in files[:names]]
-    if len(files) > names:
+    shown = files[:names] if indent else files
+    lines = [(path.name + "/", path) for path in folders] + [(path.name, None) for path in shown]
+    if len(files) > len(shown):
         lines.append((f"… {len(files) - names} more, {len(files)} in all", None))
     for number, (words, below) in enumerate(lines):
         last = number == len(lines) - 1
