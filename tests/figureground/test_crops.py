@@ -111,5 +111,5 @@ def test_jpeg_keeps_colour_at_full_resolution():
 
 @pytest.mark.parametrize("content", [b"", b"no picture at all"])
 def test_bytes_that_are_no_picture_are_named(content):
-    with pytest.raises(ArrayError, match="frames/park/a.jpg: expected a JPEG or PNG picture"):
+    with pytest.raises(ArrayError, match=r"frames/park/a\.jpg: expected a JPEG or PNG picture"):
         crops.decode(content, "frames/park/a.jpg")
