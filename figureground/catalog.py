@@ -217,6 +217,17 @@ class Catalog(_Strict):
         entry = self.sources[source_id]
         return Source(source_id, entry.kind, entry.path, entry.sha256, entry.license, entry.scenes, entry.split)
 
+    def scenes_of(self, source_id: str) -> tuple[str, ...]:
+        """Give a source's scenes; of one file of a folder or glob, ``<source>-<file>``, those of the folder's entry.
+
+        Raises
+        ------
+        CatalogError
+            When no source has that name.
+        """
+        names = [name for name in self.sources if source_id == name or source_id.startswith(f"{name}-")]
+        return self.source(max(names, key=len, default=source_id)).scenes
+
     def asset(self, name: str) -> Asset:
         """Give one asset as the noun `tasks.fetch` works on.
 

@@ -97,7 +97,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
         raise _refusal(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {_listed(unknown[0], fields)}", name, unknown[0])
     hints = get_type_hints(plugin)
     values = {
-        key: asset(value, assets or {}, name, key) if hints[key] is Weights else value
+        key: asset(value, assets or {}, name, key) if hints[key] in (Weights, Weights | None) else value
         for key, value in settings.items()
     }
     try:

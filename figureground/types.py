@@ -110,7 +110,8 @@ class PersonCrop:
 
     ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints``, ``others`` (other people's
     boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
-    ``face_score`` (0..1) are None and NaN when no face was found or looked for.
+    ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
+    catalog has them now.
     """
 
     crop_id: str
@@ -126,6 +127,7 @@ class PersonCrop:
     image: Image
     face: Box | None = None
     face_score: float = math.nan
+    scenes: tuple[str, ...] = ()
 
     @property
     def scale(self) -> float:

@@ -1,5 +1,6 @@
 """Crops → scores: every check measures every crop. What is good enough is not asked here."""
 
+import dataclasses
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,6 +9,7 @@ import pandas as pd
 
 from figureground import crops, plugins, progress, tables
 from figureground.catalog import Catalog
+from figureground.checks import LIMITS
 from figureground.parallel import ordered
 from figureground.store import Store, sha256
 from figureground.types import PersonCrop, Score, TableRef
@@ -39,11 +41,13 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
         When a crop is missing or damaged, or the storage cannot be written to.
     """
     store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
-    mark = tables.fingerprint("scores", [crops], checks={name: _code(check) for name, check in checks.items()})
+    scenes = catalog.scenes_of(crops.source_id)
+    codes = {name: _code(check) for name, check in checks.items()}
+    mark = tables.fingerprint("scores", [crops], checks=codes, scenes=scenes)
     if ref := tables.fresh(store, "scores", crops.source_id, mark):
         return ref
     records = tables.read(store, crops).rows.to_dict("records")
-    seen = progress.track(_pictures(records, store) if checks else (), "measure", crops.source_id, len(records))
+    seen = progress.track(_pictures(records, store, scenes) if checks else (), "measure", crops.source_id, len(records))
     scores = [Score(person.crop_id, name, float(check.measure(person))) for person in seen for name, check in checks.items()]
     rows = pd.DataFrame([{"crop_id": score.crop_id, "check": score.check, "value": score.value} for score in scores])
     facts = {"crops": [record["crop_id"] for record in records]}
@@ -51,13 +55,14 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
 
 
 def _code(check: Any) -> dict[str, Any]:
-    """Give what a check's numbers depend on: its file's text and its weights, not its limits."""
+    """Give what a check's numbers depend on: its file's text, its weights and its other settings, not its limits."""
     text = inspect.getsource(inspect.getmodule(type(check)) or type(check))
-    return {"code": sha256(text.encode()), "weights": [weights.sha256 for weights in plugins.weights(check)]}
+    settings = {key: value for key, value in plugins.describe(check).items() if not key.startswith(LIMITS)}
+    return {"code": sha256(text.encode()), **settings}
 
 
-def _pictures(records: Sequence[Mapping[Any, Any]], store: Store) -> Iterator[PersonCrop]:
-    return ordered(lambda record: _picture(record, store), records, threads=2)
+def _pictures(records: Sequence[Mapping[Any, Any]], store: Store, scenes: tuple[str, ...]) -> Iterator[PersonCrop]:
+    return ordered(lambda record: dataclasses.replace(_picture(record, store), scenes=scenes), records, threads=2)
 
 
 def _picture(record: Mapping[Any, Any], store: Store) -> PersonCrop:

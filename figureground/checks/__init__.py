@@ -1,7 +1,7 @@
 """Checks: what can be wrong with a crop, one idea a file.
 
-A check is a frozen dataclass. Its fields are limits with defaults, so moving one never measures anything again;
-`measure` states its unit. See ``docs/plugins.md``.
+A check is a frozen dataclass. Fields called at_least or at_most are limits: moving one never measures anything again.
+Any other field changes what is measured. All have defaults. `measure` states its unit. See ``docs/plugins.md``.
 """
 
 from typing import Protocol
@@ -20,3 +20,5 @@ class Check(Protocol):
 
 
 PROTOCOL = Check
+LIMITS = ("at_least", "at_most")
+"""How a limit's name begins."""

@@ -247,3 +247,14 @@ def test_a_moved_catalog_means_the_same_files(tmp_path: Path) -> None:
 def test_no_text_makes_anything_but_a_catalog_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     with pytest.raises(CatalogError):
         load(tmp_path_factory.getbasetemp(), text)
+
+
+def test_a_file_of_a_folder_has_the_scenes_of_the_folders_entry(tmp_path):
+    entry = {"path": "a", "license": "MIT"}
+    sources = {"park": entry | {"scenes": ["outdoor"]}, "park-two": entry | {"scenes": ["indoor"]}}
+    recipe = {"sample": {"every_seconds": 1}, "detector": {"yolo": {}}, "checks": {}, "remover": {"rembg": {}}}
+    loaded = catalog.Catalog.model_validate({"folder": tmp_path, "sources": sources, "recipe": recipe})
+    names = ("park", "park-clip", "park-two", "park-two-clip")
+    assert [loaded.scenes_of(name) for name in names] == [("outdoor",), ("outdoor",), ("indoor",), ("indoor",)]
+    with pytest.raises(CatalogError, match="no source 'parking'"):
+        loaded.scenes_of("parking")

@@ -8,6 +8,7 @@ import pytest
 
 from figureground import body
 from figureground.checks.distortion import Distortion
+from figureground.checks.excluded_scenes import ExcludedScenes
 from figureground.checks.exposure import Exposure
 from figureground.checks.ghosting import Ghosting
 from figureground.checks.occlusion import Occlusion
@@ -211,3 +212,10 @@ def test_overlap_is_the_share_inside_others():
     torso = Overlap().measure(figure(others=[Box(20, 0, 80, 100)]))
     assert torso > 0.3 and not Overlap().accepts(torso)
     assert Overlap().measure(figure(others=[Box(0, 0, 100, 180)])) > 0.75
+
+
+def test_a_scene_on_the_list_is_excluded():
+    check = ExcludedScenes(scenes={"swimming": "water hides half of everybody"})
+    swimmer = dataclasses.replace(figure(), scenes=("outdoor", "swimming"))
+    assert not check.accepts(check.measure(swimmer))
+    assert check.accepts(check.measure(figure())) and ExcludedScenes().accepts(ExcludedScenes().measure(swimmer))

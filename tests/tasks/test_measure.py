@@ -16,9 +16,10 @@ from tasks.measure import measure
 CHECKS = {"size": {"at_least": 30}, "truncation": None, "occlusion": None, "sharpness": None}
 
 
-def catalog_with(folder, checks):
+def catalog_with(folder, checks, scenes=()):
+    sources = {name: {"path": "a.mp4", "license": "MIT", "scenes": scenes} for name in ("park", "sky")}
     recipe = {"sample": {"every_seconds": 1}, "detector": {"yolo": {}}, "checks": checks, "remover": {"rembg": {}}}
-    return Catalog.model_validate({"folder": folder, "storage": "data", "sources": {}, "recipe": recipe})
+    return Catalog.model_validate({"folder": folder, "storage": "data", "sources": sources, "recipe": recipe})
 
 
 def stored_crops(store, number=3):
@@ -112,3 +113,13 @@ def test_a_damaged_crop_is_named(tmp_path, store):
     store.path("crops/park/park-000001-00.jpg").write_bytes(b"damaged")
     with pytest.raises(StoreError, match=r"crops/park/park-000001-00.jpg .* is damaged"):
         measure.fn(ref, catalog_with(tmp_path, CHECKS))
+
+
+def test_a_check_sees_the_scenes_of_its_source(tmp_path, store):
+    ref, listed = stored_crops(store), {"excluded_scenes": {"scenes": {"swimming": "water hides half of everybody"}}}
+    dry = measure.fn(ref, catalog_with(tmp_path, listed))
+    assert set(tables.read(store, dry).rows["value"]) == {0.0}
+    wet = measure.fn(ref, catalog_with(tmp_path, listed, scenes=("swimming", "outdoor")))
+    assert set(tables.read(store, wet).rows["value"]) == {1.0}
+    shorter = measure.fn(ref, catalog_with(tmp_path, {"excluded_scenes": None}, scenes=("swimming", "outdoor")))
+    assert set(tables.read(store, shorter).rows["value"]) == {0.0}, "another list is another measurement"
