@@ -1,7 +1,7 @@
 """The brush codec against Label Studio's own, byte by byte, and against streams that are not brush strokes."""
 
 import contextlib
-import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -123,32 +123,14 @@ def test_a_flipped_or_cut_stream_gives_the_picture_s_size_or_a_label_error(data)
 
 def test_a_stream_that_promises_the_sky_costs_nothing():
     count = 2**32 - 1
-    start = time.perf_counter()
+    tracemalloc.start()
     with pytest.raises(LabelError, match="ends early"):
         brush_rle.unpack(stream((0b1_11, 3), (65535, 16), (9, 8), count=count), count)
-    assert time.perf_counter() - start < 1
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2)), np.zeros((0, 3), np.uint8)])
 def test_only_a_uint8_mask_is_packed(mask):
     with pytest.raises(ArrayError, match="needs shape"):
         brush_rle.encode(mask)
-
-
-def test_soft_masks_are_ten_times_as_fast_as_the_sdk_s(reference):
-    y, x = np.mgrid[:400, :400]
-    mask = (np.clip((160 - np.hypot(x - 200, y - 200)) / 60, 0, 1) * 255).astype(np.uint8)
-    rle = reference.mask2rle(mask)
-    ours_in, ours_out = best(lambda: brush_rle.encode(mask)), best(lambda: brush_rle.decode(rle, 400, 400))
-    assert best(lambda: reference.mask2rle(mask)) > 10 * ours_in
-    assert best(lambda: reference.decode_rle(rle)) > 10 * ours_out
-
-
-def best(work):
-    """Time something, leaving out what else the machine does."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)

@@ -40,7 +40,8 @@ FLY = Person(Box(100, 10, 108, 30), 0.7, JOINTS)
 @pytest.fixture
 def catalog(tmp_path):
     recipe = {"sample": {"every_seconds": 1}, "detector": {"yolo": {}}, "checks": {}, "remover": {"rembg": {}}}
-    return Catalog.model_validate({"folder": tmp_path, "storage": "data", "sources": {"park": {"path": "a.mp4", "license": "MIT"}}, "recipe": recipe})
+    sources = {"park": {"path": "a.mp4", "license": "MIT"}}
+    return Catalog.model_validate({"folder": tmp_path, "storage": "data", "sources": sources, "recipe": recipe})
 
 
 @pytest.fixture
