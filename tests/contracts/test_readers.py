@@ -1,4 +1,4 @@
-"""Other people's readers load what the layouts write; each test skips where its reader is not installed."""
+"""Other people's readers load what the layouts write."""
 
 from pathlib import Path
 
