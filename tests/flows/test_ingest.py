@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import av
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -115,6 +116,21 @@ def test_killed_anywhere_the_next_run_ends_in_the_same_bytes(
         process.wait()
     run("ingest", cwd=tmp_path)
     assert folder_contents(tmp_path / "data") == folder_contents(ingested / "data")
+
+
+def test_a_source_without_people_gives_no_crops_and_says_so(tmp_path, run) -> None:
+    with av.open(str(tmp_path / "wall.mp4"), "w") as into:
+        stream = into.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 320, 240
+        for level in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((240, 320, 3), 100 + level, np.uint8), format="rgb24")
+            into.mux(stream.encode(frame))
+        into.mux(stream.encode())
+    write_catalog(tmp_path, tmp_path / "wall.mp4")
+    found = run("ingest", cwd=tmp_path)
+    assert "short: no people found in 2 frames" in found.stdout
+    assert len(pd.read_parquet(tmp_path / "data/tables/crops/short.parquet")) == 0
+    assert "no person" in (tmp_path / "data/reports/short.html").read_text().lower()
 
 
 def test_every_bad_file_gets_one_message_and_the_others_go_on(clip: Path, tmp_path, run, shared_videos) -> None:
