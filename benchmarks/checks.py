@@ -1,6 +1,6 @@
 """How well the checks tell good crops from spoilt ones: prints the tables of docs/checks.md.
 
-    python benchmarks/checks.py [--data ../shared/data] [--only sharpness truncation occlusion kept]
+    python benchmarks/checks.py [--data ../shared/data] [--only sharpness truncation occlusion ghosting distortion exposure ...]
 
 Real crops of several scenes are measured as they are and with damage of known size. One limit has to serve all scenes,
 so the AUC is over all of them at once; beside each check stand plain baselines on the same crops.
@@ -23,7 +23,8 @@ from figureground import catalog, crops, geometry, plugins
 from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop
 from figureground.video import Footage
 
-CHECKS = {name: plugins.build("checks", name, {}) for name in ("size", "truncation", "occlusion", "sharpness")}
+IN_RECIPE = ("size", "truncation", "occlusion", "sharpness")
+CHECKS = {name: plugins.build("checks", name, {}) for name in (*IN_RECIPE, "overlap", "exposure", "ghosting", "distortion")}
 DAVIS = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
 PHOTOS = {"pennfudan": "pennfudan/PNGImages/*", "ccp": "ccp/photos/*", "cihp": "cihp/images/*"}
 VIDEOS = {
@@ -36,6 +37,7 @@ VIDEOS = {
     "dancer_bluescreen.avi": 3.0,
     "phone_portrait_header_lies.mov": 0.2,
 }
+TABLES = ("sharpness", "truncation", "occlusion", "ghosting", "distortion", "exposure", "kept")
 Seen = tuple[Frame, list[Person]]
 
 
@@ -281,6 +283,7 @@ def occlusion(seen: list[Seen], detector: Any, data: Path) -> None:
     things, people = ["thing under .3", "thing from .3"], ["front", "behind"]
     for name, spoilt in (("occlusion", things + people), ("by people", people), ("by things", things)):
         _summary(name, check, values, ["alone", "apart"], spoilt)
+    _halves("overlap", columns, people, ["alone", "apart"])
 
 
 def _with_thing(image: Image, mask: Mask, box: Box, share: float, seen: list[Seen], rng: Any) -> tuple[Image, float]:
@@ -353,6 +356,118 @@ def _with_person(image: Image, mask: Mask, box: Box, donor: Any, kind: str, rng:
     return None
 
 
+# --- one damage of the whole picture: limits were chosen on the first half of the scenes, the second was held out
+
+
+def _halves(name: str, columns: dict[str, list[PersonCrop]], spoilt: list[str], good: list[str]) -> None:
+    scenes = sorted({crop.source_id for found in columns.values() for crop in found})
+    for half, members in (("limits chosen here", scenes[::2]), ("held out", scenes[1::2])):
+        values = {
+            kind: [CHECKS[name].measure(crop) for crop in found if crop.source_id in members] for kind, found in columns.items()
+        }
+        _summary(f"{name}, {half}", CHECKS[name], {kind: found for kind, found in values.items() if found}, good, spoilt)
+        fine = _joined(values, good)
+        print("  AUC", {kind: round(1 - auc(fine, found), 3) for kind, found in values.items() if found and kind not in good})
+
+
+def _saved(image: Image, rng: Any) -> Image:
+    content = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 98))])[1]
+    return crops.decode(content.tobytes(), "benchmark")
+
+
+def _blend(one: Image, other: Image, rng: Any) -> Image:
+    """Lay 30-50 % of another picture over one: as light, or as a video editor does it."""
+    share = rng.uniform(0.3, 0.5)
+    if rng.random() < 0.5:
+        return shown(linear(one) * (1 - share) + linear(other) * share)
+    return (one * (1 - share) + other * share + 0.5).astype(np.uint8)
+
+
+def ghosting(seen: list[Seen]) -> None:
+    """Print the ghosting table: pictures laid over themselves, moved, and over another moment of the same scene."""
+    rng, columns = np.random.default_rng(0), {}
+    for frame, crop, person in spread(_candidates(seen), 10):
+        height, inside = max(person.box.width, person.box.height), _inside(crop)
+
+        def add(kind: str, image: Image, crop: PersonCrop = crop) -> None:
+            columns.setdefault(kind, []).append(dataclasses.replace(crop, image=_saved(image, rng)))
+
+        add("clean", crop.image)
+        for share in (0.02, 0.04, 0.08):
+            angle = rng.uniform(0, 2 * np.pi)
+            by = np.float32([[1, 0, share * height * np.cos(angle)], [0, 1, share * height * np.sin(angle)]])
+            moved = cv2.warpAffine(frame.image, by, frame.image.shape[1::-1], borderMode=cv2.BORDER_REFLECT)
+            add(f"moved {share}", _blend(crop.image, moved[inside], rng))
+        for other in _moments(frame, person, seen)[:2]:
+            add("two moments", _blend(crop.image, other.image[inside], rng))
+    _halves("ghosting", columns, [kind for kind in columns if kind.startswith("moved")], ["clean"])
+
+
+def _inside(crop: PersonCrop) -> tuple[slice, slice]:
+    return slice(int(crop.box.y0), int(crop.box.y1)), slice(int(crop.box.x0), int(crop.box.x1))
+
+
+def _moments(frame: Frame, person: Person, seen: list[Seen]) -> list[Frame]:
+    """List the scene's other frames in which the person has moved by 2-30 % of its height, nearest first."""
+    found = []
+    for number, (other, people) in enumerate(seen):
+        if other is not frame and other.source_id == frame.source_id and people and other.image.shape == frame.image.shape:
+            same = max(people, key=lambda one: geometry.iou(one.box, person.box))
+            steps = np.hypot(*(same.keypoints[:, :2] - person.keypoints[:, :2]).T)
+            found.append((float(np.median(steps)) / max(person.box.width, person.box.height), number))
+    return [seen[number][0] for distance, number in sorted(found) if 0.02 < distance < 0.3]
+
+
+def distortion(seen: list[Seen], detector: Any) -> None:
+    """Print the distortion table: people turned to the side of a wide angle, and up in a 360° picture."""
+    rng, columns = np.random.default_rng(1), {}
+    whole = [(f, p[0]) for f, p in seen if p and free(f, p, 0, 0.05, 0.7)]
+    for frame, person in spread(whole, 8):
+        _collect(columns, "clean", again(detector, frame, frame.image, person.box))
+        for remap, degrees in ((_wide, 35), (_wide, 50), (_wide, 60), (_equirectangular, 30), (_equirectangular, 45)):
+            image = remap(frame.image, person.box, np.radians(degrees) * rng.choice([-1, 1]))
+            if people := detector.find([image])[0]:
+                kind = f"{remap.__name__[1:]} {degrees}"
+                _collect(columns, kind, crops.cut(dataclasses.replace(frame, image=image), people, 0.1)[0])
+    _halves("distortion", columns, [kind for kind in columns if kind.endswith(("45", "50", "60"))], ["clean"])
+
+
+def _wide(image: Image, box: Box, angle: float) -> Image:
+    """Show somebody three heights away, `angle` beside the middle of a flat wide-angle picture."""
+    distance, half = 3 * box.height, 1.2 * max(box.width, 0.6 * box.height) / np.cos(angle) ** 2
+    u = distance * np.tan(angle) + np.arange(-half, half)
+    v = np.arange(-0.62 * box.height / np.cos(angle), 0.62 * box.height / np.cos(angle))
+    x, y = np.meshgrid(u, v)
+    depth = np.maximum(1, x * np.sin(angle) + distance * np.cos(angle))
+    return _looked_up(image, box, distance * (x * np.cos(angle) - distance * np.sin(angle)) / depth, distance * y / depth)
+
+
+def _equirectangular(image: Image, box: Box, latitude: float) -> Image:
+    """Show somebody one height away, `latitude` above or below the horizon of a 360° picture."""
+    height = box.height
+    across, up = np.meshgrid(np.linspace(-1.6, 1.6, int(3.2 * height)), latitude + np.linspace(-0.62, 0.62, int(1.24 * height)))
+    x, y, z = np.cos(up) * np.sin(across), np.sin(up), np.cos(up) * np.cos(across)
+    depth = np.maximum(0.05, y * np.sin(latitude) + z * np.cos(latitude))
+    return _looked_up(image, box, height * x / depth, height * (y * np.cos(latitude) - z * np.sin(latitude)) / depth)
+
+
+def _looked_up(image: Image, box: Box, x: np.ndarray, y: np.ndarray) -> Image:
+    middle = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    at = [np.clip(side + by, -1e4, 1e4).astype(np.float32) for side, by in zip(middle, (x, y), strict=True)]
+    return cv2.remap(image, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+
+
+def exposure(seen: list[Seen]) -> None:
+    """Print the exposure table: less and more light, from a tenth to twenty times."""
+    columns: dict[str, list[PersonCrop]] = {}
+    for _, crop, _ in spread(_candidates(seen), 10):
+        columns.setdefault("clean", []).append(crop)
+        for times in (0.01, 0.03, 0.1, 3, 8, 20):
+            image = shown(linear(crop.image) * times)
+            columns.setdefault(f"light x{times}", []).append(dataclasses.replace(crop, image=image))
+    _halves("exposure", columns, ["light x0.01", "light x0.03", "light x20"], ["clean"])
+
+
 # --- all together
 
 
@@ -362,7 +477,7 @@ def kept(seen: list[Seen]) -> None:
     for frame, people in seen:
         for number, crop in enumerate(crops.cut(frame, people, 0.1)):
             if free(frame, people, number, 0.05, 0.7):
-                refused = (name for name, check in CHECKS.items() if not check.accepts(check.measure(crop)))
+                refused = (name for name in IN_RECIPE if not CHECKS[name].accepts(CHECKS[name].measure(crop)))
                 reasons[next(refused, "kept")] += 1
     print(f"\nundamaged people: {reasons['kept'] / reasons.total():.3f} of {reasons.total()} kept; {dict(reasons)}")
 
@@ -372,7 +487,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     here = Path(__file__).resolve().parents[1]
     parser.add_argument("--data", type=Path, default=here / "../shared/data")
-    parser.add_argument("--only", nargs="*", default=["sharpness", "truncation", "occlusion", "kept"])
+    parser.add_argument("--only", nargs="*", default=list(TABLES))
     asked = parser.parse_args()
     detector = catalog.load(here / "data_catalog.yaml").detector()
     seen = [(frame, detector.find([frame.image])[0]) for frame in frames(asked.data)]
@@ -381,6 +496,9 @@ def main() -> None:
         "sharpness": lambda: [sharpness(seen, asked.data, noise) for noise in (0, 8)] and None,
         "truncation": lambda: truncation(seen, detector),
         "occlusion": lambda: occlusion(seen, detector, asked.data),
+        "ghosting": lambda: ghosting(seen),
+        "distortion": lambda: distortion(seen, detector),
+        "exposure": lambda: exposure(seen),
         "kept": lambda: kept(seen),
     }
     for name in asked.only:

@@ -16,7 +16,8 @@ from figureground.checks.overlap import Overlap
 from figureground.checks.sharpness import Sharpness
 from figureground.checks.size import Size
 from figureground.checks.truncation import Truncation
-from figureground.types import Box, PersonCrop
+from figureground.types import Box, PersonCrop, Weights
+from figureground.yolo import Instance
 
 # COCO's 17 joints of someone standing, in a box of 80 x 160 pixels that begins at (10, 10)
 STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42), (70, 66), (30, 66), (72, 88), (28, 88)]
@@ -219,3 +220,24 @@ def test_a_scene_on_the_list_is_excluded():
     swimmer = dataclasses.replace(figure(), scenes=("outdoor", "swimming"))
     assert not check.accepts(check.measure(swimmer))
     assert check.accepts(check.measure(figure())) and ExcludedScenes().accepts(ExcludedScenes().measure(swimmer))
+
+
+def test_a_person_who_is_not_found_as_a_box_is_found_by_the_mask(monkeypatch):
+    def instance(x0, x1, score):
+        alpha = np.zeros((180, 100), np.float32)
+        alpha[20:160, x0:x1] = 1
+        return Instance(0, score, Box(x0, 20, x1, 160), alpha)
+
+    found = []
+    monkeypatch.setattr("figureground.checks.overlap._people", lambda crop, instances: found)
+    check = Overlap(instances=Weights("yolo26n-seg.pt", "0" * 64))
+    found[:] = [instance(20, 80, 0.9)]
+    assert check.measure(figure()) == 0
+    found.append(instance(25, 75, 0.8))
+    assert check.measure(figure()) == 0, "a second guess at the same person"
+    found.append(instance(0, 10, 0.7))
+    assert check.measure(figure()) == 0, "somebody beside"
+    found.append(instance(81, 100, 0.6))
+    assert check.measure(figure()) == pytest.approx(0.6)
+    found.clear()
+    assert check.measure(figure()) == 0
