@@ -55,8 +55,8 @@ def fuse(alpha: Alpha, pushed: Mask, painted: Mask, image: Image, reach: int = R
     --------
     >>> alpha = np.array([[0.0, 0.7, 1.0]], np.float32)
     >>> pushed = np.array([[0, 255, 255]], np.uint8)
-    >>> fuse(alpha, pushed, pushed.copy(), np.zeros((1, 3, 3), np.uint8))
-    array([[0. , 0.7, 1. ]], dtype=float32)
+    >>> bool((fuse(alpha, pushed, pushed.copy(), np.zeros((1, 3, 3), np.uint8)) == alpha).all())
+    True
     """
     _check(alpha, pushed, painted, image, reach)
     changed = painted != pushed

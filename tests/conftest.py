@@ -15,6 +15,14 @@ SHARED = ROOT.parent / "shared" / "data"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(autouse=True)
+def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that imports ultralytics leaves Pillow's open behind as it was: ultralytics puts in its own."""
+    import PIL.Image
+
+    monkeypatch.setattr(PIL.Image, "open", PIL.Image.open)
+
+
 @pytest.fixture(scope="session")
 def run() -> Run:
     """The command line in a process of its own, as a user would start it."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
+import PIL.Image
 from pydantic import Field
 
 from figureground import assets, geometry, inference, yolo
@@ -177,10 +178,11 @@ def _import_quietly() -> None:
     )
     os.environ.setdefault("YOLO_CONFIG_DIR", str(assets.cache_folder() / "ultralytics"))
     os.environ.setdefault("OMP_NUM_THREADS", str(_threads()))  # or it would set 1, for every library of this process
-    opencv_threads = cv2.getNumThreads()
+    opencv_threads, pillow_opens = cv2.getNumThreads(), PIL.Image.open
     import torch
     from ultralytics.utils import SETTINGS, events
 
+    PIL.Image.open = pillow_opens  # the import's own one installs packages when it cannot read a file
     cv2.setNumThreads(opencv_threads)  # the import has set 0
     torch.set_num_threads(_threads())
     events.events.enabled = False
