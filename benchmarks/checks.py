@@ -283,7 +283,8 @@ def occlusion(seen: list[Seen], detector: Any, data: Path) -> None:
     things, people = ["thing under .3", "thing from .3"], ["front", "behind"]
     for name, spoilt in (("occlusion", things + people), ("by people", people), ("by things", things)):
         _summary(name, check, values, ["alone", "apart"], spoilt)
-    _halves("overlap", columns, people, ["alone", "apart"])
+    for name in ("overlap", "overlap with masks"):
+        _halves(name, columns, people, ["alone", "apart"])
 
 
 def _with_thing(image: Image, mask: Mask, box: Box, share: float, seen: list[Seen], rng: Any) -> tuple[Image, float]:
@@ -489,7 +490,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=here / "../shared/data")
     parser.add_argument("--only", nargs="*", default=list(TABLES))
     asked = parser.parse_args()
-    detector = catalog.load(here / "data_catalog.yaml").detector()
+    loaded = catalog.load(here / "data_catalog.yaml")
+    detector, instances = loaded.detector(), {"yolo26n-seg.pt": loaded.asset("yolo26n-seg.pt").weights}
+    masks = {"instances": "yolo26n-seg.pt", "at_most": 0.3}
+    CHECKS["overlap with masks"] = plugins.build("checks", "overlap", masks, instances)
     seen = [(frame, detector.find([frame.image])[0]) for frame in frames(asked.data)]
     print(f"{len(seen)} frames of {len({f.source_id for f, _ in seen})} scenes, {sum(len(p) for _, p in seen)} people")
     tables: dict[str, Callable[[], None]] = {
