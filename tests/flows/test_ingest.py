@@ -136,12 +136,12 @@ def test_a_source_without_people_gives_no_crops_and_says_so(tmp_path, run) -> No
 def test_every_bad_file_gets_one_message_and_the_others_go_on(clip: Path, tmp_path, run, shared_videos) -> None:
     bad = {f"bad{number}": str(path) for number, path in enumerate(sorted((shared_videos / "bad").iterdir()))}
     (tmp_path / "empty_folder").mkdir()
-    write_catalog(tmp_path, clip, **bad, folder="empty_folder", gone="no/such/file.mp4")
+    write_catalog(tmp_path, clip, **bad, hollow="empty_folder", gone="no/such/file.mp4")
     found = run("ingest", cwd=tmp_path, expect=1)
     told = {line.split(": ")[0]: line for line in found.stderr.splitlines() if ": " in line}
     assert "Traceback" not in found.stderr
     assert (tmp_path / "data/reports/short.html").exists()
-    assert "folder without videos" in told["folder"]
+    assert "folder without videos" in told["hollow"]
     assert "no/such/file.mp4" in told["gone"]
     for name, path in bad.items():
         fine = (tmp_path / f"data/tables/mattes/{name}.parquet").exists()
