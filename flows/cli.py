@@ -284,6 +284,8 @@ def studio_up(
     out.print(
         f"Label Studio runs at {found.url}: log in as {found.username} with the password {found.password}", soft_wrap=True
     )
+    if found.url != settings.label_studio.url.rstrip("/"):
+        out.print(f"set label_studio.url to {found.url} before you push: the catalog says {settings.label_studio.url}")
 
 
 @studio.command("down")
