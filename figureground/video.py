@@ -144,7 +144,8 @@ class Footage:
         self.codec = self._stream.codec_context.codec.canonical_name
         self._promised_seconds = _duration(self._container, self._stream)
         estimate = round(self._promised_seconds * self.fps) if self._promised_seconds and self.fps else None
-        self.promised: int | None = self._stream.frames or estimate
+        self._counted = self._stream.frames or None  # read now: a closed container's stream tells anything
+        self.promised: int | None = self._counted or estimate
         self.decoded = 0
         self.corrupt = 0
         self.smeared = 0
@@ -160,8 +161,7 @@ class Footage:
     @property
     def truncated(self) -> bool:
         """Whether fewer frames came than promised. To be asked after the last frame."""
-        counted = self._stream.frames or None
-        return ended_early(self.decoded, self.seconds, counted, self._promised_seconds)
+        return ended_early(self.decoded, self.seconds, self._counted, self._promised_seconds)
 
     def pictures(self) -> Iterator[Picture]:
         """Decode everything, in order, holding one frame at a time.

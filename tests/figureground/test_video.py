@@ -290,6 +290,14 @@ def test_a_cut_matroska_is_truncated_by_its_duration(tmp_path: Path) -> None:
     assert not read(tmp_path / "a.mkv")[0].truncated
 
 
+@pytest.mark.parametrize("round", range(10))
+def test_a_whole_video_is_not_truncated_after_it_was_closed_either(tmp_path: Path, round: int) -> None:
+    footage, pictures = read(clip(tmp_path / "a.mp4"))
+    others = [read(clip(tmp_path / f"{number}.mkv", frames=3))[0] for number in range(3)]
+    assert (footage.decoded, footage.truncated) == (len(pictures), False)
+    assert not any(other.truncated for other in others)
+
+
 def test_a_cut_mp4_is_truncated_by_its_frame_count(tmp_path: Path) -> None:
     whole = noisy(tmp_path / "a.mp4", options={"movflags": "faststart"}).read_bytes()
     cut = tmp_path / "cut.mp4"
