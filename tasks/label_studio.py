@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,7 @@ _SECRET = "prefect:"
 KEYS_AT_ONCE = 100
 TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
+_SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
 _BUSY = (408, 425, 429)
 # the server applies `include` to what is inside a task, too: an annotation without "result" would look empty
 _WHOLE = "id,result,score,completed_by,lead_time,parent_prediction,was_cancelled,created_at,updated_at"
@@ -280,9 +282,19 @@ def make_project(server: Server, catalog: Catalog) -> Project:
         title = catalog.label_studio.project
         with speaking(server.url, f"making the project {title!r}"):
             made = server.client.projects.create(title=title, label_config=xml, show_collab_predictions=True)
-        project = Project(made.id, f"{server.url}/projects/{made.id}")
+        project = _agreed(server, catalog, made.id)
         _log.info("made the project %r: %s", title, project.url)
     _serve_pictures(server, project, str(Store(catalog.storage_root).path("crops")))
+    return project
+
+
+def _agreed(server: Server, catalog: Catalog, made: int) -> Project:
+    """Take the project that everybody takes who made one at the same moment, and delete ours when it is another."""
+    time.sleep(_SETTLED_SECONDS)
+    project = find_project(server, catalog) or Project(made, f"{server.url}/projects/{made}")
+    if project.project_id != made:
+        with speaking(server.url, f"deleting project {made}, a twin nobody has used"), _gone_is_fine():
+            server.client.projects.delete(made)
     return project
 
 
@@ -371,7 +383,10 @@ def count_annotated(server: Server, project: Project, source_id: str) -> int:
 def clock(server: Server) -> str:
     """Give the server's own time, as it writes times: the end of the second it tells."""
     with speaking(server.url, "asking what time it is"):
-        told = server.wire.get(f"{server.url}/api/version").headers.get("date", "")
+        reply = server.wire.get(f"{server.url}/api/version")
+    if reply.status_code != 200:
+        raise TransientError(f"the Label Studio at {server.url} answered {reply.status_code} while asking what time it is")
+    told = reply.headers.get("date", "")
     try:
         return (parsedate_to_datetime(told).astimezone(UTC) + timedelta(seconds=1)).strftime(watermark.TIME)
     except ValueError as error:

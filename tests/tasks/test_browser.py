@@ -4,7 +4,6 @@
 """
 
 import os
-import shutil
 from pathlib import Path
 
 import cv2
@@ -21,9 +20,6 @@ from tasks.push import push
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-QUIET = ("gpu", "quic", "background-networking", "component-update", "sync")
-FLAGS = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in QUIET)]
 WIDTH, HEIGHT = 320, 480
 
 
@@ -59,22 +55,17 @@ def drawn(real):
 
 
 @pytest.fixture
-def page(real_studio):
+def page(real_studio, chromium):
     """A window of a browser that is logged in."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium: apt-get install -y chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 900})
-        page.set_default_timeout(60_000)
-        page.goto(f"{real_studio.url}/user/login/")
-        page.fill("input[name=email]", real_studio.username)
-        page.fill("input[name=password]", real_studio.password)
-        page.click("button[type=submit]")
-        page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
-        yield page
-        browser.close()
+    page = chromium.new_page(viewport={"width": 1400, "height": 900})
+    page.set_default_timeout(60_000)
+    page.goto(f"{real_studio.url}/user/login/")
+    page.fill("input[name=email]", real_studio.username)
+    page.fill("input[name=password]", real_studio.password)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda url: "login" not in url, wait_until="commit")
+    yield page
+    page.close()
 
 
 def look(page, name=""):
