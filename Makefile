@@ -32,7 +32,7 @@ check: install  ## lint, types, rooms and docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	$(RUN) -m pytest tests/docs -q
+	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
 
 soak: install studio  ## the fault tests with many more rounds; hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults"

@@ -18,7 +18,11 @@ from figureground.splits import SPLITS
 from figureground.types import Sample
 
 NAMES = plugins.names("layouts")
-layouts = pytest.mark.parametrize("layout", [plugins.build("layouts", name, {}) for name in NAMES], ids=NAMES)
+SLOW = {"cutouts"}  # its colours are compiled on first use, for most of a minute
+layouts = pytest.mark.parametrize(
+    "layout",
+    [pytest.param(plugins.build("layouts", name, {}), id=name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES],
+)
 
 STEMS = st.from_regex(r"[a-z][a-z0-9_]{0,6}(-[0-9]{2,6}){0,2}", fullmatch=True)
 SCENES = st.frozensets(st.sampled_from(["park", "indoor", "室内", "v1.0", "train", "with space"]), max_size=3)

@@ -10,6 +10,8 @@ from figureground import plugins
 from figureground.splits import SPLITS
 from figureground.types import Sample
 
+pytestmark = pytest.mark.slow  # big packages
+
 Y, X = np.mgrid[:90, :60]
 
 

@@ -35,6 +35,7 @@ def ran(block: str) -> dict[str, object]:
     return names
 
 
+@pytest.mark.slow
 def test_every_block_of_code_runs(release: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = [ran(block) for block in BLOCKS]
     with_opencv, with_figureground, one_scene, with_pairs, with_mattings, with_coco, with_cutout = found

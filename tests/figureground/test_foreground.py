@@ -6,6 +6,8 @@ import pytest
 from figureground import foreground
 from figureground.errors import ArrayError
 
+pytestmark = pytest.mark.slow  # compiled on first use
+
 Y, X = np.mgrid[:120, :100]
 ALPHA = np.clip((40 - np.hypot(X - 50, Y - 60)) / 12 + 0.5, 0, 1).astype(np.float32)
 
