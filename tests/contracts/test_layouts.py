@@ -75,7 +75,7 @@ SHAPES = {
 
 
 @layouts
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(items=samples())
 def test_what_is_written_is_read_back(layout: Layout, items: Sequence[Sample]) -> None:
     with tempfile.TemporaryDirectory() as folder:
