@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-studio
 RUN := $(VENV)/bin/python
-FAST := not (studio or faults or browser or postgres or weights or slow)
+FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 
 # uv does not read pip's configuration; a corporate mirror set there (or in PIP_INDEX_URL) is handed on.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
@@ -23,7 +23,7 @@ demo: install studio  ## the whole way on two sample clips, ending in a verified
 	$(VENV)/bin/figureground demo
 
 test: test-fast studio  ## every test, with a real Label Studio and real weights
-	$(RUN) -m pytest -m "not ($(FAST))"
+	$(RUN) -m pytest -m "not soak and not ($(FAST))"
 
 test-fast: install  ## the tests without network, server or weights
 	$(RUN) -m pytest -n auto -m "$(FAST)"
@@ -35,7 +35,7 @@ check: install  ## lint, types, rooms and docs
 	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
 
 soak: install studio  ## the fault tests with many more rounds; hours
-	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults"
+	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
 lock: install  ## resolve requirements.lock and studio.lock anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock

@@ -28,7 +28,7 @@ from figureground.store import Store
 from tasks import label_studio, studio
 from tasks.pull import pull
 
-pytestmark = [pytest.mark.studio, pytest.mark.faults]
+pytestmark = [pytest.mark.studio, pytest.mark.faults, pytest.mark.soak]
 
 ROUNDS = int(os.environ.get("FIGUREGROUND_ROUNDS", "1"))
 KILLS = 55 if ROUNDS > 1 else 4
