@@ -4,12 +4,17 @@
 kind's Protocol stands in ``figureground/<kind>/__init__.py`` as ``PROTOCOL``. Nothing is registered anywhere.
 """
 
+import ast
 import dataclasses
 import difflib
+import hashlib
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -116,6 +121,68 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
 def describe(plugin: Any) -> dict[str, Any]:
     """Give a plug-in's settings as plain values, weights by their hash: what a fingerprint needs."""
     return {"name": type(plugin).__module__.rsplit(".", 1)[1], **dataclasses.asdict(plugin)}
+
+
+def code(plugin: Any) -> str:
+    """Hash the text of a plug-in's file and of every module of figureground it leans on, at any remove.
+
+    What a plug-in makes depends on more than its own file: a change in `figureground.masks` changes a remover's mattes.
+    Imports inside functions count too; other packages do not, their versions are the lock file's.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits; reading a dozen files takes 30 ms, once a process.
+
+    Raises
+    ------
+    PluginError
+        When the plug-in was not read from a file.
+    """
+    return _code(type(plugin).__module__)
+
+
+@cache
+def _code(module: str) -> str:
+    texts = {one: _text(one) for one in _leans_on(module)}
+    return hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
+
+
+def _leans_on(module: str) -> tuple[str, ...]:
+    """List a module and the modules of this package that it imports, and those they import, and so on."""
+    found, waiting = set(), [module]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += _imported(one)
+    return tuple(sorted(found))
+
+
+def _imported(module: str) -> Iterator[str]:
+    package = __name__.split(".")[0]
+    for node in ast.walk(ast.parse(_text(module))):
+        named: list[str] = []
+        if isinstance(node, ast.Import):
+            named = [one.name for one in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            named = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
+        yield from (name for name in named if name.startswith(f"{package}.") and _is_module(name))
+
+
+@cache
+def _is_module(name: str) -> bool:
+    """Tell a module from a class in one; nothing but packages is imported for it."""
+    above = importlib.util.find_spec(name.rpartition(".")[0])
+    return bool(above and above.submodule_search_locations) and importlib.util.find_spec(name) is not None
+
+
+def _text(module: str) -> str:
+    found = sys.modules.get(module) or importlib.util.find_spec(module)
+    file = getattr(found, "__file__", None) or getattr(found, "origin", None)
+    if not file:
+        raise PluginError(f"{module} has no file whose text could be hashed; expected figureground/<kind>/<name>.py")
+    return Path(file).read_text(encoding="utf-8")
 
 
 def weights(plugin: Any) -> tuple[Weights, ...]:

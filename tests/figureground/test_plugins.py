@@ -130,3 +130,54 @@ def test_every_plugin_there_is_can_be_found(kind: str) -> None:
     assert plugins.names(kind)
     for name in plugins.names(kind):
         assert dataclasses.is_dataclass(plugins.find(kind, name))
+
+
+LEANING = GOOD.replace("from figureground.types", "from figureground import made_up\nfrom figureground.types").replace(
+    "        return float(crop", "        from figureground.late import thing\n        return float(crop"
+)
+
+
+@pytest.fixture
+def project(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """A check that imports one module at the top, which imports another, and a third inside a function."""
+    files = {"made_up": "from figureground.far import x\n", "far": "x = 1\n", "late": "thing = 1\n", "stranger": "y = 1\n"}
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    (folder / "brightness.py").write_text(LEANING)
+    monkeypatch.setattr(figureground, "__path__", [*figureground.__path__, str(folder)])
+    forget()
+    yield folder
+    forget()
+    for name in files:
+        sys.modules.pop(f"figureground.{name}", None)
+        if hasattr(figureground, name):
+            delattr(figureground, name)
+
+
+def forget() -> None:
+    for cached in (plugins._code, plugins._is_module):
+        cached.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "changes"), [("brightness", True), ("made_up", True), ("far", True), ("late", True), ("stranger", False)]
+)
+def test_the_code_of_a_plug_in_is_all_that_it_leans_on(project: Path, file: str, changes: bool) -> None:
+    check = plugins.build("checks", "brightness", {})
+    before = plugins.code(check)
+    assert plugins.code(check) == before
+    with (project / f"{file}.py").open("a") as text:
+        text.write("# another line\n")
+    forget()
+    assert (plugins.code(check) != before) == changes
+
+
+def test_what_person_leans_on_is_found() -> None:
+    leaned = {name.split(".", 1)[1] for name in plugins._leans_on("figureground.removers.person")}
+    assert {"removers.person", "yolo", "video_matting", "sureness", "masks", "inference", "conversion"} <= leaned
+    assert not leaned & {"catalog", "report", "removers", "types.Alpha"}
+
+
+def test_code_without_a_file_is_refused() -> None:
+    with pytest.raises(PluginError, match="sys has no file whose text could be hashed"):
+        plugins._text("sys")
