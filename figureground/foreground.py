@@ -17,15 +17,15 @@ _ONE_AT_A_TIME = threading.Lock()
 """Where neither TBB nor OpenMP is installed, numba ends the process when two threads start a parallel kernel."""
 
 
-def estimate(image: Image, alpha: Alpha) -> Image:
-    """Estimate the foreground's colours.
+def matte_foreground(image: Image, alpha: Alpha) -> Image:
+    """Estimate the colours of what a matte keeps, without the share that the background has in them.
 
     Parameters
     ----------
     image
         Shape (h, w, 3), uint8, RGB.
     alpha
-        Shape (h, w), float32, 0..1.
+        Shape (h, w), float32, 0..1: the matte.
 
     Returns
     -------

@@ -20,7 +20,9 @@ Memory = tuple[NDArray[np.float32], ...]
 NOTHING: Memory = (np.zeros((1, 1, 1, 1), np.float32),) * 4
 
 
-def alpha(weights: Weights, image: Image, size: int, memory: Memory = NOTHING) -> tuple[Alpha, Memory]:
+def alpha(
+    weights: Weights, image: Image, size: int, memory: Memory = NOTHING, device: inference.Device = "auto"
+) -> tuple[Alpha, Memory]:
     """Mat one picture.
 
     Parameters
@@ -33,6 +35,8 @@ def alpha(weights: Weights, image: Image, size: int, memory: Memory = NOTHING) -
         The longer side of the small copy, pixels; a smaller picture is looked at as it is.
     memory
         What the picture before left; `NOTHING` at a track's start. It is scaled when the pictures differ in size.
+    device
+        See `figureground.inference.Device`.
 
     Returns
     -------
@@ -46,7 +50,7 @@ def alpha(weights: Weights, image: Image, size: int, memory: Memory = NOTHING) -
         "downsample_ratio": np.array([ratio], np.float32),
         **{f"r{n}i": part for n, part in enumerate(_fitted(memory, image, ratio), start=1)},
     }
-    answers = inference.run_named(weights, inputs, precision="fast")
+    answers = inference.run_named(weights, inputs, precision="fast", device=device)
     return np.clip(answers["pha"][0, 0], 0, 1), tuple(answers[f"r{n}o"] for n in range(1, 5))
 
 

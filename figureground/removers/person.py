@@ -14,7 +14,7 @@ How each part was chosen, with figures: ``docs/mattes.md``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import cv2
 import numpy as np
@@ -54,6 +54,8 @@ class OnePerson:
         Whether what the person rides belongs to it.
     matting_size, instances_size
         The longer side that each network looks at, pixels; the second a multiple of 32.
+    device
+        ``auto`` takes CUDA for the matting network where there is a device, ``cpu`` never does.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class OnePerson:
     ridden: bool = True
     matting_size: Annotated[int, Field(ge=64, le=2048)] = 384
     instances_size: Annotated[int, Field(ge=64, multiple_of=32)] = 416
+    device: Literal["auto", "cpu"] = "auto"
 
     def __post_init__(self) -> None:
         """Refuse weights of another kind."""
@@ -102,7 +105,7 @@ class OnePerson:
 
     def _scored(self, crop: PersonCrop) -> tuple[Alpha, float]:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
-        matte, _ = video_matting.alpha(self.matting, crop.image, self.matting_size)
+        matte, _ = video_matting.alpha(self.matting, crop.image, self.matting_size, device=self.device)
         classes, found = self._found(crop)
         people = [one for one in found if classes[one.number] == "person"]
         mine = _mine(people, crop)

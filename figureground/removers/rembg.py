@@ -10,7 +10,7 @@ U²-Net: Qin et al., "U²-Net: Going deeper with nested U-structure for salient 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,8 @@ class Rembg:
     ----------
     model
         The catalog's asset: silueta, u2net, u2net_human_seg or u2netp, as ONNX.
+    device
+        ``auto`` takes CUDA where there is a device, ``cpu`` never does.
 
     Raises
     ------
@@ -45,6 +47,7 @@ class Rembg:
     """
 
     model: Weights
+    device: Literal["auto", "cpu"] = "auto"
 
     def __post_init__(self) -> None:
         """Refuse a model whose arithmetic is not known here."""
@@ -75,7 +78,7 @@ class Rembg:
 
     def _alpha(self, crop: PersonCrop) -> Alpha:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
-        answer = inference.run(self.model, _prepared(crop.image))[0]
+        answer = inference.run(self.model, _prepared(crop.image), device=self.device)[0]
         return _stretched(answer[0, 0], crop.image.shape[1], crop.image.shape[0])
 
 

@@ -6,7 +6,7 @@ Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance", WACV 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,8 @@ class Rvm:
         The catalog's asset: Robust Video Matting as ONNX.
     size
         The longer side of the small copy the network looks at, pixels.
+    device
+        ``auto`` takes CUDA where there is a device, ``cpu`` never does.
 
     Raises
     ------
@@ -35,6 +37,7 @@ class Rvm:
 
     weights: Weights
     size: Annotated[int, Field(ge=64, le=2048)] = 384
+    device: Literal["auto", "cpu"] = "auto"
 
     remembers = True
     """Crops handed over together depend on each other."""
@@ -69,7 +72,7 @@ class Rvm:
         left: list[tuple[PersonCrop, Memory]] = []
         for crop in crops:
             masks.check_image(crop.image, f"image of {crop.crop_id}")
-            alpha, memory = video_matting.alpha(self.weights, crop.image, self.size, _before(crop, left))
+            alpha, memory = video_matting.alpha(self.weights, crop.image, self.size, _before(crop, left), self.device)
             alphas.append(alpha)
             left = [*left, (crop, memory)][-_KEPT:]
         return alphas

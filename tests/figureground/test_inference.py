@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,9 +79,40 @@ def test_many_threads_at_once_share_one_session(cached, opened):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: inference.run(weights, BATCH + n)[0], range(32)))
     assert all(np.array_equal(answer, -(BATCH + n)) for n, answer in enumerate(answers))
-    assert opened == [inference.usable_cores()]
-    inference.run(weights, BATCH, threads=inference.usable_cores() + 1)
-    assert len(opened) == 2
+    assert opened == ["exact"]
+    inference.run(weights, BATCH, precision="fast")
+    assert opened == ["exact", "fast"]
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "name", "place"),
+    [
+        ("auto", True, "net.onnx", "cuda"),
+        ("auto", False, "net.onnx", "cpu"),
+        ("cpu", True, "net.onnx", "cpu"),
+        ("auto", True, "net.pt", "cpu"),
+    ],
+)
+def test_a_device_is_taken_where_it_is_there_and_wanted(monkeypatch, device, there, name, place):
+    asked = []
+    monkeypatch.setattr(inference, "_has_cuda", lambda: there)
+    monkeypatch.setattr(assets, "locate", lambda weights: Path(weights.name))
+    monkeypatch.setattr(inference.conversion, "converted", lambda weights: Path(weights.name))
+    answer = inference._Network({"x": (None, 4)}, ("minus",), lambda inputs: [-inputs["x"]], ("person",))
+    monkeypatch.setattr(inference, "_open_cuda", lambda *_: asked.append("cuda") or answer)
+    monkeypatch.setattr(inference, "_open_openvino", lambda *_: asked.append("cpu") or answer)
+    weights = Weights(name, "0" * 64)
+    inference.run(weights, BATCH, device=device)
+    inference.run_named(weights, {"x": BATCH}, device=device)
+    assert asked == [place]
+    assert inference.classes(weights) == ("person",)
+
+
+def test_without_a_device_both_settings_share_one_network(cached, opened):
+    weights = cached(network(("n", 4)))
+    inference.run(weights, BATCH, device="auto")
+    inference.run(weights, BATCH, device="cpu")
+    assert len(opened) == 1
 
 
 def test_altered_weights_are_never_opened(cached, opened):

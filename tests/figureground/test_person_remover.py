@@ -38,7 +38,7 @@ def answers(monkeypatch):
     """Answer for both networks."""
 
     def answer(matte, *found):
-        monkeypatch.setattr(video_matting, "alpha", lambda *_: (matte, video_matting.NOTHING))
+        monkeypatch.setattr(video_matting, "alpha", lambda *_, **__: (matte, video_matting.NOTHING))
         monkeypatch.setattr(inference, "classes", lambda *_, **__: CLASSES)
         monkeypatch.setattr(inference, "run", lambda *_, **__: [np.zeros((1, 1, 1)), np.zeros((1, 1, 1))])
         monkeypatch.setattr(yolo, "instances", lambda *asked: [one for one in found if one.number in asked[3]])
