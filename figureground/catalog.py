@@ -151,12 +151,22 @@ class Recipe(_Strict):
         return self
 
 
+class PaysOffEntry(_Strict):
+    """Whether pre-annotation pays is measured, and where it does not, tasks are left blank; see `figureground.payoff`."""
+
+    left_blank: float = Field(default=0.05, gt=0, le=0.5)
+    labels_at_least: int = Field(default=20, ge=5)
+
+
 class LabelStudioEntry(_Strict):
     """The annotators' server. The token is never here: it comes from the environment."""
 
     url: str = Field(default="http://127.0.0.1:8080", pattern=_ADDRESS)
     project: str = Field(default="figureground", min_length=3, max_length=50)
     label_config: str = "label_config/person.xml"
+    pays_off: PaysOffEntry | None = None
+    second_opinions: float = Field(default=0.0, ge=0, le=1)
+    mask: Literal["brush", "bitmask"] = "brush"
 
 
 class ReleaseRecipe(_Strict):
@@ -399,6 +409,7 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("recipe", "crop"): CropRecipe,
     ("recipe", "crop", "portrait"): PortraitRecipe,
     ("label_studio",): LabelStudioEntry,
+    ("label_studio", "pays_off"): PaysOffEntry,
     ("releases",): ReleaseRecipe,
     ("schedules",): ScheduleEntry,
 }

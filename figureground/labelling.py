@@ -5,6 +5,7 @@ first, because the server takes a prediction with a wrong name or size and then 
 """
 
 import hashlib
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,12 +14,14 @@ from urllib.parse import quote
 
 import numpy as np
 
-from figureground import brush_rle, masks
+from figureground import bitmask, brush_rle, masks
 from figureground.errors import CatalogError, LabelError
 from figureground.types import Alpha, Mask
 
 PERSON = "person"
 KEEP = "keep"
+BRUSH, BITMASK = "brushlabels", "bitmasklabels"
+_TAGS = {BRUSH: "BrushLabels", BITMASK: "BitmaskLabels"}
 COLLAPSED_BELOW = 0.1
 _WORTH_COMPARING = 0.01
 Origin = Literal["manual", "prediction", "prediction-changed"]
@@ -30,6 +33,7 @@ class Interface:
 
     ``image`` and ``value`` are the picture's tag and the key of its URL in a task's data; ``brush`` is the brush's tag
     with its ``labels``; ``choices`` are the questions with their allowed answers, ``several`` those with many answers.
+    ``kind`` says how masks are stored: as ``brushlabels`` or ``bitmasklabels``.
     """
 
     image: str
@@ -38,6 +42,7 @@ class Interface:
     labels: tuple[str, ...]
     choices: Mapping[str, tuple[str, ...]]
     several: frozenset[str]
+    kind: str = BRUSH
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +92,7 @@ def read_parts(xml: str, where: str) -> Interface:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError as error:
         raise CatalogError(f"{where}: the label config is not XML: {error}") from error
-    image, brush = _only(root, "Image", where), _only(root, "BrushLabels", where)
+    image, brush = _only(root, where, "Image"), _only(root, where, *_TAGS.values())
     labels = _answers(brush, "Label")
     questions = {tag.get("name", ""): tag for tag in root.iter("Choices")}
     choices = {name: _answers(tag, "Choice") for name, tag in questions.items()}
@@ -98,14 +103,23 @@ def read_parts(xml: str, where: str) -> Interface:
             raise CatalogError(f"{where}: {tag.tag} {name!r} needs a name, and toName={image.get('name')!r}")
     several = frozenset(name for name, tag in questions.items() if tag.get("choice") == "multiple")
     value = image.get("value", "").removeprefix("$")
-    return Interface(image.get("name", ""), value, brush.get("name", ""), labels, choices, several)
+    return Interface(image.get("name", ""), value, brush.get("name", ""), labels, choices, several, brush.tag.lower())
 
 
-def _only(root: ElementTree.Element, tag: str, where: str) -> ElementTree.Element:
-    found = list(root.iter(tag))
+def _only(root: ElementTree.Element, where: str, *tags: str) -> ElementTree.Element:
+    found = [element for element in root.iter() if element.tag in tags]
     if len(found) != 1:
-        raise CatalogError(f"{where}: needs exactly one <{tag}>; found {len(found)}")
+        raise CatalogError(f"{where}: needs exactly one {' or '.join(f'<{tag}>' for tag in tags)}; found {len(found)}")
     return found[0]
+
+
+def stored_as(xml: str, kind: str) -> str:
+    """Give a label config whose masks are stored as `kind`: `BRUSH` or `BITMASK`; all else stays as it is.
+
+    >>> stored_as('<BrushLabels name="person"></BrushLabels>', BITMASK)
+    '<BitmaskLabels name="person"></BitmaskLabels>'
+    """
+    return re.sub(rf"(</?)(?:{'|'.join(_TAGS.values())})\b", rf"\g<1>{_TAGS[kind]}", xml)
 
 
 def _answers(parent: ElementTree.Element, tag: str) -> tuple[str, ...]:
@@ -195,14 +209,18 @@ def _region(mask: Mask, interface: Interface) -> dict[str, Any]:
     height, width = mask.shape
     return {
         "id": hashlib.sha256(mask.tobytes()).hexdigest()[:10],
-        "type": "brushlabels",
+        "type": interface.kind,
         "from_name": interface.brush,
         "to_name": interface.image,
         "original_width": width,
         "original_height": height,
         "image_rotation": 0,
-        "value": {"format": "rle", "rle": brush_rle.encode(mask), "brushlabels": [PERSON]},
+        "value": _stored(mask, interface.kind) | {interface.kind: [PERSON]},
     }
+
+
+def _stored(mask: Mask, kind: str) -> dict[str, Any]:
+    return {"imageDataURL": bitmask.encode(mask)} if kind == BITMASK else {"format": "rle", "rle": brush_rle.encode(mask)}
 
 
 def _choice(name: str, answers: Sequence[str], interface: Interface) -> dict[str, Any]:
@@ -259,7 +277,7 @@ def check_prediction(found: Mapping[str, Any], interface: Interface, width: int,
     if not found.get("model_version") or not 0 <= found.get("score", -1) <= 1:
         raise LabelError(f"{where}: needs a model_version and a score of 0..1; found {found.get('score')!r}")
     for item in _items(found, where):
-        if item.get("type") == "brushlabels":
+        if item.get("type") in _TAGS:
             _paint(item, interface, width, height, where)
         else:
             _chosen(item, interface, where)
@@ -326,7 +344,7 @@ def painted(
     where = f"annotation {annotation.get('id')} of {crop_id}"
     regions = [item for item in _items(annotation, where) if item.get("type") not in ("choices", "taxonomy")]
     return [
-        (_texts(region["value"].get("brushlabels"))[0], mask)
+        (_texts(region["value"].get(interface.kind))[0], mask)
         for region, mask in ((region, _paint(region, interface, width, height, where)) for region in regions)
     ]
 
@@ -371,12 +389,12 @@ def _paint(region: Mapping[str, Any], interface: Interface, width: int, height: 
     """Read one brush region after checking that it is one."""
     _check_tags(region, interface, {interface.brush}, where)
     value = region["value"]
-    found = _texts(value.get("brushlabels"))
+    found = _texts(value.get(interface.kind))
     unknown = [label for label in found if label not in interface.labels]
-    if region.get("type") != "brushlabels" or unknown or not found:
+    if region.get("type") != interface.kind or unknown or not found:
         raise LabelError(
             f"{where}: region {region.get('id')!r} is {region.get('type')!r} labelled "
-            f"{', '.join(found) or 'nothing'}; expected 'brushlabels' labelled {' or '.join(interface.labels)}"
+            f"{', '.join(found) or 'nothing'}; expected {interface.kind!r} labelled {' or '.join(interface.labels)}"
         )
     size = region.get("original_width"), region.get("original_height")
     if size != (width, height) or region.get("image_rotation"):
@@ -385,6 +403,8 @@ def _paint(region: Mapping[str, Any], interface: Interface, width: int, height: 
             f"{region.get('image_rotation') or 0}; the crop has {width}x{height}, not rotated"
         )
     try:
+        if interface.kind == BITMASK:
+            return bitmask.decode(value.get("imageDataURL") or "", width, height)
         return brush_rle.decode(value.get("rle") or [], width, height)
     except LabelError as error:
         raise LabelError(f"{where}: region {region.get('id')!r}: {error}") from error

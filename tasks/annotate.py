@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from figureground import brush_rle, labelling, tidying
+from figureground import labelling, tidying
 from figureground.catalog import Catalog
 from figureground.errors import LabelError
 from figureground.labelling import Interface
@@ -55,7 +55,7 @@ def stand_in(catalog: Catalog) -> dict[str, int]:
             raise LabelError(f"the Label Studio at {server.url} has no project {catalog.label_studio.project!r}; push first")
         who = label_studio.make_annotator(server, NAME, EMAIL)
         tasks = [task for task in label_studio.everything(server, project) if task.content.get("predictions")]
-        deeds = _deeds(tasks)
+        deeds = _deeds(tasks, interface)
         for task in tasks:
             if task.content.get("annotations"):
                 counts["left"] += 1
@@ -69,7 +69,7 @@ def stand_in(catalog: Catalog) -> dict[str, int]:
     return counts
 
 
-def _deeds(tasks: Sequence[Remote]) -> dict[int, Deed]:
+def _deeds(tasks: Sequence[Remote], interface: Interface) -> dict[int, Deed]:
     """Decide over all tasks, answered or not, so that a second run decides the same."""
     deeds: dict[int, Deed] = {task.task_id: "accept" if _painted(task) else "reject" for task in tasks}
     sources: dict[str, list[Remote]] = {}
@@ -81,7 +81,7 @@ def _deeds(tasks: Sequence[Remote]) -> dict[int, Deed]:
     largest = max(sources.values(), key=len, default=[])
     rest = [task for task in largest if deeds[task.task_id] == "accept"]
     if rest:
-        deeds[min(rest, key=_fewest_pixels).task_id] = "reject"
+        deeds[min(rest, key=lambda task: _fewest_pixels(task, interface)).task_id] = "reject"
     return deeds
 
 
@@ -90,17 +90,19 @@ def _least_sure(task: Remote) -> tuple[float, str]:
     return float(score), str(task.content["data"]["crop_id"])
 
 
-def _fewest_pixels(task: Remote) -> tuple[int, str]:
-    return int((_mask(task) > 0).sum()), str(task.content["data"]["crop_id"])
+def _fewest_pixels(task: Remote, interface: Interface) -> tuple[int, str]:
+    return int((_mask(task, interface) > 0).sum()), str(task.content["data"]["crop_id"])
 
 
 def _painted(task: Remote) -> list[dict[str, Any]]:
-    return [item for item in task.content["predictions"][0]["result"] if item["type"] == "brushlabels"]
+    return [item for item in task.content["predictions"][0]["result"] if item["type"] in (labelling.BRUSH, labelling.BITMASK)]
 
 
-def _mask(task: Remote) -> Mask:
+def _mask(task: Remote, interface: Interface) -> Mask:
     (region,) = _painted(task)
-    return brush_rle.decode(region["value"]["rle"], region["original_width"], region["original_height"])
+    size = region["original_width"], region["original_height"]
+    ((_, mask),) = labelling.painted({"result": [region]}, interface, *size, str(task.content["data"]["crop_id"]))
+    return mask
 
 
 def _result(deed: Deed, task: Remote, interface: Interface) -> list[dict[str, Any]]:
@@ -110,7 +112,7 @@ def _result(deed: Deed, task: Remote, interface: Interface) -> list[dict[str, An
     if deed == "reject":
         reason = "other" if _painted(task) else "not a person"
         return labelling.answered(interface, mask=None, origin="manual", verdict=reason, scenes=scenes)
-    mask = _mask(task)
+    mask = _mask(task, interface)
     if deed == "correct":
         return labelling.answered(interface, mask=tidying.corrected(mask), origin="prediction-changed", scenes=scenes)
     return labelling.answered(interface, mask=mask, origin="prediction", scenes=scenes)

@@ -27,6 +27,7 @@ from tasks import studio
 
 TOKEN = "LABEL_STUDIO_API_KEY"
 _SECRET = "prefect:"
+_KINDS = {"brush": labelling.BRUSH, "bitmask": labelling.BITMASK}
 KEYS_AT_ONCE = 100
 TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
@@ -222,7 +223,7 @@ def _cause(error: Exception) -> str:
 
 
 def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
-    """Read the catalog's label config: what it asks for, and its text.
+    """Read the catalog's label config: what it asks for, and its text with the masks stored as the catalog says.
 
     Raises
     ------
@@ -234,6 +235,7 @@ def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
         xml = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogError(f"label_studio.label_config: cannot read {file}: {error}; give a label config's path") from error
+    xml = labelling.stored_as(xml, _KINDS[catalog.label_studio.mask])
     return labelling.read_interface(xml, str(file)), xml
 
 
@@ -261,9 +263,11 @@ def find_project(server: Server, catalog: Catalog) -> Project | None:
     _, xml = interface(catalog)
     place = f"{server.url}/projects/{found[0].id}"
     if not labelling.same_interface(found[0].label_config or "", xml):
+        tag = "BitmaskLabels for BrushLabels" if catalog.label_studio.mask == "bitmask" else ""
         raise LabelError(
-            f"the project {title!r} ({place}) has another labelling interface than {catalog.label_config_file}: "
-            f"paste that file into {place}/settings/labeling, or name another project in label_studio.project"
+            f"the project {title!r} ({place}) has another labelling interface than {catalog.label_config_file}"
+            f"{tag and f' with {tag} (label_studio.mask is bitmask)'}: paste that {'so ' if tag else 'file '}into "
+            f"{place}/settings/labeling, or name another project in label_studio.project"
         )
     return Project(found[0].id, place)
 
