@@ -93,7 +93,7 @@ def connect(catalog: Catalog) -> Server:
 
     url = catalog.label_studio.url.rstrip("/")
     local = studio.token(catalog, url)
-    token = local or _told(os.environ.get(TOKEN, "").strip())
+    token = local or told(os.environ.get(TOKEN, "").strip())
     if not token:
         raise LabelError(
             f"no token for the Label Studio at {url}: set the environment variable {TOKEN} (its page Account & Settings "
@@ -112,8 +112,14 @@ def connect(catalog: Catalog) -> Server:
     return Server(url, client, wire)
 
 
-def _told(text: str) -> str:
-    """Give the token a variable holds, or that of the Prefect Secret it names."""
+def told(text: str, variable: str = TOKEN) -> str:
+    """Give the secret that an environment variable holds, or that of the Prefect Secret block it names.
+
+    Raises
+    ------
+    LabelError
+        When there is no such block, or no Prefect server to ask.
+    """
     if not text.startswith(_SECRET):
         return text
     from prefect.blocks.system import Secret
@@ -123,7 +129,7 @@ def _told(text: str) -> str:
         return str(Secret.load(name).get())  # type: ignore[union-attr]
     except ValueError as error:
         raise LabelError(
-            f"{TOKEN} names the Prefect Secret {name!r}, which cannot be read ({type(error).__name__}): make it in Prefect's "
+            f"{variable} names the Prefect Secret {name!r}, which cannot be read ({type(error).__name__}): make it in Prefect's "
             "page Blocks, and set PREFECT_API_URL to the server that has it"
         ) from error
 
@@ -191,7 +197,7 @@ def speaking(url: str, doing: str, token: str = "the one it was connected with")
 
 
 @contextlib.contextmanager
-def _gone_is_fine() -> Iterator[None]:
+def gone_is_fine() -> Iterator[None]:
     """Take it as done when what is to be deleted is not there: an earlier try may have worked unheard."""
     try:
         yield
@@ -297,7 +303,7 @@ def _agreed(server: Server, catalog: Catalog, made: int) -> Project:
     time.sleep(_SETTLED_SECONDS)
     project = find_project(server, catalog) or Project(made, f"{server.url}/projects/{made}")
     if project.project_id != made:
-        with speaking(server.url, f"deleting project {made}, a twin nobody has used"), _gone_is_fine():
+        with speaking(server.url, f"deleting project {made}, a twin nobody has used"), gone_is_fine():
             server.client.projects.delete(made)
     return project
 
@@ -474,7 +480,7 @@ def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, An
     """
     with speaking(server.url, f"replacing the prediction of task {task.task_id}"):
         for old in server.client.predictions.list(task=task.task_id):
-            with _gone_is_fine():
+            with gone_is_fine():
                 server.client.predictions.delete(old.id)
         server.client.predictions.create(task=task.task_id, **prediction)
         server.client.tasks.update(str(task.task_id), data=dict(content))
@@ -482,7 +488,7 @@ def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, An
 
 def delete_task(server: Server, task: Remote) -> None:
     """Delete a task. Meant for a twin that nobody has worked on."""
-    with speaking(server.url, f"deleting task {task.task_id}, which is there twice"), _gone_is_fine():
+    with speaking(server.url, f"deleting task {task.task_id}, which is there twice"), gone_is_fine():
         server.client.tasks.delete(str(task.task_id))
 
 

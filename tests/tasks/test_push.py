@@ -474,9 +474,9 @@ def test_the_token_may_be_a_prefect_secret(catalog, monkeypatch):
             return type("Block", (), {"get": lambda self: ELSEWHERE})()
 
     monkeypatch.setattr("prefect.blocks.system.Secret", Secret)
-    assert label_studio._told("prefect:studio") == ELSEWHERE
+    assert label_studio.told("prefect:studio") == ELSEWHERE
     assert asked == ["studio"]
-    assert label_studio._told(ELSEWHERE) == ELSEWHERE
+    assert label_studio.told(ELSEWHERE) == ELSEWHERE
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "prefect:gone")
     with pytest.raises(LabelError, match="LABEL_STUDIO_API_KEY names the Prefect Secret 'gone', which cannot be read"):
         label_studio.connect(catalog)
