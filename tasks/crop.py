@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from figureground import crops, faces, geometry, plugins, portraits, progress, tables
+from figureground import crops, faces, geometry, inference, plugins, portraits, progress, tables
 from figureground.catalog import Catalog
 from figureground.parallel import ordered
 from figureground.store import Store
@@ -17,8 +17,8 @@ from tasks import verb
 
 logger = logging.getLogger(__name__)
 
-FRAMES_AT_A_TIME = 8
-"""So many decoded frames go to the detector in one call; twice as many are in memory."""
+FRAMES_AT_A_TIME = 4
+"""So many decoded frames go to the detector in one call; each thread holds as many in memory."""
 
 
 @verb
@@ -52,17 +52,41 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks)
     if ref := tables.fresh(store, "crops", frames.source_id, mark):
         return ref
-    rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
     records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
-    for frame, people in progress.track(_found(records, detector, store), "crop", frames.source_id, len(records)):
-        found = _cut(frame, people, catalog)
-        wanted = [found_crop for found_crop in found if geometry.short_side(found_crop.box) >= recipe.short_side_at_least]
-        rows += [_written(person_crop, store) for person_crop in wanted]
-        facts.update(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
+    seen = progress.track(_found(records, detector, catalog, store), "crop", frames.source_id, len(records))
+    rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
+    for found, counts in seen:
+        rows += found
+        facts.update(counts)
     _tell(frames.source_id, facts)
     weights = {found.name: found.sha256 for found in plugins.weights(detector)}
     said = {**facts, "weights": weights}
     return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
+
+
+def _found(
+    records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store
+) -> Iterator[tuple[list[dict[str, Any]], Counter[str]]]:
+    """Give each frame's rows and counts, some batches at a time in threads of their own."""
+    starts = range(0, len(records), FRAMES_AT_A_TIME)
+    batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
+
+    def of_batch(batch: Sequence[Mapping[Any, Any]]) -> list[tuple[list[dict[str, Any]], Counter[str]]]:
+        decoded = [_frame(record, store) for record in batch]
+        people = detector.find([frame.image for frame in decoded])
+        return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
+
+    for done in ordered(of_batch, batches, threads=inference.lanes()):
+        yield from done
+
+
+def _of_frame(
+    frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    found = _cut(frame, people, catalog)
+    wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
+    counts = Counter(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
+    return [_written(crop, store) for crop in wanted], counts
 
 
 def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:
@@ -72,14 +96,6 @@ def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[Perso
     size = portraits.Size(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
     found = faces.of_people(frame.image, people, weights)
     return portraits.cut_portraits(frame, people, found, recipe.margin, size)
-
-
-def _found(records: Sequence[Mapping[Any, Any]], detector: Any, store: Store) -> Iterator[tuple[Frame, list[Person]]]:
-    """Give each frame with its people; the next batch is decoded while the detector works on this one."""
-    starts = range(0, len(records), FRAMES_AT_A_TIME)
-    batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
-    for batch in ordered(lambda batch: [_frame(record, store) for record in batch], batches, threads=1):
-        yield from zip(batch, detector.find([frame.image for frame in batch]), strict=True)
 
 
 def _frame(record: Mapping[Any, Any], store: Store) -> Frame:

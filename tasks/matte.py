@@ -9,14 +9,14 @@ depend on which of its neighbours were there already.
 """
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from figureground import crops as cutting
-from figureground import masks, plugins, progress, sureness, tables
+from figureground import inference, masks, plugins, progress, sureness, tables
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError
 from figureground.parallel import ordered
@@ -24,7 +24,10 @@ from figureground.store import Store, sha256
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb
 
-BATCH = 8
+GROUP = 8
+"""So many crops a remover that remembers sees together."""
+
+_AT_A_TIME = 2
 
 
 @verb
@@ -56,9 +59,8 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     if ref := tables.fresh(store, "mattes", crops.source_id, mark):
         return ref
     kept = _kept(store, crops, verdicts)
-    seen = ordered(lambda job: _look(store, job), _jobs(kept, remover), threads=2)
-    done = ordered(lambda job: _keep(store, remover, *job), _matted(remover, seen, store), threads=2)
-    rows = list(progress.track(done, "matte", crops.source_id, len(kept)))
+    done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=inference.lanes())
+    rows = list(progress.track(chain.from_iterable(done), "matte", crops.source_id, len(kept)))
     facts = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
     return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
@@ -71,18 +73,18 @@ class _Made(NamedTuple):
 
 
 class _Job(NamedTuple):
-    row: Mapping[str, Any]
+    row: Mapping[Any, Any]
     file: str
     mark: str
 
 
-def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[Mapping[str, Any]]:
+def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[Mapping[Any, Any]]:
     judged = tables.read(store, verdicts).rows
     wanted = set(judged.loc[judged["kept"].astype(bool), "crop_id"])
     return [row for row in tables.read(store, crops).rows.to_dict("records") if row["crop_id"] in wanted]
 
 
-def _file(row: Mapping[str, Any]) -> str:
+def _file(row: Mapping[Any, Any]) -> str:
     return f"mattes/{row['source_id']}/{row['crop_id']}.png"
 
 
@@ -92,44 +94,39 @@ def _settings(remover: Any) -> dict[str, Any]:
     return {**plugins.describe(remover), "code": sha256(text.encode())}
 
 
-def _jobs(kept: Sequence[Mapping[str, Any]], remover: Any) -> Iterator[_Job]:
-    settings, size = _settings(remover), BATCH if getattr(remover, "remembers", False) else 1
+def _groups(kept: Sequence[Mapping[Any, Any]], remover: Any) -> Iterator[list[_Job]]:
+    """Give what one thread works on at a time; where the remover remembers, a matte is marked by its whole group."""
+    settings, remembers = _settings(remover), getattr(remover, "remembers", False)
+    size = GROUP if remembers else _AT_A_TIME
     for start in range(0, len(kept), size):
-        group = [row["sha256"] for row in kept[start : start + size]]
-        for row in kept[start : start + size]:
-            crop = [row["sha256"], *(group if size > 1 else [])]
-            yield _Job(row, _file(row), tables.fingerprint("matte", [], crop=crop, remover=settings))
+        group = kept[start : start + size]
+        hashes = [row["sha256"] for row in group] if remembers else []
+        marks = (tables.fingerprint("matte", [], crop=[row["sha256"], *hashes], remover=settings) for row in group)
+        yield [_Job(row, _file(row), mark) for row, mark in zip(group, marks, strict=True)]
 
 
-def _look(store: Store, job: _Job) -> tuple[_Job, _Made | PersonCrop]:
-    """Give the hash of the matte that is there already, or else the crop to make it from."""
-    if store.exists(job.file) and (made := _made(store.read(job.file), job.mark)):
-        return job, made
-    return job, _crop(store, job)
+def _matted(store: Store, remover: Any, group: Sequence[_Job]) -> list[dict[str, Any]]:
+    """Run the remover on those that have no matte yet, or on all where they depend on each other; write what is new."""
+    there = [_made(store, job) for job in group]
+    if getattr(remover, "remembers", False) and None in there:
+        there = [None] * len(group)
+    missing = [job for job, made in zip(group, there, strict=True) if made is None]
+    new = iter(_scored(remover, [_crop(store, job) for job in missing]))
+    made = [_write(store, job, *next(new)) if one is None else one for job, one in zip(group, there, strict=True)]
+    return [_row(job, one, remover) for job, one in zip(group, made, strict=True)]
 
 
 def _crop(store: Store, job: _Job) -> PersonCrop:
     return cutting.load(job.row, cutting.decode(store.read(job.row["file"], job.row["sha256"]), job.row["file"]))
 
 
-def _made(content: bytes, mark: str) -> _Made | None:
+def _made(store: Store, job: _Job) -> _Made | None:
+    """Give the matte that is there already, unless it was made from something else."""
+    if not store.exists(job.file):
+        return None
+    content = store.read(job.file)
     found, _, score = (masks.read_mark(content) or "").partition(" ")
-    return _Made(sha256(content), float(score)) if found == mark and score else None
-
-
-def _matted(
-    remover: Any, seen: Iterable[tuple[_Job, _Made | PersonCrop]], store: Store
-) -> Iterator[tuple[_Job, _Made | tuple[Alpha, float]]]:
-    """Run the remover on batches of those that have no matte yet; decoding and writing go on meanwhile."""
-    rest = iter(seen)
-    while batch := list(islice(rest, BATCH)):
-        missing = [crop for _, crop in batch if isinstance(crop, PersonCrop)]
-        if missing and getattr(remover, "remembers", False):
-            batch = [(job, found if isinstance(found, PersonCrop) else _crop(store, job)) for job, found in batch]
-            missing = [crop for _, crop in batch if isinstance(crop, PersonCrop)]
-        mattes = iter(_scored(remover, missing))
-        for job, found in batch:
-            yield job, found if isinstance(found, _Made) else next(mattes)
+    return _Made(sha256(content), float(score)) if found == job.mark and score else None
 
 
 def _scored(remover: Any, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
@@ -142,8 +139,7 @@ def _scored(remover: Any, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, floa
     return [(alpha, sureness.score(alpha, crop)) for alpha, crop in zip(alphas, crops, strict=True)]
 
 
-def _keep(store: Store, remover: Any, job: _Job, found: _Made | tuple[Alpha, float]) -> dict[str, Any]:
-    made = found if isinstance(found, _Made) else _write(store, job, *found)
+def _row(job: _Job, made: _Made, remover: Any) -> dict[str, Any]:
     return {
         "crop_id": job.row["crop_id"],
         "remover": plugins.describe(remover)["name"],
