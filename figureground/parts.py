@@ -7,12 +7,13 @@ above. How many pixels that decided is told, pair by pair, so that a careless an
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from figureground import labelling, parsing
-from figureground.errors import ArrayError, CatalogError
+from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.labelling import Interface
 from figureground.masks import check_mask
 from figureground.types import Mask
@@ -89,9 +90,28 @@ def names_of(interface: Interface) -> tuple[str, ...]:
     raise CatalogError(f"the brush labels {found} are none of the sets of classes in figureground.parsing")
 
 
-def read(
-    annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str
-) -> tuple[Mask, dict[tuple[str, str], int]]:
+def read_interface(xml: str, where: str) -> Interface:
+    """Read a label config that asks for a person, or for the parts of one.
+
+    Raises
+    ------
+    CatalogError
+        As `figureground.labelling.read_interface`, when its labels are no set of classes either.
+    """
+    found = labelling.read_parts(xml, where)
+    known = any(set(found.labels) == set(names[1:]) for names in parsing.NAMES.values())
+    return found if known else labelling.read_interface(xml, where)
+
+
+class Drawn(NamedTuple):
+    """What somebody drew: ``ids`` (h, w) uint8, the places in ``names``; ``shared`` as `resolve` tells it."""
+
+    ids: Mask
+    names: tuple[str, ...]
+    shared: Mapping[tuple[str, str], int]
+
+
+def read(annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str) -> Drawn:
     """Read the parts of a person from an annotation, see `resolve`; nothing painted is all background.
 
     Raises
@@ -102,4 +122,68 @@ def read(
         As `names_of`.
     """
     names, regions = names_of(interface), labelling.painted(annotation, interface, width, height, crop_id)
-    return resolve(regions, interface.labels, names) if regions else (np.zeros((height, width), np.uint8), {})
+    if not regions:
+        return Drawn(np.zeros((height, width), np.uint8), names, {})
+    ids, shared = resolve(regions, interface.labels, names)
+    return Drawn(ids, names, shared)
+
+
+def person(drawn: Drawn, where: str) -> Mask:
+    """Give the person that the parts make up: (h, w) uint8, 0 or 255. A bag is background, as `figureground.parsing` says.
+
+    Parameters
+    ----------
+    drawn
+        The parts.
+    where
+        The annotation, for messages.
+
+    Raises
+    ------
+    LabelError
+        When nobody is left.
+    """
+    ids = parsing.remap(drawn.ids, parsing.TO_TWO) if drawn.names == parsing.ATR else np.minimum(drawn.ids, 1)
+    if not ids.any():
+        raise LabelError(f"{where}: kept, but no part of a person is painted; paint it or choose a reason to reject")
+    whole: Mask = ids * np.uint8(255)
+    return whole
+
+
+def told(drawn: Drawn) -> list[str]:
+    """Tell which classes were painted over each other.
+
+    >>> told(Drawn(np.zeros((1, 1), np.uint8), ("background",), {("arm", "bag"): 12}))
+    ['bag over arm: 12 px']
+    """
+    return [f"{above} over {below}: {pixels} px" for (below, above), pixels in sorted(drawn.shared.items())]
+
+
+def to_png(drawn: Drawn) -> bytes:
+    """Write the class ids as a single-channel 8-bit PNG."""
+    return bytes(cv2.imencode(".png", drawn.ids)[1].tobytes())
+
+
+def from_png(content: bytes, classes: int, what: str = "parts") -> Mask:
+    """Read class ids.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+    classes
+        How many there are; ids are below.
+    what
+        Names the file in a message.
+
+    Raises
+    ------
+    ArrayError
+        When it is no such picture or holds another id.
+    """
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if found is None or found.ndim != 2 or found.dtype != np.uint8:
+        raise ArrayError(f"{what}: expected a PNG of 8 bits and one channel")
+    if found.max() >= classes:
+        raise ArrayError(f"{what}: holds the id {found.max()}; expected 0 to {classes - 1}")
+    return np.asarray(found, np.uint8)

@@ -19,7 +19,7 @@ from typing import Any
 
 import httpx
 
-from figureground import jpeg, labelling, watermark
+from figureground import jpeg, labelling, parts, watermark
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError, CatalogError, LabelError, TransientError
 from figureground.store import Store
@@ -33,6 +33,8 @@ TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
 _SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
 _BUSY = (408, 425, 429)
+VIEW = "least sure first"
+_SURENESS = "tasks:data.score"  # numbers of four digits after the point: their text has the same order
 # the server applies `include` to what is inside a task, too: an annotation without "result" would look empty
 _WHOLE = "id,result,score,completed_by,lead_time,parent_prediction,was_cancelled,created_at,updated_at"
 
@@ -67,7 +69,10 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """What the server knows about a task: ``predictions`` and ``annotations`` are counts, cancelled ones not counted."""
+    """What the server knows about a task: ``predictions`` and ``annotations`` are counts, cancelled ones not counted.
+
+    ``people`` is how many are asked: so many annotations by different people finish it.
+    """
 
     task_id: int
     key: str
@@ -75,6 +80,7 @@ class Remote:
     annotations: int
     updated_at: str
     content: Mapping[str, Any] = field(repr=False)
+    people: int = 1
 
 
 def connect(catalog: Catalog) -> Server:
@@ -242,7 +248,7 @@ def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogError(f"label_studio.label_config: cannot read {file}: {error}; give a label config's path") from error
     xml = labelling.stored_as(xml, _KINDS[catalog.label_studio.mask])
-    return labelling.read_interface(xml, str(file)), xml
+    return parts.read_interface(xml, str(file)), xml
 
 
 def find_project(server: Server, catalog: Catalog) -> Project | None:
@@ -342,7 +348,7 @@ def look_up(server: Server, project: Project, keys: Sequence[str]) -> dict[str, 
         From key to its tasks, lowest number first; keys without any are missing.
     """
     found: dict[str, list[Remote]] = {}
-    include = "id,data,total_predictions,total_annotations,updated_at"
+    include = "id,data,total_predictions,total_annotations,updated_at,overlap"
     for query in _queries(keys, annotated=False):
         for remote in _tasks(server, project, query=query, fields="task_only", include=include):
             found.setdefault(remote.key, []).append(remote)
@@ -406,7 +412,8 @@ def clock(server: Server) -> str:
 def details(server: Server, project: Project, keys: Sequence[str]) -> Iterator[Remote]:
     """Give the annotated tasks among the keys one by one, their whole annotations in ``content``."""
     for query in _queries(keys, annotated=True):
-        yield from _tasks(server, project, query=query, fields="all", include=f"data,annotations,total_annotations,{_WHOLE}")
+        include = f"data,annotations,total_annotations,overlap,{_WHOLE}"
+        yield from _tasks(server, project, query=query, fields="all", include=include)
 
 
 def everything(server: Server, project: Project) -> list[Remote]:
@@ -456,6 +463,7 @@ def _remote(task: Any) -> Remote:
         int(content.get("total_annotations") or 0),
         _time(content.get("updated_at")),
         content,
+        int(content.get("overlap") or 1),
     )
 
 
@@ -473,8 +481,10 @@ def create_tasks(server: Server, project: Project, tasks: Sequence[Mapping[str, 
         server.client.projects.import_tasks(project.project_id, request=tasks, return_task_ids=True)
 
 
-def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, Any], content: Mapping[str, Any]) -> None:
-    """Give a task exactly this prediction, and the data that says which one it is.
+def replace_prediction(
+    server: Server, task: Remote, predictions: Sequence[Mapping[str, Any]], content: Mapping[str, Any]
+) -> None:
+    """Give a task exactly these predictions (one, or none when it is left blank), and the data that says which.
 
     The data is written last: killed before, the next run sees the old data and does it all again.
     """
@@ -482,8 +492,35 @@ def replace_prediction(server: Server, task: Remote, prediction: Mapping[str, An
         for old in server.client.predictions.list(task=task.task_id):
             with gone_is_fine():
                 server.client.predictions.delete(old.id)
-        server.client.predictions.create(task=task.task_id, **prediction)
+        for prediction in predictions:
+            server.client.predictions.create(task=task.task_id, **prediction)
         server.client.tasks.update(str(task.task_id), data=dict(content))
+
+
+def ask_people(server: Server, task: Remote, people: int) -> None:
+    """Leave a task in the queue until so many people have answered it.
+
+    The number is the task's own ``overlap``: the project's share of overlapping tasks is drawn anew with each import.
+    """
+    with speaking(server.url, f"giving task {task.task_id} to {people} people"):
+        _patch(server, f"/api/tasks/{task.task_id}/", {"overlap": people})
+
+
+def _patch(server: Server, path: str, content: Mapping[str, Any]) -> None:
+    """Change what the SDK has no argument for."""
+    reply = server.wire.patch(server.url + path, headers=server.client._client_wrapper.get_headers(), json=dict(content))
+    if reply.status_code >= 300:
+        raise _api_error()(status_code=reply.status_code, body=reply.text)  # type: ignore[call-arg]
+
+
+def make_view(server: Server, project: Project) -> None:
+    """Make sure that the project has the tab that lists the least sure tasks first, those of all sources."""
+    with speaking(server.url, "looking at the project's tabs"):
+        if any((view.data or {}).get("title") == VIEW for view in server.client.views.list(project=project.project_id)):
+            return
+    data = {"title": VIEW, "type": "list", "target": "tasks", "ordering": [_SURENESS]}
+    with speaking(server.url, f"making the tab {VIEW!r}"):
+        server.client.views.create(project=project.project_id, data=data)
 
 
 def delete_task(server: Server, task: Remote) -> None:

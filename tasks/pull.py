@@ -7,25 +7,32 @@ tasks are listed, and what is gone is dropped. A list only says where to look: w
 
 import hashlib
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from figureground import crops as cropping
-from figureground import fusion, labelling, masks, metrics, progress, tables, watermark
+from figureground import fusion, labelling, masks, metrics, parts, progress, tables, watermark
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, TransientError
 from figureground.labelling import Answer, Interface
 from figureground.store import Store
-from figureground.types import Alpha, TableRef
+from figureground.types import Alpha, Mask, TableRef
 from figureground.watermark import Seen, Watermark
 from tasks import label_studio, verb
 from tasks.label_studio import Project, Remote, Server
 
 PORTION = 100
+_UNKNOWN: Mapping[str, Any] = {
+    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
+    **dict.fromkeys(("second_annotator", "second_verdict", "file", "sha256", "parts", "parts_sha256"), ""),
+    "classes": 0,
+    "overlaps": [],
+}
 _PORTIONS_A_TABLE = 5
 
 _log = logging.getLogger(__name__)
@@ -39,6 +46,9 @@ def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -
     into the stored matte (see `figureground.fusion`). An annotation that cannot be used, or had better be looked at again,
     becomes no label: it is named in the table's facts under ``unusable``, and its task goes back into the annotators' queue.
 
+    A task that was left blank says nothing of the matte: its label is the person's mask alone, its border softened. Where two
+    people answered, the label says how far they agree. Of parts each pixel's class is kept, too (see `figureground.parts`).
+
     Parameters
     ----------
     crops, mattes, tasks
@@ -50,7 +60,8 @@ def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -
     -------
     TableRef
         The labels table in the crops' order: one row an answered task. Kept ones have a file
-        ``labels/<source>/<crop_id>.png``, 8-bit alpha in the crop's size; rejected ones have their reason and no file.
+        ``labels/<source>/<crop_id>.png``, 8-bit alpha in the crop's size; rejected ones have their reason and no file. Parts
+        are class ids in ``labels/<source>/<crop_id>.parts.png``.
 
     Raises
     ------
@@ -150,13 +161,23 @@ def _answered(server: Server, shelf: "_Shelf", listed: Remote, whole: Sequence[R
     if not standing:
         shelf.drop(listed.key, listed.content["data"].get("returned"))
         return True
-    _, task, annotation = max(standing, key=lambda found: found[0])
+    standing.sort(key=lambda found: found[0], reverse=True)
+    _, task, annotation = standing[0]
+    others = [one for _, _, one in standing if _who(one) != _who(annotation)]
     before = task.content["data"].get("returned") or {}
-    note = shelf.put(task.key, annotation, insisted=bool(before.get("doubt")))
+    note = shelf.put(task.key, annotation, others[0] if others else None, insisted=bool(before.get("doubt")))
     if note is None:
         return True
-    label_studio.give_back(server, task, [int(one["id"]) for _, _, one in standing], note)
+    # where two are asked, the other's work stands, and one more is asked
+    bad = [annotation] if others and task.people > 1 else [one for _, _, one in standing]
+    label_studio.give_back(server, task, [int(one["id"]) for one in bad], note)
     return False
+
+
+def _who(annotation: Mapping[str, Any]) -> Any:
+    """Give an annotator's number; exports hold the whole user, the API its number."""
+    who = annotation.get("completed_by")
+    return who.get("id") if isinstance(who, Mapping) else who
 
 
 def _age(annotation: Mapping[str, Any]) -> tuple[str, int]:
@@ -191,6 +212,7 @@ class _Shelf:
         self._mattes = _by_crop(self.store, self.mattes)
         tasks = _by_crop(self.store, self.tasks).values()
         self._tasks = {str(task["key"]): task for task in tasks if task["crop_id"] in self._crops}
+        self._parts = labelling.PERSON not in self.interface.labels
 
     def restore(self) -> Watermark:
         """Take up what the last pull left, when it came from the same tables and its files are there."""
@@ -201,7 +223,7 @@ class _Shelf:
         table = tables.read(self.store, ref)
         rows = {str(row["crop_id"]): row for row in table.rows.to_dict("records")}
         there = set(self.store.names(f"labels/{self.crops.source_id}"))
-        files = {str(row["file"]) for row in rows.values() if row["file"]}
+        files = {str(row[name]) for row in rows.values() for name in ("file", "parts") if row[name]}
         if table.facts.get("pulled_from") != self.mark or not files <= there:
             return Watermark()
         self.stands, self.grows = ref, True
@@ -237,26 +259,63 @@ class _Shelf:
         if returned:
             self.unusable[crop_id] = _unusable(crop_id, returned)
 
-    def put(self, key: str, annotation: Mapping[str, Any], insisted: bool) -> dict[str, Any] | None:
+    def put(
+        self, key: str, annotation: Mapping[str, Any], other: Mapping[str, Any] | None, insisted: bool
+    ) -> dict[str, Any] | None:
         """Decode one annotation and write its label; give a note instead when it cannot be used.
 
-        `insisted` says that somebody has been asked already whether it is meant.
+        `other` is somebody else's annotation of the same task. `insisted` says that somebody has been asked already
+        whether it is meant.
         """
         task = self._tasks[key]
         crop = self._crops[task["crop_id"]]
         crop_id = str(crop["crop_id"])
         self.drop(key, None)
         try:
-            answer = labelling.answer(annotation, self.interface, crop["width"], crop["height"], crop_id)
+            answer, drawn = self._read(annotation, crop)
         except LabelError as error:
             return self._refuse(crop_id, annotation, str(error), doubt=False)
         alpha = self._alpha(crop)
-        pushed = labelling.hard(alpha)
-        if answer.mask is not None and not insisted and (doubt := labelling.doubt(answer.mask, pushed)):
+        seen = np.zeros_like(alpha) if task["blank"] else alpha
+        if answer.mask is not None and not insisted and (doubt := labelling.doubt(answer.mask, labelling.hard(seen))):
             return self._refuse(crop_id, annotation, f"annotation {answer.annotation_id} of {crop_id}: {doubt}", doubt=True)
-        row = self._row(crop_id, answer, annotation, task)
-        self.rows[crop_id] = row if answer.mask is None else row | self._file(crop, alpha, answer)
+        row = self._row(crop_id, answer, annotation, task) | self._second(answer, other, crop)
+        if answer.mask is not None:
+            row |= self._file(crop, alpha, seen, answer) | self._drawn(crop, drawn)
+        self.rows[crop_id] = row
         return None
+
+    def _read(self, annotation: Mapping[str, Any], crop: Mapping[str, Any]) -> tuple[Answer, parts.Drawn | None]:
+        """Read an annotation; where parts are asked for, the answer's mask is the person they make up."""
+        size = int(crop["width"]), int(crop["height"]), str(crop["crop_id"])
+        answer = labelling.answer(annotation, self.interface, *size)
+        if not self._parts or answer.mask is None:
+            return answer, None
+        drawn = parts.read(annotation, self.interface, *size)
+        return replace(answer, mask=parts.person(drawn, f"annotation {answer.annotation_id} of {size[2]}")), drawn
+
+    def _second(self, answer: Answer, other: Mapping[str, Any] | None, crop: Mapping[str, Any]) -> dict[str, Any]:
+        """Say who else answered, and how far the two agree."""
+        if other is None:
+            return {}
+        try:
+            second, _ = self._read(other, crop)
+        except LabelError as error:
+            _log.warning("no second opinion: %s", error)
+            return {}
+        found = {"second_annotator": _name(other.get("completed_by"), self.names), "second_verdict": second.verdict}
+        if answer.mask is None or second.mask is None:
+            return found
+        one, two = ((mask >= 128).astype(np.uint8) for mask in (answer.mask, second.mask))
+        return found | {"agreement": metrics.iou(one, two), "boundary_agreement": metrics.boundary_iou(one, two)}
+
+    def _drawn(self, crop: Mapping[str, Any], drawn: parts.Drawn | None) -> dict[str, Any]:
+        """Write each pixel's class."""
+        if drawn is None:
+            return {}
+        file = f"labels/{crop['source_id']}/{crop['crop_id']}.parts.png"
+        digest = self.store.write(file, parts.to_png(drawn))
+        return {"parts": file, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": parts.told(drawn)}
 
     def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> dict[str, Any]:
         _log.warning("%s", reason)
@@ -274,19 +333,17 @@ class _Shelf:
             "parent_prediction": answer.parent_prediction or 0,
             "verdict": answer.verdict,
             "scenes": list(answer.scenes),
-            "iou_with_matte": float("nan"),
-            "file": "",
-            "sha256": "",
+            **_UNKNOWN,
         }
 
-    def _file(self, crop: Mapping[str, Any], alpha: Alpha, answer: Answer) -> dict[str, Any]:
-        """Fuse an answer into the matte, write it and say how much of the matte was kept."""
+    def _file(self, crop: Mapping[str, Any], alpha: Alpha, seen: Alpha, answer: Answer) -> dict[str, Any]:
+        """Fuse an answer into what was seen (the matte, or nothing), write it and compare it with the matte."""
         assert answer.mask is not None
         image = cropping.decode(self.store.read(crop["file"], crop["sha256"]), crop["file"])
-        fused = fusion.fuse(alpha, labelling.hard(alpha), answer.mask, image)
+        fused = fusion.fuse(seen, labelling.hard(seen), answer.mask, image)
         file = f"labels/{crop['source_id']}/{crop['crop_id']}.png"
         digest = self.store.write(file, masks.to_png(fused))
-        return {"iou_with_matte": metrics.iou(masks.to_mask(fused), masks.to_mask(alpha)), "file": file, "sha256": digest}
+        return {**_compared_with(masks.to_mask(alpha), masks.to_mask(fused)), "file": file, "sha256": digest}
 
     def _alpha(self, crop: Mapping[str, Any]) -> Alpha:
         """Give the crop's matte; where there is none any more, people's work stands alone."""
@@ -294,6 +351,16 @@ class _Shelf:
         if matte is None:
             return np.zeros((crop["height"], crop["width"]), np.float32)
         return masks.from_png(self.store.read(matte["file"], matte["sha256"]), matte["file"])
+
+
+def _compared_with(matte: Mask, label: Mask) -> dict[str, float]:
+    if np.array_equal(matte, label):
+        return {"iou_with_matte": 1.0, "boundary_iou_with_matte": 1.0, "changed": 0.0}
+    return {
+        "iou_with_matte": metrics.iou(label, matte),
+        "boundary_iou_with_matte": metrics.boundary_iou(label, matte),
+        "changed": float((label != matte).mean()),
+    }
 
 
 def _by_crop(store: Store, ref: TableRef) -> dict[str, dict[str, Any]]:

@@ -15,14 +15,15 @@ from typing import Any, NamedTuple
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from figureground import labelling, masks, plugins, progress, tables
+from figureground import labelling, masks, payoff, plugins, progress, tables
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, StoreError, TransientError
 from figureground.labelling import Interface
 from figureground.store import Store, sha256
-from figureground.types import Source, TableRef
+from figureground.types import Mask, Source, TableRef
 from tasks import label_studio, verb
 from tasks.label_studio import Project, Remote, Server
+from tasks.works import works
 
 BATCH = 25
 _PAUSES = (1.0, 4.0)
@@ -42,7 +43,11 @@ class _Plan(NamedTuple):
 
 @verb
 def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) -> TableRef:
-    """Make sure that every matted crop is one task with one prediction.
+    """Make sure that every matted crop is one task with one prediction, the least sure first.
+
+    A task is left blank, without prediction, where no parts can be predicted, and where the catalog's ``pays_off`` says so (see
+    `figureground.payoff`). That is decided once: a task that is there stays what it is. A share of ``second_opinions``
+    is given to two people.
 
     Parameters
     ----------
@@ -80,6 +85,7 @@ def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) ->
         interface=sha256(xml.encode()),
         told=[source.scenes, source.license],
         remover=plugins.describe(catalog.remover()),
+        second_opinions=catalog.label_studio.second_opinions,
     )
     if ref := tables.fresh(store, "tasks", source.source_id, mark):
         return ref
@@ -87,8 +93,11 @@ def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) ->
     unknown = sorted(set(source.scenes) - set(interface.choices.get("scenes", ())))
     if unknown:
         _log.warning("source %s: %s does not offer the scenes %s", source.source_id, catalog.label_config_file, unknown)
-    rows = _pushed(store, plans, _Letter(store, source, interface, _version(catalog)), catalog) if plans else []
-    facts = {"scenes_not_offered": unknown} if unknown else {}
+    rule = _rule(store, source, interface, catalog)
+    rows = _pushed(store, plans, _Letter(store, source, interface, rule), catalog) if plans else []
+    facts = {"scenes": list(source.scenes), **({"scenes_not_offered": unknown} if unknown else {})}
+    if rule.stopped:
+        facts["stopped"] = list(rule.stopped)
     return tables.write(store, "tasks", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
 
@@ -115,16 +124,67 @@ def _version(catalog: Catalog) -> str:
     return "-".join([plugins.describe(remover)["name"], *(f"{one.name}-{one.sha256[:8]}" for one in found)])
 
 
+class _Rule(NamedTuple):
+    """Which tasks are left blank, and which are given to two people; ``stopped`` are the scenes that do not pay."""
+
+    version: str
+    parts: bool
+    left_blank: float
+    stopped: tuple[str, ...]
+    second_opinions: float
+
+    def blank(self, key: str, there: Sequence[Remote]) -> str:
+        """Say why a task has no prediction, or "": one that is there stays what it is."""
+        if there:
+            return str(there[0].content["data"].get("blank") or "")
+        return payoff.NO_PARTS if self.parts else payoff.why_blank(key, self.left_blank, bool(self.stopped))
+
+    def people(self, key: str) -> int:
+        """Say how many people a task is given to."""
+        return 2 if payoff.asks_two(key, self.second_opinions) else 1
+
+
+def _rule(store: Store, source: Source, interface: Interface, catalog: Catalog) -> _Rule:
+    version, entry = _version(catalog), catalog.label_studio
+    parts = labelling.PERSON not in interface.labels
+    if entry.pays_off is None:
+        return _Rule(version, parts, 0.0, (), entry.second_opinions)
+    found = payoff.gates(works(store), entry.pays_off.labels_at_least)
+    stopped = payoff.stopped(found, source.scenes, version)
+    if stopped:
+        _log.warning("source %s: pre-annotating does not pay: %s; new tasks are blank", source.source_id, ", ".join(stopped))
+    return _Rule(version, parts, entry.pays_off.left_blank, stopped, entry.second_opinions)
+
+
 class _Letter(NamedTuple):
     """What turns a plan into what the server is sent."""
 
     store: Store
     source: Source
     interface: Interface
-    version: str
+    rule: _Rule
 
-    def write(self, plan: _Plan) -> dict[str, Any]:
-        """Give a task with its prediction, checked."""
+    def write(self, plan: _Plan, there: Sequence[Remote]) -> dict[str, Any]:
+        """Give a task with its prediction, checked; or without, and why."""
+        blank = self.rule.blank(plan.key, there)
+        mask, predictions = (None, []) if blank else self._predicted(plan)
+        crop = plan.crop
+        content = {
+            self.interface.value: labelling.url(crop["file"]),
+            "key": plan.key,
+            "crop_id": crop["crop_id"],
+            "source": self.source.source_id,
+            "seconds": round(plan.seconds, 3),
+            "scenes": list(self.source.scenes),
+            "license": self.source.license,
+            "score": round(float(plan.matte["score"]), 4),
+            "remover": self.rule.version,
+            "blank": blank,
+            "prediction_sha256": "" if mask is None else hashlib.sha256(mask.tobytes()).hexdigest(),
+        }
+        return {"data": content, "predictions": predictions}
+
+    def _predicted(self, plan: _Plan) -> tuple[Mask, list[dict[str, Any]]]:
         crop = plan.crop
         alpha = masks.from_png(self.store.read(plan.matte["file"], plan.matte["sha256"]), plan.matte["file"])
         if alpha.shape != (crop["height"], crop["width"]):
@@ -137,21 +197,11 @@ class _Letter(NamedTuple):
             mask,
             self.interface,
             score=float(plan.matte["score"]),
-            model_version=self.version,
+            model_version=self.rule.version,
             scenes=self.source.scenes,
         )
         labelling.check_prediction(prediction, self.interface, crop["width"], crop["height"], crop["crop_id"])
-        content = {
-            self.interface.value: labelling.url(crop["file"]),
-            "key": plan.key,
-            "crop_id": crop["crop_id"],
-            "source": self.source.source_id,
-            "seconds": round(plan.seconds, 3),
-            "scenes": list(self.source.scenes),
-            "license": self.source.license,
-            "prediction_sha256": hashlib.sha256(mask.tobytes()).hexdigest(),
-        }
-        return {"data": content, "predictions": [prediction]}
+        return mask, [prediction]
 
 
 def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Catalog) -> list[dict[str, Any]]:
@@ -161,17 +211,21 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
         try:
             project = label_studio.make_project(server, catalog)
             there = label_studio.look_up(server, project, [plan.key for plan in plans])
-            for batch in _batches(plans):
+            label_studio.make_view(server, project)
+            for batch in _batches(_least_sure_first(plans)):
                 progress.tell("push", source_id, len(rows), len(plans))
-                settled = _settle(server, project, {plan.key: letter.write(plan) for plan in batch}, there)
-                rows += [_row(plan, project, settled[plan.key]) for plan in batch]
+                letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in batch}
+                settled = _settle(server, project, letters, there)
+                asked = _asked(server, project, settled, letter.rule)
+                rows += [_row(plan, project, asked[plan.key]) for plan in batch]
         except TransientError as error:
             raise TransientError(
                 f"{error}. Pushing {source_id} stopped after {len(rows)} of {len(plans)} tasks. What was pushed is safe, "
                 f"nothing is there twice; when the server answers again, run `figureground push {source_id}` to carry on"
             ) from error
     progress.tell("push", source_id, len(plans), len(plans))
-    return rows
+    order = {plan.crop["crop_id"]: number for number, plan in enumerate(plans)}
+    return sorted(rows, key=lambda row: order[row["crop_id"]])
 
 
 @contextmanager
@@ -186,6 +240,23 @@ def _alone(store: Store) -> Iterator[None]:
         raise TransientError(f"another push has held {path} for {_LOCK_SECONDS} s; end it or wait for it") from error
     except OSError as error:
         raise StoreError(f"cannot lock {path}: {error}; make the storage writable, then run again") from error
+
+
+def _least_sure_first(plans: Sequence[_Plan]) -> list[_Plan]:
+    """Order what is pushed as it shall be annotated: Label Studio serves tasks in the order of their numbers."""
+    return sorted(plans, key=lambda plan: (float(plan.matte["score"]), str(plan.crop["crop_id"])))
+
+
+def _asked(server: Server, project: Project, settled: Mapping[str, Remote], rule: _Rule) -> Mapping[str, Remote]:
+    """Give the tasks of the share to two people. One that has been given to two stays so, whatever the share is now."""
+    short = [key for key, remote in settled.items() if remote.people < rule.people(key)]
+    for key in short:
+        label_studio.ask_people(server, settled[key], rule.people(key))
+    again = {key: remotes[0] for key, remotes in (label_studio.look_up(server, project, short) if short else {}).items()}
+    lost = [key for key in short if key not in again or again[key].people < rule.people(key)]
+    if lost:
+        raise TransientError(f"the Label Studio at {server.url} did not give {len(lost)} tasks to two people")
+    return {**settled, **again}
 
 
 def _batches(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
@@ -230,7 +301,7 @@ def _filled(
         crop_id = letters[wrong[0]]["data"]["crop_id"]
         raise TransientError(
             f"the Label Studio at {server.url} does not hold what it took: {len(wrong)} of {len(letters)} tasks, first that of "
-            f"{crop_id}, are not there once with one prediction"
+            f"{crop_id}, are not there once with what was predicted"
         )
     return {key: known[key][0] for key in letters}
 
@@ -238,7 +309,7 @@ def _filled(
 def _right(remote: Remote, letter: Mapping[str, Any]) -> bool:
     """Tell whether a task may stay as it is. What people have worked on always may."""
     same = remote.content["data"].get("prediction_sha256") == letter["data"]["prediction_sha256"]
-    return remote.annotations > 0 or (remote.predictions == 1 and same)
+    return remote.annotations > 0 or (remote.predictions == len(letter["predictions"]) and same)
 
 
 def _mend(server: Server, letter: Mapping[str, Any], remotes: Sequence[Remote]) -> bool:
@@ -255,7 +326,7 @@ def _mend(server: Server, letter: Mapping[str, Any], remotes: Sequence[Remote]) 
             label_studio.delete_task(server, twin)
     if _right(kept, letter):
         return len(remotes) > 1
-    label_studio.replace_prediction(server, kept, letter["predictions"][0], letter["data"])
+    label_studio.replace_prediction(server, kept, letter["predictions"], letter["data"])
     return True
 
 
@@ -266,4 +337,7 @@ def _row(plan: _Plan, project: Project, remote: Remote) -> dict[str, Any]:
         "project_id": project.project_id,
         "task_id": remote.task_id,
         "prediction_sha256": remote.content["data"].get("prediction_sha256", ""),
+        "blank": str(remote.content["data"].get("blank") or ""),
+        "remover": str(remote.content["data"].get("remover") or plan.matte["remover"]),
+        "people": remote.people,
     }

@@ -57,12 +57,12 @@ def test_each_config_has_its_classes_and_an_annotation_of_it_is_read(name, class
     assert len(interface.labels) + 1 == classes == len({*interface.labels, "background"})
     below, above = interface.labels[0], interface.labels[-1]
     items = [region(interface, above, row(0, 255, 0)), region(interface, below, row(255, 255, 0))]
-    found, overlaps = parts.read({"id": 3, "result": items}, interface, 3, 1, "park-000000-00")
+    found, _, overlaps = parts.read({"id": 3, "result": items}, interface, 3, 1, "park-000000-00")
     names = parsing.NAMES[classes]
     assert names == parts.names_of(interface)
     assert found.tolist() == [[names.index(below), names.index(above), 0]]
     assert overlaps == {(below, above): 1}
-    nothing, _ = parts.read({"id": 3, "result": []}, interface, 3, 1, "park-000000-00")
+    nothing, *_ = parts.read({"id": 3, "result": []}, interface, 3, 1, "park-000000-00")
     assert not nothing.any()
     with pytest.raises(LabelError, match=r"annotation 3 of park-000000-00: region .* labelled tail"):
         parts.read({"id": 3, "result": [region(interface, "tail", row(255, 0, 0))]}, interface, 3, 1, "park-000000-00")

@@ -153,6 +153,12 @@ def label(seed: int) -> bytes:
     return bytes(cv2.imencode(".png", (255 * np.clip(9 - distance, 0, 1)).astype(np.uint8))[1])
 
 
+def alone() -> dict[str, Any]:
+    """What a label without a second opinion and without parts has in its other columns."""
+    nothing = dict.fromkeys(("second_annotator", "second_verdict", "parts", "parts_sha256"), "")
+    return {**nothing, "agreement": math.nan, "boundary_agreement": math.nan, "classes": 0, "overlaps": []}
+
+
 def put(root: Path, name: str, content: bytes) -> str:
     """Write without flushing to the disk, which a test has no use for."""
     (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -187,9 +193,10 @@ def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes:
         rows["verdicts"].append({"crop_id": crop_id, "kept": True, "reason": ""})
         rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 0.5, **named["mattes"]})
         ticket = {"crop_id": crop_id, "key": f"key-{crop_id}", "project_id": 1, "task_id": seed + number}
-        rows["tasks"].append({**ticket, "prediction_sha256": named["mattes"]["sha256"]})
+        asked = {"blank": "", "remover": "rembg-u2netp.onnx-33333333", "people": 1}
+        rows["tasks"].append({**ticket, **asked, "prediction_sha256": named["mattes"]["sha256"]})
         answer = {"annotation_id": seed + number, "annotator": "anna", "seconds_spent": 4.5, "origin": "prediction-changed"}
-        answer |= {"parent_prediction": 0}
+        answer |= {"parent_prediction": 0, "boundary_iou_with_matte": 0.8, "changed": 0.05, **alone()}
         drawn = named["labels"] if verdict == "keep" else {"file": "", "sha256": ""}
         rows["labels"].append(
             {"crop_id": crop_id, **answer, "verdict": verdict, "scenes": list(scenes), "iou_with_matte": 0.9, **drawn}

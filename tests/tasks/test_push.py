@@ -39,7 +39,7 @@ class Memory:
         self.broken: list[str] = []
         monkeypatch.setattr(label_studio, "connect", lambda catalog: self)
         monkeypatch.setattr(label_studio, "make_project", lambda server, catalog: Project(1, "http://memory/projects/1"))
-        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task"):
+        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task", "make_view", "ask_people"):
             monkeypatch.setattr(label_studio, name, getattr(self, name))
         monkeypatch.setattr("tasks.push.time.sleep", lambda seconds: self.calls.append("sleep"))
 
@@ -58,7 +58,8 @@ class Memory:
 
     def remote(self, number):
         task = self.tasks[number]
-        return Remote(number, task["data"]["key"], len(task["predictions"]), task["annotations"], "", {"data": task["data"]})
+        counts = len(task["predictions"]), task["annotations"]
+        return Remote(number, task["data"]["key"], *counts, "", {"data": task["data"]}, task.get("people", 1))
 
     def look_up(self, server, project, keys):
         if self.hurt("look_up") == "away":
@@ -78,9 +79,16 @@ class Memory:
         if how in ("dropped", "half"):
             raise TransientError("lost the server while creating")
 
-    def replace_prediction(self, server, task, prediction, content):
+    def replace_prediction(self, server, task, predictions, content):
         self.hurt("replace_prediction")
-        self.tasks[task.task_id] |= {"predictions": [prediction], "data": content}
+        self.tasks[task.task_id] |= {"predictions": list(predictions), "data": content}
+
+    def make_view(self, server, project):
+        """A tab is nothing that can go wrong here."""
+
+    def ask_people(self, server, task, people):
+        self.hurt("ask_people")
+        self.tasks[task.task_id]["people"] = people
 
     def delete_task(self, server, task):
         self.hurt("delete_task")
@@ -129,6 +137,9 @@ def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
         "seconds": 0.3,
         "scenes": ["park", "jumping"],
         "license": "BSD-3-Clause",
+        "score": 0.5,
+        "remover": "rembg-u2netp.onnx-33333333",
+        "blank": "",
         "prediction_sha256": table["prediction_sha256"][3],
     }
     (prediction,) = sent["predictions"]
@@ -264,7 +275,10 @@ def test_scenes_the_interface_does_not_offer_are_told(memory, material, caplog):
     odd = material._replace(source=material.source.__class__("park", "video", "p", "", "MIT", ("park", "moon"), "auto"))
     ref = run(odd)
     assert "does not offer the scenes ['moon']" in caplog.text
-    assert tables.read(Store(odd.catalog.storage_root), ref).facts == {"scenes_not_offered": ["moon"]}
+    assert tables.read(Store(odd.catalog.storage_root), ref).facts == {
+        "scenes": ["park", "moon"],
+        "scenes_not_offered": ["moon"],
+    }
 
 
 def test_a_label_config_that_is_not_there_is_named(material):

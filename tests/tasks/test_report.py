@@ -83,10 +83,13 @@ def tables_of(store, source, frames=4, facts=None, crop_facts=None):
         alpha, corrected = alpha_of(width, height), number == 2
         matte = stored(store, f"mattes/{source}/{crop_id}.png", masks.to_png(alpha))
         rows["mattes"].append({"crop_id": crop_id, "remover": "rembg", "score": 1 - number / 10, **matte})
-        rows["tasks"].append({"crop_id": crop_id, "key": crop_id, "project_id": 1, "task_id": number, "prediction_sha256": "x"})
+        asked = {"prediction_sha256": "x", "blank": "", "remover": "rembg", "people": 1}
+        rows["tasks"].append({"crop_id": crop_id, "key": crop_id, "project_id": 1, "task_id": number, **asked})
         rejected = number == frames - 1
         label = {"annotation_id": number, "annotator": "anna", "seconds_spent": 2.0, "scenes": ["park"], "iou_with_matte": 0.8}
-        label |= {"parent_prediction": 0}
+        label |= {"parent_prediction": 0, "boundary_iou_with_matte": 0.7, "changed": 0.1, "classes": 0, "overlaps": []}
+        label |= dict.fromkeys(("second_annotator", "second_verdict", "parts", "parts_sha256"), "")
+        label |= dict.fromkeys(("agreement", "boundary_agreement"), float("nan"))
         mask = stored(store, f"labels/{source}/{crop_id}.png", masks.to_png(alpha_of(width, height, 0.6 if corrected else 0.5)))
         label |= {"file": "", "sha256": "", "verdict": "blurred"} if rejected else mask | {"verdict": "keep"}
         rows["labels"].append({"crop_id": crop_id, "origin": "prediction-changed" if corrected else "prediction", **label})
