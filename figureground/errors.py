@@ -60,4 +60,6 @@ class ReleaseError(FiguregroundError):
 
 
 class TransientError(FiguregroundError):
-    """The same call may work in a while."""
+    """The same call may work in a while. ``final`` is set where that was tried already, for as long as is worth it."""
+
+    final = False

@@ -12,11 +12,12 @@ _R = TypeVar("_R")
 
 
 def _may_be_retried(_task: Any, _run: Any, state: Any) -> bool:
-    return isinstance(state.result(raise_on_failure=False), TransientError)
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, TransientError) and not error.final
 
 
 def verb(function: Callable[_P, _R]) -> Any:
-    """Make a Prefect task that is retried for a `TransientError` only and keeps no result of its own.
+    """Make a Prefect task that is retried for a `TransientError` that is not final, and keeps no result of its own.
 
     Tables on disk, not Prefect's records, say what is done.
     """

@@ -8,9 +8,9 @@ connection, a time-out, a killed process) is settled by looking again, never by 
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 from filelock import FileLock, Timeout
@@ -21,15 +21,17 @@ from figureground.errors import LabelError, StoreError, TransientError
 from figureground.labelling import Interface
 from figureground.store import Store, sha256
 from figureground.types import Mask, Source, TableRef
-from tasks import label_studio, verb
+from tasks import label_studio, studio, verb
 from tasks.label_studio import Project, Remote, Server
 from tasks.works import works
 
 BATCH = 25
-_PAUSES = (1.0, 4.0)
+_BATCH_AT_LEAST = 5
+_PAUSES = (1.0, 4.0, 10.0)
 _LOCK_SECONDS = 3600
 
 _log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 
 class _Plan(NamedTuple):
@@ -209,8 +211,8 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
     with _alone(store), label_studio.connect(catalog) as server:
         rows: list[dict[str, Any]] = []
         try:
-            project = label_studio.make_project(server, catalog)
-            there = label_studio.look_up(server, project, [plan.key for plan in plans])
+            project = _patient(lambda: label_studio.make_project(server, catalog))
+            there = _patient(lambda: label_studio.look_up(server, project, [plan.key for plan in plans]))
             label_studio.make_view(server, project)
             for batch in _batches(_least_sure_first(plans)):
                 progress.tell("push", source_id, len(rows), len(plans))
@@ -219,13 +221,33 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
                 asked = _asked(server, project, settled, letter.rule)
                 rows += [_row(plan, project, asked[plan.key]) for plan in batch]
         except TransientError as error:
-            raise TransientError(
-                f"{error}. Pushing {source_id} stopped after {len(rows)} of {len(plans)} tasks. What was pushed is safe, "
-                f"nothing is there twice; when the server answers again, run `figureground push {source_id}` to carry on"
-            ) from error
+            raise _stopped(error, source_id, len(rows), len(plans), catalog) from error
     progress.tell("push", source_id, len(plans), len(plans))
     order = {plan.crop["crop_id"]: number for number, plan in enumerate(plans)}
     return sorted(rows, key=lambda row: order[row["crop_id"]])
+
+
+def _stopped(error: TransientError, source_id: str, done: int, total: int, catalog: Catalog) -> TransientError:
+    """Say what happened, what is safe and what to run next; it is final, because waiting was tried already."""
+    start = "start the server again with `figureground studio up`" if studio.local(catalog) else "see to the server"
+    stopped = TransientError(
+        f"{error}. Pushing {source_id} stopped after {done} of {total} tasks. What was pushed is safe: {done} tasks were read "
+        "back as they shall be, and whether more have arrived is looked up before anything is sent again, so nothing will be "
+        f"there twice. To carry on, {start}, then run `figureground push {source_id}`"
+    )
+    stopped.final = True
+    return stopped
+
+
+def _patient(deed: Callable[[], _T]) -> _T:
+    """Do what looks first what is there, and so may be done again, until it works or patience ends."""
+    for pause in _PAUSES:
+        try:
+            return deed()
+        except TransientError as error:
+            _log.warning("%s; trying again in %g s", error, pause)
+            time.sleep(pause)
+    return deed()
 
 
 @contextmanager
@@ -260,8 +282,10 @@ def _asked(server: Server, project: Project, settled: Mapping[str, Remote], rule
 
 
 def _batches(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
-    for start in range(0, len(plans), BATCH):
-        yield plans[start : start + BATCH]
+    """Give portions; what would be one is made two, so that half of a small push is known to be there early."""
+    size = BATCH if len(plans) > BATCH else max(_BATCH_AT_LEAST, -(-len(plans) // 2))
+    for start in range(0, len(plans), size):
+        yield plans[start : start + size]
 
 
 def _settle(

@@ -198,8 +198,11 @@ def test_whatever_a_call_left_behind_each_key_ends_up_once(memory, material, bro
 
 @pytest.mark.faults
 def test_a_server_that_stays_away_is_told_with_what_is_safe_and_the_next_run_completes(memory, material):
-    memory.broken = ["", "", "", "dropped", "away", "away"]
-    with pytest.raises(TransientError, match=r"after 25 of 30 tasks.* is safe.*run `figureground push park` to carry on"):
+    memory.broken = ["", "", "", "dropped", "away", "away", "away"]
+    with pytest.raises(
+        TransientError,
+        match=r"after 25 of 30 tasks.* is safe.*To carry on, see to the server, then run `figureground push park`",
+    ):
         run(material)
     assert not Path(material.catalog.storage_root, "tables/tasks/park.parquet").exists()
     assert run(material).rows == 30
