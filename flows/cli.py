@@ -269,6 +269,29 @@ def schedule(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
     serve(catalog.resolve())
 
 
+@app.command()
+def listen(
+    catalog: CatalogFile = HERE,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port to listen on.")] = 8090,
+    address: Annotated[str, typer.Option("--address", metavar="URL", help="Where Label Studio reaches that.")] = "",
+    every: Annotated[float, typer.Option("--every", min=0.1, metavar="MINUTES", help="Pull that often, told or not.")] = 15.0,
+    verbose: Verbose = False,
+) -> None:
+    """Pull as soon as Label Studio tells of an answer, and every so often anyway, until stopped."""
+    _begin(catalog, verbose)
+    from flows.listen import listen as go
+
+    go(
+        catalog,
+        host=host,
+        port=port,
+        address=address,
+        every_minutes=every,
+        say=lambda text: out.print(text, soft_wrap=True, markup=False, highlight=False),
+    )
+
+
 @studio.command("up")
 def studio_up(
     catalog: CatalogFile = HERE,

@@ -136,8 +136,8 @@ def listen(
             say(f"{server.url} tells {address} of every answer to {project.url}")
         else:
             say(
-                f"{server.url} does not reach {address}: give it with --address as that machine reaches it, or start the server "
-                "with SSRF_PROTECTION_ENABLED=false when it is private. Until then answers are pulled every "
+                f"{server.url} does not reach {address}: give it with --address as that machine reaches it, or start the "
+                "server with SSRF_PROTECTION_ENABLED=false when it is private. Until then answers are pulled every "
                 f"{every_minutes:g} minutes"
             )
         _pull_until(stopped, bell, lambda: _pulled(catalog_file, say), every_minutes * 60)

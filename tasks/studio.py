@@ -30,6 +30,12 @@ USERNAME = "admin@figureground.local"
 USUAL_PORT = 8080
 _BOOT_SECONDS = 180
 _STOP_SECONDS = 10
+_PRIVATE = (
+    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,"
+    "192.168.0.0/16,198.18.0.0/15,198.51.100.0/24,203.0.113.0/24,224.0.0.0/4,240.0.0.0/4,::/128,::ffff:0:0/96,"
+    "::ffff:0:0:0/96,64:ff9b::/96,64:ff9b:1::/48,100::/64,2001::/32,2001:20::/28,2001:db8::/32,2002::/16,fc00::/7,"
+    "fe80::/10,ff00::/8"
+)
 _FOREIGN = ("LABEL_STUDIO_", "HEARTEX_", "POSTGRE_", "DJANGO_", "PYTHON", "VIRTUAL_ENV")
 
 _log = logging.getLogger(__name__)
@@ -118,6 +124,12 @@ def token(catalog: Catalog, url: str) -> str | None:
     if process is None or _plain(url) != _url(process[1]):
         return None
     return _read_secret(home / "token")
+
+
+def local(catalog: Catalog) -> bool:
+    """Tell whether the catalog's server is one that was started here once, whether it runs or not."""
+    here = httpx.URL(catalog.label_studio.url).host in (HOST, "localhost")
+    return here and "://" not in catalog.storage_root and (_home(catalog) / "token").exists()
 
 
 def _home(catalog: Catalog) -> Path:
@@ -230,6 +242,9 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
         "LOCAL_FILES_SERVING_ENABLED": "true",
         "LOCAL_FILES_DOCUMENT_ROOT": catalog.storage_root,
         "DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        # a webhook may go to this machine, and still to no other private address
+        "USE_DEFAULT_BANNED_SUBNETS": "false",
+        "USER_ADDITIONAL_BANNED_SUBNETS": _PRIVATE,
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",
