@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from figureground import crops as cutting
 from figureground import masks, tables
@@ -137,6 +138,23 @@ def real(real_studio: Studio, studio_folder: Path, request: pytest.FixtureReques
         return material_in(catalog_in(studio_folder, url, f"project {name}"), f"park-{name}", count, empty)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_down() -> Callable[..., Path]:
+    """A way to write a material's catalog as a file beside its storage, for the command line."""
+
+    def write(material: Material, **label_studio: Any) -> Path:
+        catalog, source = material.catalog, material.source
+        content = catalog.model_dump(mode="json", exclude={"folder"})
+        content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
+        content["sources"] = {source.source_id: content["sources"]["park"]}
+        content["label_studio"] |= label_studio
+        file = catalog.folder / f"{source.source_id}.yaml"
+        file.write_text(yaml.safe_dump(content), encoding="utf-8")
+        return file
+
+    return write
 
 
 WIDTH, HEIGHT = 24, 32
