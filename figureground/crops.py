@@ -102,6 +102,7 @@ def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
         "score": float(crop.score),
         "keypoints": crop.keypoints.tolist(),
         "others": [[float(getattr(other, side)) for side in _SIDES] for other in crop.others],
+        "track": crop.track,
         "face": [float(getattr(crop.face, side)) for side in _SIDES] if crop.face else [],
         "face_score": float(crop.face_score),
         "frame_width": crop.frame_width,
@@ -151,6 +152,7 @@ def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
         image=image,
         face=Box(*map(float, row["face"])) if len(row["face"]) else None,
         face_score=float(row["face_score"]),
+        track=int(row["track"]),
     )
 
 

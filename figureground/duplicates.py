@@ -6,7 +6,7 @@ they have in common, 1 for the same and about one half for strangers. A mirrored
 turned, so both sides are compared.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -148,4 +148,42 @@ def between(groups: Mapping[str, Sequence[Signature]], at_least: float = ALIKE_A
             other, number = rest[pair.other]
             if (one, other) not in found or found[one, other].similarity < pair.similarity:
                 found[one, other] = pair._replace(other=number)
+    return found
+
+
+def standings(count: int, similarities: Callable[[int, int], NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Say of each of some pictures, best first, from which limit on it is kept beside the better ones.
+
+    A picture's number is the highest limit at which a better one that is kept there is more similar to it. So keeping those
+    whose number is at most a limit keeps no two that are more similar than that, a lower limit never keeps what a higher one
+    drops, and one that is dropped itself no longer stands in the way: of a slow movement one picture a step stays, not one of
+    all.
+
+    Parameters
+    ----------
+    count
+        How many pictures.
+    similarities
+        Gives for the pictures from one number to below another their similarities with all below the latter: an array
+        (to - from, to).
+
+    Returns
+    -------
+    ndarray
+        Shape (count,), float64; 0 for the best one, and for whatever is like none.
+
+    Examples
+    --------
+    A slow pan: each like the one before, the third no longer like the first.
+
+    >>> alike = np.array([[1, 0.9, 0.2], [0.9, 1, 0.8], [0.2, 0.8, 1]], np.float32)
+    >>> standings(3, lambda start, stop: alike[start:stop, :stop]).round(2).tolist()
+    [0.0, 0.9, 0.2]
+    """
+    found = np.zeros(count)
+    for start in range(0, count, _BLOCK):
+        stop = min(start + _BLOCK, count)
+        for number, row in enumerate(similarities(start, stop).astype(float), start):
+            better = row[:number]
+            found[number] = np.max(better, where=found[:number] < better, initial=0.0)
     return found

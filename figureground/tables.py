@@ -68,6 +68,7 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("score", _REAL, "0..1", "the detector's confidence"),
         Column("keypoints", _BOXES, "px", "17 of [x, y, confidence] in the crop, COCO order, or empty"),
         Column("others", _BOXES, "px", "[x0, y0, x1, y1] of other people in the crop's coordinates"),
+        Column("track", _INT, "", "the person's number in the source: one number follows one person over the frames"),
         Column("face", pa.list_(pa.float32()), "px", "[x0, y0, x1, y1] of the face in the crop, or empty"),
         Column("face_score", _REAL, "0..1", "the face detector's confidence; NaN when none was found or looked for"),
         Column("frame_width", _INT, "px", "the whole frame's"),
@@ -75,6 +76,12 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("width", _INT, "px", "the crop's"),
         Column("height", _INT, "px", "the crop's"),
         *_FILE,
+    ),
+    "measures": (
+        _CROP_ID,
+        Column("check", _TEXT, "", "the check's name"),
+        Column("value", _REAL, "the check's", "what it measured on this crop alone; NaN when it could not"),
+        Column("signature", pa.binary(), "", "what a check that compares crops will know of this one, else empty"),
     ),
     "scores": (
         _CROP_ID,

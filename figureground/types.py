@@ -111,7 +111,7 @@ class PersonCrop:
     ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints``, ``others`` (other people's
     boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
-    catalog has them now.
+    catalog has them now. ``track`` is the person's number in the source, -1 when nobody was followed.
     """
 
     crop_id: str
@@ -128,6 +128,7 @@ class PersonCrop:
     face: Box | None = None
     face_score: float = math.nan
     scenes: tuple[str, ...] = ()
+    track: int = -1
 
     @property
     def scale(self) -> float:

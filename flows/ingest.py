@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prefect import flow
+from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
 from figureground.types import Source
+from tasks.compare import compare
 from tasks.crop import crop
 from tasks.fetch import expand, fetch, fetch_asset
 from tasks.judge import judge
@@ -97,11 +98,13 @@ def _submit(sources: list[Source], catalog: Catalog) -> dict[str, list[PrefectFu
     videos = [fetch.submit(source, catalog) for source in sources]
     frames = [sample.submit(source, video, catalog) for source, video in zip(sources, videos, strict=True)]
     crops = [crop.submit(table, catalog) for table in frames]
-    scores = [measure.submit(table, catalog) for table in crops]
+    measures = [measure.submit(table, catalog) for table in crops]
+    measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
+    scores = [compare.submit(table, catalog, wait_for=measured) for table in measures]
     verdicts = [judge.submit(table, catalog) for table in scores]
     mattes = [matte.submit(table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
     reports = [report.submit(name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
-    stages = zip(videos, frames, crops, scores, verdicts, mattes, reports, strict=True)
+    stages = zip(videos, frames, crops, measures, scores, verdicts, mattes, reports, strict=True)
     return {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
 
 

@@ -1,9 +1,10 @@
-"""After a limit was moved: new verdicts from the stored scores, without Prefect's seconds."""
+"""After a limit was moved: new verdicts from what was measured, without Prefect's seconds."""
 
 from collections.abc import Iterable
 
 from figureground.catalog import Catalog
 from flows.ingest import resolve
+from tasks.compare import compare
 from tasks.find import find
 from tasks.judge import judge
 
@@ -14,11 +15,11 @@ def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[str]:
     Returns
     -------
     list of str
-        The sources that had scores to judge.
+        The sources that were measured.
     """
     judged = []
     for source in resolve(catalog, names)[0]:
-        if tables := find(source.source_id, catalog, "scores"):
-            judge.fn(*tables, catalog)
+        if tables := find(source.source_id, catalog, "measures"):
+            judge.fn(compare.fn(*tables, catalog), catalog)
             judged.append(source.source_id)
     return judged

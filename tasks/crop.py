@@ -4,14 +4,15 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
-from figureground import crops, faces, geometry, inference, plugins, portraits, progress, tables
+from figureground import crops, faces, geometry, inference, plugins, portraits, progress, tables, tracks
 from figureground.catalog import Catalog
 from figureground.parallel import ordered
 from figureground.store import Store
+from figureground.tracks import Sighting, Tracks
 from figureground.types import Frame, Person, PersonCrop, TableRef
 from tasks import verb
 
@@ -54,24 +55,32 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         return ref
     records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
     seen = progress.track(_found(records, detector, catalog, store), "crop", frames.source_id, len(records))
-    rows, facts = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0)
-    for found, counts in seen:
-        rows += found
-        facts.update(counts)
+    rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
+    for found in seen:
+        numbers = followed.follow(found.seconds, found.people)
+        rows += [row | {"track": number} for row, number in zip(found.rows, numbers, strict=True)]
+        facts.update(found.counts)
     _tell(frames.source_id, facts)
     weights = {found.name: found.sha256 for found in plugins.weights(detector)}
     said = {**facts, "weights": weights}
     return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
 
 
-def _found(
-    records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store
-) -> Iterator[tuple[list[dict[str, Any]], Counter[str]]]:
-    """Give each frame's rows and counts, some batches at a time in threads of their own."""
+class _Found(NamedTuple):
+    """What one frame gives; who is who of the frames before is asked in the frames' order, not in threads."""
+
+    seconds: float
+    rows: list[dict[str, Any]]
+    people: list[Sighting]
+    counts: Counter[str]
+
+
+def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
+    """Give what each frame holds, some batches at a time in threads of their own."""
     starts = range(0, len(records), FRAMES_AT_A_TIME)
     batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
 
-    def of_batch(batch: Sequence[Mapping[Any, Any]]) -> list[tuple[list[dict[str, Any]], Counter[str]]]:
+    def of_batch(batch: Sequence[Mapping[Any, Any]]) -> list[_Found]:
         decoded = [_frame(record, store) for record in batch]
         people = detector.find([frame.image for frame in decoded])
         return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
@@ -80,13 +89,12 @@ def _found(
         yield from done
 
 
-def _of_frame(
-    frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store
-) -> tuple[list[dict[str, Any]], Counter[str]]:
+def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store) -> _Found:
     found = _cut(frame, people, catalog)
     wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
     counts = Counter(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
-    return [_written(crop, store) for crop in wanted], counts
+    rows = [_written(crop, store) for crop in wanted]
+    return _Found(frame.seconds, rows, [tracks.sighting(crop) for crop in wanted], counts)
 
 
 def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:

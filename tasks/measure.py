@@ -1,7 +1,6 @@
-"""Crops → scores: every check measures every crop. What is good enough is not asked here."""
+"""Crops → measures: every check measures every crop. What is good enough is not asked here, nor who looks like whom."""
 
 import dataclasses
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,8 @@ from figureground import crops, plugins, progress, tables
 from figureground.catalog import Catalog
 from figureground.checks import LIMITS
 from figureground.parallel import ordered
-from figureground.store import Store, sha256
-from figureground.types import PersonCrop, Score, TableRef
+from figureground.store import Store
+from figureground.types import PersonCrop, TableRef
 from tasks import verb
 
 
@@ -32,8 +31,9 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     Returns
     -------
     TableRef
-        The scores table: one row a crop and check, crops in their table's order, checks by name. Its facts list the
-        ``crops`` that were looked at, which are known even when the recipe has no check.
+        The measures table: one row a crop and check, crops in their table's order, checks by name; for a check that compares
+        crops its value is that of a crop alone, and a signature is what `tasks.compare` will need of it. Its facts list
+        the ``crops`` that were looked at, which are known even when the recipe has no check.
 
     Raises
     ------
@@ -43,22 +43,25 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
     scenes = catalog.scenes_of(crops.source_id)
     codes = {name: _code(check) for name, check in checks.items()}
-    mark = tables.fingerprint("scores", [crops], checks=codes, scenes=scenes)
-    if ref := tables.fresh(store, "scores", crops.source_id, mark):
+    mark = tables.fingerprint("measures", [crops], checks=codes, scenes=scenes)
+    if ref := tables.fresh(store, "measures", crops.source_id, mark):
         return ref
     records = tables.read(store, crops).rows.to_dict("records")
     seen = progress.track(_pictures(records, store, scenes) if checks else (), "measure", crops.source_id, len(records))
-    scores = [Score(person.crop_id, name, float(check.measure(person))) for person in seen for name, check in checks.items()]
-    rows = pd.DataFrame([{"crop_id": score.crop_id, "check": score.check, "value": score.value} for score in scores])
+    rows = pd.DataFrame([_row(name, check, person) for person in seen for name, check in checks.items()])
     facts = {"crops": [record["crop_id"] for record in records]}
-    return tables.write(store, "scores", crops.source_id, rows, fingerprint=mark, facts=facts)
+    return tables.write(store, "measures", crops.source_id, rows, fingerprint=mark, facts=facts)
+
+
+def _row(name: str, check: Any, crop: PersonCrop) -> dict[str, Any]:
+    signature = check.signature(crop) if hasattr(check, "among") else b""
+    return {"crop_id": crop.crop_id, "check": name, "value": float(check.measure(crop)), "signature": signature}
 
 
 def _code(check: Any) -> dict[str, Any]:
-    """Give what a check's numbers depend on: its file's text, its weights and its other settings, not its limits."""
-    text = inspect.getsource(inspect.getmodule(type(check)) or type(check))
+    """Give what a check's numbers depend on: its code, its weights and its other settings, not its limits."""
     settings = {key: value for key, value in plugins.describe(check).items() if not key.startswith(LIMITS)}
-    return {"code": sha256(text.encode()), **settings}
+    return {"code": plugins.code(check), **settings}
 
 
 def _pictures(records: Sequence[Mapping[Any, Any]], store: Store, scenes: tuple[str, ...]) -> Iterator[PersonCrop]:

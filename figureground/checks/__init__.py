@@ -4,6 +4,7 @@ A check is a frozen dataclass. Fields called at_least or at_most are limits: mov
 Any other field changes what is measured. All have defaults. `measure` states its unit. See ``docs/plugins.md``.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from figureground.types import PersonCrop
@@ -17,6 +18,24 @@ class Check(Protocol):
 
     def accepts(self, value: float) -> bool:
         """Tell whether a crop with this value is kept. NaN is never accepted."""
+
+
+class Comparing(Check, Protocol):
+    """A check that needs a crop's neighbours: having `among` makes it one. ``measure`` then tells of a crop that is alone."""
+
+    def signature(self, crop: PersonCrop) -> bytes:
+        """Give what has to be known of a crop later, when no picture is opened; the same length for every crop."""
+
+    def among(self, signatures: Sequence[bytes], fit: Sequence[bool]) -> Sequence[float]:
+        """Give one number a crop, whatever the limits are; what is not fit has no say about what is.
+
+        Parameters
+        ----------
+        signatures
+            Of all crops of all sources, by crop id; their order breaks ties only.
+        fit
+            Which of them no other check of the recipe refuses.
+        """
 
 
 PROTOCOL = Check

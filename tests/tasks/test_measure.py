@@ -71,7 +71,7 @@ def test_another_check_is_measured(tmp_path, store):
 def test_changed_code_is_measured_again(tmp_path, store, monkeypatch):
     ref, catalog = stored_crops(store), catalog_with(tmp_path, {"size": None})
     measure.fn(ref, catalog)
-    monkeypatch.setattr("inspect.getsource", lambda thing: "other code")
+    monkeypatch.setattr("figureground.plugins.code", lambda plugin: "other code")
     decoded = []
     decode = crops.decode
     monkeypatch.setattr(crops, "decode", lambda content, name: decoded.append(name) or decode(content, name))
