@@ -6,6 +6,8 @@ the file, the line, the key, what was found and what is allowed.
 
 import difflib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -22,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from figureground import plugins, wheels
-from figureground.errors import CatalogError, PluginError, SourceError
+from figureground import parsing, plugins, wheels
+from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
 from figureground.types import Asset, Source, Weights
 
 _SHA256 = "^[0-9a-f]{64}$"
@@ -78,12 +80,29 @@ class _Strict(BaseModel):
 class SourceEntry(_Strict):
     """One source: footage that came from one place."""
 
-    kind: Literal["video", "images"] = "video"
+    kind: Literal["video", "images", "layout"] = "video"
     path: Place
     sha256: Annotated[str, Field(pattern=_SHA256_OR_NONE)] = ""
     license: str = Field(min_length=1)
     scenes: tuple[Name, ...] = ()
     split: Literal["auto", "train", "val", "test"] = "auto"
+    layout: Plugin | None = None
+    classes: str | dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = "person"
+    remap: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _layouts_are_datasets(self) -> Self:
+        if self.kind == "layout" and self.layout is None:
+            raise ValueError("kind: layout needs to know which, for example `layout: {mmseg_custom: {}}`")
+        if self.kind != "layout" and (self.layout or self.remap or self.classes != "person"):
+            raise ValueError("layout, classes and remap are only for kind: layout")
+        if self.kind == "layout" and self.sha256:
+            raise ValueError("a dataset is a folder, which no sha256 pins; remove it")
+        try:
+            parsing.reading(self.classes, self.remap)
+        except ArrayError as error:
+            raise ValueError(str(error)) from error
+        return self
 
 
 class AssetEntry(_Strict):
@@ -235,8 +254,29 @@ class Catalog(_Strict):
         CatalogError
             When no source has that name.
         """
+        return self.source(self.entry_of(source_id)).scenes
+
+    def entry_of(self, source_id: str) -> str:
+        """Name the entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of."""
         names = [name for name in self.sources if source_id == name or source_id.startswith(f"{name}-")]
-        return self.source(max(names, key=len, default=source_id)).scenes
+        return max(names, key=len, default=source_id)
+
+    def dataset(self, source_id: str) -> Any:
+        """Build the layout that a ``kind: layout`` source is read with.
+
+        Raises
+        ------
+        PluginError
+            When there is no such layout, or its datasets cannot become sources.
+        """
+        layout = self.sources[self.entry_of(source_id)].layout or {}
+        plugin = self._plugin("layouts", layout)
+        if not hasattr(plugin, "found"):
+            able = [name for name in plugins.names("layouts") if hasattr(plugins.find("layouts", name), "found")]
+            raise PluginError(
+                f"layout {next(iter(layout))}: its datasets cannot become a source; those of {', '.join(able)} can"
+            )
+        return plugin
 
     def asset(self, name: str) -> Asset:
         """Give one asset as the noun `tasks.fetch` works on.
@@ -333,13 +373,15 @@ def load(path: Path) -> Catalog:
         catalog = Catalog.model_validate({**content, "folder": path.resolve().parent})
     except ValidationError as error:
         raise CatalogError("\n".join(_message(path, node, problem) for problem in error.errors())) from error
-    for build, where in (
+    parts: list[tuple[Callable[[], Any], tuple[str, ...]]] = [
         (catalog.detector, ("recipe", "detector")),
         (catalog.face_weights, ("recipe", "crop")),
         (catalog.checks, ("recipe", "checks")),
         (catalog.remover, ("recipe", "remover")),
         (catalog.layouts, ("releases", "layouts")),
-    ):
+        *((partial(catalog.dataset, name), ("sources", name, "layout")) for name, one in catalog.sources.items() if one.layout),
+    ]
+    for build, where in parts:
         try:
             build()
         except PluginError as error:

@@ -4,9 +4,11 @@ Each guard stands for a defect of published datasets: listings zipped in sorted 
 interpolation, masks saved as JPEG, ids nobody announced, pictures that are turned by a tag.
 """
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -14,56 +16,77 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from figureground.errors import ArrayError
 from figureground.parallel import ordered
-from figureground.types import Mask
+from figureground.splits import Split
+from figureground.types import Alpha, Mask
 
-_PICTURES, _MASKS = (".jpg", ".jpeg"), (".png",)
+PICTURES = (".jpg", ".jpeg", ".png")
+_MASKS = (".png", ".mat")
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _ORIENTATION = 274
+
+Label: TypeAlias = Mask | Alpha
+"""Shape (h, w): class ids (uint8), or how much of a pixel is person (float32, 0 to 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture and its mask; ``reason`` is "" or why they are not taken."""
+    """A picture and its mask; ``reason`` is "" or why they are not taken.
+
+    ``label`` reads what the mask's file says of this picture. ``split`` is None where the dataset names none.
+    """
 
     stem: str
     picture: Path | None
     mask: Path | None
-    reason: str
+    reason: str = ""
+    split: Split | None = None
+    scenes: tuple[str, ...] = ()
+    label: Callable[[], Label] | None = field(default=None, compare=False)
 
 
-def paired(pictures: Path, masks: Path) -> list[Pair]:
+def paired(pictures: Path, masks: Path, split: Split | None = None) -> list[Pair]:
     """Pair by stem, never by order; what has no partner, or two, is named.
 
     Parameters
     ----------
     pictures, masks
-        Folders; files of other kinds in them are not looked at.
+        Folders; files of other kinds in them are not looked at. Masks are 8-bit PNG or Matlab's ``.mat``.
+    split
+        Where the dataset puts them.
 
     Returns
     -------
     list of Pair
-        One a stem, sorted.
+        One a stem, sorted; none when there are no such folders.
     """
-    found = _by_stem(pictures, (*_PICTURES, ".png")), _by_stem(masks, (*_MASKS, *_LOSSY))
-    return [_pair(stem, found[0].get(stem, []), found[1].get(stem, [])) for stem in sorted(found[0].keys() | found[1].keys())]
+    found = _by_stem(pictures, PICTURES), _by_stem(masks, (*_MASKS, *_LOSSY))
+    stems = sorted(found[0].keys() | found[1].keys())
+    return [_pair(stem, found[0].get(stem, []), found[1].get(stem, []), split) for stem in stems]
 
 
 def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
-    for file in sorted(folder.iterdir()):
+    for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix.lower() in suffixes:
             files.setdefault(file.stem, []).append(file)
     return files
 
 
-def _pair(stem: str, pictures: list[Path], masks: list[Path]) -> Pair:
+def _pair(stem: str, pictures: list[Path], masks: list[Path], split: Split | None) -> Pair:
     reason = ""
     for what, files in (("picture", pictures), ("mask", masks)):
         if not files:
             reason = reason or f"no {what}"
         elif len(files) > 1:
             reason = reason or f"{len(files)} files for one {what}: {', '.join(file.name for file in files)}"
-    return Pair(stem, pictures[0] if pictures else None, masks[0] if masks else None, reason)
+    mask = masks[0] if masks else None
+    return Pair(stem, pictures[0] if pictures else None, mask, reason, split, label=partial(ids, mask) if mask else None)
+
+
+def listed(picture: Path, mask: Path, split: Split | None) -> Pair:
+    """Give the pair that a line of a list names, which may be missing."""
+    missing = [f"{file.name} is listed and missing" for file in (picture, mask) if not file.is_file()]
+    return Pair(picture.stem, picture, mask, "; ".join(missing), split, label=partial(ids, mask))
 
 
 def examined(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair]:
@@ -76,34 +99,46 @@ def examined(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair
     allowed
         The ids that masks may hold: {0, 1}, or {0, 255}, or those of `figureground.parsing`.
     """
-    yield from ordered(lambda pair: _examined(pair, frozenset(allowed)), pairs)
+    yield from ordered(lambda pair: _examined(pair, allowed), pairs)
 
 
-def _examined(pair: Pair, allowed: frozenset[int]) -> Pair:
-    if pair.reason or pair.picture is None or pair.mask is None:
+def _examined(pair: Pair, allowed: Collection[int]) -> Pair:
+    if pair.reason:
         return pair
     try:
-        _check(pair.picture, pair.mask, allowed)
+        opened(pair, allowed)
     except ArrayError as error:
-        return Pair(pair.stem, pair.picture, pair.mask, str(error))
+        return Pair(pair.stem, pair.picture, pair.mask, str(error), pair.split, pair.scenes, pair.label)
     return pair
 
 
-def _check(picture: Path, mask: Path, allowed: frozenset[int]) -> None:
-    if mask.suffix.lower() in _LOSSY:
-        raise ArrayError(f"{mask.name}: a mask in a lossy format, so its ids are not what was drawn; expected a PNG")
-    ids = _mask(mask)
-    size = _size(picture)
-    if ids.shape != size[::-1]:
+def opened(pair: Pair, allowed: Collection[int]) -> Label:
+    """Read a complete pair's label.
+
+    Raises
+    ------
+    ArrayError
+        When the mask's format is lossy, it is no mask, of another size than the picture, or holds other ids.
+    """
+    if pair.picture is None or pair.mask is None or pair.label is None:
+        raise ArrayError(pair.reason)
+    found, size = pair.label(), _size(pair.picture)
+    if found.shape != size[::-1]:
         raise ArrayError(
-            f"{mask.name}: {ids.shape[1]}x{ids.shape[0]} pixels, its picture {size[0]}x{size[1]}; expected one size, "
+            f"{pair.mask.name}: {found.shape[1]}x{found.shape[0]} pixels, its picture {size[0]}x{size[1]}; expected one size, "
             "and none is resized"
         )
-    strange = sorted({int(one) for one in np.unique(ids)} - allowed)
+    if found.dtype == np.uint8:
+        _check_ids(found, frozenset(allowed), pair.mask.name)
+    return found
+
+
+def _check_ids(found: Label, allowed: frozenset[int], name: str) -> None:
+    strange = sorted({int(one) for one in np.unique(found)} - allowed)
     if strange:
-        share = 100 * float(np.isin(ids, strange).mean())
-        listed = ", ".join(map(str, strange[:8])) + (", …" if len(strange) > 8 else "")
-        raise ArrayError(f"{mask.name}: {share:.2g} % of it has the ids {listed}; expected only {_listed(allowed)}")
+        share = 100 * float(np.isin(found, strange).mean())
+        ids = ", ".join(map(str, strange[:8])) + (", …" if len(strange) > 8 else "")
+        raise ArrayError(f"{name}: {share:.2g} % of it has the ids {ids}; expected only {_listed(allowed)}")
 
 
 def _listed(allowed: frozenset[int]) -> str:
@@ -112,13 +147,47 @@ def _listed(allowed: frozenset[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
 
 
-def _mask(file: Path) -> Mask:
-    content = np.fromfile(file, np.uint8)
-    ids = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
-    if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
-        found = "no picture" if ids is None else f"{ids.dtype} of shape {ids.shape}"
-        raise ArrayError(f"{file.name}: {found}; expected 8 bits and one channel")
-    return np.asarray(ids, np.uint8)
+def ids(file: Path) -> Mask:
+    """Read class ids as they are stored.
+
+    Parameters
+    ----------
+    file
+        An 8-bit PNG of one channel, with or without a palette, or a ``.mat`` with one matrix.
+
+    Raises
+    ------
+    ArrayError
+        When it is something else, or in a lossy format.
+    """
+    if file.suffix.lower() in _LOSSY:
+        raise ArrayError(f"{file.name}: a mask in a lossy format, so its ids are not what was drawn; expected a PNG")
+    found = _matrix(file) if file.suffix.lower() == ".mat" else _levels(file)
+    if found is None or found.ndim != 2 or found.dtype != np.uint8:
+        words = "no picture" if found is None else f"{found.dtype} of shape {found.shape}"
+        raise ArrayError(f"{file.name}: {words}; expected 8 bits and one channel")
+    return np.asarray(found, np.uint8)
+
+
+def _levels(file: Path) -> Any:
+    """Give a PNG's own numbers: OpenCV would give the colours that a palette has for them."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file) as picture:
+            return np.asarray(picture)
+    except (UnidentifiedImageError, OSError, SyntaxError):
+        return None
+
+
+def _matrix(file: Path) -> Any:
+    from scipy.io import loadmat
+
+    try:
+        held = [found for name, found in loadmat(file).items() if not name.startswith("__")]
+    except (ValueError, NotImplementedError, OSError, TypeError) as error:
+        raise ArrayError(f"{file.name}: Matlab's file cannot be read: {error}") from error
+    return held[0] if len(held) == 1 else None
 
 
 def _size(file: Path) -> tuple[int, int]:

@@ -5,6 +5,8 @@ own or end the process, so text is looked at before and after.
 """
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco
@@ -74,3 +76,58 @@ def decode(text: str, height: int, width: int) -> Mask:
     if mask.max(initial=0) > 1 or _text(mask) != text:
         raise ArrayError(f"run lengths do not fill a mask of {width}x{height}")
     return mask
+
+
+def union(shapes: Sequence[Any], height: int, width: int) -> Mask:
+    """Draw what COCO's ``segmentation`` fields describe into one mask.
+
+    Parameters
+    ----------
+    shapes
+        Each a list of polygons (x and y in turn, pixels), or run lengths as compressed text or as numbers.
+    height, width
+        The mask's size in pixels.
+
+    Returns
+    -------
+    Mask
+        0 and 1; polygons as pycocotools draws them.
+
+    Raises
+    ------
+    ArrayError
+        When a shape is damaged or of another size.
+
+    Examples
+    --------
+    >>> union([[[0, 0, 2, 0, 2, 1, 0, 1]], {"size": [2, 3], "counts": [5, 1]}], 2, 3)
+    array([[1, 1, 0],
+           [0, 0, 1]], dtype=uint8)
+    """
+    mask: Mask = np.zeros((height, width), np.uint8)
+    for shape in shapes:
+        mask |= _polygons(shape, height, width) if isinstance(shape, list) else _runs(shape, height, width)
+    return mask
+
+
+def _polygons(shape: Sequence[Sequence[float]], height: int, width: int) -> Mask:
+    if not all(isinstance(one, list) and len(one) >= 6 and len(one) % 2 == 0 and np.isfinite(one).all() for one in shape):
+        raise ArrayError("a polygon is no list of at least three points, x and y in turn")
+    if not shape:
+        return np.zeros((height, width), np.uint8)
+    drawn = coco.frPyObjects([[float(number) for number in one] for one in shape], height, width)
+    return np.ascontiguousarray(coco.decode(coco.merge(drawn)), np.uint8)
+
+
+def _runs(shape: Mapping[str, Any], height: int, width: int) -> Mask:
+    if list(shape.get("size", ())) != [height, width]:
+        raise ArrayError(f"run lengths are of {shape.get('size')} pixels, the picture of {[height, width]}")
+    counts = shape.get("counts")
+    if isinstance(counts, str):
+        return decode(counts, height, width)
+    if not isinstance(counts, list) or not all(isinstance(one, int) and one >= 0 for one in counts):
+        raise ArrayError("run lengths are neither text nor whole numbers")
+    if sum(counts) != height * width:
+        raise ArrayError(f"run lengths fill {sum(counts)} pixels, not {height * width}")
+    runs = np.repeat(np.arange(len(counts)) % 2, counts).astype(np.uint8)
+    return np.ascontiguousarray(runs.reshape(width, height).T)

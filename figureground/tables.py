@@ -114,7 +114,7 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("annotation_id", _INT, "", "Label Studio's number"),
         Column("annotator", _TEXT, "", "who"),
         Column("seconds_spent", _REAL, "s", "lead time as Label Studio counts it"),
-        Column("origin", _TEXT, "", "manual, prediction or prediction-changed"),
+        Column("origin", _TEXT, "", "manual, prediction, prediction-changed, or imported with a dataset"),
         Column("parent_prediction", _INT, "", "Label Studio's number of the prediction it started from; 0 when from none"),
         Column("verdict", _TEXT, "", "keep, or the annotator's reason to reject"),
         Column("scenes", pa.list_(pa.string()), "", "the scenes the annotator chose"),

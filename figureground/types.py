@@ -26,11 +26,12 @@ class Source:
     """Footage that came from one place: the unit of work and of splitting.
 
     ``path`` is a file, a folder, a glob, ``http(s)://...`` or ``package:NAME==VERSION!MEMBER``.
-    ``sha256`` is "" when the catalog pins none. ``kind`` says whether a folder is many videos or one set of photos.
+    ``sha256`` is "" when the catalog pins none. ``kind`` says whether a folder is many videos, one set of photos, or a
+    dataset with labels.
     """
 
     source_id: str
-    kind: Literal["video", "images"]
+    kind: Literal["video", "images", "layout"]
     path: str
     sha256: str
     license: str
@@ -190,7 +191,7 @@ class Label:
     annotation_id: int
     annotator: str
     seconds_spent: float
-    origin: Literal["manual", "prediction", "prediction-changed"]
+    origin: Literal["manual", "prediction", "prediction-changed", "imported"]
     verdict: str
     scenes: tuple[str, ...]
     alpha: Alpha

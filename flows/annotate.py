@@ -1,5 +1,6 @@
 """To the annotators and back."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from flows.ingest import Outcome, failure, resolve
 from tasks.find import find
 from tasks.pull import pull
 from tasks.push import push
+
+_log = logging.getLogger(__name__)
 
 
 @flow(name="push", validate_parameters=False, persist_result=False)
@@ -67,6 +70,9 @@ def _one_by_one(
     """Work on one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
     found, outcomes = resolve(catalog, names)
     for source in found:
+        if source.kind == "layout":
+            _log.info("%s came with its labels: there is nothing to ask", source.source_id)
+            continue
         refs = find(source.source_id, catalog, *stages)
         error = failure([submit(source, refs)]) if refs else f"{source.source_id} {missing}"
         outcomes.append(Outcome(source.source_id, error))

@@ -61,13 +61,16 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
     list of Source
         The source itself when its path is one file or address. Otherwise one per file, sorted by path, with the id
         ``<source>-<slug>``: the file's name without extension in lower-case letters, digits and hyphens. Licence,
-        scenes and split are kept.
+        scenes and split are kept. A dataset with splits of its own becomes one source a split, ``<source>-<split>``, unless
+        the catalog fixes one for all.
 
     Raises
     ------
     SourceError
         When nothing is there, a folder has no videos, two files would get one id, or a sha256 is pinned for several.
     """
+    if source.kind == "layout":
+        return _splits(source, catalog)
     if _is_address(source.path) or _place(source.path, catalog).is_file():
         return [source]
     files = _photos(source, catalog) if source.kind == "images" else _files(source, catalog)
@@ -456,6 +459,22 @@ def _near_names(place: Path) -> str:
     lost = place.relative_to(folder).parts[0]
     near = difflib.get_close_matches(lost, names, n=3) or names[:5]
     return f"{folder} has no {lost!r}, it has {', '.join(near) or 'nothing'}"
+
+
+def _splits(source: Source, catalog: Catalog) -> list[Source]:
+    """Make one source of each split of a dataset; pictures of no split are called rest."""
+    place = _place(source.path, catalog)
+    if _is_address(source.path) or not place.is_dir():
+        raise SourceError(f"source {source.source_id}: expected {source.path} to be a folder with a dataset; found none there")
+    splits = sorted({pair.split or "auto" for pair in catalog.dataset(source.source_id).found(place)})
+    if source.split != "auto" or splits in ([], ["auto"]):
+        return [source]
+    found: dict[str, Source] = {}
+    for split in splits:
+        one = replace(source, source_id=f"{source.source_id}-{split.replace('auto', 'rest')}", split=split)
+        _refuse_taken(source, one, found, catalog)
+        found[one.source_id] = one
+    return list(found.values())
 
 
 def _refuse_taken(source: Source, one: Source, found: dict[str, Source], catalog: Catalog) -> None:

@@ -8,7 +8,6 @@ A remover that ``remembers`` sees its crops in fixed groups, and a group is made
 depend on which of its neighbours were there already.
 """
 
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -89,9 +88,8 @@ def _file(row: Mapping[Any, Any]) -> str:
 
 
 def _settings(remover: Any) -> dict[str, Any]:
-    """Give what the mattes depend on besides the crops: settings, weights, and the text of the plug-in's file."""
-    text = inspect.getsource(inspect.getmodule(type(remover)) or type(remover))
-    return {**plugins.describe(remover), "code": sha256(text.encode())}
+    """Give what the mattes depend on besides the crops: settings, weights, and the code."""
+    return {**plugins.describe(remover), "code": plugins.code(remover)}
 
 
 def _groups(kept: Sequence[Mapping[Any, Any]], remover: Any) -> Iterator[list[_Job]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar, Protocol
 
+from figureground.pairs import Pair
 from figureground.types import Sample
 
 
@@ -32,6 +33,13 @@ class Layout(Protocol):
 
     def problems(self, from_: Path) -> Iterator[str]:
         """Say all that is not as the layout promises, each with its file's name in the folder; nothing when all is well."""
+
+
+class Importable(Protocol):
+    """What a layout has besides, whose datasets can become sources: see ``kind: layout`` in ``docs/catalog.md``."""
+
+    def found(self, from_: Path) -> Iterator[Pair]:
+        """Give what a dataset that others made holds, complete or not; only names and lists are looked at, not pixels."""
 
 
 PROTOCOL = Layout

@@ -12,7 +12,8 @@ Numbers have 8 digits. A group holds 10,000 pictures, a sub 1,000; both and the 
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, NamedTuple, cast
 
@@ -21,9 +22,10 @@ import numpy as np
 
 from figureground import jpeg, masks, samples
 from figureground.errors import ArrayError, ReleaseError
+from figureground.pairs import Pair
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
-from figureground.types import Mask, Sample
+from figureground.types import Alpha, Mask, Sample
 
 _PER_GROUP, _PER_SUB = 10_000, 1_000
 
@@ -95,9 +97,20 @@ class Aisegment:
         """See `figureground.layouts.Layout`."""
         for entry in sorted(_index(from_), key=lambda entry: (SPLITS.index(entry.split), entry.stem)):
             picture = from_ / _picture(entry.number)
-            levels = _rgba(from_ / matting_of(_picture(entry.number)))[:, :, 3]
-            alpha = masks.from_levels(np.ascontiguousarray(levels))
+            alpha = _alpha(from_ / matting_of(_picture(entry.number)))
             yield Sample(entry.stem, entry.split, entry.scenes, picture.read_bytes(), alpha)
+
+    def found(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.Importable`; without an index, pictures are called by their numbers."""
+        entries = {_picture(entry.number): entry for entry in _index(from_)} if (from_ / "index.tsv").is_file() else {}
+        pictures = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
+        mattings = {file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")}
+        for name in sorted(pictures | {picture_of(matting) for matting in mattings} | set(entries)):
+            picture, mask = from_ / name, from_ / matting_of(name)
+            missing = [f"no {what}" for what, file in (("picture", picture), ("matting", mask)) if not file.is_file()]
+            pair = Pair(picture.stem, picture, mask, ", ".join(missing), label=partial(_label, mask))
+            entry = entries.get(name)
+            yield replace(pair, stem=entry.stem, split=entry.split, scenes=entry.scenes) if entry else pair
 
     def problems(self, from_: Path) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -164,6 +177,17 @@ def _rgba(file: Path) -> Mask:
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
         raise ReleaseError(f"{file.name}: expected an 8-bit RGBA PNG")
     return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
+
+
+def _alpha(file: Path) -> Alpha:
+    return masks.from_levels(np.ascontiguousarray(_rgba(file)[:, :, 3]))
+
+
+def _label(file: Path) -> Alpha:
+    try:
+        return _alpha(file)
+    except ReleaseError as error:
+        raise ArrayError(str(error)) from error
 
 
 def _problem(folder: Path, entry: _Entry) -> str:

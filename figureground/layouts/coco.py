@@ -9,9 +9,11 @@ Masks are COCO's compressed run lengths, exact to the pixel; polygons would not 
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, NamedTuple
 
 import cv2
@@ -20,6 +22,7 @@ from pydantic import Field
 
 from figureground import jpeg, run_lengths, samples
 from figureground.errors import ArrayError, ReleaseError
+from figureground.pairs import Pair
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
@@ -77,6 +80,11 @@ class Coco:
                 stem = Path(image["file_name"]).name.removesuffix(".jpg")
                 picture = _picture(from_, split, stem).read_bytes()
                 yield Sample(stem, split, tuple(image["scenes"]), picture, mask.astype(np.float32))
+
+    def found(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.Importable`; everybody in a picture is its label, as run lengths or polygons."""
+        for file in sorted((from_ / "annotations").glob("*.json")):
+            yield from _found(from_, file)
 
     def problems(self, from_: Path) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -148,6 +156,36 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
         raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
     if by_image:
         raise ReleaseError(f"annotations of pictures it does not list: {', '.join(map(str, sorted(by_image)))}")
+
+
+def _found(folder: Path, file: Path) -> Iterator[Pair]:
+    split: Split | None = next((split for split in SPLITS if split in file.stem.lower()), None)
+    try:
+        held = json.loads(file.read_bytes())
+        people = {row["id"] for row in held["categories"] if row["name"] == "person"}
+        shapes: defaultdict[Any, list[Any]] = defaultdict(list)
+        for row in held["annotations"]:
+            if row["category_id"] in people:
+                shapes[row["image_id"]].append(row["segmentation"])
+        for image in sorted(held["images"], key=lambda image: str(image["file_name"])):
+            yield _found_one(folder, file, split, image, shapes[image["id"]])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = f"{file.name}: not COCO's instances: {type(error).__name__}: {error}"
+        yield Pair(file.stem, None, file, reason, split)
+
+
+def _found_one(folder: Path, file: Path, split: Split | None, image: dict[str, Any], shapes: list[Any]) -> Pair:
+    """Look for a picture where COCO's releases and other tools put them."""
+    name = PurePosixPath(image["file_name"])
+    size = int(image["height"]), int(image["width"])
+    scenes = tuple(image.get("scenes", ()))
+    if name.is_absolute() or ".." in name.parts:
+        return Pair(name.stem, None, file, f"{file.name}: {image['file_name']!r} is no name below this folder", split, scenes)
+    folders = [f"images/{file.stem}", f"images/{split}", "images", file.stem.removeprefix("instances_"), str(split), "."]
+    places = [folder / place / name for place in folders]
+    picture = next((place for place in places if place.is_file()), None)
+    reason = "" if picture else f"{file.name}: {name} is in none of {', '.join(folders)}"
+    return Pair(name.stem, picture, file, reason, split, scenes, partial(run_lengths.union, shapes, *size))
 
 
 def _problems(folder: Path, split: Split, name: str, mask: Mask) -> Iterator[str]:

@@ -8,25 +8,30 @@
     scenes/<scene>.txt               the stems of a scene
     classes.txt                      the names of the ids, a line each
 
-Of 18 and 5 classes (see `figureground.parsing`) only samples whose parts somebody drew can be written; of 2 every sample can.
+``images`` and ``labels`` can be called otherwise. Of 18 and 5 classes (see `figureground.parsing`) only samples whose parts
+somebody drew can be written; of 2 every sample can.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Annotated, ClassVar, Literal
 
 import cv2
 import numpy as np
+from pydantic import Field
 
-from figureground import jpeg, parsing, samples, scene_lists
+from figureground import jpeg, pairs, parsing, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
+from figureground.pairs import Pair
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 _PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
+
+Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,8 @@ class HumanParsing:
     exact: ClassVar[bool] = True
 
     classes: Literal[2, 5, 18] = 2
+    pictures: Folder = "images"
+    labels: Folder = "labels"
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
@@ -51,11 +58,11 @@ class HumanParsing:
         scene_lists.write(scenes, into / "scenes")
         (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in parsing.NAMES[self.classes]).encode())
         for split in sorted(set(seen.values())):
-            (into / f"{split}.txt").write_bytes(_listed(stem for stem, its in seen.items() if its == split))
+            (into / f"{split}.txt").write_bytes(self._listed(stem for stem, its in seen.items() if its == split))
 
     def _written(self, sample: Sample, into: Path) -> Sample:
         samples.check(sample)
-        picture, label = _pair(into, sample.stem)
+        picture, label = self._pair(into, sample.stem)
         for file in (picture, label):
             file.parent.mkdir(parents=True, exist_ok=True)
         picture.write_bytes(sample.image)
@@ -75,8 +82,8 @@ class HumanParsing:
         """See `figureground.layouts.Layout`."""
         scenes = scene_lists.read(from_ / "scenes")
         for split in SPLITS:
-            for stem in sorted(_stems(from_, split)):
-                picture, label = _pair(from_, stem)
+            for stem in sorted(self._stems(from_, split)):
+                picture, label = self._pair(from_, stem)
                 ids = self._read_ids(label)
                 parts = ids if self.classes == 18 else None
                 person = parsing.remap(ids, parsing.TO_TWO) if self.classes == 18 else (ids > 0).astype(np.uint8)
@@ -94,18 +101,26 @@ class HumanParsing:
             raise ReleaseError(f"labels/{file.name}: holds the id {ids.max()}; expected 0 to {self.classes - 1}")
         return np.asarray(ids, np.uint8)
 
+    def found(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.Importable`; without lists, pictures and labels are paired by their names."""
+        scenes = scene_lists.read(from_ / "scenes")
+        lists: list[tuple[Path, Split]] = [(file, split) for split in SPLITS if (file := from_ / f"{split}.txt").is_file()]
+        found = [pair for file, split in lists for pair in _listed_pairs(from_, file, split)]
+        for pair in found if lists else pairs.paired(from_ / self.pictures, from_ / self.labels):
+            yield replace(pair, scenes=scenes.get(pair.stem, ()))
+
     def problems(self, from_: Path) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
             file = from_ / f"{split}.txt"
-            listed = _stems(from_, split)
-            if file.exists() and file.read_bytes() != _listed(listed):
-                yield f"{split}.txt: expected 'images/<stem>.jpg labels/<stem>.png', a line a pair, sorted, each once"
+            listed = self._stems(from_, split)
+            if file.exists() and file.read_bytes() != self._listed(listed):
+                yield f"{split}.txt: expected '{self._line('<stem>')}', a line a pair, sorted, each once"
             yield from (f"{split}.txt: {stem} is in {stems[stem]} too" for stem in listed if stem in stems)
             stems.update(dict.fromkeys(listed, split))
         yield from (said for said in ordered(lambda stem: self._problem(from_, stem), sorted(stems)) if said)
-        for folder, suffix in (("images", ".jpg"), ("labels", ".png")):
+        for folder, suffix in ((self.pictures, ".jpg"), (self.labels, ".png")):
             there = {file.name.removesuffix(suffix) for file in (from_ / folder).glob(f"*{suffix}")}
             yield from (f"{folder}/{stem}{suffix}: in no list" for stem in sorted(there - set(stems)))
         names = from_ / "classes.txt"
@@ -113,8 +128,22 @@ class HumanParsing:
             yield f"classes.txt: expected the names of {self.classes} classes"
         yield from scene_lists.problems(from_ / "scenes", stems)
 
+    def _pair(self, folder: Path, stem: str) -> tuple[Path, Path]:
+        return folder / self.pictures / f"{stem}.jpg", folder / self.labels / f"{stem}.png"
+
+    def _line(self, stem: str) -> str:
+        return f"{self.pictures}/{stem}.jpg {self.labels}/{stem}.png"
+
+    def _listed(self, stems: Iterable[str]) -> bytes:
+        return "".join(f"{self._line(stem)}\n" for stem in sorted(set(stems))).encode()
+
+    def _stems(self, folder: Path, split: str) -> list[str]:
+        file = folder / f"{split}.txt"
+        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        return [line.split(f".jpg {self.labels}/")[0].removeprefix(f"{self.pictures}/") for line in lines if line]
+
     def _problem(self, folder: Path, stem: str) -> str:
-        picture, label = _pair(folder, stem)
+        picture, label = self._pair(folder, stem)
         try:
             ids, (width, height) = self._read_ids(label), jpeg.size(picture.read_bytes())
         except (ReleaseError, ArrayError, OSError) as error:
@@ -124,15 +153,11 @@ class HumanParsing:
         return ""
 
 
-def _pair(folder: Path, stem: str) -> tuple[Path, Path]:
-    return folder / "images" / f"{stem}.jpg", folder / "labels" / f"{stem}.png"
-
-
-def _listed(stems: Iterable[str]) -> bytes:
-    return "".join(f"images/{stem}.jpg labels/{stem}.png\n" for stem in sorted(set(stems))).encode()
-
-
-def _stems(folder: Path, split: str) -> list[str]:
-    file = folder / f"{split}.txt"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [line.split(".jpg labels/")[0].removeprefix("images/") for line in lines if line]
+def _listed_pairs(folder: Path, file: Path, split: Split) -> Iterator[Pair]:
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split()
+        if len(words) == 2 and all(PurePosixPath(word).parts[:1] != ("/",) and ".." not in word.split("/") for word in words):
+            yield pairs.listed(folder / words[0], folder / words[1], split)
+        elif words:
+            reason = f"{file.name}, line {number}: expected a picture and a label below this folder; found {line[:80]!r}"
+            yield Pair(f"{split}-{number}", None, None, reason, split)

@@ -12,7 +12,7 @@ A label becomes 1 where its alpha is at least ``person_at_least``.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, samples, scene_lists
+from figureground import jpeg, pairs, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
+from figureground.pairs import Pair
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
@@ -71,6 +72,14 @@ class MmsegCustom:
                 picture, mask = _pair(from_, split, stem)
                 alpha = _mask(mask).astype(np.float32)
                 yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
+
+    def found(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.Importable`; without folders of splits the pictures lie in ``img_dir`` itself."""
+        scenes = scene_lists.read(from_ / "split_dir")
+        folders: tuple[Split | None, ...] = SPLITS if any((from_ / "img_dir" / split).is_dir() for split in SPLITS) else (None,)
+        for split in folders:
+            for pair in pairs.paired(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split):
+                yield replace(pair, scenes=scenes.get(pair.stem, ()))
 
     def problems(self, from_: Path) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""

@@ -1,0 +1,207 @@
+"""adopt: a dataset that others labelled → the tables of a source that was pulled, so that releases can hold it.
+
+Its pictures are the crops, whole; its labels are what annotators would have answered. What cannot be trusted is a frame with a
+reason: nothing is resized, guessed or left out in silence.
+"""
+
+import io
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+from PIL.JpegImagePlugin import JpegImageFile
+
+from figureground import crops, masks, pairs, parsing, parts, photos, plugins, progress, slugs, tables
+from figureground.catalog import Catalog
+from figureground.errors import ArrayError, SourceError
+from figureground.labelling import KEEP
+from figureground.pairs import Label, Pair
+from figureground.parallel import ordered
+from figureground.store import Store
+from figureground.types import Alpha, Box, Mask, Source, TableRef
+from tasks import verb
+
+_log = logging.getLogger(__name__)
+_SIDES = ("x0", "y0", "x1", "y1")
+
+_LONGEST_ID = 64
+_SHORTEST_SLUG = 24
+_STAGES = ("videos", "frames", "crops", "labels")
+_NOBODY_SAID: dict[str, Any] = {
+    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
+    **dict.fromkeys(("annotator", "second_annotator", "second_verdict", "parts", "parts_sha256"), ""),
+    **dict.fromkeys(("annotation_id", "parent_prediction", "classes"), 0),
+    "overlaps": [],
+    "seconds_spent": 0.0,
+    "origin": "imported",
+    "verdict": KEEP,
+}
+
+Rows = dict[str, dict[str, Any]]
+
+
+@verb
+def adopt(source: Source, catalog: Catalog) -> TableRef:
+    """Take a dataset's pictures and labels as they are.
+
+    Parameters
+    ----------
+    source
+        Of ``kind: layout``, as `tasks.fetch.expand` gives it: a whole dataset, or one split of it.
+    catalog
+        Says which layout it has, what its class ids mean, and where the storage is.
+
+    Returns
+    -------
+    TableRef
+        The labels table. There are tables of videos, frames and crops, too: one row a picture; of one that is not taken
+        only a frame with the reason.
+
+    Raises
+    ------
+    SourceError
+        When there is no such folder, or none of its pictures can be taken.
+    StoreError
+        When the storage cannot be written to.
+    """
+    store, entry = Store(catalog.storage_root), catalog.sources[catalog.entry_of(source.source_id)]
+    folder, dataset = catalog.folder / Path(source.path).expanduser(), catalog.dataset(source.source_id)
+    found = [
+        pair for pair in dataset.found(folder) if source.source_id in catalog.sources or (pair.split or "auto") == source.split
+    ]
+    mark = _mark(source, catalog, found)
+    if all(tables.fresh(store, stage, source.source_id, mark) for stage in _STAGES):
+        return _told(tables.fresh(store, "labels", source.source_id, mark), source, store)
+    by, goal = parsing.reading(entry.classes, entry.remap)
+    names = slugs.distinct([f"{pair.stem}.jpg" for pair in found], max(_LONGEST_ID - len(source.source_id) - 1, _SHORTEST_SLUG))
+    taking = _Taking(store, source, folder, by, goal == parsing.ATR)
+    numbered = [(at, name, pair) for at, (name, pair) in enumerate(zip(names, found, strict=True))]
+    taken = list(progress.track(ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
+    for stage in _STAGES:
+        rows = pd.DataFrame([rows[stage] for rows in taken if stage in rows])
+        ref = tables.write(store, stage, source.source_id, rows, fingerprint=mark)
+    return _told(ref, source, store)
+
+
+def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> str:
+    """Hash what the tables depend on; of the files their sizes and times."""
+    entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
+    files = sorted({file for pair in found for file in (pair.picture, pair.mask) if file and file.is_file()})
+    states = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    told = {"license": source.license, "scenes": source.scenes, "classes": str(entry.classes), "remap": entry.remap}
+    pairs_ = [[pair.stem, pair.reason, pair.split, list(pair.scenes)] for pair in found]
+    how = plugins.describe(dataset) | {"code": plugins.code(dataset)}
+    return tables.fingerprint("adopted", [], layout=how, states=states, pairs=pairs_, **told)
+
+
+def _told(ref: TableRef | None, source: Source, store: Store) -> TableRef:
+    """Say what was not taken; raise when nothing was."""
+    frames = tables.find(store, "frames", source.source_id)
+    rows = tables.read(store, frames).rows.to_dict("records") if frames else []
+    for row in rows:
+        if row["reason"]:
+            _log.warning("%s: %s", source.source_id, row["reason"])
+    if ref is None or not ref.rows:
+        reasons = (
+            "; ".join(dict.fromkeys(row["reason"] for row in rows[:3])) or "it holds no pictures where the layout has them"
+        )
+        raise SourceError(f"source {source.source_id}: none of {len(rows)} pictures in {source.path} can be taken: {reasons}")
+    return ref
+
+
+@dataclass(frozen=True, slots=True)
+class _Taking:
+    """What taking one pair after the other needs."""
+
+    store: Store
+    source: Source
+    folder: Path
+    by: parsing.Table
+    has_parts: bool
+
+    def rows(self, at: int, name: str, pair: Pair) -> Rows:
+        """Give a pair's row in each table."""
+        frame = {"frame_id": f"{self.source.source_id}-{name}", "source_id": self.source.source_id, "index": at, "seconds": 0.0}
+        frame |= {"original": self._original(pair)}
+        try:
+            if pair.reason:
+                raise ArrayError(pair.reason)
+            label = pairs.opened(pair, np.flatnonzero(self.by >= 0).tolist())
+            return self._taken(frame, pair, label)
+        except (ArrayError, SourceError) as error:
+            reason = f"{pair.stem}: {error}"
+            return {"frames": {**frame, "width": 0, "height": 0, "reason": reason, "file": "", "sha256": ""}}
+
+    def _original(self, pair: Pair) -> str:
+        shown = pair.picture or pair.mask
+        return shown.relative_to(self.folder).as_posix() if shown else pair.stem
+
+    def _taken(self, frame: dict[str, Any], pair: Pair, label: Label) -> Rows:
+        ids = parsing.remap(label, self.by) if label.dtype == np.uint8 else None
+        alpha = np.asarray(label, np.float32) if ids is None else self._person(ids).astype(np.float32)
+        crop_id = f"{frame['frame_id']}-00"
+        row = self._crop(crop_id, frame, alpha)
+        content = _jpeg(pair.picture)
+        stored = {"file": f"crops/{self.source.source_id}/{crop_id}.jpg"}
+        stored["sha256"] = self.store.write(stored["file"], content)
+        path = f"{self.source.path}/{frame['original']}"
+        video = {"source_id": self.source.source_id, "path": path, "license": self.source.license, **stored}
+        size = {"width": alpha.shape[1], "height": alpha.shape[0]}
+        label_row = {**_NOBODY_SAID, "crop_id": crop_id, "scenes": list(pair.scenes), **self._label(crop_id, alpha, ids)}
+        return {
+            "videos": video,
+            "frames": {**frame, **size, "reason": "", **stored},
+            "crops": {**row, **stored},
+            "labels": label_row,
+        }
+
+    def _person(self, ids: Mask) -> Mask:
+        return parsing.remap(ids, parsing.TO_TWO) if self.has_parts else ids
+
+    def _crop(self, crop_id: str, frame: Mapping[str, Any], alpha: Alpha) -> dict[str, Any]:
+        """Give the picture as a crop of itself, its person where the label is."""
+        left, top, wide, high = cv2.boundingRect((alpha >= 0.5).astype(np.uint8))
+        if not (wide and high):
+            raise ArrayError("its label has no person")
+        height, width = alpha.shape
+        whole, person = Box(0, 0, width, height), Box(left, top, left + wide, top + high)
+        ids = {"crop_id": crop_id, "frame_id": frame["frame_id"], "source_id": frame["source_id"]}
+        nothing = {"keypoints": [], "others": [], "face": [], "face_score": math.nan, "score": 1.0, "track": frame["index"]}
+        boxes = {
+            f"{of}{side}": cast(getattr(box, side))
+            for of, box, cast in (("", whole, int), ("person_", person, float))
+            for side in _SIDES
+        }
+        return {**ids, **boxes, **nothing, "frame_width": width, "frame_height": height, "width": width, "height": height}
+
+    def _label(self, crop_id: str, alpha: Alpha, ids: Mask | None) -> dict[str, Any]:
+        file = f"labels/{self.source.source_id}/{crop_id}.png"
+        found: dict[str, Any] = {"file": file, "sha256": self.store.write(file, masks.to_png(alpha))}
+        if ids is None or not self.has_parts:
+            return found
+        drawn = parts.Drawn(ids, parsing.ATR, {})
+        file = f"labels/{self.source.source_id}/{crop_id}.parts.png"
+        return {
+            **found,
+            "parts": file,
+            "parts_sha256": self.store.write(file, parts.to_png(drawn)),
+            "classes": len(parsing.ATR),
+        }
+
+
+def _jpeg(file: Path | None) -> bytes:
+    """Give a picture's own bytes where they are a plain JPEG; others are written as one, without their tags."""
+    if file is None:
+        raise ArrayError("no picture")
+    content = file.read_bytes()
+    if content[:2] == b"\xff\xd8":
+        with JpegImageFile(io.BytesIO(content)) as picture:
+            if picture.mode == "RGB" and not picture.getexif() and "comment" not in picture.info:
+                return content
+    return crops.encode(photos.read(file))
