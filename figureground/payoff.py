@@ -11,8 +11,10 @@ seconds: most corrections are a glance, a few are long, and a median sees the gl
 Welch's, on the logarithm of the means.
 
 The gate looks when the smaller group has `labels_at_least` labels and then each time it has grown by half, at labels in
-the order they were made. A scene is stopped when the whole 99 % interval lies above 1 and taken up again when it lies below 1;
-between, it stays as it is. So a few labels more or less never switch it, and the same labels give the same answer.
+the order they were made. A scene is stopped when the whole 99.9 % interval lies above 1 and taken up again when it lies below
+1; between, it stays as it is. Times are skewed and the gate looks more than once, so the interval promises less than it says:
+of 300 simulated projects without any difference 2 % were stopped after 600 labels, 4 % after 2,000 (a tenth of them blank);
+where correcting takes twice as long, 94 % and all.
 """
 
 import hashlib
@@ -23,7 +25,7 @@ from statistics import fmean, quantiles, variance
 from typing import NamedTuple
 
 MEASURE, LOSS, NO_PARTS = "measure", "does not pay", "no parts"
-NINETY_FIVE, NINETY_NINE = 1.960, 2.576
+NINETY_FIVE, THOUSAND_TO_ONE = 1.960, 3.291
 _STEP = 1.5
 
 
@@ -155,7 +157,7 @@ def gate(works: Iterable[Work], labels_at_least: int) -> Gate:
         times[work.blank].append(work.seconds)
         if min(map(len, times.values())) < wanted:
             continue
-        found = ratio(fenced(times[False]), fenced(times[True]), NINETY_NINE)
+        found = ratio(fenced(times[False]), fenced(times[True]), THOUSAND_TO_ONE)
         before, stopped = stopped, _stopped(found, stopped)
         looks, switches, wanted = looks + 1, switches + (before != stopped), math.ceil(wanted * _STEP)
     corrected, drawn = fenced(times[False]), fenced(times[True])

@@ -87,12 +87,12 @@ class WayReport:
 
 def source_page(report: SourceReport) -> str:
     """Write a source's page."""
-    return _rendered("source.html", title=f"{report.source_id}: what became of it", report=report)
+    return rendered("source.html", title=f"{report.source_id}: what became of it", report=report)
 
 
 def way_page(report: WayReport) -> str:
     """Write the page of the whole way."""
-    return _rendered("way.html", title=report.title, report=report)
+    return rendered("way.html", title=report.title, report=report)
 
 
 @cache
@@ -251,7 +251,8 @@ def _tag(number: str, reason: str) -> str:
     return f"{number} {f'dropped: {reason}' if reason else 'kept'}".strip()
 
 
-def _rendered(name: str, **content: Any) -> str:
+def rendered(name: str, **content: Any) -> str:
+    """Fill a template of the folder ``templates``."""
     page: str = _template(name).render(content)
     return page + "\n"
 

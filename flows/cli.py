@@ -149,6 +149,20 @@ def pull(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose 
 
 
 @app.command()
+def meter(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
+    """Say whether pre-annotation pays: by scene, remover and annotator, with charts."""
+    settings = _begin(catalog, verbose)
+    from figureground.meter import verdict
+    from tasks.meter import meter as measure
+
+    page, found = measure(settings)
+    for row in found.scenes:
+        ratio = f"correcting takes {row.gate.ratio.middle:.2f} times as long as drawing; " if row.gate.ratio else ""
+        out.print(f"{row.name} ({row.remover}): {ratio}{verdict(row, found)}", soft_wrap=True, markup=False, highlight=False)
+    out.print(f"charts: {page}", soft_wrap=True)
+
+
+@app.command()
 def release(
     note: Note = "",
     date: Annotated[str, typer.Option("--date", metavar="YYYYMMDD", help="Today (UTC) when not given.")] = "",

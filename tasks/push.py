@@ -23,7 +23,7 @@ from figureground.store import Store, sha256
 from figureground.types import Mask, Source, TableRef
 from tasks import label_studio, studio, verb
 from tasks.label_studio import Project, Remote, Server
-from tasks.works import works
+from tasks.works import deeds
 
 BATCH = 25
 _BATCH_AT_LEAST = 5
@@ -151,7 +151,7 @@ def _rule(store: Store, source: Source, interface: Interface, catalog: Catalog) 
     parts = labelling.PERSON not in interface.labels
     if entry.pays_off is None:
         return _Rule(version, parts, 0.0, (), entry.second_opinions)
-    found = payoff.gates(works(store), entry.pays_off.labels_at_least)
+    found = payoff.gates((deed.work for deed in deeds(store) if deed.kept), entry.pays_off.labels_at_least)
     stopped = payoff.stopped(found, source.scenes, version)
     if stopped:
         _log.warning("source %s: pre-annotating does not pay: %s; new tasks are blank", source.source_id, ", ".join(stopped))
@@ -199,7 +199,7 @@ class _Letter(NamedTuple):
             mask,
             self.interface,
             score=float(plan.matte["score"]),
-            model_version=self.rule.version,
+            model_version=label_studio.MODEL,
             scenes=self.source.scenes,
         )
         labelling.check_prediction(prediction, self.interface, crop["width"], crop["height"], crop["crop_id"])
