@@ -149,6 +149,8 @@ def write_down() -> Callable[..., Path]:
         content = catalog.model_dump(mode="json", exclude={"folder"})
         content["recipe"]["sample"] = catalog.recipe.sample.model_dump(exclude_none=True)
         content["sources"] = {source.source_id: content["sources"]["park"]}
+        content["recipe"]["detector"] = {"yolo": {"weights": "yolo11n-pose.pt"}}  # never loaded here
+        content["assets"]["yolo11n-pose.pt"] = content["assets"]["u2netp.onnx"]
         content["label_studio"] |= label_studio
         file = catalog.folder / f"{source.source_id}.yaml"
         file.write_text(yaml.safe_dump(content), encoding="utf-8")
