@@ -1,17 +1,19 @@
 """Looking at everything outside, one finding a thing."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from figureground import assets, tables
+from figureground import assets, labelling, tables
 from figureground.catalog import Catalog
-from figureground.errors import FiguregroundError, StoreError
-from figureground.store import Store
+from figureground.errors import FiguregroundError, LabelError, StoreError
+from figureground.store import Store, sha256
 from tasks import label_studio
 
 _ROOM = 2_000_000_000  # bytes; a few thousand frames
 _PROBE = ".probe"
+_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +44,8 @@ def _findings(catalog: Catalog) -> Iterator[Finding]:
     yield server
     if server.fine:
         yield _found("project", lambda: _project(catalog))
-        yield _found("picture", lambda: _picture(catalog))
-        yield _found("prediction", lambda: _prediction(catalog))
+        yield _found("pictures", lambda: _pictures(catalog))
+        yield _found("predictions", lambda: _predictions(catalog))
 
 
 def _found(what: str, look: Callable[[], str]) -> Finding:
@@ -77,26 +79,70 @@ def _project(catalog: Catalog) -> str:
     return "none yet; the first push makes it" if project is None else f"{project.url} has the catalog's labelling interface"
 
 
-def _picture(catalog: Catalog) -> str:
-    """Fetch one pushed picture the way an annotator's browser will."""
-    server = label_studio.connect(catalog)
-    task = next(_pushed(catalog), None)
-    if task is None:
+def _pictures(catalog: Catalog) -> str:
+    """Fetch every pushed picture through the server, as an annotator's browser will, and compare it with the stored one."""
+    stored = _stored(catalog)
+    with label_studio.connect(catalog) as server:
+        project = label_studio.find_project(server, catalog)
+        pushed = [] if project is None else list(label_studio.pictures(server, project))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            told = list(pool.map(lambda task: _ill(server, *task, stored), pushed))
+    if not pushed:
         return "nothing is pushed yet"
-    return label_studio.fetch_picture(server, task)
+    ill = [reason for reason in told if reason]
+    missing = len(stored.keys() - {address for _, address in pushed})
+    if ill:
+        raise LabelError(f"{len(ill)} of {len(pushed)} pictures are not seen: {ill[0]}")
+    gone = f"; {missing} pushed pictures have no task there any more: push again" if missing else ""
+    return f"{server.url} serves all {len(pushed)} pictures of {project.url if project else ''}{gone}"
 
 
-def _prediction(catalog: Catalog) -> str:
-    """Make sure that an annotator sees what was pushed, not only the picture."""
-    interface, _ = label_studio.interface(catalog)
-    task = next(_pushed(catalog), None)
-    if task is None:
-        return "nothing is pushed yet"
-    return label_studio.see_prediction(label_studio.connect(catalog), task, interface)
+def _ill(server: label_studio.Server, task: int, address: str, stored: Mapping[str, str]) -> str:
+    """Say why an annotator would not see a task's picture, or ""."""
+    if not address:
+        return f"task {task} names no picture; push its source again"
+    try:
+        found = sha256(label_studio.fetch_address(server, address))
+    except FiguregroundError as error:
+        return f"task {task}: {error}"
+    if stored.get(address, found) != found:
+        return f"task {task}: {address} is another picture there than in the storage; look which folder the server serves"
+    return ""
 
 
-def _pushed(catalog: Catalog) -> Iterator[int]:
-    store = Store(catalog.storage_root)
+def _stored(catalog: Catalog) -> dict[str, str]:
+    """Give the hash of every pushed picture by its address."""
+    store, found = Store(catalog.storage_root), {}
     for source_id in tables.sources(store, "tasks"):
-        if (ref := tables.find(store, "tasks", source_id)) and ref.rows:
-            yield int(tables.read(store, ref).rows["task_id"].iloc[0])
+        tasks, crops = (tables.find(store, stage, source_id) for stage in ("tasks", "crops"))
+        if tasks and crops:
+            pushed = set(tables.read(store, tasks).rows["crop_id"])
+            rows = tables.read(store, crops).rows.to_dict("records")
+            found |= {labelling.url(row["file"]): str(row["sha256"]) for row in rows if row["crop_id"] in pushed}
+    return found
+
+
+def _predictions(catalog: Catalog) -> str:
+    """Make sure that the queue shows what was pushed: by the project's settings, and by one task of each source."""
+    interface, _ = label_studio.interface(catalog)
+    with label_studio.connect(catalog) as server:
+        project = label_studio.find_project(server, catalog)
+        keys = _predicted(catalog)
+        if project is None or not keys:
+            return "none is pushed yet"
+        label_studio.check_queue(server, project)
+        found = label_studio.look_up(server, project, keys)
+        said = [label_studio.see_prediction(server, found[key][0].task_id, interface) for key in keys if key in found]
+    if not said:
+        raise LabelError(f"{project.url} has none of the tasks that were pushed: push again")
+    return f"{said[0]}; {len(said)} looked at, one a source"
+
+
+def _predicted(catalog: Catalog) -> list[str]:
+    """Give the key of one task a source that was pushed with a prediction."""
+    store, keys = Store(catalog.storage_root), []
+    for source_id in tables.sources(store, "tasks"):
+        if ref := tables.find(store, "tasks", source_id):
+            rows = tables.read(store, ref).rows
+            keys += list(rows["key"][rows["prediction_sha256"] != ""][:1])
+    return [str(key) for key in keys]

@@ -33,6 +33,9 @@ TASKS_AT_ONCE = 1000
 _TIMEOUT_SECONDS = 60
 _SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
 _BUSY = (408, 425, 429)
+# The queue shows predictions of the one model version that a project has, and the first import sets that: so all have one
+# name, and which remover made a prediction stands in the task's data.
+MODEL = "figureground"
 VIEW = "least sure first"
 _SURENESS = "tasks:data.score"  # numbers of four digits after the point: their text has the same order
 # the server applies `include` to what is inside a task, too: an annotation without "result" would look empty
@@ -135,8 +138,8 @@ def told(text: str, variable: str = TOKEN) -> str:
         return str(Secret.load(name).get())  # type: ignore[union-attr]
     except ValueError as error:
         raise LabelError(
-            f"{variable} names the Prefect Secret {name!r}, which cannot be read ({type(error).__name__}): make it in Prefect's "
-            "page Blocks, and set PREFECT_API_URL to the server that has it"
+            f"{variable} names the Prefect Secret {name!r}, which cannot be read ({type(error).__name__}): make it in "
+            "Prefect's page Blocks, and set PREFECT_API_URL to the server that has it"
         ) from error
 
 
@@ -210,6 +213,18 @@ def gone_is_fine() -> Iterator[None]:
     except _api_error() as error:
         if getattr(error, "status_code", None) != 404:
             raise
+
+
+@contextlib.contextmanager
+def _still_there(server: Server, task: "Remote") -> Iterator[None]:
+    """Take it as something to look at again when a task is gone: two who push without one lock delete each other's twins."""
+    try:
+        yield
+    except _api_error() as error:
+        status, said = getattr(error, "status_code", None), _detail(getattr(error, "body", ""))
+        if status == 404 or (status == 400 and "does not exist" in said):
+            raise TransientError(f"task {task.task_id} at {server.url} is gone: somebody else deleted it just now") from None
+        raise
 
 
 def _translated(url: str, doing: str, token: str, error: Any) -> LabelError | TransientError:
@@ -487,8 +502,13 @@ def replace_prediction(
     """Give a task exactly these predictions (one, or none when it is left blank), and the data that says which.
 
     The data is written last: killed before, the next run sees the old data and does it all again.
+
+    Raises
+    ------
+    TransientError
+        When the connection broke, or somebody else who pushes has deleted the task: looking again settles it.
     """
-    with speaking(server.url, f"replacing the prediction of task {task.task_id}"):
+    with speaking(server.url, f"replacing the prediction of task {task.task_id}"), _still_there(server, task):
         for old in server.client.predictions.list(task=task.task_id):
             with gone_is_fine():
                 server.client.predictions.delete(old.id)
@@ -502,7 +522,7 @@ def ask_people(server: Server, task: Remote, people: int) -> None:
 
     The number is the task's own ``overlap``: the project's share of overlapping tasks is drawn anew with each import.
     """
-    with speaking(server.url, f"giving task {task.task_id} to {people} people"):
+    with speaking(server.url, f"giving task {task.task_id} to {people} people"), _still_there(server, task):
         _patch(server, f"/api/tasks/{task.task_id}/", {"overlap": people})
 
 
@@ -578,6 +598,57 @@ def fetch_picture(server: Server, task: int) -> str:
     return f"{server.url} serves {address}, {len(content) / 1000:.0f} kB"
 
 
+def pictures(server: Server, project: Project) -> Iterator[tuple[int, str]]:
+    """Give every task's number and the address of its picture, as its data says it; "" where it says none."""
+    for task in _tasks(server, project, fields="task_only", include="id,data"):
+        if task.key:
+            yield task.task_id, _address(task.content["data"])
+
+
+def fetch_address(server: Server, address: str) -> bytes:
+    """Fetch a picture through the server, as an annotator's browser will.
+
+    Raises
+    ------
+    LabelError
+        When the server does not serve it.
+    TransientError
+        When the connection broke.
+    """
+    with speaking(server.url, f"fetching {address}"):
+        own = address.startswith("/")  # the token is for this server, not for wherever a picture may be
+        headers = server.client._client_wrapper.get_headers() if own else {}
+        reply = server.wire.get(server.url + address if own else address, headers=headers)
+    kind = reply.headers.get("content-type", "")
+    if reply.status_code != 200 or not kind.startswith("image/"):
+        raise LabelError(
+            f"the Label Studio at {server.url} does not serve {address} (answer {reply.status_code} {kind}): start it with "
+            "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage>, or use `figureground studio up`"
+        )
+    return reply.content
+
+
+def check_queue(server: Server, project: Project) -> None:
+    """Make sure that the project's queue shows what was predicted.
+
+    Raises
+    ------
+    LabelError
+        When the project is set to show no predictions, or those of a model version that is not ours.
+    TransientError
+        When the connection broke.
+    """
+    with speaking(server.url, f"looking at the settings of {project.url}"):
+        found = server.client.projects.get(project.project_id)
+    if not found.show_collab_predictions:
+        raise LabelError(f"{project.url} shows no predictions: switch on 'Use predictions to prelabel tasks' in its settings")
+    if found.model_version not in (None, "", MODEL):
+        raise LabelError(
+            f"{project.url} shows predictions of the model version {found.model_version!r} only, ours are called {MODEL!r}: "
+            "choose that one in its settings, under Annotation"
+        )
+
+
 def see_prediction(server: Server, task: int, interface: labelling.Interface) -> str:
     """Make sure that an annotator will see a task's prediction, and say which.
 
@@ -607,17 +678,11 @@ def see_prediction(server: Server, task: int, interface: labelling.Interface) ->
 def _picture(server: Server, task: int) -> tuple[str, bytes]:
     """Fetch a task's picture: where it is, and what is there."""
     with speaking(server.url, f"fetching the picture of task {task}"):
-        content = server.client.tasks.get(str(task)).data or {}
-        address = next((str(value) for value in content.values() if str(value).startswith(("/data/", "http"))), "")
-        if not address:
-            raise LabelError(f"task {task} at {server.url} names no picture; push its source again")
-        own = address.startswith("/")  # the token is for this server, not for wherever a picture may be
-        headers = server.client._client_wrapper.get_headers() if own else {}
-        reply = server.wire.get(server.url + address if own else address, headers=headers)
-    kind = reply.headers.get("content-type", "")
-    if reply.status_code != 200 or not kind.startswith("image/"):
-        raise LabelError(
-            f"the Label Studio at {server.url} does not serve {address} (answer {reply.status_code} {kind}): start it with "
-            "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage>, or use `figureground studio up`"
-        )
-    return address, reply.content
+        address = _address(server.client.tasks.get(str(task)).data or {})
+    if not address:
+        raise LabelError(f"task {task} at {server.url} names no picture; push its source again")
+    return address, fetch_address(server, address)
+
+
+def _address(content: Mapping[str, Any]) -> str:
+    return next((str(value) for value in content.values() if str(value).startswith(("/data/", "http"))), "")

@@ -20,7 +20,7 @@ from filelock import FileLock
 from figureground import labelling, masks, tables
 from figureground.errors import CatalogError, LabelError, StoreError, TransientError
 from figureground.store import Store
-from tasks import doctor, label_studio
+from tasks import label_studio
 from tasks.label_studio import Project, Remote
 from tasks.push import push
 
@@ -143,7 +143,7 @@ def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
         "prediction_sha256": table["prediction_sha256"][3],
     }
     (prediction,) = sent["predictions"]
-    assert prediction["model_version"] == "rembg-u2netp.onnx-33333333"
+    assert prediction["model_version"] == "figureground"
     assert prediction["score"] == 0.5
     interface, _ = label_studio.interface(material.catalog)
     accepted = {"id": 1, "result": [item | {"origin": "prediction"} for item in prediction["result"]]}
@@ -445,28 +445,6 @@ def test_a_good_token_is_told_nowhere_either(real, real_studio, caplog):
         assert real_studio.token not in caplog.text + repr(server)
     for path in Path(material.catalog.storage_root, "tables").rglob("*.parquet"):
         assert real_studio.token.encode() not in path.read_bytes()
-
-
-@pytest.mark.studio
-def test_the_doctor_sees_what_annotators_would_not_see(real, monkeypatch):
-    material = real(2)
-    pushed = rows(material, run(material))["task_id"]
-    monkeypatch.setattr("tasks.doctor._pushed", lambda catalog: iter(map(int, pushed)))
-    assert "serves /data/local-files/" in doctor._picture(material.catalog)
-    assert "fits task" in doctor._prediction(material.catalog)
-    interface, _ = label_studio.interface(material.catalog)
-    with label_studio.connect(material.catalog) as server:
-        task, _ = label_studio.everything(server, label_studio.find_project(server, material.catalog))
-        assert "fits task" in label_studio.see_prediction(server, task.task_id, interface)
-        (old,) = server.client.predictions.list(task=task.task_id)
-        result = [item | {"original_width": 7} if item["type"] == "brushlabels" else item for item in old.dict()["result"]]
-        server.client.predictions.delete(old.id)
-        wrong = server.client.predictions.create(task=task.task_id, result=result, score=0.5, model_version="other")
-        with pytest.raises(LabelError, match=r"is for a picture of 7x80 .*the crop has 60x80"):
-            label_studio.see_prediction(server, task.task_id, interface)
-        server.client.predictions.delete(wrong.id)
-        with pytest.raises(LabelError, match="has 0 predictions, expected one; push its source again"):
-            label_studio.see_prediction(server, task.task_id, interface)
 
 
 @pytest.mark.studio
