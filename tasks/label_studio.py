@@ -30,6 +30,7 @@ _SECRET = "prefect:"
 _KINDS = {"brush": labelling.BRUSH, "bitmask": labelling.BITMASK}
 KEYS_AT_ONCE = 100
 TASKS_AT_ONCE = 1000
+REQUEST_SECONDS = 60.0  # so long a request may take that was sent, whoever still listens
 _TIMEOUT_SECONDS = 60
 _SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
 _BUSY = (408, 425, 429)

@@ -22,6 +22,7 @@ from figureground.labelling import Interface
 from figureground.store import Store, sha256
 from figureground.types import Mask, Source, TableRef
 from tasks import label_studio, studio, verb
+from tasks.doubts import Doubts
 from tasks.label_studio import Project, Remote, Server
 from tasks.works import deeds
 
@@ -209,6 +210,7 @@ class _Letter(NamedTuple):
 def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Catalog) -> list[dict[str, Any]]:
     source_id = letter.source.source_id
     with _alone(store), label_studio.connect(catalog) as server:
+        doubts = Doubts(store.path(f".locks/{source_id}.sent"), label_studio.REQUEST_SECONDS)
         rows: list[dict[str, Any]] = []
         try:
             project = _patient(lambda: label_studio.make_project(server, catalog))
@@ -217,14 +219,34 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
             for batch in _batches(_least_sure_first(plans)):
                 progress.tell("push", source_id, len(rows), len(plans))
                 letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in batch}
-                settled = _settle(server, project, letters, there)
+                settled = _settle(server, project, letters, there, doubts)
                 asked = _asked(server, project, settled, letter.rule)
                 rows += [_row(plan, project, asked[plan.key]) for plan in batch]
+            rows = _without_doubt(server, project, plans, rows, letter, doubts)
         except TransientError as error:
             raise _stopped(error, source_id, len(rows), len(plans), catalog) from error
     progress.tell("push", source_id, len(plans), len(plans))
     order = {plan.crop["crop_id"]: number for number, plan in enumerate(plans)}
     return sorted(rows, key=lambda row: order[row["crop_id"]])
+
+
+def _without_doubt(
+    server: Server, project: Project, plans: Sequence[_Plan], rows: list[dict[str, Any]], letter: _Letter, doubts: Doubts
+) -> list[dict[str, Any]]:
+    """Look once more for what was sent and not heard of: it may have arrived after everybody had looked, as a twin."""
+    if not doubts.keys:
+        return rows
+    _log.warning("some tasks were sent and not heard of; looking for late ones in %.0f s", doubts.left())
+    time.sleep(doubts.left())
+    for batch in _batches(plans):
+        there = _patient(lambda batch=batch: label_studio.look_up(server, project, [plan.key for plan in batch]))  # type: ignore[misc]
+        late = [plan for plan in batch if len(there.get(plan.key, ())) != 1]
+        letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in late}
+        settled = _settle(server, project, letters, there, doubts) if late else {}
+        fresh = {plan.crop["crop_id"]: _row(plan, project, settled[plan.key]) for plan in late}
+        rows = [fresh.get(row["crop_id"], row) for row in rows]
+    doubts.clear()
+    return rows
 
 
 def _stopped(error: TransientError, source_id: str, done: int, total: int, catalog: Catalog) -> TransientError:
@@ -289,7 +311,11 @@ def _batches(plans: Sequence[_Plan]) -> Iterator[Sequence[_Plan]]:
 
 
 def _settle(
-    server: Server, project: Project, letters: Mapping[str, Mapping[str, Any]], there: Mapping[str, list[Remote]]
+    server: Server,
+    project: Project,
+    letters: Mapping[str, Mapping[str, Any]],
+    there: Mapping[str, list[Remote]],
+    doubts: Doubts,
 ) -> dict[str, Remote]:
     """Bring a batch to one task with the right prediction a key.
 
@@ -300,7 +326,7 @@ def _settle(
     while True:
         try:
             known = label_studio.look_up(server, project, list(letters)) if known is None else known
-            return _filled(server, project, letters, known)
+            return _filled(server, project, letters, known, doubts)
         except TransientError as error:
             pause = next(pauses, None)
             if pause is None:
@@ -311,12 +337,17 @@ def _settle(
 
 
 def _filled(
-    server: Server, project: Project, letters: Mapping[str, Mapping[str, Any]], known: Mapping[str, list[Remote]]
+    server: Server,
+    project: Project,
+    letters: Mapping[str, Mapping[str, Any]],
+    known: Mapping[str, list[Remote]],
+    doubts: Doubts,
 ) -> dict[str, Remote]:
     """Create what is missing, mend what is there, read it back and prove it."""
     missing = [letter for key, letter in letters.items() if key not in known]
     if missing:
-        label_studio.create_tasks(server, project, missing)
+        with doubts.over(key for key in letters if key not in known):
+            label_studio.create_tasks(server, project, missing)
     mended = [_mend(server, letter, known[key]) for key, letter in letters.items() if key in known]
     if missing or any(mended):
         known = label_studio.look_up(server, project, list(letters))

@@ -152,6 +152,7 @@ def write_down() -> Callable[..., Path]:
         content["recipe"]["detector"] = {"yolo": {"weights": "yolo11n-pose.pt"}}  # never loaded here
         content["assets"]["yolo11n-pose.pt"] = content["assets"]["u2netp.onnx"]
         content["label_studio"] |= label_studio
+        (catalog.folder / "park.mp4").touch()
         file = catalog.folder / f"{source.source_id}.yaml"
         file.write_text(yaml.safe_dump(content), encoding="utf-8")
         return file

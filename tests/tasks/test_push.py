@@ -218,6 +218,42 @@ def test_a_server_that_keeps_no_predictions_is_told(memory, material, monkeypatc
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_arrives_after_everybody_has_looked_is_found_all_the_same(memory, material, monkeypatch, killed):
+    """The server does what timed out, or what a killed process sent, when the others have long been read back."""
+    slept, late = [], []
+    real_create = memory.create_tasks
+
+    def create(server, project, tasks):
+        if not late:
+            late.extend(tasks)
+            raise KeyboardInterrupt if killed else TransientError("lost the server while creating (timed out)")
+        real_create(server, project, tasks)
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if seconds > 30:  # that is the wait for what is late
+            for task in late:
+                memory.add(task["data"], list(task["predictions"]))
+
+    monkeypatch.setattr(label_studio, "create_tasks", create)
+    monkeypatch.setattr("tasks.push.time.sleep", sleep)
+    sent = Path(material.catalog.storage_root, ".locks/park.sent")
+    if killed:
+        with pytest.raises(KeyboardInterrupt):
+            run(material)
+        assert sent.exists()
+    assert run(material).rows == 30
+    memory.exactly_once(30)
+    assert any(50 < seconds <= 60 for seconds in slept)
+    assert not sent.exists()
+    forget(material)
+    slept.clear()
+    run(material)
+    assert slept == []
+
+
+@pytest.mark.faults
 def test_twins_are_removed_but_not_the_one_somebody_worked_on(memory, material):
     run(material)
     twin = memory.tasks[1]
@@ -527,6 +563,7 @@ def test_a_server_that_stops_in_the_middle_leaves_nothing_double(real, real_stud
     """The connection breaks after the server has created the first tasks and before it can say so, and stays broken."""
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", real_studio.token)
     monkeypatch.setattr("tasks.push._PAUSES", (0.1,))
+    monkeypatch.setattr(label_studio, "REQUEST_SECONDS", 3)
     wire = Wire(real_studio.url)
     material = real(30, url=wire.url)
     wire.cut_at_reply_to = b"/import"
@@ -542,7 +579,8 @@ def test_a_server_that_stops_in_the_middle_leaves_nothing_double(real, real_stud
 
 @pytest.mark.studio
 @pytest.mark.faults
-def test_killed_in_the_middle_the_next_push_completes(real):
+def test_killed_in_the_middle_the_next_push_completes(real, monkeypatch):
+    monkeypatch.setattr(label_studio, "REQUEST_SECONDS", 3)
     material = real(80)
     code = (
         f"import sys, pathlib; sys.path[:0] = [{str(HERE)!r}, {str(HERE.parents[1])!r}]\n"
