@@ -245,7 +245,7 @@ def test_what_arrives_after_everybody_has_looked_is_found_all_the_same(memory, m
         assert sent.exists()
     assert run(material).rows == 30
     memory.exactly_once(30)
-    assert any(50 < seconds <= 60 for seconds in slept)
+    assert any(80 < seconds <= 90 for seconds in slept)
     assert not sent.exists()
     forget(material)
     slept.clear()
