@@ -24,11 +24,10 @@ from figureground.labelling import KEEP
 from figureground.pairs import Label, Pair
 from figureground.parallel import ordered
 from figureground.store import Store
-from figureground.types import Alpha, Box, Mask, Source, TableRef
+from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
 from tasks import verb
 
 _log = logging.getLogger(__name__)
-_SIDES = ("x0", "y0", "x1", "y1")
 
 _LONGEST_ID = 64
 _SHORTEST_SLUG = 24
@@ -145,40 +144,21 @@ class _Taking:
     def _taken(self, frame: dict[str, Any], pair: Pair, label: Label) -> Rows:
         ids = parsing.remap(label, self.by) if label.dtype == np.uint8 else None
         alpha = np.asarray(label, np.float32) if ids is None else self._person(ids).astype(np.float32)
-        crop_id = f"{frame['frame_id']}-00"
-        row = self._crop(crop_id, frame, alpha)
-        content = _jpeg(pair.picture)
-        stored = {"file": f"crops/{self.source.source_id}/{crop_id}.jpg"}
-        stored["sha256"] = self.store.write(stored["file"], content)
-        path = f"{self.source.path}/{frame['original']}"
-        video = {"source_id": self.source.source_id, "path": path, "license": self.source.license, **stored}
-        size = {"width": alpha.shape[1], "height": alpha.shape[0]}
-        label_row = {**_NOBODY_SAID, "crop_id": crop_id, "scenes": list(pair.scenes), **self._label(crop_id, alpha, ids)}
+        crop = _whole(frame, alpha)
+        file = f"crops/{self.source.source_id}/{crop.crop_id}.jpg"
+        stored = {"file": file, "sha256": self.store.write(file, _jpeg(pair.picture))}
+        path = f"{self.folder.name}/{frame['original']}"
+        size = {"width": crop.frame_width, "height": crop.frame_height}
+        own = {"crop_id": crop.crop_id, "scenes": list(pair.scenes)}
         return {
-            "videos": video,
+            "videos": {"source_id": self.source.source_id, "path": path, "license": self.source.license, **stored},
             "frames": {**frame, **size, "reason": "", **stored},
-            "crops": {**row, **stored},
-            "labels": label_row,
+            "crops": crops.row(crop, **stored),
+            "labels": {**_NOBODY_SAID, **own, **self._label(crop.crop_id, alpha, ids)},
         }
 
     def _person(self, ids: Mask) -> Mask:
         return parsing.remap(ids, parsing.TO_TWO) if self.has_parts else ids
-
-    def _crop(self, crop_id: str, frame: Mapping[str, Any], alpha: Alpha) -> dict[str, Any]:
-        """Give the picture as a crop of itself, its person where the label is."""
-        left, top, wide, high = cv2.boundingRect((alpha >= 0.5).astype(np.uint8))
-        if not (wide and high):
-            raise ArrayError("its label has no person")
-        height, width = alpha.shape
-        whole, person = Box(0, 0, width, height), Box(left, top, left + wide, top + high)
-        ids = {"crop_id": crop_id, "frame_id": frame["frame_id"], "source_id": frame["source_id"]}
-        nothing = {"keypoints": [], "others": [], "face": [], "face_score": math.nan, "score": 1.0, "track": frame["index"]}
-        boxes = {
-            f"{of}{side}": cast(getattr(box, side))
-            for of, box, cast in (("", whole, int), ("person_", person, float))
-            for side in _SIDES
-        }
-        return {**ids, **boxes, **nothing, "frame_width": width, "frame_height": height, "width": width, "height": height}
 
     def _label(self, crop_id: str, alpha: Alpha, ids: Mask | None) -> dict[str, Any]:
         file = f"labels/{self.source.source_id}/{crop_id}.png"
@@ -193,6 +173,28 @@ class _Taking:
             "parts_sha256": self.store.write(file, parts.to_png(drawn)),
             "classes": len(parsing.ATR),
         }
+
+
+def _whole(frame: Mapping[str, Any], alpha: Alpha) -> PersonCrop:
+    """Give a picture as a crop of itself, its person where the label is; of its pixels only the size is known."""
+    left, top, wide, high = cv2.boundingRect((alpha >= 0.5).astype(np.uint8))
+    if not (wide and high):
+        raise ArrayError("its label has no person")
+    height, width = alpha.shape
+    return PersonCrop(
+        crop_id=f"{frame['frame_id']}-00",
+        frame_id=frame["frame_id"],
+        source_id=frame["source_id"],
+        box=Box(0, 0, width, height),
+        person=Box(left, top, left + wide, top + high),
+        score=1.0,
+        keypoints=np.zeros((0, 3), np.float32),
+        others=(),
+        frame_width=width,
+        frame_height=height,
+        image=np.broadcast_to(np.zeros((1, 1, 3), np.uint8), (height, width, 3)),
+        track=frame["index"],
+    )
 
 
 def _jpeg(file: Path | None) -> bytes:
