@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from figureground import pictures
+from figureground.labelling import KEEP
 from figureground.manifest import Manifest, SampleRecord
 from figureground.pictures import HUMAN
 from figureground.splits import SPLITS
@@ -78,6 +79,7 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
         "funnel": _funnel(manifest),
         "routes": _routes(samples),
         "annotators": len({sample.annotation.annotator for sample in samples.values()}),
+        "seconds": _seconds(samples),
         "splits": _splits(manifest),
         "pairs": certificate["pairs"],
         "alike": certificate["alike_at_least"],
@@ -163,6 +165,17 @@ def _routes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:
     ]
 
 
+def _seconds(samples: Mapping[str, SampleRecord]) -> dict[str, Any]:
+    """Say how many samples two people saw, how many of these both kept, and how far their masks agree."""
+    seconds = [sample.annotation.second for _, sample in sorted(samples.items()) if sample.annotation.second]
+    return {
+        "pictures": len(seconds),
+        "kept": sum(one.verdict == KEEP for one in seconds),
+        "iou": _mean([one.iou for one in seconds]),
+        "boundary_iou": _mean([one.boundary_iou for one in seconds]),
+    }
+
+
 def _mean(values: Sequence[float | None]) -> str:
     there = [value for value in values if value is not None]
     return f"{mean(there):.3f}" if there else "–"
@@ -197,8 +210,12 @@ def _limits(manifest: Manifest) -> list[tuple[str, str]]:
         names = ", ".join(removers) or "?"
         english = f"{share} of the masks are a machine's ({names}) that an annotator accepted without change"
         limits.append((english, f"{share} 的掩膜由机器（{names}）生成，标注员未作修改"))
+    if not any(sample.annotation.second for sample in samples):
+        limits.append(
+            ("nobody drew a mask a second time: how far two people agree is not known", "没有重复标注，标注员之间的一致度未知")
+        )
     if len({sample.annotation.annotator for sample in samples}) == 1:
-        limits.append(("one annotator: nobody drew a mask a second time", "只有一名标注员，没有重复标注"))
+        limits.append(("all masks are from one annotator", "所有掩膜出自同一名标注员"))
     always = ("one class, one main person a picture; bystanders are background", "只有一类，每图一个主要人物，旁人算背景")
     return [*limits, always]
 

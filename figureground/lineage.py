@@ -11,7 +11,7 @@ import pandas as pd
 
 from figureground.errors import ReleaseError
 from figureground.labelling import KEEP
-from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SourceRecord
+from figureground.manifest import AnnotationRecord, MatteRecord, PartsRecord, SampleRecord, SecondRecord, SourceRecord
 from figureground.splits import Split
 from figureground.store import sha256
 from figureground.tables import Table
@@ -20,12 +20,13 @@ from figureground.types import Source
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One sample to release: its record, and its picture's and label's names in the storage."""
+    """One sample to release: its record, and its picture's, label's and parts' names in the storage ("" for no parts)."""
 
     stem: str
     record: SampleRecord
     picture: str
     label: str
+    parts: str = ""
 
 
 def source(found: Mapping[str, Table], funnel: Mapping[str, int] | None = None) -> SourceRecord:
@@ -110,11 +111,24 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
                 annotator=label["annotator"],
                 origin=label["origin"],
                 sha256=label["sha256"],
-                iou_with_matte=None if pd.isna(label["iou_with_matte"]) else label["iou_with_matte"],
+                iou_with_matte=_known(label["iou_with_matte"]),
+                parts=PartsRecord(sha256=label["parts_sha256"], classes=label["classes"]) if label["parts"] else None,
+                second=_second(label),
             ),
         )
-        made.append(Pick(label["crop_id"], record, crop["file"], label["file"]))
+        made.append(Pick(label["crop_id"], record, crop["file"], label["file"], label["parts"]))
     return made
+
+
+def _second(label: Mapping[str, Any]) -> SecondRecord | None:
+    if not label["second_annotator"]:
+        return None
+    alike = {"iou": _known(label["agreement"]), "boundary_iou": _known(label["boundary_agreement"])}
+    return SecondRecord(annotator=label["second_annotator"], verdict=label["second_verdict"], **alike)
+
+
+def _known(value: Any) -> float | None:
+    return None if pd.isna(value) else float(value)
 
 
 def _person(crop: Mapping[str, Any]) -> tuple[int, int, int, int]:

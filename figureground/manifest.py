@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from figureground import __version__
 from figureground.errors import ReleaseError
@@ -51,6 +51,22 @@ class MatteRecord(_Record):
     sha256: str
 
 
+class PartsRecord(_Record):
+    """The class of each pixel: the hash of its PNG in the storage, and of how many classes, see `figureground.parsing`."""
+
+    sha256: str
+    classes: int
+
+
+class SecondRecord(_Record):
+    """Somebody else's answer to the same task: IoU and boundary IoU with the released one, when both kept it."""
+
+    annotator: str
+    verdict: str
+    iou: float | None = None
+    boundary_iou: float | None = None
+
+
 class AnnotationRecord(_Record):
     """The human's answer; ``sha256`` is the hash of its mask in the storage."""
 
@@ -59,6 +75,18 @@ class AnnotationRecord(_Record):
     origin: str
     sha256: str
     iou_with_matte: float | None = None
+    parts: PartsRecord | None = None
+    second: SecondRecord | None = None
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The hashes of its files."""
+        return (self.sha256, self.parts.sha256) if self.parts else (self.sha256,)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what few labels have: the digests of releases without it stay what they are."""
+        return {key: value for key, value in write(self).items() if value is not None or key not in ("parts", "second")}
 
 
 class PreviousRecord(_Record):

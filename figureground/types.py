@@ -112,7 +112,8 @@ class PersonCrop:
     ``box`` is the crop and ``person`` the detected box, both in frame pixels; ``keypoints``, ``others`` (other people's
     boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
-    catalog has them now. ``track`` is the person's number in the source, -1 when nobody was followed.
+    catalog has them now. ``seconds`` is its frame's time, ``track`` the
+    person's number in the source, -1 when nobody was followed.
     """
 
     crop_id: str
@@ -129,6 +130,7 @@ class PersonCrop:
     face: Box | None = None
     face_score: float = math.nan
     scenes: tuple[str, ...] = ()
+    seconds: float = 0.0
     track: int = -1
 
     @property
@@ -202,8 +204,8 @@ class Sample:
     """One picture with its label on its way into or out of a release.
 
     ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte,
-    ``alpha`` the human's label at the picture's size. ``parts`` are 18 classes of `figureground.parsing`, where somebody drew
-    them.
+    ``alpha`` the human's label at the picture's size. ``parts`` are class ids of `figureground.parsing`, where somebody drew
+    them, of ``parts_of`` classes: 18 or 5.
     """
 
     stem: str
@@ -212,6 +214,7 @@ class Sample:
     image: bytes
     alpha: Alpha
     parts: Mask | None = None
+    parts_of: int = 18
 
 
 @dataclass(frozen=True, slots=True)

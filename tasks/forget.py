@@ -69,7 +69,7 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
         for one in held.values()
         for sample in (one.samples.values() if one else ())
         if sample.source in own
-        for digest in (sample.sha256, sample.annotation.sha256)
+        for digest in (sample.sha256, *sample.annotation.digests)
     }
     files = sum(_remove(store, name) for name in own) + sum(archive.drop(store, digest) for digest in sorted(hashes))
     return Forgotten(own, files, releases, tuple(name for name, one in held.items() if one is None), task_ids)
@@ -96,7 +96,9 @@ def _task_ids(store: Store, name: str) -> list[int]:
 
 def _hashes(store: Store, name: str) -> list[str]:
     refs = [tables.find(store, stage, name) for stage in ("crops", "labels")]
-    return [digest for ref in refs if ref for digest in tables.read(store, ref).rows["sha256"] if digest]
+    rows = [tables.read(store, ref).rows for ref in refs if ref]
+    columns = [some[name] for some in rows for name in ("sha256", "parts_sha256") if name in some]
+    return [digest for column in columns for digest in column if digest]
 
 
 def _remove(store: Store, name: str) -> int:

@@ -24,7 +24,7 @@ from figureground import (
     lineage,
     manifest,
     masks,
-    plugins,
+    parts,
     progress,
     splits,
     store,
@@ -129,7 +129,14 @@ def _remembered(kept: Store, stem: str, record: SampleRecord) -> Pick:
     made = f"crops/{record.source}/{stem}.jpg", f"labels/{record.source}/{stem}.png"
     archived = archive.name(record.sha256), archive.name(record.annotation.sha256)
     picture, label = (old if kept.exists(old) else new for old, new in zip(archived, made, strict=True))
-    return Pick(stem, record, picture, label)
+    return Pick(stem, record, picture, label, _remembered_parts(kept, stem, record))
+
+
+def _remembered_parts(kept: Store, stem: str, record: SampleRecord) -> str:
+    if record.annotation.parts is None:
+        return ""
+    archived = archive.name(record.annotation.parts.sha256)
+    return archived if kept.exists(archived) else f"labels/{record.source}/{stem}.parts.png"
 
 
 def _name(note: str, date: str) -> str:
@@ -156,7 +163,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     per_source = {
         source.source_id: lineage.picks(source, assigned[source.source_id], found[source.source_id])
         for source in sorted(sources, key=lambda source: source.source_id)
-        if "labels" in found[source.source_id]
+        if _labelled(found[source.source_id])
     }
     picks = sorted((pick for some in per_source.values() for pick in some), key=lambda pick: pick.stem)
     if not picks:
@@ -178,6 +185,10 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
             "Give these sources the same `split:` in the catalog, or leave one out"
         )
     return picks, plan, certificate.build(plan, signatures, joined)
+
+
+def _labelled(found: Mapping[str, tables.Table]) -> bool:
+    return "labels" in found and len(found["labels"].rows) > 0
 
 
 def _funnel(source_id: str, catalog: Catalog) -> dict[str, int]:
@@ -282,7 +293,8 @@ def _held(folder: Path, plan: Manifest) -> Manifest:
     if manifest.seal(plan, _found_in(held)).digest != held.digest:
         raise ReleaseError(
             f"{folder} exists with another content, and a release is never changed. Differences: "
-            + "; ".join(manifest.summary(held, plan)) + ". Choose another --note"
+            + "; ".join(manifest.summary(held, plan))
+            + ". Choose another --note"
         )
     _log.info("release %s is already there, unchanged", folder.name)
     return held
@@ -304,7 +316,7 @@ def _make(
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
     with _workshop(folder) as bench:
         for layout, place in plan.layouts.items():
-            plugin = plugins.build("layouts", layout, {})
+            plugin = parts.layout(layout, _classes(picks))
             plugin.write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
@@ -314,12 +326,26 @@ def _make(
         for pick in picks:
             archive.keep(kept, pick.picture, pick.record.sha256)
             archive.keep(kept, pick.label, pick.record.annotation.sha256)
+            if pick.record.annotation.parts:
+                archive.keep(kept, pick.parts, pick.record.annotation.parts.sha256)
         (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
         store.flush_folder(bench)
         bench.chmod(0o755)
         bench.rename(folder)
         store.flush(folder.parent)
     return sealed
+
+
+def _classes(picks: Sequence[Pick]) -> int:
+    """Say into how many classes people drew the parts of all samples; 0 when they drew none."""
+    found = {pick.record.annotation.parts.classes if pick.record.annotation.parts else 0 for pick in picks}
+    if len(found) > 1:
+        said = ", ".join(f"{count} classes" if count else "no parts" for count in sorted(found))
+        raise ReleaseError(
+            f"the samples were drawn with different label configs ({said}); expected one. Release their sources "
+            "from catalogs of their own"
+        )
+    return found.pop() if found else 0
 
 
 def _otherwise(expected: Manifest, sealed: Manifest) -> str:
@@ -396,4 +422,9 @@ def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:
 def _sample(kept: Store, pick: Pick) -> Sample:
     image = kept.read(pick.picture, pick.record.sha256)
     label = kept.read(pick.label, pick.record.annotation.sha256)
-    return Sample(pick.stem, pick.record.split, pick.record.scenes, image, masks.from_png(label, pick.label))
+    sample = Sample(pick.stem, pick.record.split, pick.record.scenes, image, masks.from_png(label, pick.label))
+    drawn = pick.record.annotation.parts
+    if drawn is None:
+        return sample
+    ids = parts.from_png(kept.read(pick.parts, drawn.sha256), drawn.classes, pick.parts)
+    return dataclasses.replace(sample, parts=ids, parts_of=drawn.classes)

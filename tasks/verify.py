@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from figureground import certificate, difference, duplicates, manifest, plugins, progress, store
+from figureground import certificate, difference, duplicates, manifest, parts, progress, store
 from figureground.duplicates import Signature
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
@@ -78,8 +78,13 @@ def diff_page(old: Path, new: Path) -> str:
 
 def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
     layout = next(layout for layout, place in _manifest(folder).layouts.items() if place == ".")
-    samples: Iterable[Sample] = plugins.build("layouts", layout, {}).read(folder)
+    samples: Iterable[Sample] = parts.layout(layout, _classes(_manifest(folder))).read(folder)
     return {sample.stem: sample for sample in samples if sample.stem in wanted}
+
+
+def _classes(held: Manifest) -> int:
+    """Say into how many classes the parts were drawn; 0 when they were not."""
+    return max((one.annotation.parts.classes for one in held.samples.values() if one.annotation.parts), default=0)
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -112,7 +117,7 @@ def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[
     for layout, place in sorted(held.layouts.items()):
         where = "" if place == "." else f"{place}/"
         try:
-            plugin = plugins.build("layouts", layout, {})
+            plugin = parts.layout(layout, _classes(held))
         except PluginError as error:
             yield f"{manifest.FILE}: {error}"
             continue

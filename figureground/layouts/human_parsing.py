@@ -73,10 +73,19 @@ class HumanParsing:
         if sample.parts is not None:
             if sample.parts.shape != sample.alpha.shape:
                 raise ReleaseError(f"{sample.stem}: parts of the shape {sample.parts.shape}, label {sample.alpha.shape}")
-            return parsing.remap(sample.parts, parsing.FROM_ATR[self.classes])
+            return self._remapped(sample.stem, sample.parts, sample.parts_of)
         if self.classes > 2:
             raise ReleaseError(f"{sample.stem}: nobody drew its parts, so it cannot have {self.classes} classes; expected 2")
         return (sample.alpha >= 0.5).astype(np.uint8)
+
+    def _remapped(self, stem: str, parts: Mask, parts_of: int) -> Mask:
+        if parts_of == self.classes:
+            return parts
+        if parts_of == 18:
+            return parsing.remap(parts, parsing.FROM_ATR[self.classes])
+        if self.classes == 2:
+            return (parts > 0).astype(np.uint8)
+        raise ReleaseError(f"{stem}: its parts are {parts_of} classes, which cannot become {self.classes}")
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""

@@ -27,9 +27,7 @@ def sample(source: str, split: str, origin: str, iou: float | None, scenes: tupl
 
 def made(**changes: object) -> manifest.Manifest:
     funnel = {"frames": 9, "dropped: size": 2}
-    sources = {
-        name: SourceRecord(path=f"{name}|.mp4", sha256=name, license="MIT", funnel=funnel) for name in ("park", "walk")
-    }
+    sources = {name: SourceRecord(path=f"{name}|.mp4", sha256=name, license="MIT", funnel=funnel) for name in ("park", "walk")}
     samples = {
         "park-0": sample("park", "train", "prediction", 1.0, ("outdoor", "park")),
         "park-1": sample("park", "train", "prediction-changed", 0.9, ("park",)),
@@ -98,3 +96,25 @@ def test_the_example_sheet_shows_pictures_over_cutouts() -> None:
     sheet = cv2.imdecode(np.frombuffer(card.examples([(image, alpha)] * 3), np.uint8), cv2.IMREAD_COLOR)
     assert sheet.shape == (480, 360, 3)
     assert abs(int(sheet[360, 60, 0]) - 90) < 6 and sheet[245, 5, 0] > 200
+
+
+def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
+    pair = {"annotator": "bo", "verdict": "keep", "iou": 0.9, "boundary_iou": 0.7}
+    samples = made().samples
+    told = [pair, pair | {"verdict": "blurred", "iou": None, "boundary_iou": None}, pair | {"iou": 0.8, "boundary_iou": 0.5}]
+    for (stem, one), second in zip(list(samples.items()), told, strict=True):
+        annotation = AnnotationRecord(**one.annotation.model_dump(), second=second)
+        samples = {**samples, stem: one.model_copy(update={"annotation": annotation})}
+    page = card.page(made(samples=samples), PROOF)
+    assert "Two people saw 3 of the pictures without seeing each other's answer; 2 of these both kept." in page
+    assert "mean IoU of 0.850 and a mean boundary IoU of 0.600" in page
+    assert "平均 IoU 为 0.850，平均边界 IoU 为 0.600" in page
+    assert "nobody drew a mask a second time" not in page
+    alone = card.page(made(), PROOF)
+    assert "Two people saw" not in alone
+    assert "nobody drew a mask a second time" in alone
+
+
+def test_a_manifest_without_parts_and_second_opinions_is_written_as_it_was() -> None:
+    written = made().samples["park-0"].annotation.model_dump()
+    assert set(written) == {"id", "annotator", "origin", "sha256", "iou_with_matte"}

@@ -16,7 +16,8 @@ def table(*rows: dict[str, object], **facts: object) -> Table:
 
 def found(**label: object) -> dict[str, Table]:
     answer = {"annotation_id": 3, "annotator": "anna", "origin": "manual", "verdict": "keep", "file": "l.png", "sha256": "l"}
-    answer |= {"iou_with_matte": 0.75}
+    answer |= {"iou_with_matte": 0.75, "agreement": float("nan"), "boundary_agreement": float("nan"), "classes": 0}
+    answer |= dict.fromkeys(("second_annotator", "second_verdict", "parts", "parts_sha256"), "")
     box = {"x0": 1, "y0": 2, "x1": 30, "y1": 40, "width": 29, "height": 38}
     box |= {"person_x0": -4.0, "person_y0": 4.6, "person_x1": 20.2, "person_y1": 38.0}
     return {
