@@ -75,6 +75,7 @@ def _crop(frame: Frame, people: Sequence[Person], number: int, box: Box) -> Pers
         frame_width=width,
         frame_height=height,
         image=frame.image[y0:y1, x0:x1].copy(),
+        seconds=frame.seconds,
     )
 
 
@@ -97,6 +98,7 @@ def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
         "crop_id": crop.crop_id,
         "frame_id": crop.frame_id,
         "source_id": crop.source_id,
+        "seconds": float(crop.seconds),
         **{side: int(getattr(crop.box, side)) for side in _SIDES},
         **{f"person_{side}": float(getattr(crop.person, side)) for side in _SIDES},
         "score": float(crop.score),
@@ -152,6 +154,7 @@ def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
         image=image,
         face=Box(*map(float, row["face"])) if len(row["face"]) else None,
         face_score=float(row["face_score"]),
+        seconds=float(row["seconds"]),
         track=int(row["track"]),
     )
 

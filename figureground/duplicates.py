@@ -116,6 +116,23 @@ def _candidates(
         yield float(shares[one, other]), int(one) + start, int(other), turned
 
 
+def similarities(some: NDArray[np.int8], others: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Give the similarity of every two pictures of two sets, as they are or one of them mirrored, whichever is higher.
+
+    Parameters
+    ----------
+    some, others
+        Signatures as rows, (n, 256) and (m, 256).
+
+    Returns
+    -------
+    ndarray
+        Shape (n, m), 0..1.
+    """
+    left, right = some.astype(np.float32), others.astype(np.float32)
+    return np.maximum(_shares(left @ right.T), _shares(left @ (right * _MIRROR).T))
+
+
 def clusters(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     """Join names that a chain of pairs connects.
 

@@ -63,6 +63,7 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("crop_id", _TEXT, "", "<frame>-<number of the person>"),
         Column("frame_id", _TEXT, "", "the frame it is cut from"),
         _SOURCE_ID,
+        Column("seconds", _REAL, "s", "when, as the frames table says"),
         *(Column(f"{c}", _INT, "px", "the crop in its frame, half-open") for c in ("x0", "y0", "x1", "y1")),
         *(Column(f"person_{c}", _REAL, "px", "the detected box in the frame") for c in ("x0", "y0", "x1", "y1")),
         Column("score", _REAL, "0..1", "the detector's confidence"),

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -120,3 +121,63 @@ def test_it_says_what_it_measures_and_docs_give_its_limit(name, check):
     assert len(section) == 2, f"docs/checks.md has no section '## {name}'"
     for field in limits(check):
         assert f"`{field.name}: {field.default:g}`" in section[1].split("\n## ")[0]
+
+
+def comparing(name):
+    check = plugins.build("checks", name, {})
+    return check if hasattr(check, "among") else None
+
+
+@pytest.fixture(params=[name for name in plugins.names("checks") if comparing(name)])
+def neighbourly(request):
+    """A check that needs a crop's neighbours."""
+    return comparing(request.param)
+
+
+def seen(number, image=None):
+    """A crop of some moment: by default a picture of its own colours."""
+    dice = np.random.default_rng(number)
+    image = (dice.integers(0, 255, (180, 100, 3)) * dice.uniform(0, 1, 3)).astype(np.uint8) if image is None else image
+    return dataclasses.replace(person_crop(image=image), crop_id=f"park-{number:06d}-00", frame_id=f"park-{number:06d}")
+
+
+def blurred(image):
+    return cv2.GaussianBlur(image, (0, 0), 1.5)
+
+
+def test_what_is_remembered_of_a_crop_is_bytes_of_one_length_and_again_the_same(neighbourly):
+    found = [neighbourly.signature(crop) for crop in CROPS.values()]
+    assert all(isinstance(one, bytes) for one in found)
+    assert len({len(one) for one in found}) == 1
+    assert found == [neighbourly.signature(crop) for crop in CROPS.values()]
+
+
+def test_a_crop_alone_is_as_measured_and_none_at_all_is_no_fault(neighbourly):
+    crop = seen(0)
+    assert list(neighbourly.among([neighbourly.signature(crop)], [True])) == [neighbourly.measure(crop)]
+    assert list(neighbourly.among([], [])) == []
+
+
+def test_of_two_alike_one_is_kept_whatever_their_order(neighbourly):
+    one, other = seen(0), seen(1)
+    copies = [one, dataclasses.replace(seen(2), image=blurred(one.image)), other]
+    signatures = [neighbourly.signature(crop) for crop in copies]
+    values = neighbourly.among(signatures, [True] * 3)
+    assert [neighbourly.accepts(value) for value in values] == [True, False, True]
+    assert list(neighbourly.among(signatures[::-1], [True] * 3)) == list(values)[::-1]
+
+
+def test_what_another_check_refuses_never_stands_in_the_way(neighbourly):
+    one = seen(0)
+    signatures = [neighbourly.signature(crop) for crop in (one, dataclasses.replace(seen(2), image=blurred(one.image)))]
+    better, worse = neighbourly.among(signatures, [False, True])
+    assert neighbourly.accepts(worse) and not neighbourly.accepts(better)
+    assert worse == neighbourly.among(signatures[1:], [True])[0]
+
+
+def test_limits_do_not_change_what_is_remembered_or_compared(neighbourly):
+    signatures = [neighbourly.signature(seen(number)) for number in (0, 1)]
+    for field in limits(neighbourly):
+        moved = dataclasses.replace(neighbourly, **{field.name: field.default * 0.5})
+        assert [moved.signature(seen(number)) for number in (0, 1)] == signatures
+        assert list(moved.among(signatures, [True] * 2)) == list(neighbourly.among(signatures, [True] * 2))

@@ -203,7 +203,7 @@ def fill(root: Path, source_id: str, verdicts: Sequence[str], seed: int, scenes:
         named = {stage: {"file": name, "sha256": put(root, name, content)} for stage, (name, content) in files.items()}
         size = {"width": WIDTH, "height": HEIGHT}
         whole = {"frame_width": WIDTH, "frame_height": HEIGHT, "keypoints": [], "others": [[0.0, 0.0, 3.0, 4.0]]}
-        whole |= {"track": 0, "face": [], "face_score": math.nan}
+        whole |= {"seconds": 0.0, "track": 0, "face": [], "face_score": math.nan}
         box = {"x0": 0, "y0": 0, "x1": WIDTH, "y1": HEIGHT}
         person = {f"person_{side}": float(value) for side, value in box.items()}
         when = {"index": number * 15, "seconds": number / 2, "original": f"clips/{source_id}.mp4", "reason": ""}

@@ -74,6 +74,7 @@ def row_of(store, number, seed):
         "others": [],
         "face": [],
         "face_score": float("nan"),
+        "seconds": 0.0,
         "track": 0,
         "frame_width": width,
         "frame_height": height,

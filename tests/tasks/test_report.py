@@ -72,7 +72,7 @@ def tables_of(store, source, frames=4, facts=None, crop_facts=None):
         rows["frames"].append(frame | stored(store, f"frames/{source}/{frame_id}.jpg", cutting.encode(image)))
         person = {f"person_{side}": float(value) for side, value in box.items()}
         ids = {"crop_id": crop_id, "frame_id": frame_id, "source_id": source, "score": 0.9, "keypoints": [], "others": []}
-        ids |= {"track": 0, "face": [], "face_score": float("nan")}
+        ids |= {"seconds": 0.0, "track": 0, "face": [], "face_score": float("nan")}
         file = stored(store, f"crops/{source}/{crop_id}.jpg", cutting.encode(crop))
         rows["crops"].append({**ids, **box, **person, "frame_width": 160, "frame_height": 90, **size, **file})
         kept = number != 1
