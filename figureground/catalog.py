@@ -6,6 +6,7 @@ the file, the line, the key, what was found and what is allowed.
 
 import difflib
 import os
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +34,7 @@ _SHA256_OR_NONE = "^([0-9a-f]{64})?$"
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _ADDRESS = "^https?://"
+_SECRETS = re.compile(r"(?<=://)[^/@\s]*(?=@)|[^\s/'\"@]+:[^\s/'\"@]+(?=@)|(?<=[?&#])[^\s'\"]+")  # never repeated
 _CRON = r"^\S+( \S+){4}$"
 _OF_PORTRAITS = ("face", "enlargement")
 _A_SHA256 = "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)"
@@ -44,6 +46,13 @@ _IN_WORDS = {
     _ADDRESS: "expected an address that starts with http:// or https://",
     _CRON: "expected cron's five fields, for example '0 2 * * *'",
 }
+
+
+def _without_secret(address: str) -> str:
+    parts = urlsplit(address)
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
+        raise ValueError("expected an address without name, password or token; these come from the environment")
+    return address
 
 
 def _readable(path: str) -> str:
@@ -186,6 +195,7 @@ class LabelStudioEntry(_Strict):
     pays_off: PaysOffEntry | None = None
     second_opinions: float = Field(default=0.0, ge=0, le=1)
     mask: Literal["brush", "bitmask"] = "brush"
+    _no_secret = field_validator("url")(_without_secret)
 
 
 class ReleaseRecipe(_Strict):
@@ -486,7 +496,7 @@ def _expected(problem: Any) -> str:
 
 
 def _short(found: Any) -> str:
-    text = repr(found)
+    text = _SECRETS.sub("…", repr(found))
     return text if len(text) <= 100 else f"{text[:80]} …"
 
 

@@ -43,6 +43,7 @@ _SURENESS = "tasks:data.score"  # numbers of four digits after the point: their 
 _WHOLE = "id,result,score,completed_by,lead_time,parent_prediction,was_cancelled,created_at,updated_at"
 
 _log = logging.getLogger(__name__)
+_secrets: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,7 @@ def connect(catalog: Catalog) -> Server:
             "shows one), or start a local one with `figureground studio up` and give its address as label_studio.url"
         )
     _check_kind(url)
+    _secrets.add(token)
     whose = "the local studio's own, in <storage>/.studio/token" if local else f"the one in {TOKEN}"
     wire = httpx.Client(timeout=_TIMEOUT_SECONDS, follow_redirects=True, trust_env=_far(url))
     try:
@@ -203,6 +205,7 @@ def speaking(url: str, doing: str, token: str = "the one it was connected with")
         raise TransientError(f"lost the Label Studio at {url} while {doing} ({_cause(error)})") from error
     except _api_error() as error:
         error.headers = None  # type: ignore[attr-defined]  # among them a session's cookie, which is as good as the token
+        error.body = _clean(_detail(error.body))  # type: ignore[attr-defined]  # a server may repeat what it was sent
         raise _translated(url, doing, token, error) from error
 
 
@@ -247,7 +250,14 @@ def _detail(body: Any) -> str:
 
 
 def _cause(error: Exception) -> str:
-    return str(error) or type(error).__name__
+    return _clean(str(error)) or type(error).__name__
+
+
+def _clean(text: str) -> str:
+    """Take out the tokens we were told: no message repeats one, whoever wrote it."""
+    for secret in _secrets:
+        text = text.replace(secret, "…")
+    return text
 
 
 def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
