@@ -9,6 +9,8 @@ Then what belongs to the person is added and what belongs to others is taken awa
 * things ridden (`RIDDEN`) belong to the person above them: hips over the thing, feet not below its lower edge;
 * other people's masks are subtracted, where they are surer of a pixel than this person's is.
 
+What is half transparent far from the border is no hair but a disagreement: there the alpha becomes what its half says.
+
 How each part was chosen, with figures: ``docs/mattes.md``.
 """
 
@@ -37,6 +39,7 @@ RIDDEN = frozenset(("bicycle", "motorcycle", "skis", "snowboard", "skateboard", 
 _PERSON_AT_LEAST, _OTHER_AT_LEAST, _THING_AT_LEAST = 0.15, 0.25, 0.25
 _SAME = 0.5
 _MISSED = 0.6
+_BORDER = 0.03
 _TOUCH = np.ones((5, 5), np.uint8)
 
 
@@ -88,7 +91,7 @@ class OnePerson:
         Returns
         -------
         list of ndarray
-            Shape (h, w), float32, 0 to 1; all 0 where nobody is seen.
+            Shape (h, w), float32, 0 to 1; all 0 where nobody is seen: neither the instance mask nor a joint says there is.
 
         Raises
         ------
@@ -110,7 +113,7 @@ class OnePerson:
         people = [one for one in found if classes[one.number] == "person"]
         mine = _mine(people, crop)
         if mine is None:
-            return matte, sureness.score(matte, crop, matte, np.zeros_like(matte))
+            return _vouched(matte, crop), sureness.score(matte, crop, matte, np.zeros_like(matte))
         others = _others(people, mine)
         things = _joined([one.alpha for one in found if self._belongs(one, classes[one.number], crop, mine, others)], matte)
         whole = np.maximum(mine.alpha, things)
@@ -118,7 +121,7 @@ class OnePerson:
         alpha = np.maximum(share * matte + (1 - share) * _soft(mine.alpha), _soft(things))
         strange = _joined(others, matte)
         alpha, matte = _without(alpha, whole, strange), _without(matte, whole, strange)
-        return alpha, sureness.score(alpha, crop, np.maximum(matte, things), whole)
+        return _decided(alpha), sureness.score(alpha, crop, np.maximum(matte, things), whole)
 
     def _found(self, crop: PersonCrop) -> tuple[tuple[str, ...], list[Instance]]:
         classes = inference.classes(self.instances, precision="fast")
@@ -143,6 +146,23 @@ def _mine(people: Sequence[Instance], crop: PersonCrop) -> Instance | None:
     ]
     fit, n = max(fits, default=(0.0, 0))
     return people[n] if fit >= 0.1 else None
+
+
+def _vouched(matte: Alpha, crop: PersonCrop) -> Alpha:
+    """Give a matte that no instance mask confirms if the joints do: with at least one seen, and half of them on it."""
+    known = len(crop.keypoints) and bool((crop.keypoints[:, 2] >= body.VISIBLE).any())
+    return _decided(matte) if known and sureness.joints_inside(matte, crop) >= 0.5 else np.zeros_like(matte)
+
+
+def _decided(alpha: Alpha) -> Alpha:
+    """Make an alpha 0 or 1 away from its border, from `_BORDER` of the picture's height on, wholly so from twice that."""
+    inside = masks.to_mask(alpha)
+    if not inside.any():
+        return np.zeros_like(alpha)
+    reach = max(3.0, _BORDER * alpha.shape[0])
+    away = cv2.distanceTransform(inside, cv2.DIST_L2, 3) + cv2.distanceTransform(1 - inside, cv2.DIST_L2, 3)
+    far = np.clip(away / np.float32(reach) - 1, 0, 1)
+    return np.asarray(alpha + far * (inside - alpha), np.float32)
 
 
 def _share(matte: Alpha, mine: Instance, crop: PersonCrop) -> np.float32:

@@ -96,7 +96,31 @@ def test_nobody_in_nobody_out(answers):
 def test_joints_overrule_a_matte_that_misses_them(answers):
     answers(part(20, 10, 40, 20), instance(0, *ME))
     assert inside(REMOVER.alphas([crop((30, 80), (34, 80))])[0], *ME) > 0.9
-    assert inside(REMOVER.alphas([crop()])[0], 20, 30, 40, 90) == pytest.approx(0.5, abs=0.01)
+    assert inside(REMOVER.alphas([crop()])[0], 20, 30, 40, 90) < 0.7
+
+
+def test_what_nobody_vouches_for_is_nothing(answers):
+    answers(part(*ME))
+    ((alpha, score),) = REMOVER.scored([crop()])
+    assert not alpha.any()
+    assert score < 0.6
+    answers(part(*ME))
+    assert inside(REMOVER.alphas([crop((30, 80))])[0], *ME) == 1
+    answers(part(*ME))
+    assert not REMOVER.alphas([crop((55, 80))])[0].any()
+
+
+@pytest.mark.parametrize(("matte", "mask", "expected"), [(0.2, 1.0, 1), (0.6, 0.1, 0)])
+def test_inside_and_outside_are_decided_and_the_border_stays_soft(answers, matte, mask, expected):
+    rest = part(*ME)
+    rest[30:70, 23:37] = matte
+    own = Instance(0, 0.9, Box(*map(float, ME)), part(*ME))
+    own.alpha[30:70, 23:37] = mask
+    rest[:, 19] = 0.4 * (rest[:, 20] > 0)
+    answers(rest, own)
+    (alpha,) = REMOVER.alphas([crop()])
+    assert alpha[50, 30] == expected
+    assert 0.1 < alpha[50, 19] < 0.5
 
 
 def test_other_weights_are_refused_by_name():
