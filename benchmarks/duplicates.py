@@ -12,7 +12,7 @@ import argparse
 import dataclasses
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,18 +79,22 @@ def _frame(name: str, index: int, seconds: float, image: Image) -> Frame:
     return Frame(f"{name}-{index:06d}", name, index, seconds, image)
 
 
-def followed(frames: Iterator[Frame], detector: Any, short_side: float) -> dict[float, list[Seen]]:
-    """Find everybody and follow their boxes from frame to frame: at a tenth of a second they overlap."""
+def found_in(frames: Iterator[Frame], detector: Any, short_side: float) -> Iterator[tuple[float, list[PersonCrop]]]:
+    """Find everybody who is large enough, frame by frame."""
+    for frame in frames:
+        people = crops.cut(frame, detector.find([frame.image])[0], 0.1)
+        yield frame.seconds, [crop for crop in people if geometry.short_side(crop.person) >= short_side]
+
+
+def followed(frames: Iterable[tuple[float, list[PersonCrop]]]) -> dict[float, list[Seen]]:
+    """Follow boxes from frame to frame: at a tenth of a second they overlap."""
     last: list[tuple[Box, int, float]] = []
     found: dict[float, list[Seen]] = {}
     count = 0
-    for frame in frames:
-        people = [
-            c for c in crops.cut(frame, detector.find([frame.image])[0], 0.1) if geometry.short_side(c.person) >= short_side
-        ]
+    for now_at, people in frames:
         rivals = sorted(
             ((geometry.iou(box, c.person), -at, n) for at, (box, _, seconds) in enumerate(last) for n, c in enumerate(people)
-             if frame.seconds - seconds <= 0.35),
+             if now_at - seconds <= 0.35),
             reverse=True,
         )  # fmt: skip
         numbers: dict[int, int] = {}
@@ -102,9 +106,9 @@ def followed(frames: Iterator[Frame], detector: Any, short_side: float) -> dict[
         for n in range(len(people)):
             if n not in numbers:
                 numbers[n], count = count, count + 1
-        now = [(crop.person, numbers[n], frame.seconds) for n, crop in enumerate(people)]
+        now = [(crop.person, numbers[n], now_at) for n, crop in enumerate(people)]
         last = [one for one in last if one[1] not in numbers.values()] + now
-        found[frame.seconds] = [Seen(crop, numbers[n]) for n, crop in enumerate(people)]
+        found[now_at] = [Seen(crop, numbers[n]) for n, crop in enumerate(people)]
     return found
 
 
@@ -177,13 +181,14 @@ def pairs(sequences: dict[str, list[Seen]], at_most: int) -> Iterator[tuple[str,
         if name == "pennfudan":
             yield from (("others", name, a.crop, b.crop) for a, b in _two(seen) if a.crop.frame_id == b.crop.frame_id)
             continue
+        met = _met(seen)
         for a, b in _two(seen):
             apart = abs(a.crop.seconds - b.crop.seconds)
             if a.person == b.person and LATER - 0.1 < apart < LATER + 0.1:
                 yield "half a second", name, a.crop, b.crop
             elif a.person == b.person and apart > 2:
                 yield "from 2 s on", name, a.crop, b.crop
-            elif a.person != b.person and (apart < LATER + 0.1 or name == SMALL_PEOPLE) and _both_there(a, b, seen):
+            elif a.person != b.person and (apart < LATER + 0.1 or name == SMALL_PEOPLE) and (a.person, b.person) in met:
                 yield "others", name, a.crop, b.crop
 
 
@@ -191,12 +196,12 @@ def _two(seen: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
     return ((a, b) for n, a in enumerate(seen) for b in seen[n + 1 :])
 
 
-def _both_there(a: Seen, b: Seen, seen: Sequence[Seen]) -> bool:
-    """Two numbers are two people for certain when one frame has both."""
-    frames: dict[int, set[str]] = defaultdict(set)
+def _met(seen: Sequence[Seen]) -> set[tuple[int, int]]:
+    """List who was in one frame with whom: those numbers are two people for certain."""
+    frames: dict[str, set[int]] = defaultdict(set)
     for one in seen:
-        frames[one.person].add(one.crop.frame_id)
-    return bool(frames[a.person] & frames[b.person])
+        frames[one.crop.frame_id].add(one.person)
+    return {(a, b) for people in frames.values() for a in people for b in people if a != b}
 
 
 def baselines() -> dict[str, Callable[[PersonCrop, PersonCrop], float]]:
@@ -276,7 +281,7 @@ def _sequences(data: Path, loaded: Any) -> dict[str, list[Seen]]:
         size: plugins.build("detectors", "yolo", settings | {"image_size": size}, {pose.name: pose}) for size in (640, 1280)
     }
     found = {
-        name: sampled(followed(frames, detectors[1280 if name == SMALL_PEOPLE else 640], 24 if name == SMALL_PEOPLE else 48))
+        name: sampled(followed(found_in(frames, detectors[_size(name)], 24 if name == SMALL_PEOPLE else 48)))
         for name, frames in moments(data)
     }
     photos = []
@@ -285,6 +290,10 @@ def _sequences(data: Path, loaded: Any) -> dict[str, list[Seen]]:
         people = crops.cut(frame, detectors[640].find([frame.image])[0], 0.1)
         photos += [Seen(crop, n) for n, crop in enumerate(people) if geometry.short_side(crop.person) >= 48]
     return found | {"pennfudan": photos}
+
+
+def _size(name: str) -> int:
+    return 1280 if name == SMALL_PEOPLE else 640
 
 
 def main() -> None:
