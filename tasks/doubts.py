@@ -6,6 +6,7 @@ finds any looks once more after so long that a request that nobody hears is take
 """
 
 import json
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -42,12 +43,12 @@ class Doubts:
     @contextmanager
     def over(self, keys: Iterable[str]) -> Iterator[None]:
         """Doubt keys while they are created, and for as long as nobody has said that they are."""
-        before = frozenset(self.keys)
+        before, since = frozenset(self.keys), self._since
         self.keys |= set(keys)
-        self._write()
+        self._write(time.time())
         yield
         self.keys = set(before)
-        self._write()
+        self._write(since)
 
     def left(self) -> float:
         """Say how many seconds to wait before looking again settles it."""
@@ -56,14 +57,15 @@ class Doubts:
     def clear(self) -> None:
         """Take it as settled."""
         self.keys = set()
-        self._write()
+        self._write(0.0)
 
-    def _write(self) -> None:
+    def _write(self, since: float) -> None:
+        self._since = since
         with self._translated():
             if self.keys:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._path.write_text(json.dumps(sorted(self.keys)), encoding="utf-8")
-                self._since = time.time()
+                os.utime(self._path, (since, since))
             else:
                 self._path.unlink(missing_ok=True)
 

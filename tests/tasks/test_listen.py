@@ -119,6 +119,7 @@ def test_an_answer_is_pulled_when_the_server_tells_of_it(desk):
 
         made = server.client.annotations.create(tasks[0], result=accepted, lead_time=2.0).id
         until(lambda: labels(material) == [made])
+        until(lambda: listener.pulls() == 2)
         before = listener.pulls()
         wrong = httpx.post(listener.url, json={"action": "ANNOTATION_CREATED"}, headers={hook.HEADER: "wrong"}, trust_env=False)
         assert wrong.status_code == 401
