@@ -5,7 +5,7 @@ Prints the median seconds of each and their ratio. The bytes are compared first:
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import numpy as np
@@ -34,8 +34,9 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[f
     return statistics.median(times[0]), statistics.median(times[1])
 
 
-def main() -> None:
-    print("| mask of 1 MP | direction | ours | SDK | ratio |\n|---|---|---|---|---|")
+def table() -> Iterator[str]:
+    """Give the lines of a table."""
+    yield "| mask of 1 MP | direction | ours | SDK | ratio |\n|---|---|---|---|---|"
     for kind, mask in (("soft", disc(150)), ("hard", disc(1e-9))):
         rle = brush.mask2rle(mask)
         assert brush_rle.encode(mask) == rle
@@ -45,7 +46,11 @@ def main() -> None:
             ("decode", partial(brush_rle.decode, rle, SIDE, SIDE), partial(brush.decode_rle, rle)),
         ):
             mine, other = in_turn(ours, theirs)
-            print(f"| {kind} | {direction} | {1000 * mine:.0f} ms | {1000 * other:.0f} ms | {other / mine:.0f} × |")
+            yield (f"| {kind} | {direction} | {1000 * mine:.0f} ms | {1000 * other:.0f} ms | {other / mine:.0f} × |")
+
+
+def main() -> None:
+    print("\n".join(table()))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,24 @@
-"""Push and pull against a real, local Label Studio: ``python benchmarks/label_studio.py FOLDER [TASKS...]``.
+"""Push and pull against a real, local Label Studio, beside the SDK: ``python benchmarks/label_studio.py FOLDER [--small]``.
 
-For each number of tasks: push them, answer 20, pull for the first time, answer 20 others, pull again. The last figure should
-hardly grow with the number of tasks. FOLDER keeps the server and its pictures; FIGUREGROUND_STUDIO names the program.
+Writes benchmarks/label_studio.md (with ``--small`` it only prints): the codec's ratios; push and pull in tasks a second
+beside the SDK's plain import and export of the same tasks; and how long it takes to pull 20 changed answers of few and of
+many tasks, which should hardly grow. ``--faults`` also runs the tests of tests/tasks/test_faults.py the long way and writes
+what they counted; else that part of the page stays as it is. FOLDER keeps the server and its pictures; FIGUREGROUND_STUDIO
+names the program.
 """
 
+import argparse
+import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "tests/tasks")]
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/tasks"), str(ROOT / "benchmarks")]
 
+import brush_rle as codec  # noqa: E402
 from conftest import catalog_in, material_in  # noqa: E402
 
 from figureground import watermark  # noqa: E402
@@ -17,52 +26,137 @@ from tasks import label_studio, studio  # noqa: E402
 from tasks.pull import pull  # noqa: E402
 from tasks.push import push  # noqa: E402
 
-ANSWERS = 20
+PAGE = Path(__file__).with_suffix(".md")
+CHANGED = 20
+PORTION = 250
+FAULTS, SPEED = "# Label Studio under faults", "# Speed"
 
 
-def timed(what, count, deed, *given):
+class Bench:
+    """One project with tasks of one source, pushed and timed."""
+
+    def __init__(self, folder, url, count):
+        name = f"bench-{count}-{int(time.time())}"
+        self.count, self.catalog = count, catalog_in(folder, url, name)
+        self.material = material_in(self.catalog, name, count)
+        given = (self.material.crops, self.material.mattes)
+        self.push_seconds, tasks = timed(f"push {count}", push.fn, *given, self.material.source, self.catalog)
+        self.given = (*given, tasks, self.catalog)
+        self.server = label_studio.connect(self.catalog)
+        self.project = label_studio.find_project(self.server, self.catalog)
+        self.every = label_studio.everything(self.server, self.project)
+
+    def answer(self, some):
+        """Submit predictions as they are."""
+        for task in some:
+            (prediction,) = task.content["predictions"]
+            result = [item | {"origin": "prediction"} for item in prediction["result"]]
+            label_studio.annotate(self.server, task, result, by=1, seconds=2.0, prediction=prediction["id"])
+
+    def pull(self, what):
+        """Pull, and give the seconds."""
+        return timed(f"pull {what} of {self.count}", pull.fn, *self.given)[0]
+
+    def changed(self):
+        """Time the pull of some answers, when nobody has touched the others for as long as a pull looks back."""
+        time.sleep(watermark.LOOK_BACK.total_seconds() + 5)
+        self.answer(self.every[:CHANGED])
+        self.pull(f"the first {CHANGED}")
+        self.answer(self.every[-CHANGED:])
+        return self.pull(f"{CHANGED} changed")
+
+    def plain_import(self):
+        """Send the same tasks with their predictions as the SDK does it: nothing is looked up, nothing is read back."""
+        tasks = [
+            {"data": task.content["data"], "predictions": [sent(one) for one in task.content["predictions"]]}
+            for task in self.every
+        ]
+        _, xml = label_studio.interface(self.catalog)
+        made = self.server.client.projects.create(title=f"plain {int(time.time())}", label_config=xml)
+
+        def send():
+            for start in range(0, len(tasks), PORTION):
+                self.server.client.projects.import_tasks(made.id, request=tasks[start : start + PORTION])
+
+        return timed(f"plain import {self.count}", send)[0]
+
+    def plain_export(self):
+        """Fetch all tasks as the SDK does it: JSON, no masks read."""
+        export = self.server.client.projects.exports.as_json
+        return timed(f"plain export {self.count}", export, self.project.project_id)[0]
+
+
+def sent(prediction):
+    return {name: prediction[name] for name in ("model_version", "score", "result") if name in prediction}
+
+
+def timed(what, deed, *given):
     start = time.perf_counter()
     found = deed(*given)
     seconds = time.perf_counter() - start
-    print(f"{what:32} {seconds:7.2f} s   {count / seconds:7.1f} a second", flush=True)
-    return found
+    print(f"{what:32} {seconds:7.2f} s", flush=True)
+    return seconds, found
 
 
-def answer(catalog, some):
-    with label_studio.connect(catalog) as server:
-        for task in some:
-            result = [item | {"origin": "prediction"} for item in task.content["predictions"][0]["result"]]
-            label_studio.annotate(server, task, result, by=1, seconds=2.0, prediction=task.content["predictions"][0]["id"])
+def speed(folder, url, few, some, many):
+    """Measure all; give the lines of the page."""
+    small, middle = Bench(folder, url, few), Bench(folder, url, some)
+    imported = middle.plain_import()
+    middle.answer(middle.every)
+    pulled, exported = middle.pull("all"), middle.plain_export()
+    large = Bench(folder, url, many)
+    at_few, at_many = small.changed(), large.changed()
+    rate = {"push": some / middle.push_seconds, "import": some / imported, "pull": some / pulled, "export": some / exported}
+    return [
+        f"Crops of 60 x 80 pixels, SQLite, {os.cpu_count()} CPU cores.\n",
+        f"| {some:,} tasks | tasks/s | what it does |\n|---|---|---|",
+        f"| `figureground push` | {rate['push']:.0f} | looked up before, checked, created in batches, read back |",
+        f"| the SDK's import | {rate['import']:.0f} | the same JSON, {PORTION} at once; nothing looked up or read back |",
+        f"| `figureground pull` | {rate['pull']:.0f} | fetched, decoded, fused into the mattes, written |",
+        f"| the SDK's export | {rate['export']:.0f} | fetched as JSON: no mask decoded |\n",
+        f"| pull {CHANGED} changed answers | seconds |\n|---|---|",
+        f"| of {few:,} tasks | {at_few:.2f} |",
+        f"| of {many:,} tasks | {at_many:.2f} |",
+        f"| ratio (at most 2 is wanted) | {at_many / at_few:.2f} |",
+    ]
 
 
-def measure(folder, url, count):
-    name = f"bench-{count}-{int(time.time())}"
-    catalog = catalog_in(folder, url, name)
-    material = material_in(catalog, name, count)
-    tasks = timed(f"push {count}", count, push.fn, material.crops, material.mattes, material.source, catalog)
-    with label_studio.connect(catalog) as server:
-        every = label_studio.everything(server, label_studio.find_project(server, catalog))
-    given = (material.crops, material.mattes, tasks, catalog)
-    time.sleep(watermark.LOOK_BACK.total_seconds() + 5)  # nobody has answered all in the minute of the push
-    answer(catalog, every[:ANSWERS])
-    timed(f"first pull, 20 of {count}", ANSWERS, pull.fn, *given)
-    answer(catalog, every[-ANSWERS:])
-    timed(f"pull 20 changed of {count}", ANSWERS, pull.fn, *given)
-    timed(f"pull 0 changed of {count}", 1, pull.fn, *given)
+def faults(folder):
+    """Run the tests with a lossy wire and kills, the long way; give what they counted as lines of the page."""
+    figures = folder / "faults.jsonl"
+    figures.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", "tests/tasks/test_faults.py"]
+    subprocess.run(
+        command, cwd=ROOT, check=True, env=os.environ | {"FIGUREGROUND_ROUNDS": "100", "FIGUREGROUND_FIGURES": str(figures)}
+    )
+    lines = ["A proxy in front of a real Label Studio that answers by lot, and SIGKILLs; see tests/tasks/test_faults.py.\n"]
+    for line in figures.read_text(encoding="utf-8").splitlines():
+        lines += ["| | |\n|---|---|", *(f"| {what} | {count} |" for what, count in json.loads(line).items()), ""]
+    return lines
 
 
 def main():
-    folder = Path(sys.argv[1]).resolve()
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("folder", type=Path)
+    asked.add_argument("--small", action="store_true", help="few tasks, and the page stays as it is")
+    asked.add_argument("--faults", action="store_true", help="also the fault tests the long way")
+    told = asked.parse_args()
+    folder = told.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    before = PAGE.read_text(encoding="utf-8").partition(SPEED)[0].strip() if PAGE.exists() else FAULTS
     catalog = catalog_in(folder)
     was = studio.running(catalog)
     server = was or studio.up(catalog)
     try:
-        for count in map(int, sys.argv[2:] or ["200", "2000"]):
-            measure(folder, server.url, count)
+        lines = speed(folder, server.url, *((20, 50, 100) if told.small else (200, 2_000, 10_000)))
     finally:
         if was is None:
             studio.down(catalog)
+    first = "\n".join([FAULTS, "", *faults(folder)]) if told.faults else before
+    page = "\n".join([first, "", SPEED, "", *lines, "", "# The brush codec", "", *codec.table(), ""])
+    print(page)
+    if not told.small:
+        PAGE.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":
