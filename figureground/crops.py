@@ -1,7 +1,8 @@
 """From the people in a frame to single-person crops at the source's resolution.
 
 A crop is the detected box with a margin, cut at the frame's edges, with whole-pixel half-open sides: its pixels are the
-frame's own, never resampled.
+frame's own, never resampled. Its main person is the one whose box that is, whoever else is in it; somebody who takes up as much
+of it is in that person's way by at least a fifth, whatever the margin up to 0.1, so `occlusion` refuses the crop.
 """
 
 from collections.abc import Mapping, Sequence

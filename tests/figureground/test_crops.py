@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground import crops, tables
+from figureground import crops, geometry, tables
 from figureground.errors import ArrayError
 from figureground.store import Store
 from figureground.types import Box, Frame, Person
@@ -113,3 +113,19 @@ def test_jpeg_keeps_colour_at_full_resolution():
 def test_bytes_that_are_no_picture_are_named(content):
     with pytest.raises(ArrayError, match=r"frames/park/a\.jpg: expected a JPEG or PNG picture"):
         crops.decode(content, "frames/park/a.jpg")
+
+
+@settings(deadline=None)
+@given(
+    st.floats(100, 300), st.floats(100, 300), st.floats(30, 120), st.floats(60, 240),
+    st.floats(-250, 250), st.floats(-350, 350), st.floats(1, 800), st.floats(1, 800),
+)  # fmt: skip
+def test_who_takes_up_as_much_of_a_crop_as_its_main_person_makes_occlusion_refuse_it(x, y, width, height, dx, dy, wide, high):
+    """Else nobody could tell whom the crop is of."""
+    from figureground.checks.occlusion import Occlusion
+
+    whole = Frame("park-000007", "park", 7, 0.25, np.zeros((700, 700, 3), np.uint8))
+    own, other = person(x, y, x + width, y + height), person(x + dx, y + dy, x + dx + wide, y + dy + high)
+    crop = crops.cut(whole, [own, other], margin=0.1)[0] if geometry.clip(other.box, Box(0, 0, 700, 700)) else None
+    if crop and any(one.area >= own.box.area for one in crop.others):
+        assert not Occlusion().accepts(Occlusion().measure(crop))
