@@ -1,6 +1,7 @@
 """Looking at everything outside, one finding a thing."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def _findings(catalog: Catalog) -> Iterator[Finding]:
         yield _found("project", lambda: _project(catalog))
         yield _found("pictures", lambda: _pictures(catalog))
         yield _found("predictions", lambda: _predictions(catalog))
+        yield _found("blank tasks", lambda: _blank(catalog))
 
 
 def _found(what: str, look: Callable[[], str]) -> Finding:
@@ -136,6 +138,20 @@ def _predictions(catalog: Catalog) -> str:
     if not said:
         raise LabelError(f"{project.url} has none of the tasks that were pushed: push again")
     return f"{said[0]}; {len(said)} looked at, one a source"
+
+
+def _blank(catalog: Catalog) -> str:
+    """Say how many tasks have no prediction, why, and which scenes are stopped because it does not pay."""
+    store, reasons, stopped = Store(catalog.storage_root), Counter[str](), set[str]()
+    for source_id in tables.sources(store, "tasks"):
+        if ref := tables.find(store, "tasks", source_id):
+            table = tables.read(store, ref)
+            reasons.update(table.rows["blank"])
+            stopped |= set(table.facts.get("stopped", ()))
+    told = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()) if why) or "none"
+    return f"{told} (of {reasons.total()})" + (
+        f"; pre-annotating does not pay in {', '.join(sorted(stopped))}" if stopped else ""
+    )
 
 
 def _predicted(catalog: Catalog) -> list[str]:

@@ -116,7 +116,9 @@ def _verdict(row: Row) -> str:
 
 
 def _task(row: Row) -> str:
-    return f"task {row['task_id']} in Label Studio's project {row['project_id']}, key {row['key']}"
+    more = f", blank: {row['blank']}" if row["blank"] else ""
+    more += f", for {row['people']} people" if row["people"] > 1 else ""
+    return f"task {row['task_id']} in Label Studio's project {row['project_id']}, key {row['key']}{more}"
 
 
 def _label(row: Row) -> str:
