@@ -22,12 +22,14 @@ import scipy.io
 import scipy.stats
 from skimage.measure import blur_effect
 
-from figureground import catalog, crops, geometry, plugins
-from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop
+from figureground import catalog, crops, features, geometry, plugins
+from figureground.checks.ghosting import echo, likelihood
+from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop, Weights
 from figureground.video import Footage
 
 SINGLE = ("truncation", "size", "occlusion", "sharpness", "overlap", "exposure", "ghosting", "distortion")
 CHECKS = {name: plugins.build("checks", name, {}) for name in SINGLE}
+LEARNED = plugins.build("checks", "ghosting", {"at_most": 0.9})
 DAVIS = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
 PHOTOS = {"pennfudan": "pennfudan/PNGImages/*", "ccp": "ccp/photos/*", "cihp": "cihp/images/*"}
 VIDEOS = {
@@ -491,7 +493,7 @@ def _blend(one: Image, other: Image, rng: Any) -> Image:
     return (one * (1 - share) + other * share + 0.5).astype(np.uint8)
 
 
-def ghosting(seen: list[Seen]) -> None:
+def ghosting(seen: list[Seen], network: Weights) -> None:
     """Print the ghosting table: pictures laid over themselves, moved, and over another moment of the same scene."""
     rng, columns = np.random.default_rng(0), {}
     for frame, crop, person in spread(_candidates(seen), 10):
@@ -511,7 +513,29 @@ def ghosting(seen: list[Seen]) -> None:
     rivals = {"laplacian": _turned(_laplacian), "cleanvision": _turned(_cleanvision)}
     moved = [kind for kind in columns if kind.startswith("moved")]
     _halves("ghosting", columns, moved, ["clean"], rivals, "ghosting, shifted")
-    _halves("ghosting", columns, [*moved, "two moments"], ["clean"], rivals)
+    _halves("ghosting", columns, [*moved, "two moments"], ["clean"], rivals, "ghosting, echo only")
+    _learned(columns, moved, network)
+
+
+def _learned(columns: Columns, moved: list[str], network: Weights) -> None:
+    """Print the figures of heads that judge one half of the scenes and have learned on the other half's crops alone."""
+    from learn_ghosting import Example, fitted
+
+    found = [
+        Example(crop.source_id, kind, features.pooled(crop, network), echo(crop))
+        for kind, some in columns.items()
+        for crop in some
+    ]
+    scenes = sorted({one.scene for one in found})
+    for half, members in (("first half", scenes[::2]), ("held out", scenes[1::2])):
+        head, values = fitted([one for one in found if one.scene not in members]), {}
+        for one in found:
+            if one.scene in members:
+                values.setdefault(one.kind, []).append(likelihood(head, one.pooled, one.height))
+        spoilt = [*moved, "two moments"]
+        row = _summary(f"ghosting, learned on the other half, {half}", LEARNED, values, ["clean"], spoilt, GOALS["ghosting"])
+        if half == "held out":
+            ROWS.append(row)
 
 
 def _inside(crop: PersonCrop) -> tuple[slice, slice]:
@@ -585,7 +609,7 @@ def exposure(seen: list[Seen]) -> None:
 # --- all together
 
 
-def kept(seen: list[Seen], recipe: Sequence[str]) -> None:
+def kept(seen: list[Seen], checks: dict[str, Any], recipe: Sequence[str]) -> None:
     """Print how many undamaged, unhindered people the recipe's checks keep, and with each further check added."""
     whole = [
         crop
@@ -593,24 +617,24 @@ def kept(seen: list[Seen], recipe: Sequence[str]) -> None:
         for number, crop in enumerate(crops.cut(frame, people, 0.1))
         if free(frame, people, number, 0.05, 0.7)
     ]
-    refused = {name: np.array([not CHECKS[name].accepts(CHECKS[name].measure(crop)) for crop in whole]) for name in SINGLE}
+    refused = {name: np.array([not check.accepts(check.measure(crop)) for crop in whole]) for name, check in checks.items()}
     dropped = np.any([refused[name] for name in recipe], axis=0)
     print(f"\nundamaged people: {len(whole)}, kept by {', '.join(recipe)}: {1 - dropped.mean():.3f}")
     print("  refused by each", {name: int(found.sum()) for name, found in refused.items()})
-    for name in SINGLE:
+    for name in checks:
         if name not in recipe:
             print(f"  with {name} too: {1 - (dropped | refused[name]).mean():.3f}")
     print(f"  with all: {1 - np.any(list(refused.values()), axis=0).mean():.3f}")
 
 
-def cost(seen: list[Seen], loaded: catalog.Catalog, recipe: Sequence[str]) -> None:
+def cost(seen: list[Seen], loaded: catalog.Catalog, checks: dict[str, Any], recipe: Sequence[str]) -> None:
     """Print the milliseconds a crop of each check, beside those of finding and cutting out the same people."""
     few = [item for item in seen if item[1]][:: max(1, len(seen) // 40)]
     found = [crop for frame, people in few for crop in crops.cut(frame, people, 0.1)]
     stored = [crops.encode(crop.image) for crop in found]
     steps: dict[str, Callable[[], Any]] = {
         "decode": lambda: [crops.decode(content, "crop") for content in stored],
-        **{name: lambda check=CHECKS[name]: [check.measure(crop) for crop in found] for name in SINGLE},
+        **{name: lambda check=check: [check.measure(crop) for crop in found] for name, check in checks.items()},
         "finding": lambda: [loaded.detector().find([frame.image]) for frame, _ in few],
         "cutting out": lambda: loaded.remover().alphas(found),
     }
@@ -618,9 +642,9 @@ def cost(seen: list[Seen], loaded: catalog.Catalog, recipe: Sequence[str]) -> No
         step()
     spent = {name: _seconds(step) * 1000 / len(found) for name, step in steps.items()}
     print(f"\nms a crop, {len(found)} crops:", {name: round(value, 1) for name, value in spent.items()})
-    checks = spent["decode"] + sum(spent[name] for name in recipe)
+    ours = spent["decode"] + sum(spent[name] for name in recipe)
     rest = spent["finding"] + spent["cutting out"]
-    print(f"  reading and measuring, the recipe's checks: {checks:.1f}; {checks / (checks + rest):.1%} of these steps together")
+    print(f"  reading and measuring, the recipe's checks: {ours:.1f}; {ours / (ours + rest):.1%} of these steps together")
 
 
 def _seconds(step: Callable[[], Any]) -> float:
@@ -649,19 +673,21 @@ def main() -> None:
     detector, instances = loaded.detector(), {"yolo26n-seg.pt": loaded.asset("yolo26n-seg.pt").weights}
     masks = {"instances": "yolo26n-seg.pt", "at_most": 0.3}
     CHECKS["overlap with masks"] = plugins.build("checks", "overlap", masks, instances)
-    recipe = [name for name in loaded.recipe.checks if name in SINGLE]
+    built = loaded.checks()
+    single = {name: built.get(name, CHECKS[name]) for name in SINGLE}
+    recipe = [name for name in SINGLE if name in built]
     seen = [(frame, detector.find([frame.image])[0]) for frame in frames(asked.data)]
     print(f"{len(seen)} frames of {len({f.source_id for f, _ in seen})} scenes, {sum(len(p) for _, p in seen)} people")
     tables: dict[str, Callable[[], None]] = {
         "sharpness": lambda: [sharpness(seen, asked.data, noise) for noise in (0, 8)] and None,
         "truncation": lambda: truncation(seen, detector),
         "occlusion": lambda: occlusion(seen, detector, asked.data),
-        "ghosting": lambda: ghosting(seen),
+        "ghosting": lambda: ghosting(seen, loaded.asset("yolo11n-pose.pt").weights),
         "distortion": lambda: distortion(seen, detector),
         "exposure": lambda: exposure(seen),
         "touching": lambda: touching(seen, asked.data),
-        "kept": lambda: kept(seen, recipe),
-        "cost": lambda: cost(seen, loaded, recipe),
+        "kept": lambda: kept(seen, single, recipe),
+        "cost": lambda: cost(seen, loaded, single, recipe),
     }
     for name in asked.only:
         tables[name]()

@@ -18,7 +18,7 @@ _BRIGHTEST = 98  # percentile: in black clothes too, skin is brighter than that
 class Exposure:
     """How dark the brightest of the person is, or how much of the person is burnt out."""
 
-    at_most: Annotated[float, Field(ge=0, le=1)] = 0.8
+    at_most: Annotated[float, Field(ge=0, le=1)] = 0.82
 
     def measure(self, crop: PersonCrop) -> float:
         """Give the larger of two: how far the person's brightest parts stay below white, and the share that is white.

@@ -1,4 +1,4 @@
-"""Is the person there twice: a shifted ghost, a doubled exposure."""
+"""Is the person there twice: a shifted ghost, a doubled exposure, two moments blended."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body
-from figureground.types import PersonCrop
+from figureground import body, features
+from figureground.features import Head
+from figureground.types import PersonCrop, Weights
 
 _Plane = NDArray[np.float32]
 
@@ -17,21 +18,30 @@ _LONG_SIDE = 256  # px: everyone is measured at this height, so a ghost's distan
 _DENOISE = 0.7  # px, sigma: sensor noise and JPEG blocks repeat nothing but make everything else weaker
 _NEAREST, _FARTHEST = 0.015, 0.1  # of the person's height: nearer is blur, farther another thing
 _SURROUND = 9  # px: a peak stands above what is around it
+_HEAD = ("ghosting", "7b4b1e361c75f27d80d3412ee32bc4e5d9efc352263d3160d2c35d60bb7b3f56")  # written by benchmarks/learn_ghosting.py
 
 
 @dataclass(frozen=True)
 class Ghosting:
-    """How strongly the person's detail repeats itself at one distance."""
+    """How strongly the person's detail repeats itself at one distance, or how likely the person is there twice.
 
-    at_most: Annotated[float, Field(ge=0, le=1)] = 0.04
+    Parameters
+    ----------
+    at_most
+        The limit.
+    network
+        The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it only what repeats at one distance is
+        noticed, and not two moments blended.
+    """
+
+    at_most: Annotated[float, Field(ge=0, le=1)] = 0.045
+    network: Weights | None = None
 
     def measure(self, crop: PersonCrop) -> float:
-        """Find the distance at which the picture on and around the person resembles itself most.
+        """Give the height of the echo, or with a network the likelihood of a ghost.
 
-        A picture laid over itself has every fine edge twice, always at the same distance and in the same direction: its
-        autocorrelation has a peak there, as an echo has one in a sound's cepstrum (Bogert, Healy, Tukey: The quefrency
-        alanysis of time series for echoes, 1963). The spectrum is flattened first, by a square root instead of
-        a logarithm, so that large shapes do not hide the peak.
+        The likelihood weighs the echo together with what the network's lower layers see on the person: outlines that
+        cross and show through one another. The weights were learned on pictures blended on purpose.
 
         Parameters
         ----------
@@ -41,20 +51,69 @@ class Ghosting:
         Returns
         -------
         float
-            The peak's height above its surroundings, as a share of the picture's resemblance with itself unmoved: 0
-            (nothing repeats) to 1; NaN when the person's area has no detail at all.
+            0 to 1, see `echo`, or a likelihood where clean and blended pictures are as frequent; NaN when the person's
+            area has no detail at all.
+
+        Raises
+        ------
+        AssetError
+            When `network` is not in the cache, is not the pinned file, or has other layers.
         """
-        detail, height = _detail(crop)
-        reach = int(_FARTHEST * height)
-        resemblance = _autocorrelation(detail, reach + _SURROUND)
-        peaks = resemblance - cv2.blur(resemblance, (_SURROUND, _SURROUND))
-        y, x = np.mgrid[: len(peaks), : len(peaks)] - (reach + _SURROUND)
-        distance = np.hypot(y, x)
-        return float(np.clip(peaks[(distance >= _NEAREST * height) & (distance <= reach)].max(), 0, 1))
+        height = echo(crop)
+        return likelihood(features.head(*_HEAD), features.pooled(crop, self.network), height) if self.network else height
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
         return value <= self.at_most
+
+
+def likelihood(head: Head, pooled: NDArray[np.float32], height: float) -> float:
+    """Weigh what the network sees and the echo's height together.
+
+    Parameters
+    ----------
+    head
+        What was learned.
+    pooled
+        (n,) features of the crop, see `figureground.features.pooled`.
+    height
+        Of the echo, 0..1 or NaN.
+
+    Returns
+    -------
+    float
+        0 to 1; NaN when the height is.
+    """
+    evidence = np.array([head.score(pooled), np.log(height + 0.005), max(0.0, height - 0.04) * 20, 1.0])
+    return float(1 / (1 + np.exp(-np.clip(evidence @ head.answer, -30, 30)))) if height == height else float("nan")
+
+
+def echo(crop: PersonCrop) -> float:
+    """Find the distance at which the picture on and around the person resembles itself most.
+
+    A picture laid over itself has every fine edge twice, always at the same distance and in the same direction: its
+    autocorrelation has a peak there, as an echo has one in a sound's cepstrum (Bogert, Healy, Tukey: The quefrency
+    alanysis of time series for echoes, 1963). The spectrum is flattened first, by a square root instead of
+    a logarithm, so that large shapes do not hide the peak.
+
+    Parameters
+    ----------
+    crop
+        One person.
+
+    Returns
+    -------
+    float
+        The peak's height above its surroundings, as a share of the picture's resemblance with itself unmoved: 0
+        (nothing repeats) to 1; NaN when the person's area has no detail at all.
+    """
+    detail, height = _detail(crop)
+    reach = int(_FARTHEST * height)
+    resemblance = _autocorrelation(detail, reach + _SURROUND)
+    peaks = resemblance - cv2.blur(resemblance, (_SURROUND, _SURROUND))
+    y, x = np.mgrid[: len(peaks), : len(peaks)] - (reach + _SURROUND)
+    distance = np.hypot(y, x)
+    return float(np.clip(peaks[(distance >= _NEAREST * height) & (distance <= reach)].max(), 0, 1))
 
 
 def _detail(crop: PersonCrop) -> tuple[_Plane, float]:

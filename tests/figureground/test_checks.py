@@ -1,21 +1,25 @@
 """What each check means, on a drawn figure whose truth is known."""
 
 import dataclasses
+import math
 
 import cv2
 import numpy as np
 import pytest
 
-from figureground import body
+from figureground import body, features
+from figureground.checks import ghosting
 from figureground.checks.distortion import Distortion
 from figureground.checks.excluded_scenes import ExcludedScenes
 from figureground.checks.exposure import Exposure
-from figureground.checks.ghosting import Ghosting
+from figureground.checks.ghosting import Ghosting, likelihood
 from figureground.checks.occlusion import Occlusion
 from figureground.checks.overlap import Overlap
 from figureground.checks.sharpness import Sharpness
 from figureground.checks.size import Size
 from figureground.checks.truncation import Truncation
+from figureground.errors import AssetError
+from figureground.features import Head
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance
 
@@ -241,3 +245,25 @@ def test_a_person_who_is_not_found_as_a_box_is_found_by_the_mask(monkeypatch):
     assert check.measure(figure()) == pytest.approx(0.6)
     found.clear()
     assert check.measure(figure()) == 0
+
+
+def head(answer=(4.0, 0.0, 15.0, 0.0)):
+    return Head(np.zeros(2, np.float32), np.ones(2, np.float32), np.array([0.5, 0.5], np.float32), np.array(answer, np.float32))
+
+
+def test_a_ghost_is_likely_by_the_echo_or_by_what_the_network_sees():
+    usual, strange = np.array([-1, -1], np.float32), np.array([1, 1], np.float32)
+    assert likelihood(head(), usual, 0.02) < 0.05 < 0.95 < likelihood(head(), strange, 0.02)
+    assert likelihood(head(), usual, 0.5) > 0.95, "an echo alone"
+    assert math.isnan(likelihood(head(), usual, math.nan))
+
+
+def test_what_lies_far_from_anything_learned_on_counts_no_more_than_six_spreads():
+    assert head().score(np.array([1e6, 0], np.float32)) == pytest.approx(3)
+
+
+def test_the_committed_head_is_the_pinned_one():
+    read = features.head(*ghosting._HEAD)
+    assert read.weights.shape == read.middle.shape == read.spread.shape and np.all(read.spread > 0)
+    with pytest.raises(AssetError, match=r"heads/ghosting.npz: expected sha256 0000"):
+        features.head("ghosting", "0" * 64)
