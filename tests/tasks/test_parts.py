@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from figureground import parsing, parts, tables
-from figureground.errors import ReleaseError
 from figureground.parts import Drawn
 from figureground.store import Store
 from tasks.forget import forget
@@ -73,14 +72,15 @@ def test_the_manifest_names_the_parts_and_the_release_is_cut_again_from_it(parse
     assert again.digest == json.loads((folder / "manifest.json").read_text())["digest"]
 
 
-def test_a_mixture_of_label_configs_is_refused(parsed):
-    catalog, names = parsed
+def test_a_mixture_of_label_configs_has_the_classes_that_all_have(parsed):
+    catalog, _ = parsed
     store = Store(catalog.storage_root)
     rows = tables.read(store, tables.find(store, "labels", "walk")).rows
     rows["parts"], rows["parts_sha256"], rows["classes"] = "", "", 0
     tables.write(store, "labels", "walk", rows, fingerprint="none")
-    with pytest.raises(ReleaseError, match=rf"different label configs \(no parts, {len(names)} classes\)"):
-        cut(catalog)
+    folder = Path(cut(catalog).folder)
+    assert (folder / "classes.txt").read_text().split() == ["background", "person"]
+    assert verify(folder).counts == {"train": 2, "val": 1}
 
 
 def test_forget_takes_the_parts_out_of_the_archive_too(parsed):
