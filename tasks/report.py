@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from figureground import crops as cutting
-from figureground import manifest, masks, pictures, plugins, sheet, tables
+from figureground import manifest, masks, pictures, plugins, sheet, sureness, tables
 from figureground import report as pages
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
@@ -346,7 +346,7 @@ def _kept(source: _Source, kept: Sequence[Row], at_most: int) -> Group:
     def figure(row: Row) -> Figure:
         matte = mattes.get(row["crop_id"])
         alpha = source.alpha(matte)
-        note = f"{_size(row)}, matte {matte['score']:.2f}" if matte else f"{_size(row)}, person {row['score']:.2f}"
+        note = f"{_size(row)}, {_sureness(matte)}" if matte else f"{_size(row)}, person {row['score']:.2f}"
         return pages.kept_figure(row["crop_id"], source.image(row), alpha, row["crop_id"], note)
 
     removers = sorted({row["remover"] for row in mattes.values()})
@@ -355,8 +355,16 @@ def _kept(source: _Source, kept: Sequence[Row], at_most: int) -> Group:
         return Group(title, "No mattes yet.", _drawn(figure, pages.spread(kept, at_most)), len(kept))
     sure = {crop_id: row["score"] for crop_id, row in mattes.items()}
     doubtful = sorted(kept, key=lambda row: (sure.get(row["crop_id"], -1.0), row["crop_id"]))
-    text = f"Crop, matte over a checkerboard, outline; made by {', '.join(removers)}. The least sure come first."
+    doubtful_ones = sum(map(sureness.doubtful, sure.values()))
+    text = (
+        f"Crop, matte over a checkerboard, outline; made by {', '.join(removers)}. The least sure come first; "
+        f"{doubtful_ones} of {len(sure)} score below {sureness.DOUBTFUL} and need a person."
+    )
     return Group(title, text, _drawn(figure, doubtful[:at_most]), len(kept))
+
+
+def _sureness(matte: Row) -> str:
+    return f"matte {matte['score']:.2f}" + (", needs a person" if sureness.doubtful(matte["score"]) else "")
 
 
 def _dropped(source: _Source, reason: str, at_most: int) -> Group:

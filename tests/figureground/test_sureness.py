@@ -53,6 +53,11 @@ def test_each_doubt_lowers_the_score(alpha, joints, matte, instance):
     assert 0 < sureness.score(alpha, crop(*joints), matte, instance) < 0.999
 
 
+def test_low_scores_need_a_person():
+    assert sureness.doubtful(0.69)
+    assert not sureness.doubtful(0.7)
+
+
 def test_sources_that_share_nothing_leave_little():
     apart = half() * 0
     apart[:, 20:] = 1

@@ -123,6 +123,7 @@ def test_a_source_page_tells_the_way_of_its_people(store, catalog):
     ):
         assert told in words, told
     assert page.count("its matte over a checkerboard") == 3
+    assert "0 of 3 score below 0.7 and need a person" in words
     assert words.index("matte 0.70") < words.index("matte 0.80") < words.index("matte 1.00")  # the least sure first
     assert page.count("dropped because of size") == 1
     assert page.count("Frame park-") == 4
