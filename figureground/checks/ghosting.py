@@ -18,7 +18,7 @@ _LONG_SIDE = 256  # px: everyone is measured at this height, so a ghost's distan
 _DENOISE = 0.7  # px, sigma: sensor noise and JPEG blocks repeat nothing but make everything else weaker
 _NEAREST, _FARTHEST = 0.015, 0.1  # of the person's height: nearer is blur, farther another thing
 _SURROUND = 9  # px: a peak stands above what is around it
-_HEAD = ("ghosting", "7b4b1e361c75f27d80d3412ee32bc4e5d9efc352263d3160d2c35d60bb7b3f56")  # written by benchmarks/learn_ghosting.py
+_HEAD = ("ghosting", "7b4b1e361c75f27d80d3412ee32bc4e5d9efc352263d3160d2c35d60bb7b3f56")  # see features.py
 
 
 @dataclass(frozen=True)

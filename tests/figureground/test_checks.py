@@ -91,12 +91,18 @@ def test_without_joints_truncation_is_the_outline_on_the_edge():
     assert Truncation().measure(cut) == pytest.approx(80 / (2 * 80 + 2 * 90))
 
 
-def test_occlusion_is_the_share_that_others_overlap():
-    assert Occlusion().measure(figure()) < 0.1
-    half = figure(others=[Box(0, 0, 50, 180)])
-    assert Occlusion().measure(half) == pytest.approx((45 - 10) / 80 * (162 - 18) / 160, abs=1e-6)
-    beside = figure(others=[Box(0, 0, 12, 180)])
-    assert Occlusion().accepts(Occlusion().measure(beside))
+def test_occlusion_grows_with_what_others_overlap():
+    free, tenth, half = (
+        Occlusion().measure(figure(others=found)) for found in ([], [Box(0, 0, 22, 180)], [Box(0, 0, 50, 180)])
+    )
+    assert free < 0.3 < tenth < half and not Occlusion().accepts(half)
+    assert half == Occlusion().measure(figure(others=[Box(0, 0, 100, 180)])), "more than a fifth is no worse"
+    assert Occlusion().accepts(Occlusion().measure(figure(others=[Box(0, 0, 12, 180)]))), "somebody beside"
+
+
+def test_whom_the_detector_doubts_is_rather_hidden():
+    doubtful = dataclasses.replace(figure(), score=0.5, keypoints=figure().keypoints[:0])
+    assert Occlusion().measure(doubtful) > 0.9 > Occlusion().measure(dataclasses.replace(doubtful, score=0.8))
 
 
 def test_hidden_legs_are_occluded_and_a_far_arm_is_not():
@@ -207,7 +213,7 @@ def test_exposure_is_of_the_person_and_not_of_the_stage():
 def test_black_clothes_are_not_underexposed():
     crop, area = painted()
     image = np.where(area > 0, 5, 120).astype(np.uint8).repeat(3, 2)
-    image[: 135] = 170  # the head
+    image[:135] = 170  # the head
     assert Exposure().accepts(Exposure().measure(dataclasses.replace(crop, image=image)))
 
 
