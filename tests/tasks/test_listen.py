@@ -108,7 +108,7 @@ def test_an_answer_is_pulled_when_the_server_tells_of_it(desk):
     material, file, tasks = desk
     server = label_studio.connect(material.catalog)
     project = label_studio.find_project(server, material.catalog)
-    accepted = server.client.predictions.list(task=tasks[0])[0].result
+    accepted = {task: server.client.predictions.list(task=task)[0].result for task in tasks}
     listener = Listener(file, free_port(), "--every", "60")
     try:
         listener.until("of every answer to")
@@ -117,7 +117,7 @@ def test_an_answer_is_pulled_when_the_server_tells_of_it(desk):
         (registered,) = hooks(server, project)
         assert (registered.url, registered.send_payload, registered.send_for_all_actions) == (listener.url, False, False)
 
-        made = server.client.annotations.create(tasks[0], result=accepted, lead_time=2.0).id
+        made = server.client.annotations.create(tasks[0], result=accepted[tasks[0]], lead_time=2.0).id
         until(lambda: labels(material) == [made])
         until(lambda: listener.pulls() == 2)
         before = listener.pulls()
@@ -125,8 +125,8 @@ def test_an_answer_is_pulled_when_the_server_tells_of_it(desk):
         assert wrong.status_code == 401
         time.sleep(4)
         assert listener.pulls() == before, "a wrong word makes no pull"
-        others = [server.client.annotations.create(task, result=accepted, lead_time=2.0).id for task in tasks[1:]]
-        server.client.annotations.update(made, result=accepted, lead_time=9.0)
+        others = [server.client.annotations.create(task, result=accepted[task], lead_time=2.0).id for task in tasks[1:]]
+        server.client.annotations.update(made, result=accepted[tasks[0]], lead_time=9.0)
         until(lambda: len(labels(material)) == 3)
         server.client.annotations.delete(others[0])
         until(lambda: len(labels(material)) == 2)
