@@ -4,6 +4,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from figureground import fusion, labelling, masks, tables
@@ -224,7 +225,7 @@ def test_only_what_was_touched_is_fetched(desk, monkeypatch, alpha_of):
         desk.accept(number)
     first = desk.labels()
     keys = asked(monkeypatch)
-    assert desk.labels() == first
+    assert repr(desk.labels()) == repr(first)  # a NaN is not equal to itself
     assert keys == []
     desk.accept(3)
     assert list(desk.labels()) == [desk.crop(number) for number in range(4)]
@@ -279,11 +280,9 @@ def test_edits_while_paging_lose_nothing(real, monkeypatch):
     assert len(pages) == 4
     assert list(desk.labels()) == [desk.crop(number) for number in (0, 1, 3, 4)]
     monkeypatch.undo()
-    before = desk.table().rows.to_dict("list")
+    before = desk.table().rows
     desk.forget()
-    assert desk.table().rows.drop(columns="iou_with_matte").to_dict("list") == {
-        name: some for name, some in before.items() if name != "iou_with_matte"
-    }
+    pd.testing.assert_frame_equal(desk.table().rows, before)
 
 
 @pytest.mark.faults
