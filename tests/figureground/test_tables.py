@@ -41,6 +41,7 @@ VALUES = {
     "int64": st.integers(-(2**60), 2**60),
     "double": st.floats(allow_nan=False),
     "bool": st.booleans(),
+    "binary": st.binary(max_size=8),
     "list<item: list<item: float>>": st.lists(st.lists(st.floats(width=32, allow_nan=False), max_size=3), max_size=3),
     "list<item: float>": st.lists(st.floats(width=32, allow_nan=False), max_size=4),
     "list<item: string>": st.lists(st.text(max_size=4), max_size=3),
