@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from figureground import parsing, plugins, wheels
+from figureground import layouts, plugins, wheels
 from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
 from figureground.types import Asset, Source, Weights
 
@@ -107,11 +107,17 @@ class SourceEntry(_Strict):
             raise ValueError("layout, classes and remap are only for kind: layout")
         if self.kind == "layout" and self.sha256:
             raise ValueError("a dataset is a folder, which no sha256 pins; remove it")
+        if self.kind == "layout":
+            self._check_classes()
+        return self
+
+    def _check_classes(self) -> None:
+        from figureground import parsing  # OpenCV comes with it, which a catalog without datasets does not need
+
         try:
             parsing.reading(self.classes, self.remap)
         except ArrayError as error:
             raise ValueError(str(error)) from error
-        return self
 
 
 class AssetEntry(_Strict):
@@ -202,7 +208,7 @@ class ReleaseRecipe(_Strict):
     """What a release is made of."""
 
     note: Name = "community"
-    layouts: tuple[str, ...] = ("mmseg_custom",)
+    layouts: Annotated[tuple[str | Plugin, ...], Field(min_length=1)] = ("mmseg_custom",)
     val: float = Field(default=0.1, ge=0, lt=1)
     test: float = Field(default=0.0, ge=0, lt=1)
 
@@ -211,6 +217,15 @@ class ReleaseRecipe(_Strict):
         if self.val + self.test >= 1:
             raise ValueError(f"val and test together must stay below 1; found {self.val} + {self.test}")
         return self
+
+    def settings(self) -> dict[str, dict[str, Any]]:
+        """Give the settings of each layout by its name; one that is named again is called ``<name>-2``."""
+        found: dict[str, dict[str, Any]] = {}
+        for entry in self.layouts:
+            name, own = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+            again = sum(one.partition("-")[0] == name for one in found)
+            found[f"{name}-{again + 1}" if again else name] = dict(own or {})
+        return found
 
 
 class ScheduleEntry(_Strict):
@@ -334,7 +349,7 @@ class Catalog(_Strict):
 
     def layouts(self) -> dict[str, Any]:
         """Build the layouts a release is written in."""
-        return {name: plugins.build("layouts", name, {}) for name in self.releases.layouts}
+        return {name: layouts.build(name, settings) for name, settings in self.releases.settings().items()}
 
     def _plugin(self, kind: str, entry: dict[str, dict[str, Any] | None]) -> Any:
         name, settings = next(iter(entry.items()))

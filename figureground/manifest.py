@@ -115,11 +115,15 @@ class SampleRecord(_Record):
 
 
 class Manifest(_Record):
-    """The whole of it. ``layouts`` says in which folder of the release each layout lies, "." for the release itself."""
+    """The whole of it. ``layouts`` says in which folder of the release each layout lies, "." for the release itself.
+
+    ``settings`` are the layouts' own.
+    """
 
     format: Literal[1] = 1
     code: str = __version__
     layouts: dict[str, str]
+    settings: dict[str, dict[str, Any]] = {}
     counts: dict[str, int]
     sources: dict[str, SourceRecord]
     samples: dict[str, SampleRecord]
@@ -128,13 +132,15 @@ class Manifest(_Record):
     digest: str = ""
 
 
-def build(layouts: Mapping[str, str], sources: Mapping[str, SourceRecord], samples: Mapping[str, SampleRecord]) -> Manifest:
+def build(
+    layouts: Mapping[str, Mapping[str, Any]], sources: Mapping[str, SourceRecord], samples: Mapping[str, SampleRecord]
+) -> Manifest:
     """Make the manifest of a release that is still to be written.
 
     Parameters
     ----------
     layouts
-        Name to folder in the release.
+        Name to settings: the first is the release itself, each further one a folder of its name in it.
     sources
         Those without a sample are left out.
     samples
@@ -148,7 +154,8 @@ def build(layouts: Mapping[str, str], sources: Mapping[str, SourceRecord], sampl
     used = {sample.source for sample in samples.values()}
     counts = Counter(sample.split for sample in samples.values())
     return Manifest(
-        layouts=dict(layouts),
+        layouts={name: name if at else "." for at, name in enumerate(layouts)},
+        settings={name: dict(own) for name, own in layouts.items() if own},
         counts={split: counts[split] for split in SPLITS if counts[split]},
         sources={source_id: record for source_id, record in sources.items() if source_id in used},
         samples=dict(samples),

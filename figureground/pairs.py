@@ -205,34 +205,3 @@ def _size(file: Path) -> tuple[int, int]:
     if turned not in (0, 1):
         raise ArrayError(f"{file.name}: turned by its EXIF tag ({turned}); bake the rotation in and strip the tag")
     return size
-
-
-def letterboxed(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
-    """Fit a picture or label into a square, its aspect kept, what is left filled.
-
-    Parameters
-    ----------
-    image
-        Shape (h, w) or (h, w, 3), uint8.
-    side
-        The square's, pixels, at least 1.
-    fill
-        The level around it: 128 for pictures, 0 for labels.
-    label
-        Labels are taken from the nearest pixel, so that no id is invented; pictures are averaged or interpolated.
-
-    Returns
-    -------
-    Mask
-        Shape (side, side) or (side, side, 3), the original in the middle.
-    """
-    if side < 1:
-        raise ArrayError(f"letterbox: expected a side of at least 1 pixel, found {side}")
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    square: Mask = np.full((side, side, *image.shape[2:]), fill, np.uint8)
-    left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    square[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=how)
-    return square

@@ -5,7 +5,6 @@ over each other, the one further down the label config's list counts: the list g
 above. How many pixels that decided is told, pair by pair, so that a careless annotation can be seen.
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from figureground import labelling, parsing, plugins
+from figureground import labelling, parsing
 from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.labelling import Interface
 from figureground.masks import check_mask
@@ -102,12 +101,6 @@ def read_interface(xml: str, where: str) -> Interface:
     found = labelling.read_parts(xml, where)
     known = any(set(found.labels) == set(names[1:]) for names in parsing.NAMES.values())
     return found if known else labelling.read_interface(xml, where)
-
-
-def layout(name: str, classes: int) -> Any:
-    """Build a layout for so many classes (0: nobody drew parts), as far as it knows classes at all."""
-    knows = any(field.name == "classes" for field in dataclasses.fields(plugins.find("layouts", name)))
-    return plugins.build("layouts", name, {"classes": classes} if classes and knows else {})
 
 
 class Drawn(NamedTuple):

@@ -1,8 +1,13 @@
-"""What every layout asks of a sample before it writes it."""
+"""What every layout asks of a sample before it writes it, and fitting one into a square."""
 
-from figureground import jpeg
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from figureground import crops, jpeg, masks
 from figureground.errors import ArrayError, ReleaseError
-from figureground.types import Sample
+from figureground.types import Mask, Sample
 
 
 def check(sample: Sample) -> None:
@@ -23,3 +28,42 @@ def check_name(text: str, what: str) -> None:
     """Raise a `ReleaseError` unless a text can be part of a file's name on every system and one line of a list."""
     if not text or text[0] in ".- " or text[-1] in ". " or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in text):
         raise ReleaseError(f"the {what} {text!r} cannot be a file's name; expected letters, digits, '_' and '-'. Rename it")
+
+
+def letterboxed(sample: Sample, side: int) -> Sample:
+    """Fit a sample into a square of `side` pixels, its aspect kept: around the picture is grey 128, around the label 0."""
+    picture = crops.decode(sample.image, sample.stem)
+    parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
+    alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
+    return replace(sample, image=crops.encode(letterbox(picture, side, 128, label=False)), alpha=alpha, parts=parts)
+
+
+def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
+    """Fit a picture or label into a square, its aspect kept, what is left filled.
+
+    Parameters
+    ----------
+    image
+        Shape (h, w) or (h, w, 3), uint8.
+    side
+        The square's, pixels, at least 1.
+    fill
+        The level around it: 128 for pictures, 0 for labels.
+    label
+        Labels are taken from the nearest pixel, so that no id is invented; pictures are averaged or interpolated.
+
+    Returns
+    -------
+    Mask
+        Shape (side, side) or (side, side, 3), the original in the middle.
+    """
+    if side < 1:
+        raise ArrayError(f"letterbox: expected a side of at least 1 pixel, found {side}")
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    how = cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    square: Mask = np.full((side, side, *image.shape[2:]), fill, np.uint8)
+    left, top = (side - size[0]) // 2, (side - size[1]) // 2
+    square[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=how)
+    return square

@@ -12,6 +12,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
 from figureground.types import Source
+from tasks.adopt import adopt
 from tasks.compare import compare
 from tasks.crop import crop
 from tasks.fetch import expand, fetch, fetch_asset
@@ -92,8 +93,10 @@ def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source]
     return sources, refused
 
 
-def _submit(sources: list[Source], catalog: Catalog) -> dict[str, list[PrefectFuture[Any]]]:
-    """Hand the work over stage by stage: a worker then seldom waits for another one's result."""
+def _submit(found: list[Source], catalog: Catalog) -> dict[str, list[PrefectFuture[Any]]]:
+    """Hand the work over stage by stage: a worker then seldom waits for another one's result. Datasets have their labels."""
+    datasets = [source for source in found if source.kind == "layout"]
+    sources = [source for source in found if source.kind != "layout"]
     ids = [source.source_id for source in sources]
     videos = [fetch.submit(source, catalog) for source in sources]
     frames = [sample.submit(source, video, catalog) for source, video in zip(sources, videos, strict=True)]
@@ -105,7 +108,8 @@ def _submit(sources: list[Source], catalog: Catalog) -> dict[str, list[PrefectFu
     mattes = [matte.submit(table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
     reports = [report.submit(name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
     stages = zip(videos, frames, crops, measures, scores, verdicts, mattes, reports, strict=True)
-    return {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
+    adopted = {source.source_id: [adopt.submit(source, catalog)] for source in datasets}
+    return adopted | {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
 
 
 def _outcomes(futures: dict[str, list[PrefectFuture[Any]]]) -> list[Outcome]:

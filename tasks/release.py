@@ -21,11 +21,13 @@ from figureground import (
     certificate,
     crops,
     duplicates,
+    layouts,
     lineage,
     manifest,
     masks,
     parts,
     progress,
+    samples,
     splits,
     store,
     tables,
@@ -177,7 +179,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
     used = [source_id for source_id, some in per_source.items() if some]
     records = {source_id: lineage.source(found[source_id], _funnel(source_id, catalog)) for source_id in used}
-    plan = manifest.build(_folders(recipe.layouts), records, {pick.stem: pick.record for pick in picks})
+    plan = manifest.build(_layouts(catalog, picks), records, {pick.stem: pick.record for pick in picks})
     plan = plan.model_copy(update={"previous": _previous(kept, plan)})
     if leaks := manifest.leaking(plan, _pictures(picks)):
         raise ReleaseError(
@@ -271,9 +273,13 @@ def _looked(source_id: str, found: Mapping[str, tables.Table]) -> str:
     return f"source {source_id} has {len(found['labels'].rows)} labels{f' ({said})' if said else ''}"
 
 
-def _folders(layouts: Sequence[str]) -> dict[str, str]:
-    """Say where each layout lies: the first is the release itself, each further one a folder of its name."""
-    return {layout: layout if at else "." for at, layout in enumerate(layouts)}
+def _layouts(catalog: Catalog, picks: Sequence[Pick]) -> dict[str, dict[str, Any]]:
+    """Give the layouts' settings; one that knows classes and is told nothing gets the most that all samples have."""
+    drawn = (pick.record.annotation.parts for pick in picks)
+    most = min((found.classes if found else 2 for found in drawn), default=2)
+    knowing = {name for name, one in catalog.layouts().items() if hasattr(one, "classes")}
+    settings = catalog.releases.settings()
+    return {name: {"classes": most} | own if name in knowing else own for name, own in settings.items()}
 
 
 def _pictures(picks: Sequence[Pick]) -> dict[str, tuple[str, int]]:
@@ -316,8 +322,9 @@ def _make(
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
     with _workshop(folder) as bench:
         for layout, place in plan.layouts.items():
-            plugin = parts.layout(layout, _classes(picks))
-            plugin.write(_samples(kept, picks, f"{folder.name} as {layout}"), bench / place)
+            settings = plan.settings.get(layout, {})
+            fitted = _fitted(_samples(kept, picks, f"{folder.name} as {layout}"), settings.get(layouts.LETTERBOX))
+            layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
         sealed = manifest.seal(plan, _found(bench))
@@ -334,18 +341,6 @@ def _make(
         bench.rename(folder)
         store.flush(folder.parent)
     return sealed
-
-
-def _classes(picks: Sequence[Pick]) -> int:
-    """Say into how many classes people drew the parts of all samples; 0 when they drew none."""
-    found = {pick.record.annotation.parts.classes if pick.record.annotation.parts else 0 for pick in picks}
-    if len(found) > 1:
-        said = ", ".join(f"{count} classes" if count else "no parts" for count in sorted(found))
-        raise ReleaseError(
-            f"the samples were drawn with different label configs ({said}); expected one. Release their sources "
-            "from catalogs of their own"
-        )
-    return found.pop() if found else 0
 
 
 def _otherwise(expected: Manifest, sealed: Manifest) -> str:
@@ -413,6 +408,10 @@ def _remove_when_dead(left: Path) -> None:
     finally:
         os.close(handle)
     shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _fitted(found: Iterator[Sample], side: int | None) -> Iterator[Sample]:
+    return ordered(lambda sample: samples.letterboxed(sample, side), found) if side else found
 
 
 def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
-from figureground import certificate, difference, duplicates, manifest, parts, progress, store
+from figureground import certificate, difference, duplicates, layouts, manifest, progress, store
 from figureground.duplicates import Signature
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
@@ -77,14 +77,10 @@ def diff_page(old: Path, new: Path) -> str:
 
 
 def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
-    layout = next(layout for layout, place in _manifest(folder).layouts.items() if place == ".")
-    samples: Iterable[Sample] = parts.layout(layout, _classes(_manifest(folder))).read(folder)
+    held = _manifest(folder)
+    layout = next(layout for layout, place in held.layouts.items() if place == ".")
+    samples: Iterable[Sample] = layouts.build(layout, held.settings.get(layout, {})).read(folder)
     return {sample.stem: sample for sample in samples if sample.stem in wanted}
-
-
-def _classes(held: Manifest) -> int:
-    """Say into how many classes the parts were drawn; 0 when they were not."""
-    return max((one.annotation.parts.classes for one in held.samples.values() if one.annotation.parts), default=0)
 
 
 def _manifest(folder: Path) -> Manifest:
@@ -115,15 +111,15 @@ def _found(folder: Path) -> dict[str, tuple[str, int]]:
 def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[str]:
     """Ask each layout what is wrong with its files, and whether those that keep pictures have them all."""
     for layout, place in sorted(held.layouts.items()):
-        where = "" if place == "." else f"{place}/"
+        where, settings = "" if place == "." else f"{place}/", held.settings.get(layout, {})
         try:
-            plugin = parts.layout(layout, _classes(held))
+            plugin = layouts.build(layout, settings)
         except PluginError as error:
             yield f"{manifest.FILE}: {error}"
             continue
         problems: Iterable[str] = plugin.problems(folder / place)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
-        if plugin.verbatim:
+        if plugin.verbatim and layouts.LETTERBOX not in settings:
             own = {name: content for name, content in found.items() if name.startswith(where)}
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 

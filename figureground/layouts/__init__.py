@@ -3,12 +3,16 @@
 A layout is a frozen dataclass; its fields are the settings of the convention. See ``docs/releases.md``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from figureground.pairs import Pair
+from figureground import plugins
+from figureground.errors import PluginError
 from figureground.types import Sample
+
+if TYPE_CHECKING:  # it brings OpenCV along
+    from figureground.pairs import Pair
 
 
 class Layout(Protocol):
@@ -38,8 +42,34 @@ class Layout(Protocol):
 class Importable(Protocol):
     """What a layout has besides, whose datasets can become sources: see ``kind: layout`` in ``docs/catalog.md``."""
 
-    def found(self, from_: Path) -> Iterator[Pair]:
+    def found(self, from_: Path) -> "Iterator[Pair]":
         """Give what a dataset that others made holds, complete or not; only names and lists are looked at, not pixels."""
 
 
 PROTOCOL = Layout
+LETTERBOX = "letterbox"
+"""A setting of every layout: the side of the square that pictures and labels are fitted into, pixels."""
+
+
+def build(name: str, settings: Mapping[str, Any]) -> Any:
+    """Build a layout of a release.
+
+    Parameters
+    ----------
+    name
+        The plug-in's, or that with ``-2`` behind it when a release has it twice.
+    settings
+        Its own, and `LETTERBOX`.
+
+    Raises
+    ------
+    PluginError
+        When there is none of that name, or a setting is wrong.
+    """
+    side = settings.get(LETTERBOX)
+    if LETTERBOX in settings and (not isinstance(side, int) or isinstance(side, bool) or not 16 <= side <= 8192):
+        raise PluginError(
+            f"layout {name}: {LETTERBOX}: expected a side of 16 to 8192 pixels; found {side!r}", (name, LETTERBOX)
+        )
+    own = {key: value for key, value in settings.items() if key != LETTERBOX}
+    return plugins.build("layouts", name.partition("-")[0], own)

@@ -5,7 +5,8 @@
     images/<split>/<stem>.jpg         the pictures
     annotations/<split>.json          images (with their scenes), annotations, the category person (1)
 
-Masks are COCO's compressed run lengths, exact to the pixel; polygons would not be. A picture without person has no annotation.
+Masks are COCO's compressed run lengths, exact to the pixel. ``shapes: polygons`` writes one polygon a person instead, for
+readers that take nothing else: parts and holes are strung onto it. A picture without person has no annotation.
 """
 
 import json
@@ -14,13 +15,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, run_lengths, samples
+from figureground import jpeg, polygons, run_lengths, samples
 from figureground.errors import ArrayError, ReleaseError
 from figureground.pairs import Pair
 from figureground.parallel import ordered
@@ -38,7 +39,7 @@ class _Entry(NamedTuple):
     height: int
     area: int
     box: tuple[int, int, int, int]
-    counts: str
+    segmentation: dict[str, Any] | list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,13 @@ class Coco:
     """Pictures and ``annotations/<split>.json`` as pycocotools reads them."""
 
     verbatim: ClassVar[bool] = True
-    exact: ClassVar[bool] = True
-
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
+    shapes: Literal["run_lengths", "polygons"] = "run_lengths"
+
+    @property
+    def exact(self) -> bool:
+        """See `figureground.layouts.Layout`."""
+        return self.shapes == "run_lengths"
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
@@ -71,7 +76,13 @@ class Coco:
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))
-        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, run_lengths.encode(mask))
+        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, self._segmentation(mask))
+
+    def _segmentation(self, mask: Mask) -> dict[str, Any] | list[list[float]]:
+        if self.shapes == "polygons":
+            line = polygons.outline(np.kron(mask, np.ones((2, 2), np.uint8)))  # a quarter of a pixel inside the border
+            return [((line + 0.5) / 2).ravel().tolist()] if len(line) else []
+        return {"size": list(mask.shape), "counts": run_lengths.encode(mask)}
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
@@ -127,12 +138,12 @@ def _document(entries: list[_Entry]) -> str:
             "iscrowd": 0,
             "area": entry.area,
             "bbox": entry.box,
-            "segmentation": {"size": [entry.height, entry.width], "counts": entry.counts},
+            "segmentation": entry.segmentation,
         }
         for number, entry in enumerate(entries, start=1)
         if entry.area
     ]
-    parts = {"images": images, "annotations": annotations, "categories": _CATEGORIES}
+    parts: dict[str, list[Any]] = {"images": images, "annotations": annotations, "categories": _CATEGORIES}
     return "{" + ",\n".join(f'"{name}": [\n' + ",\n".join(map(_json, rows)) + "\n]" for name, rows in parts.items()) + "}\n"
 
 
@@ -147,11 +158,11 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
         return
     try:
         held = json.loads(file.read_bytes())
-        by_image = {row["image_id"]: row["segmentation"]["counts"] for row in held["annotations"]}
+        by_image = {row["image_id"]: row["segmentation"] for row in held["annotations"]}
         for image in sorted(held["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
             size = image["height"], image["width"]
-            counts = by_image.pop(image["id"], None)
-            yield image, np.zeros(size, np.uint8) if counts is None else run_lengths.decode(counts, *size)
+            shape = by_image.pop(image["id"], None)
+            yield image, run_lengths.union([] if shape is None else [shape], *size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
     if by_image:

@@ -33,7 +33,7 @@ def made(**changes: object) -> manifest.Manifest:
         "park-1": sample("park", "train", "prediction-changed", 0.9, ("park",)),
         "walk-0": sample("walk", "val", "prediction-changed", 0.8, ()),
     }
-    return manifest.build({"mmseg_custom": "."}, sources, samples).model_copy(update=changes)
+    return manifest.build({"mmseg_custom": {}}, sources, samples).model_copy(update=changes)
 
 
 def row(page: str, start: str) -> list[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figureground import pairs
+from figureground import pairs, samples
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 
@@ -78,10 +78,10 @@ def test_a_picture_turned_by_its_tag_is_refused(folders: tuple[Path, Path]) -> N
 
 def test_letterboxing_a_label_invents_no_id_and_a_picture_gets_its_grey() -> None:
     ids = np.random.default_rng(1).integers(0, 10, (90, 60)).astype(np.uint8) * 20
-    boxed = pairs.letterboxed(ids, 64, 0, label=True)
+    boxed = samples.letterbox(ids, 64, 0, label=True)
     assert boxed.shape == (64, 64) and set(np.unique(boxed)) <= set(np.unique(ids))
     assert not boxed[:, :10].any() and not boxed[:, 54:].any() and boxed[:, 11:53].any(axis=1).all()
-    picture = pairs.letterboxed(np.zeros((90, 60, 3), np.uint8), 64, 128, label=False)
+    picture = samples.letterbox(np.zeros((90, 60, 3), np.uint8), 64, 128, label=False)
     assert (picture[:, :10] == 128).all() and not picture[:, 11:53].any()
 
 

@@ -1,5 +1,6 @@
 """A dataset that others labelled becomes a source: its labels as they are, what cannot be trusted named."""
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from pycocotools.coco import COCO
 
 from figureground import masks, parsing, plugins, tables
 from figureground.catalog import Catalog, load
@@ -182,6 +184,38 @@ def test_what_the_catalog_cannot_mean_is_refused_when_it_is_read(tmp_path: Path,
     with pytest.raises((CatalogError, PluginError), match=said) as caught:
         load(file)
     assert f"{file}:" in str(caught.value)
+
+
+def test_parts_are_released_in_every_set_of_classes_as_polygons_and_in_squares(tmp_path: Path) -> None:
+    old = plugins.build("layouts", "human_parsing", {"classes": 18})
+    old.write([sample(1, "train"), sample(2, "train"), sample(3, "val")], tmp_path / "old")
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"human_parsing": {"classes": 18}}, "classes": "atr"})
+    layouts = (
+        "mmseg_custom",
+        "human_parsing",
+        {"human_parsing": {"classes": 5}},
+        {"human_parsing": {"letterbox": 64, "classes": 2}},
+    )
+    recipe = settings.releases.model_copy(update={"layouts": (*layouts, {"coco": {"shapes": "polygons"}})})
+    settings = settings.model_copy(update={"releases": recipe})
+    sources = expand(settings.source("old"), settings)
+    for source in sources:
+        adopt.fn(source, settings)
+    folder = Path(release.fn(sources, settings, "parts", "20261121").folder)
+    verify(folder)
+    whole, five, two = (folder / name for name in ("human_parsing", "human_parsing-2", "human_parsing-3"))
+    drawn = cv2.imread(str(whole / "labels/old-train-old1-00.png"), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(drawn, ids(1))
+    assert np.array_equal(cv2.imread(str(five / "labels/old-train-old1-00.png"), -1), parsing.remap(ids(1), parsing.TO_FIVE))
+    boxed = cv2.imread(str(two / "labels/old-train-old1-00.png"), -1)
+    assert boxed.shape == (64, 64) and set(np.unique(boxed)) == {0, 1}
+    assert cv2.imread(str(two / "images/old-train-old1-00.jpg"))[0, 0].tolist() == [128, 128, 128]
+    held = json.loads((folder / "manifest.json").read_bytes())
+    assert held["settings"]["human_parsing-3"] == {"classes": 2, "letterbox": 64}
+    coco = COCO(str(folder / "coco/annotations/train.json"))
+    polygon = coco.annToMask(coco.loadAnns(coco.getAnnIds(1))[0])
+    truth = sample(1, "train").alpha.astype(np.uint8)
+    assert (polygon & truth).sum() / (polygon | truth).sum() > 0.99
 
 
 # --- real ones
