@@ -28,6 +28,7 @@ _ROUTES = {
     "prediction": ("accepted", "直接采用"),
     "prediction-changed": ("corrected", "修正"),
     "manual": ("drawn", "手绘"),
+    "imported": ("came with another dataset", "来自其他数据集"),
 }
 _CHANGES = {
     "added": "新增", "dropped": "删除", "re-annotated": "重新标注",
@@ -78,7 +79,8 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
         "sources": _sources(manifest),
         "funnel": _funnel(manifest),
         "routes": _routes(samples),
-        "annotators": len({sample.annotation.annotator for sample in samples.values()}),
+        "annotators": len({sample.annotation.annotator for sample in samples.values()} - {""}),
+        "imported": sum(sample.annotation.origin == "imported" for sample in samples.values()),
         "seconds": _seconds(samples),
         "splits": _splits(manifest),
         "pairs": certificate["pairs"],
