@@ -228,21 +228,13 @@ def _cleanvision(crop: PersonCrop) -> float:
 
     scorer = BlurrinessProperty()
     raw = pd.DataFrame([scorer.calculate(PIL.Image.fromarray(crop.image))])
-    return float(scorer.get_scores(raw, "blurry", normalizing_factor=0.1, color_threshold=0.18).iloc[0, 0])
-
-
-def _cleanvision_raw(crop: PersonCrop) -> float:
-    """Give what cleanvision's score is made of before its histogram's part lifts nearly every person to 1."""
-    from cleanvision.issue_managers.image_property import BlurrinessProperty
-
-    return float(BlurrinessProperty().calculate(PIL.Image.fromarray(crop.image))["blurriness"])
+    return float(scorer.get_scores(raw, "blurry", normalizing_factor=0.01, color_threshold=0.18).iloc[0, 0])
 
 
 SHARP: dict[str, Measure] = {
     "blur_effect": lambda crop: float(1 - blur_effect(_grey(crop))),
     "laplacian": _laplacian,
     "cleanvision": _cleanvision,
-    "cleanvision, raw": _cleanvision_raw,
 }
 
 
@@ -518,7 +510,7 @@ def ghosting(seen: list[Seen], network: Weights) -> None:
             add(f"moved {share}", _blend(crop.image, moved[inside], rng))
         for other in _moments(frame, person, seen)[:2]:
             add("two moments", _blend(crop.image, other.image[inside], rng))
-    rivals = {"laplacian": _turned(_laplacian), "cleanvision, raw": _turned(_cleanvision_raw)}
+    rivals = {"laplacian": _turned(_laplacian), "cleanvision": _turned(_cleanvision)}
     moved = [kind for kind in columns if kind.startswith("moved")]
     _halves("ghosting", columns, moved, ["clean"], rivals, "ghosting, shifted")
     _halves("ghosting", columns, [*moved, "two moments"], ["clean"], rivals, "ghosting, echo only")
