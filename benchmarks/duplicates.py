@@ -1,6 +1,6 @@
 """How well near-duplicates are told from other people in the same place: prints the table of docs/checks.md, `## duplicate`.
 
-    python benchmarks/duplicates.py [--data ../shared/data] [--people 14]
+    python benchmarks/duplicates.py [--data ../shared/data] [--people 6]
 
 Real crops of several sequences stand beside copies of themselves (recompressed, rescaled, cut, grey …), beside the same person
 half a second later, and beside the other people of the same sequence. Who is who half a second later is found by following
@@ -237,7 +237,7 @@ def of_check(check: Any) -> Callable[[PersonCrop, PersonCrop], float]:
 # --- the table
 
 
-def table(data: Path, at_most: int = 14) -> None:
+def table(data: Path, at_most: int = 6) -> None:
     """Print, for each half of the sequences, how many pairs of each kind each measure calls duplicates."""
     loaded = catalog.load(Path(__file__).resolve().parents[1] / "data_catalog.yaml")
     asked = list(pairs(_sequences(data, loaded), at_most))
@@ -251,7 +251,7 @@ def table(data: Path, at_most: int = 14) -> None:
     first = np.array([name in CHOSEN_ON for _, name, *_ in asked])
     goal = np.isin(kinds, ["recompressed", "rescaled", "half a second"])
     for half, there in (("chosen on these", first), ("held out", ~first)):
-        print(f"\nduplicate, {half}:", {kind: int((there & (kinds == kind)).sum()) for kind in dict.fromkeys(kinds)})
+        print(f"\nduplicate, {half}:", {kind: int((there & (kinds == kind)).sum()) for kind in dict.fromkeys(kinds.tolist())})
         for name, found in values.items():
             limit = checks[name].at_most if name in checks else _limit(found[first & goal], found[first & (kinds == "others")])
             _print(name, found, limit, kinds, there, goal)
@@ -265,7 +265,7 @@ def _limit(good: Any, others: Any) -> float:
 
 def _print(name: str, found: Any, limit: float, kinds: Any, there: Any, goal: Any) -> None:
     called = found > limit
-    shares = {kind: round(float(called[there & (kinds == kind)].mean()), 3) for kind in dict.fromkeys(kinds[there])}
+    shares = {kind: round(float(called[there & (kinds == kind)].mean()), 3) for kind in dict.fromkeys(kinds[there].tolist())}
     recall = float(np.mean([shares[kind] for kind in ("recompressed", "rescaled", "half a second")]))
     hits, misses = int((called & there & goal).sum()), int((called & there & (kinds == "others")).sum())
     balanced = recall / max(1e-9, recall + shares["others"])
@@ -300,7 +300,7 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "../shared/data")
-    parser.add_argument("--people", type=int, default=14, help="so many crops of each sequence are copied")
+    parser.add_argument("--people", type=int, default=6, help="so many crops of each sequence are copied")
     asked = parser.parse_args()
     table(asked.data, asked.people)
 
