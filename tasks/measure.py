@@ -1,12 +1,13 @@
 """Crops → measures: every check measures every crop. What is good enough is not asked here, nor who looks like whom."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 
-from figureground import crops, plugins, progress, tables
+from figureground import crops, inference, plugins, progress, tables
 from figureground.catalog import Catalog
 from figureground.checks import LIMITS
 from figureground.parallel import ordered
@@ -47,10 +48,16 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     if ref := tables.fresh(store, "measures", crops.source_id, mark):
         return ref
     records = tables.read(store, crops).rows.to_dict("records")
-    seen = progress.track(_pictures(records, store, scenes) if checks else (), "measure", crops.source_id, len(records))
-    rows = pd.DataFrame([_row(name, check, person) for person in seen for name, check in checks.items()])
+    each = ordered(lambda record: _rows(record, store, scenes, checks), records if checks else (), threads=inference.lanes())
+    rows = pd.DataFrame(chain.from_iterable(progress.track(each, "measure", crops.source_id, len(records))))
     facts = {"crops": [record["crop_id"] for record in records]}
     return tables.write(store, "measures", crops.source_id, rows, fingerprint=mark, facts=facts)
+
+
+def _rows(record: Mapping[Any, Any], store: Store, scenes: tuple[str, ...], checks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    image = crops.decode(store.read(record["file"], record["sha256"]), record["file"])
+    crop = dataclasses.replace(crops.load(record, image), scenes=scenes)
+    return [_row(name, check, crop) for name, check in checks.items()]
 
 
 def _row(name: str, check: Any, crop: PersonCrop) -> dict[str, Any]:
@@ -62,11 +69,3 @@ def _code(check: Any) -> dict[str, Any]:
     """Give what a check's numbers depend on: its code, its weights and its other settings, not its limits."""
     settings = {key: value for key, value in plugins.describe(check).items() if not key.startswith(LIMITS)}
     return {"code": plugins.code(check), **settings}
-
-
-def _pictures(records: Sequence[Mapping[Any, Any]], store: Store, scenes: tuple[str, ...]) -> Iterator[PersonCrop]:
-    return ordered(lambda record: dataclasses.replace(_picture(record, store), scenes=scenes), records, threads=2)
-
-
-def _picture(record: Mapping[Any, Any], store: Store) -> PersonCrop:
-    return crops.load(record, crops.decode(store.read(record["file"], record["sha256"]), record["file"]))
