@@ -33,6 +33,10 @@ Precision: TypeAlias = Literal["exact", "fast"]
 Device: TypeAlias = Literal["auto", "cpu"]
 """``auto`` takes CUDA where there is a device and the network can run on it, ``cpu`` never does."""
 
+_SHAPES_KEPT = 300
+"""OpenVINO keeps what it prepared for a layer and an input's shape, 5000 of them unless told: crops of all sizes took 2.7 GB
+after 120 and went on growing. 300 stay level at 1.1 GB for a fifth more processor time, 1000 reach 1.8 GB for none."""
+
 _Place: TypeAlias = Literal["cuda", "cpu"]
 _Shape: TypeAlias = tuple[int | None, ...]
 _CLASSES = conversion.CLASSES
@@ -211,6 +215,7 @@ def _open_openvino(weights: Weights, path: Path, precision: Precision) -> _Netwo
         "PERFORMANCE_HINT": "THROUGHPUT",
         "NUM_STREAMS": lanes(),
         "INFERENCE_NUM_THREADS": usable_cores(),
+        "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES_KEPT,
         **({"INFERENCE_PRECISION_HINT": "f32"} if precision == "exact" else {}),
     }
     try:
