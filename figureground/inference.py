@@ -12,7 +12,7 @@ than one after the other, and what is done to a picture before and after the net
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -53,7 +53,7 @@ class _Network:
     classes: tuple[str, ...] = ()
 
 
-_networks: dict[tuple[str, _Place, Precision], _Network] = {}
+_networks: dict[tuple[str, _Place, Precision, tuple[str, ...]], _Network] = {}
 _abandoned: list[Any] = []
 _lock = threading.Lock()
 
@@ -150,6 +150,36 @@ def run_named(
     return dict(zip(network.outputs, network.call(inputs), strict=True))
 
 
+def run_inner(
+    weights: Weights, batch: NDArray[np.float32], layers: Sequence[str], *, precision: Precision = "exact"
+) -> list[NDArray[Any]]:
+    """Run a network with one input only as far as some of its inner layers, on the CPU.
+
+    Parameters
+    ----------
+    weights, batch, precision
+        As `run` takes them.
+    layers
+        The layers' names in the network as OpenVINO reads it. What no named layer needs is not computed.
+
+    Returns
+    -------
+    list of ndarray
+        What each layer gives, in the order of `layers`.
+
+    Raises
+    ------
+    AssetError
+        As `run`, and when the network has no layer of that name.
+    ArrayError
+        When the batch is not what the network takes.
+    """
+    network = _network(weights, "cpu", precision, tuple(layers))
+    key, expected = next(iter(network.inputs.items()))
+    _check_batch(weights, batch, expected)
+    return network.call({key: batch})
+
+
 def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, ...]:
     """List the classes a converted ``.pt`` network knows, in its own order; () when its file names none.
 
@@ -161,12 +191,12 @@ def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, .
     return _network(weights, "cpu", precision).classes
 
 
-def _network(weights: Weights, device: Device, precision: Precision) -> _Network:
+def _network(weights: Weights, device: Device, precision: Precision, layers: tuple[str, ...] = ()) -> _Network:
     place = _place(weights, device)
     with _lock:
-        key = (weights.sha256, place, precision)
+        key = (weights.sha256, place, precision, layers)
         if key not in _networks:
-            _networks[key] = _open(weights, place, precision)
+            _networks[key] = _open(weights, place, precision, layers)
         return _networks[key]
 
 
@@ -175,11 +205,11 @@ def _place(weights: Weights, device: Device) -> _Place:
     return "cuda" if device == "auto" and not weights.name.endswith(".pt") and _has_cuda() else "cpu"
 
 
-def _open(weights: Weights, place: _Place, precision: Precision) -> _Network:
+def _open(weights: Weights, place: _Place, precision: Precision, layers: tuple[str, ...]) -> _Network:
     if weights.name.endswith(".pt"):
-        return _open_openvino(weights, conversion.converted(weights), precision)
+        return _open_openvino(weights, conversion.converted(weights), precision, layers)
     path = assets.locate(weights)
-    return _open_cuda(weights, path) if place == "cuda" else _open_openvino(weights, path, precision)
+    return _open_cuda(weights, path) if place == "cuda" else _open_openvino(weights, path, precision, layers)
 
 
 @cache
@@ -208,7 +238,7 @@ def _open_cuda(weights: Weights, path: Path) -> _Network:
     return _Network(shapes, names, lambda inputs: list(session.run(None, dict(inputs))))
 
 
-def _open_openvino(weights: Weights, path: Path, precision: Precision) -> _Network:
+def _open_openvino(weights: Weights, path: Path, precision: Precision, layers: tuple[str, ...]) -> _Network:
     import openvino
 
     settings = {
@@ -220,7 +250,7 @@ def _open_openvino(weights: Weights, path: Path, precision: Precision) -> _Netwo
     }
     try:
         core = openvino.Core()
-        model = core.read_model(str(path))
+        model = _as_far_as(core.read_model(str(path)), layers, weights) if layers else core.read_model(str(path))
         compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1:]
@@ -228,6 +258,16 @@ def _open_openvino(weights: Weights, path: Path, precision: Precision) -> _Netwo
     shapes = {port.any_name: tuple(_side(side) for side in port.partial_shape) for port in compiled.inputs}
     outputs = tuple(port.any_name if port.names else str(number) for number, port in enumerate(compiled.outputs))
     return _Network(shapes, outputs, _Requests(compiled), _classes(model))
+
+
+def _as_far_as(model: Any, layers: tuple[str, ...], weights: Weights) -> Any:
+    """Cut a network off behind some layers."""
+    import openvino
+
+    found = {layer.get_friendly_name(): layer for layer in model.get_ops()}
+    if missing := [name for name in layers if name not in found]:
+        raise AssetError(f"{weights.name} has no layer {missing[0]}: name another network, or leave out what needs this layer")
+    return openvino.Model([found[name].output(0) for name in layers], model.get_parameters())
 
 
 def _side(side: Any) -> int | None:

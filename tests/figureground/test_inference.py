@@ -55,7 +55,7 @@ def opened(monkeypatch):
     opened = []
     original = inference._open
     monkeypatch.setattr(inference, "_networks", {})
-    monkeypatch.setattr(inference, "_open", lambda *asked: opened.append(asked[-1]) or original(*asked))
+    monkeypatch.setattr(inference, "_open", lambda *asked: opened.append(asked[2]) or original(*asked))
     return opened
 
 
@@ -175,3 +175,25 @@ def test_a_forked_child_makes_its_own_session(cached):
 def test_importing_it_loads_no_runtime():
     code = "import sys, figureground.inference; sys.exit(bool({'onnxruntime', 'openvino'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_inner_layers_are_given_in_the_order_asked_for(cached):
+    weights, batch = cached(network(["n", 2])), np.array([[1, -2]], np.float32)
+    names = [layer.get_friendly_name() for layer in _layers(weights) if layer.get_type_name() in ("Negative", "Multiply", "Abs")]
+    assert len(names) == 2
+    one, other = inference.run_inner(weights, batch, names)
+    again, first = inference.run_inner(weights, batch, names[::-1])
+    assert np.array_equal(one, first) and np.array_equal(other, again) and not np.array_equal(one, other)
+    (alone,) = inference.run_inner(weights, batch, names[1:])
+    assert np.array_equal(alone, other)
+
+
+def test_a_layer_that_is_not_there_is_named(cached):
+    with pytest.raises(AssetError, match=r"net.onnx has no layer model.4: name another network"):
+        inference.run_inner(cached(network(["n", 2])), np.zeros((1, 2), np.float32), ["model.4"])
+
+
+def _layers(weights):
+    import openvino
+
+    return openvino.Core().read_model(str(assets.locate(weights))).get_ops()
