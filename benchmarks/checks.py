@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import duplicates
 import numpy as np
 import PIL.Image
 import scipy.io
@@ -42,7 +43,7 @@ VIDEOS = {
     "dancer_bluescreen.avi": 3.0,
     "phone_portrait_header_lies.mov": 0.2,
 }
-TABLES = ("sharpness", "truncation", "occlusion", "touching", "ghosting", "distortion", "exposure", "kept", "cost")
+TABLES = ("sharpness", "truncation", "occlusion", "touching", "ghosting", "distortion", "exposure", "duplicate", "kept", "cost")
 GOALS = {"sharpness": 0.97, "ghosting": 0.95, "truncation": 0.97, "occlusion": 0.93, "overlap": 0.93, "distortion": 0.93}
 Seen = tuple[Frame, list[Person]]
 Columns = dict[str, list[PersonCrop]]
@@ -686,6 +687,7 @@ def main() -> None:
         "distortion": lambda: distortion(seen, detector),
         "exposure": lambda: exposure(seen),
         "touching": lambda: touching(seen, asked.data),
+        "duplicate": lambda: duplicates.table(asked.data),
         "kept": lambda: kept(seen, single, recipe),
         "cost": lambda: cost(seen, loaded, single, recipe),
     }
