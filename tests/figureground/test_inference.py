@@ -179,7 +179,8 @@ def test_importing_it_loads_no_runtime():
 
 def test_inner_layers_are_given_in_the_order_asked_for(cached):
     weights, batch = cached(network(["n", 2])), np.array([[1, -2]], np.float32)
-    names = [layer.get_friendly_name() for layer in _layers(weights) if layer.get_type_name() in ("Negative", "Multiply", "Abs")]
+    computing = ("Negative", "Multiply", "Abs")
+    names = [layer.get_friendly_name() for layer in _layers(weights) if layer.get_type_name() in computing]
     assert len(names) == 2
     one, other = inference.run_inner(weights, batch, names)
     again, first = inference.run_inner(weights, batch, names[::-1])
