@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from figureground import store, tables
+from figureground import duplicates, signatures, store, tables
 from figureground.catalog import Catalog
 from figureground.masks import to_png
 from figureground.store import Store, sha256
@@ -31,6 +31,7 @@ def _fill(root: Path, samples: int) -> None:
     """Write sources of soft spots (which compress like photos) with soft discs as labels."""
     kept = Store(str(root))
     for number in range(SOURCES):
+        looked: dict[str, duplicates.Signature] = {}
         name, rows = f"s{number}", {stage: [] for stage in ("videos", "frames", "crops", "labels")}
         for at in range(samples // SOURCES):
             noise = np.random.default_rng(number * samples + at).normal(128, 60, (HEIGHT // 8, WIDTH // 8, 3)).clip(0, 255)
@@ -42,12 +43,14 @@ def _fill(root: Path, samples: int) -> None:
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
             (image, image_hash), (label, label_hash) = ((file, sha256(content)) for file, content in files.items())
+            looked[image_hash] = duplicates.of_jpeg(picture)
             ids = {"frame_id": frame, "crop_id": crop, "source_id": name}
             box = {"x1": WIDTH, "y1": HEIGHT, "width": WIDTH, "height": HEIGHT, "person_x1": WIDTH, "person_y1": HEIGHT}
             rows["frames"].append(_row("frames", **ids))
             rows["crops"].append(_row("crops", **ids, **box, file=image, sha256=image_hash))
             rows["labels"].append(_row("labels", **ids, verdict="keep", origin="prediction", file=label, sha256=label_hash))
         rows["videos"].append(_row("videos", source_id=name, path=f"{name}.mp4", license="MIT", sha256=sha256(name.encode())))
+        signatures.keep(kept, name, looked)
         for stage, some in rows.items():
             tables.write(kept, stage, name, pd.DataFrame(some), fingerprint="made")
 

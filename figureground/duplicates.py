@@ -24,9 +24,11 @@ ALIKE_AT_LEAST = 0.75
 """Copies reach it, strangers stay below: see docs/decisions/0004."""
 
 _SIDE, _KEPT = 64, 16
+METHOD = 1
+"""Another number whenever a picture gets another signature than before: kept ones are then computed again."""
 _SIGNS = _KEPT * _KEPT - 1
 _MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
-_BLOCK = 512
+_BLOCK, _COLUMNS = 512, 2048
 
 
 class Pair(NamedTuple):
@@ -76,44 +78,67 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4
 
 def closest(some: Sequence[Signature], others: Sequence[Signature]) -> Pair | None:
     """Find the two most similar pictures of two sets, or None when one is empty; of equals the first."""
-    found = (max(_candidates(row, block, start)) for start, row, block in _blocks(some, others))
-    best = max(found, key=lambda one: (one[0], -one[1], -one[2]), default=None)
-    return None if best is None else Pair(best[1], best[2], best[0], best[3])
+    if not len(some) or not len(others):
+        return None
+    tiles = _tiles(_Halves.of(some), _Halves.of(others))
+    return min((_best(*tile) for tile in tiles), key=lambda pair: (-pair.similarity, pair.one, pair.other))
+
+
+def _best(top: int, left: int, even: NDArray[np.float32], odd: NDArray[np.float32]) -> Pair:
+    one, other = np.unravel_index(int((even + np.abs(odd)).argmax()), even.shape)
+    return _pair(top, left, even, odd, int(one), int(other))
 
 
 def alike(some: Sequence[Signature], others: Sequence[Signature], at_least: float = ALIKE_AT_LEAST) -> Iterator[Pair]:
     """Give every pair of two sets that is at least so similar, by the numbers of the pictures."""
-    for start, straight, mirrored in _blocks(some, others):
-        best = np.maximum(straight, mirrored)
-        for one, other in np.argwhere(best >= at_least):
-            turned = bool(mirrored[one, other] > straight[one, other])
-            yield Pair(int(one) + start, int(other), float(best[one, other]), turned)
+    if len(some) and len(others):
+        yield from _alike(_Halves.of(some), _Halves.of(others), at_least)
 
 
-def _blocks(
-    some: Sequence[Signature], others: Sequence[Signature]
-) -> Iterator[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
-    """Give the similarities a few hundred rows at a time: as they are, and mirrored."""
-    if not len(some) or not len(others):
-        return
-    right = np.stack(list(others)).astype(np.float32)
-    turned = right * _MIRROR
-    for start in range(0, len(some), _BLOCK):
-        left = np.stack(list(some[start : start + _BLOCK])).astype(np.float32)
-        yield start, _shares(left @ right.T), _shares(left @ turned.T)
+def _alike(some: "_Halves", others: "_Halves", at_least: float) -> Iterator[Pair]:
+    for top, left, even, odd in _tiles(some, others):
+        best = even + np.abs(odd)
+        if _shares(best.max()) >= at_least:
+            for one, other in np.argwhere(_shares(best) >= at_least):
+                yield _pair(top, left, even, odd, int(one), int(other))
+
+
+class _Halves(NamedTuple):
+    """Signatures as rows, the signs that a mirror leaves and those it turns apart.
+
+    So two products of half the length give both similarities: their sum is the one as they are, their difference the mirrored
+    one, and the sum with the second without its sign is the better of the two.
+    """
+
+    even: NDArray[np.float32]
+    odd: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, signatures: Sequence[Signature]) -> "_Halves":
+        rows = np.stack(list(signatures))
+        return cls(rows[:, _MIRROR == 1].astype(np.float32), rows[:, _MIRROR == -1].astype(np.float32))
+
+    def rows(self, start: int, stop: int | None = None) -> "_Halves":
+        return _Halves(self.even[start:stop], self.odd[start:stop])
+
+
+def _tiles(some: _Halves, others: _Halves) -> Iterator[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]]:
+    """Give the products of both halves, a few hundred rows and columns at a time: no more fits a processor's cache."""
+    for top in range(0, len(some.even), _BLOCK):
+        high = some.rows(top, top + _BLOCK)
+        for left in range(0, len(others.even), _COLUMNS):
+            wide = others.rows(left, left + _COLUMNS)
+            yield top, left, high.even @ wide.even.T, high.odd @ wide.odd.T
+
+
+def _pair(top: int, left: int, even: NDArray[np.float32], odd: NDArray[np.float32], one: int, other: int) -> Pair:
+    best = float(_shares(even[one, other] + np.abs(odd[one, other])))
+    return Pair(top + one, left + other, best, bool(odd[one, other] < 0))
 
 
 def _shares(products: NDArray[np.float32]) -> NDArray[np.float32]:
     shares: NDArray[np.float32] = (products + np.float32(_SIGNS)) / np.float32(2 * _SIGNS)
     return shares
-
-
-def _candidates(
-    straight: NDArray[np.float32], mirrored: NDArray[np.float32], start: int
-) -> Iterator[tuple[float, int, int, bool]]:
-    for shares, turned in ((mirrored, True), (straight, False)):
-        one, other = np.unravel_index(int(shares.argmax()), shares.shape)
-        yield float(shares[one, other]), int(one) + start, int(other), turned
 
 
 def similarities(some: NDArray[np.int8], others: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -157,14 +182,19 @@ def clusters(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tup
 def between(groups: Mapping[str, Sequence[Signature]], at_least: float = ALIKE_AT_LEAST) -> dict[tuple[str, str], Pair]:
     """Find the groups that hold a picture alike: for each two, by name, their closest pair."""
     found: dict[tuple[str, str], Pair] = {}
-    names = sorted(groups)
+    names = sorted(name for name, signatures in groups.items() if len(signatures))
+    if not names:
+        return found
+    every = _Halves.of([signature for name in names for signature in groups[name]])
+    starts = np.cumsum([0, *(len(groups[name]) for name in names)])
     for at, one in enumerate(names):
-        rest = [(other, number) for other in names[at + 1 :] for number in range(len(groups[other]))]
-        pictures = [groups[other][number] for other, number in rest]
-        for pair in alike(groups[one], pictures, at_least):
-            other, number = rest[pair.other]
-            if (one, other) not in found or found[one, other].similarity < pair.similarity:
-                found[one, other] = pair._replace(other=number)
+        start, stop = int(starts[at]), int(starts[at + 1])
+        for pair in _alike(every.rows(start, stop), every.rows(stop), at_least):
+            number = stop + pair.other
+            other = int(np.searchsorted(starts, number, side="right")) - 1
+            key = one, names[other]
+            if key not in found or found[key].similarity < pair.similarity:
+                found[key] = pair._replace(other=number - int(starts[other]))
     return found
 
 

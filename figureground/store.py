@@ -44,8 +44,15 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_folder(folder: Path) -> dict[str, tuple[str, int]]:
-    """Hash every file below a local folder, hidden ones too, without holding one in memory.
+def hash_folder(folder: Path, *, flushed: bool = False) -> dict[str, tuple[str, int]]:
+    """Hash every file below a local folder, hidden ones too, without holding a big one in memory.
+
+    Parameters
+    ----------
+    folder
+        A readable local folder.
+    flushed
+        Have the system bring every file, and the folders' lists, to the disk as well.
 
     Returns
     -------
@@ -55,24 +62,42 @@ def hash_folder(folder: Path) -> dict[str, tuple[str, int]]:
     Raises
     ------
     OSError
-        When a file cannot be read.
+        When a file cannot be read, or the disk refuses.
     """
-    files = sorted(path for path in folder.rglob("*") if not path.is_dir())
-    hashed = ordered(lambda path: (sha256_file(path), path.stat().st_size), files)
-    return {path.relative_to(folder).as_posix(): found for path, found in zip(files, hashed, strict=True)}
+    names, folders = _below(folder)
+    batches = [names[at : at + _TOGETHER] for at in range(0, len(names), _TOGETHER)]
+    # The disk brings many files down at once as fast as one, so more threads wait for it than there are processors.
+    hashed = ordered(lambda some: [_hashed(folder / name, flushed) for name in some], batches, _WAITING if flushed else None)
+    found = {name: one for batch, done in zip(batches, hashed, strict=True) for name, one in zip(batch, done, strict=True)}
+    for below in folders if flushed else ():
+        flush(below)
+    return found
 
 
-def flush_folder(folder: Path) -> None:
-    """Have the system bring every file below a local folder, and the folders' lists, to the disk.
+_TOGETHER, _WAITING, _SMALL = 32, 16, 1 << 22
 
-    Raises
-    ------
-    OSError
-        When the disk refuses.
-    """
-    for _ in ordered(flush, sorted(folder.rglob("*"))):
-        pass
-    flush(folder)
+
+def _below(folder: Path) -> tuple[list[str], list[Path]]:
+    """List the files below a folder by name, and the folders, those inside before those around them."""
+    names, folders = [], []
+    for place, _, files in os.walk(folder, topdown=False, onerror=_raised):
+        folders.append(Path(place))
+        inside = PurePosixPath(Path(place).relative_to(folder).as_posix())
+        names += [str(inside / file) for file in files]
+    return sorted(names), folders
+
+
+def _raised(error: OSError) -> None:
+    raise error
+
+
+def _hashed(path: Path, flushed: bool) -> tuple[str, int]:
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = sha256(file.read()) if size < _SMALL else hashlib.file_digest(file, "sha256").hexdigest()
+        if flushed:
+            os.fsync(file.fileno())
+    return digest, size
 
 
 def flush(path: Path) -> None:

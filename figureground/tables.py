@@ -78,6 +78,10 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("height", _INT, "px", "the crop's"),
         *_FILE,
     ),
+    "signatures": (
+        Column("sha256", _TEXT, "", "hash of a crop's picture"),
+        Column("signature", pa.binary(), "", "what tells pictures alike, one bit a sign; see figureground.duplicates"),
+    ),
     "measures": (
         _CROP_ID,
         Column("check", _TEXT, "", "the check's name"),

@@ -17,7 +17,20 @@ import numpy as np
 import pandas as pd
 from PIL.JpegImagePlugin import JpegImageFile
 
-from figureground import crops, masks, pairs, parsing, parts, photos, plugins, progress, slugs, tables
+from figureground import (
+    crops,
+    duplicates,
+    masks,
+    pairs,
+    parsing,
+    parts,
+    photos,
+    plugins,
+    progress,
+    signatures,
+    slugs,
+    tables,
+)
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError, SourceError
 from figureground.labelling import KEEP
@@ -82,6 +95,8 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
     taking = _Taking(store, source, folder, by, goal == parsing.ATR)
     numbered = [(at, name, pair) for at, (name, pair) in enumerate(zip(names, found, strict=True))]
     taken = list(progress.track(ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
+    looked = {rows["looked"]["sha256"]: rows["looked"]["signature"] for rows in taken if "looked" in rows}
+    signatures.keep(store, source.source_id, looked)
     for stage in _STAGES:
         rows = pd.DataFrame([rows[stage] for rows in taken if stage in rows])
         ref = tables.write(store, stage, source.source_id, rows, fingerprint=mark)
@@ -146,7 +161,8 @@ class _Taking:
         alpha = np.asarray(label, np.float32) if ids is None else self._person(ids).astype(np.float32)
         crop = _whole(frame, alpha)
         file = f"crops/{self.source.source_id}/{crop.crop_id}.jpg"
-        stored = {"file": file, "sha256": self.store.write(file, _jpeg(pair.picture))}
+        content = _jpeg(pair.picture)
+        stored = {"file": file, "sha256": self.store.write(file, content)}
         path = f"{self.folder.name}/{frame['original']}"
         size = {"width": crop.frame_width, "height": crop.frame_height}
         own = {"crop_id": crop.crop_id, "scenes": list(pair.scenes)}
@@ -155,6 +171,7 @@ class _Taking:
             "frames": {**frame, **size, "reason": "", **stored},
             "crops": crops.row(crop, **stored),
             "labels": {**_NOBODY_SAID, **own, **self._label(crop.crop_id, alpha, ids)},
+            "looked": {"sha256": stored["sha256"], "signature": duplicates.of_jpeg(content)},
         }
 
     def _person(self, ids: Mask) -> Mask:

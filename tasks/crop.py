@@ -8,8 +8,21 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from figureground import crops, faces, geometry, inference, plugins, portraits, progress, tables, tracks
+from figureground import (
+    crops,
+    duplicates,
+    faces,
+    geometry,
+    inference,
+    plugins,
+    portraits,
+    progress,
+    signatures,
+    tables,
+    tracks,
+)
 from figureground.catalog import Catalog
+from figureground.duplicates import Signature
 from figureground.parallel import ordered
 from figureground.store import Store
 from figureground.tracks import Sighting, Tracks
@@ -55,14 +68,17 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         return ref
     records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
     seen = progress.track(_found(records, detector, catalog, store), "crop", frames.source_id, len(records))
+    looked: dict[str, Signature] = {}
     rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
     for found in seen:
         numbers = followed.follow(found.seconds, found.people)
         rows += [row | {"track": number} for row, number in zip(found.rows, numbers, strict=True)]
         facts.update(found.counts)
+        looked |= found.signatures
     _tell(frames.source_id, facts)
     weights = {found.name: found.sha256 for found in plugins.weights(detector)}
     said = {**facts, "weights": weights}
+    signatures.keep(store, frames.source_id, looked)
     return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
 
 
@@ -73,6 +89,7 @@ class _Found(NamedTuple):
     rows: list[dict[str, Any]]
     people: list[Sighting]
     counts: Counter[str]
+    signatures: dict[str, Signature]
 
 
 def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
@@ -93,8 +110,10 @@ def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: S
     found = _cut(frame, people, catalog)
     wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
     counts = Counter(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
-    rows = [_written(crop, store) for crop in wanted]
-    return _Found(frame.seconds, rows, [tracks.sighting(crop) for crop in wanted], counts)
+    contents = [crops.encode(crop.image) for crop in wanted]
+    rows = [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)]
+    looked = {row["sha256"]: duplicates.of_jpeg(content) for row, content in zip(rows, contents, strict=True)}
+    return _Found(frame.seconds, rows, [tracks.sighting(crop) for crop in wanted], counts, looked)
 
 
 def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:
@@ -111,9 +130,9 @@ def _frame(record: Mapping[Any, Any], store: Store) -> Frame:
     return Frame(record["frame_id"], record["source_id"], record["index"], record["seconds"], image)
 
 
-def _written(person_crop: PersonCrop, store: Store) -> dict[str, Any]:
+def _written(person_crop: PersonCrop, content: bytes, store: Store) -> dict[str, Any]:
     file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
-    return crops.row(person_crop, file, store.write(file, crops.encode(person_crop.image)))
+    return crops.row(person_crop, file, store.write(file, content))
 
 
 def _tell(source_id: str, facts: Mapping[str, int]) -> None:

@@ -28,6 +28,7 @@ from figureground import (
     parts,
     progress,
     samples,
+    signatures,
     splits,
     store,
     tables,
@@ -118,10 +119,10 @@ def rebuild(file: Path, catalog: Catalog, note: str, date: str) -> Release:
     held, kept = manifest.parse(content), Store(catalog.storage_root)
     folder = kept.path(f"releases/{name}")
     picks = [_remembered(kept, stem, record) for stem, record in sorted(held.samples.items())]
-    signatures = _signatures(kept, picks)
-    joined = _joined(picks, signatures, {source_id: one.sha256 for source_id, one in held.sources.items()})
+    looks = _looks(kept, picks)
+    joined = _joined(picks, looks, {source_id: one.sha256 for source_id, one in held.sources.items()})
     plan = held.model_copy(update={"files": {}, "digest": ""})
-    proof = certificate.build(plan, signatures, joined)
+    proof = certificate.build(plan, looks, joined)
     sealed = _held(folder, plan) if folder.exists() else _make(kept, folder, picks, plan, proof, expected=held)
     return Release(name, str(folder), sealed.digest, dict(sealed.counts))
 
@@ -172,8 +173,8 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
         raise ReleaseError(_nothing(sources, found))
     if len({pick.stem for pick in picks}) < len(picks):
         raise ReleaseError("two sources have a crop of the same id; expected ids used once. Rename one source in the catalog")
-    signatures = _signatures(kept, picks)
-    joined = _joined(picks, signatures, {source_id: lineage.source(found[source_id]).sha256 for source_id in per_source})
+    looks = _remembered_looks(kept, picks)
+    joined = _joined(picks, looks, {source_id: lineage.source(found[source_id]).sha256 for source_id in per_source})
     assigned = splits.together(assigned, sources, joined)
     picks = [_moved(pick, assigned[pick.record.source]) for pick in picks]
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
@@ -186,7 +187,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
             "the release would leak between its splits: " + "; ".join(leaks) + ". "
             "Give these sources the same `split:` in the catalog, or leave one out"
         )
-    return picks, plan, certificate.build(plan, signatures, joined)
+    return picks, plan, certificate.build(plan, looks, joined)
 
 
 def _labelled(found: Mapping[str, tables.Table]) -> bool:
@@ -218,7 +219,20 @@ def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
     return None
 
 
-def _signatures(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
+def _remembered_looks(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
+    """Look only at the pictures that nobody has looked at, and remember these, too."""
+    sources = sorted({pick.record.source for pick in picks})
+    known = {source_id: signatures.of_source(kept, source_id) for source_id in sources}
+    new = [pick for pick in picks if pick.record.sha256 not in known[pick.record.source]]
+    looks = _looks(kept, new)
+    for pick in new:
+        known[pick.record.source][pick.record.sha256] = looks[pick.stem]
+    for source_id in sorted({pick.record.source for pick in new}):
+        signatures.keep(kept, source_id, known[source_id])
+    return {pick.stem: known[pick.record.source][pick.record.sha256] for pick in picks}
+
+
+def _looks(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
     """Look at every picture once, at a few pixels."""
     found = ordered(lambda pick: _signature(kept, pick), picks)
     return {pick.stem: one for pick, one in zip(picks, progress.track(found, "compare", "release", len(picks)), strict=True)}
@@ -231,11 +245,11 @@ def _signature(kept: Store, pick: Pick) -> Signature:
         raise ReleaseError(f"{pick.picture}: {error}") from error
 
 
-def _joined(picks: Sequence[Pick], signatures: Mapping[str, Signature], videos: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _joined(picks: Sequence[Pick], looks: Mapping[str, Signature], videos: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Give the sources that hold the same video or pictures alike, those of one chain together."""
     groups: dict[str, list[Signature]] = defaultdict(list)
     for pick in picks:
-        groups[pick.record.source].append(signatures[pick.stem])
+        groups[pick.record.source].append(looks[pick.stem])
     first = {videos[source_id]: source_id for source_id in sorted(groups, reverse=True)}
     pairs = [*duplicates.between(groups), *((first[videos[source_id]], source_id) for source_id in sorted(groups))]
     clusters = duplicates.clusters(groups, pairs)
@@ -327,7 +341,7 @@ def _make(
             layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
-        sealed = manifest.seal(plan, _found(bench))
+        sealed = manifest.seal(plan, store.hash_folder(bench, flushed=True))
         if expected and sealed.digest != expected.digest:
             raise ReleaseError(_otherwise(expected, sealed))
         for pick in picks:
@@ -336,7 +350,8 @@ def _make(
             if pick.record.annotation.parts:
                 archive.keep(kept, pick.parts, pick.record.annotation.parts.sha256)
         (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
-        store.flush_folder(bench)
+        store.flush(bench / manifest.FILE)
+        store.flush(bench)
         bench.chmod(0o755)
         bench.rename(folder)
         store.flush(folder.parent)
