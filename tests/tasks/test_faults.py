@@ -347,7 +347,7 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
         done = run("push", "park", "--verbose", "--catalog", file, cwd=tmp_path, LABEL_STUDIO_API_KEY=again.token)
         assert "park: 10 tasks in Label Studio" in done.stdout
         assert server.token not in done.stdout + done.stderr
-        report("park", material.catalog)
+        report.fn("park", material.catalog)
         assert not told_anywhere(server.token, tmp_path)
         monkeypatch.setenv("LABEL_STUDIO_API_KEY", again.token)
         check(material.catalog, ["park"], alpha_of)
