@@ -1,11 +1,17 @@
-"""A release against copying and hashing the same files: `python benchmarks/release.py [SAMPLES]` (default 20000)."""
+"""A release against copying and hashing the same files: `python benchmarks/release.py [SAMPLES [ROUNDS]]` (default 20000, 3).
+
+What is compared is done in turn, some rounds, and the medians are compared, so that whoever else uses the machine slows all.
+With `--page` it writes `benchmarks/release.md`.
+"""
 
 import resource
 import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 
 import cv2
 import numpy as np
@@ -64,33 +70,60 @@ def _catalog(folder: Path) -> Catalog:
     return Catalog.model_validate({"folder": folder, "sources": sources, "recipe": recipe})
 
 
-def _timed(what: str, work: object) -> float:
-    start = time.perf_counter()
-    work()  # type: ignore[operator]
-    took = time.perf_counter() - start
-    print(f"{what:32} {took:8.1f} s   most memory so far {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB")
-    return took
+def _copied(made: Path, copy: Path, *, flushed: bool) -> None:
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(made, copy)
+    store.hash_folder(copy, flushed=flushed)
 
 
-def main(samples: int) -> None:
+def _memory() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _round(folder: Path, note: str) -> tuple[dict[str, float], int]:
+    """Do each once; give seconds, and the most memory the release needed."""
+    catalog = _catalog(folder)
+    sources = [catalog.source(source_id) for source_id in catalog.sources]
+    took, made = {}, Path()
+    for what in ("release", "verify", "copied and hashed", "copied, flushed and hashed"):
+        start = time.perf_counter()
+        if what == "release":
+            made = Path(release.fn(sources, catalog, note, "20261130").folder)
+        elif what == "verify":
+            verify(made)
+        else:
+            _copied(made, folder / "copy", flushed="flushed" in what)
+        took[what] = time.perf_counter() - start
+        print(f"{note:6} {what:28} {took[what]:7.2f} s   most memory so far {_memory()} MB", flush=True)
+    peak = _memory()
+    for left in (folder / "copy", folder / "data/archive", made):
+        shutil.rmtree(left)
+    return took, peak
+
+
+def measured(samples: int, rounds: int) -> dict[str, float]:
+    """Give the median seconds of each, and the most memory in MB."""
     with tempfile.TemporaryDirectory(prefix="figureground-") as name:
         folder = Path(name)
+        _fill(folder / "warm/data", SOURCES)
+        _round(folder / "warm", "warm")  # packages are loaded once
         _fill(folder / "data", samples)
-        catalog = _catalog(folder)
-        sources = [catalog.source(source_id) for source_id in catalog.sources]
-        made: list[str] = []
-        _timed("warm the disk's cache", lambda: store.hash_folder(folder / "data"))
-        cut = _timed("release", lambda: made.append(release.fn(sources, catalog, "x", "20261130").folder))
-        checked = _timed("verify", lambda: verify(Path(made[0])))
+        store.hash_folder(folder / "data")  # the disk's cache
+        found = [_round(folder, f"round{number}")[0] for number in range(rounds)]
+    return {what: median(one[what] for one in found) for what in found[0]} | {"memory": _memory()}
 
-        def copied() -> None:
-            shutil.copytree(made[0], folder / "copy")
-            store.flush_folder(folder / "copy")
-            store.hash_folder(folder / "copy")
 
-        plain = _timed("copy, flush and hash the same", copied)
-        print(f"{samples} samples: release {cut / plain:.1f}, verify {checked / plain:.1f} times copying and hashing")
+def _line(samples: int, found: Mapping[str, float]) -> str:
+    release_, verify_, plain, safe = (found[what] for what in _COLUMNS)
+    both = f"{(release_ + verify_) / safe:.1f}"
+    seconds = " | ".join(f"{found[what]:.2f}" for what in _COLUMNS)
+    ratios = " | ".join(f"{some:.1f} ({some / plain:.1f})" for some in (release_ / safe * 1.0, verify_ / safe * 1.0))
+    return f"| {samples:,} | {seconds} | {ratios} | {both} | {found['memory']:.0f} MB |"
+
+
+_COLUMNS = ("release", "verify", "copied and hashed", "copied, flushed and hashed")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20_000)
+    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
+    print(_line(numbers[0], measured(*numbers)))

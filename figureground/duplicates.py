@@ -28,7 +28,8 @@ METHOD = 1
 """Another number whenever a picture gets another signature than before: kept ones are then computed again."""
 _SIGNS = _KEPT * _KEPT - 1
 _MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
-_BLOCK, _COLUMNS = 512, 2048
+_BLOCK = 512
+_ROWS, _COLUMNS = 1024, 4096
 
 
 class Pair(NamedTuple):
@@ -80,13 +81,10 @@ def closest(some: Sequence[Signature], others: Sequence[Signature]) -> Pair | No
     """Find the two most similar pictures of two sets, or None when one is empty; of equals the first."""
     if not len(some) or not len(others):
         return None
-    tiles = _tiles(_Halves.of(some), _Halves.of(others))
-    return min((_best(*tile) for tile in tiles), key=lambda pair: (-pair.similarity, pair.one, pair.other))
-
-
-def _best(top: int, left: int, even: NDArray[np.float32], odd: NDArray[np.float32]) -> Pair:
-    one, other = np.unravel_index(int((even + np.abs(odd)).argmax()), even.shape)
-    return _pair(top, left, even, odd, int(one), int(other))
+    left, right = _Halves.of(some), _Halves.of(others)
+    tiles = ((top, beside, divmod(int(best.argmax()), best.shape[1])) for top, beside, best in _tiles(left, right))
+    found = (_pair(left, right, top + one, beside + other) for top, beside, (one, other) in tiles)
+    return min(found, key=lambda pair: (-pair.similarity, pair.one, pair.other))
 
 
 def alike(some: Sequence[Signature], others: Sequence[Signature], at_least: float = ALIKE_AT_LEAST) -> Iterator[Pair]:
@@ -96,11 +94,10 @@ def alike(some: Sequence[Signature], others: Sequence[Signature], at_least: floa
 
 
 def _alike(some: "_Halves", others: "_Halves", at_least: float) -> Iterator[Pair]:
-    for top, left, even, odd in _tiles(some, others):
-        best = even + np.abs(odd)
+    for top, beside, best in _tiles(some, others):
         if _shares(best.max()) >= at_least:
             for one, other in np.argwhere(_shares(best) >= at_least):
-                yield _pair(top, left, even, odd, int(one), int(other))
+                yield _pair(some, others, top + int(one), beside + int(other))
 
 
 class _Halves(NamedTuple):
@@ -122,18 +119,24 @@ class _Halves(NamedTuple):
         return _Halves(self.even[start:stop], self.odd[start:stop])
 
 
-def _tiles(some: _Halves, others: _Halves) -> Iterator[tuple[int, int, NDArray[np.float32], NDArray[np.float32]]]:
-    """Give the products of both halves, a few hundred rows and columns at a time: no more fits a processor's cache."""
-    for top in range(0, len(some.even), _BLOCK):
-        high = some.rows(top, top + _BLOCK)
-        for left in range(0, len(others.even), _COLUMNS):
-            wide = others.rows(left, left + _COLUMNS)
-            yield top, left, high.even @ wide.even.T, high.odd @ wide.odd.T
+def _tiles(some: _Halves, others: _Halves) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """Give the better products some thousand rows and columns at a time, and where they begin; the next overwrites them."""
+    space = np.empty((2, _ROWS * _COLUMNS), np.float32)
+    for top in range(0, len(some.even), _ROWS):
+        high = some.rows(top, top + _ROWS)
+        for beside in range(0, len(others.even), _COLUMNS):
+            wide = others.rows(beside, beside + _COLUMNS)
+            shape = len(high.even), len(wide.even)
+            even, odd = (room[: shape[0] * shape[1]].reshape(shape) for room in space)
+            np.matmul(high.even, wide.even.T, out=even)
+            np.abs(np.matmul(high.odd, wide.odd.T, out=odd), out=odd)
+            even += odd
+            yield top, beside, even
 
 
-def _pair(top: int, left: int, even: NDArray[np.float32], odd: NDArray[np.float32], one: int, other: int) -> Pair:
-    best = float(_shares(even[one, other] + np.abs(odd[one, other])))
-    return Pair(top + one, left + other, best, bool(odd[one, other] < 0))
+def _pair(some: _Halves, others: _Halves, one: int, other: int) -> Pair:
+    even, odd = (left[one] @ right[other] for left, right in zip(some, others, strict=True))
+    return Pair(one, other, float(_shares(even + abs(odd))), bool(odd < 0))
 
 
 def _shares(products: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -92,7 +92,7 @@ def _raised(error: OSError) -> None:
 
 
 def _hashed(path: Path, flushed: bool) -> tuple[str, int]:
-    with open(path, "rb", buffering=0) as file:
+    with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
         digest = sha256(file.read()) if size < _SMALL else hashlib.file_digest(file, "sha256").hexdigest()
         if flushed:

@@ -242,6 +242,12 @@ def find(store: Store, stage: str, source_id: str) -> TableRef | None:
     return found[0] if found else None
 
 
+def latest(store: Store, stage: str, source_id: str) -> Table | None:
+    """Read the table a stage left for a source, or None when there is none that can be read."""
+    found = _open(store, stage, source_id)
+    return found[1] if found else None
+
+
 def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRef | None:
     """Find a table that is still right: same fingerprint, readable, and every file it names verifies.
 

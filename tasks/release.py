@@ -179,7 +179,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     picks = [_moved(pick, assigned[pick.record.source]) for pick in picks]
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
     used = [source_id for source_id, some in per_source.items() if some]
-    records = {source_id: lineage.source(found[source_id], _funnel(source_id, catalog)) for source_id in used}
+    records = {source_id: lineage.source(found[source_id], _funnel(source_id, catalog, found[source_id])) for source_id in used}
     plan = manifest.build(_layouts(catalog, picks), records, {pick.stem: pick.record for pick in picks})
     plan = plan.model_copy(update={"previous": _previous(kept, plan)})
     if leaks := manifest.leaking(plan, _pictures(picks)):
@@ -194,9 +194,9 @@ def _labelled(found: Mapping[str, tables.Table]) -> bool:
     return "labels" in found and len(found["labels"].rows) > 0
 
 
-def _funnel(source_id: str, catalog: Catalog) -> dict[str, int]:
+def _funnel(source_id: str, catalog: Catalog, tables_: Mapping[str, tables.Table]) -> dict[str, int]:
     """Give what became of a source's people in the order things happened; what nobody counted is left out."""
-    found = summarise(source_id, catalog)
+    found = summarise(source_id, catalog, tables_)
     numbers = {"frames": found.frames, "people": found.people, "too small to crop": found.too_small, "crops": found.crops}
     numbers |= {f"dropped: {reason}": count for reason, count in sorted(found.dropped.items())}
     numbers |= {"kept": found.kept, "pushed": found.pushed, "labelled": found.labelled}
@@ -261,14 +261,14 @@ def _moved(pick: Pick, split: Split) -> Pick:
 
 
 def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
-    refs = {stage: tables.find(kept, stage, source_id) for stage in (*_NEEDED, "mattes", "tasks")}
-    if refs["labels"] is None:
+    if (labels := tables.latest(kept, "labels", source_id)) is None:
         return {}
-    if missing := [stage for stage in _NEEDED if refs[stage] is None]:
+    found = {stage: tables.latest(kept, stage, source_id) for stage in (*_NEEDED[:-1], "mattes", "tasks", "verdicts")}
+    if missing := [stage for stage in _NEEDED[:-1] if found[stage] is None]:
         raise ReleaseError(
             f"source {source_id} has labels but no readable table {', '.join(missing)}; run `figureground ingest {source_id}`"
         )
-    return {stage: tables.read(kept, ref) for stage, ref in refs.items() if ref is not None}
+    return {stage: table for stage, table in (found | {"labels": labels}).items() if table is not None}
 
 
 def _nothing(sources: Sequence[Source], found: Mapping[str, Mapping[str, tables.Table]]) -> str:

@@ -1,12 +1,13 @@
 """Counting what became of a source's people."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.store import Store
+from figureground.tables import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,21 @@ def together(funnels: Sequence[Funnel]) -> Funnel:
     )
 
 
-def summarise(source_id: str, catalog: Catalog) -> Funnel:
+STAGES = ("frames", "crops", "verdicts", "tasks", "labels")
+"""What is counted."""
+
+
+def summarise(source_id: str, catalog: Catalog, found: Mapping[str, Table] | None = None) -> Funnel:
     """Count a source's rows from video to label; stages that have not run count nothing.
+
+    Parameters
+    ----------
+    source_id
+        Which source.
+    catalog
+        Says where the storage is.
+    found
+        Stage to table, for whoever has read them; else those of `STAGES` are read.
 
     Raises
     ------
@@ -48,11 +62,8 @@ def summarise(source_id: str, catalog: Catalog) -> Funnel:
         When a table is damaged or of another schema.
     """
     store = Store(catalog.storage_root)
-    there = {
-        stage: tables.read(store, ref)
-        for stage in ("frames", "crops", "verdicts", "tasks", "labels")
-        if (ref := tables.find(store, stage, source_id))
-    }
+    read = {stage: tables.latest(store, stage, source_id) for stage in STAGES} if found is None else found
+    there = {stage: table for stage in STAGES if (table := read.get(stage))}
     facts = {key: value for table in there.values() for key, value in table.facts.items()}
     count = Counter({stage: len(table.rows) for stage, table in there.items()})
     count["frames"] -= int((there["frames"].rows["reason"] != "").sum()) if "frames" in there else 0

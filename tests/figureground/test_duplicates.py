@@ -47,7 +47,8 @@ def test_strangers_are_not() -> None:
 
 
 def test_the_closest_pair_is_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "_BLOCK", 4)
+    monkeypatch.setattr(duplicates, "_ROWS", 4)
+    monkeypatch.setattr(duplicates, "_COLUMNS", 1)
     signatures = [duplicates.signature(picture(seed)) for seed in range(20)]
     turned = duplicates.signature(np.ascontiguousarray(picture(9)[:, ::-1]))
     found = duplicates.closest(signatures, [signatures[0] * -1, turned])
