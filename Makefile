@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-studio
+MMSEG := .mmseg
 RUN := $(VENV)/bin/python
 FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 
@@ -10,7 +11,7 @@ INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip conf
 UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check studio soak lock clean
+.PHONY: help install demo test test-fast check studio mmseg soak lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -19,10 +20,12 @@ install: $(VENV)/.installed  ## the environment of figureground itself, from req
 
 studio: $(STUDIO)/.installed  ## the environment of the Label Studio server, from studio.lock
 
+mmseg: $(MMSEG)/.installed  ## mmsegmentation beside our packages, for the test that reads a release with it
+
 demo: install studio  ## the whole way on two sample clips, ending in a verified release
 	$(VENV)/bin/figureground demo
 
-test: test-fast studio  ## every test, with a real Label Studio and real weights
+test: test-fast studio mmseg  ## every test, with a real Label Studio and real weights
 	$(RUN) -m pytest -m "not soak and not ($(FAST))"
 
 test-fast: install  ## the tests without network, server or weights
@@ -37,12 +40,13 @@ check: install  ## lint, types, rooms and docs
 soak: install studio  ## the fault tests with many more rounds; hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
-lock: install  ## resolve requirements.lock and studio.lock anew
+lock: install  ## resolve requirements.lock, studio.lock and mmseg.lock anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
 	echo "label-studio==1.23.2" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o studio.lock
+	printf '%s\n' mmsegmentation==1.2.2 mmcv-lite==2.1.0 "setuptools<81" ftfy regex prettytable wcwidth | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o mmseg.lock
 
-clean:  ## remove both environments and all caches of this checkout; data stays
-	rm -rf $(VENV) $(STUDIO) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+clean:  ## remove all environments and all caches of this checkout; data stays
+	rm -rf $(VENV) $(STUDIO) $(MMSEG) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip only fetches uv, by the hash the lock file has for it; uv then installs the lock in seconds.
@@ -63,4 +67,10 @@ $(VENV)/.installed: $(VENV)/bin/uv requirements.lock pyproject.toml
 $(STUDIO)/.installed: $(VENV)/bin/uv studio.lock
 	$(PYTHON) -m venv $(STUDIO)
 	$(UV) pip sync -q --python $(STUDIO)/bin/python --require-hashes studio.lock
+	@touch $@
+
+# Only what ours lacks, in a folder that goes before it: mmseg wants an old setuptools.
+$(MMSEG)/.installed: $(VENV)/.installed mmseg.lock
+	rm -rf $(MMSEG)
+	$(UV) pip install -q --python $(RUN) --target $(MMSEG) --no-deps --require-hashes -r mmseg.lock
 	@touch $@

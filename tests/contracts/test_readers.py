@@ -1,5 +1,9 @@
 """Other people's readers load what the layouts write."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -8,6 +12,7 @@ import pytest
 
 from figureground import plugins
 from figureground.splits import SPLITS
+from figureground.store import sha256
 from figureground.types import Sample
 
 pytestmark = pytest.mark.slow  # big packages
@@ -72,6 +77,60 @@ def test_mmengine_reads_the_config(items: list[Sample], tmp_path: Path) -> None:
         assert sorted(file.stem for file in pictures.iterdir()) == [item.stem for item in own(items, split)]
         assert sorted(file.stem for file in labels.iterdir()) == [item.stem for item in own(items, split)]
         assert list(dataset.metainfo.classes) == ["background", "person"]
+
+
+ROOT = Path(__file__).parents[2]
+MMSEG = Path(os.environ.get("FIGUREGROUND_MMSEG", ROOT / ".mmseg"))
+READ_WITH_MMSEG = """
+import hashlib, json, sys, types
+
+class Compiled(types.ModuleType):  # the operators of mmcv are not in mmcv-lite, and no dataset uses one
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+sys.modules["mmcv._ext"] = Compiled("mmcv._ext")
+from mmengine.config import Config
+from mmseg.registry import DATASETS
+from mmseg.utils import register_all_modules
+
+register_all_modules()
+config, told = Config.fromfile(sys.argv[1]), {}
+for split in ("train", "val", "test"):
+    dataset = DATASETS.build(config[f"{split}_dataloader"].dataset)
+    plain = dict(config[f"{split}_dataloader"].dataset, pipeline=[dict(type="LoadImageFromFile"), dict(type="LoadAnnotations")])
+    rows = []
+    for row, packed in zip(DATASETS.build(plain), dataset, strict=True):
+        mask = row["gt_seg_map"]
+        rows.append({
+            "picture": row["img_path"].rsplit("/", 1)[1], "image": row["img"].shape, "shape": mask.shape,
+            "mask": hashlib.sha256(mask.astype("uint8").tobytes()).hexdigest(),
+            "packed": [list(packed["inputs"].shape[-2:]), list(packed["data_samples"].gt_sem_seg.data.shape[-2:])],
+        })
+    told[split] = {"type": type(dataset).__module__, "classes": dataset.metainfo["classes"], "rows": rows}
+print(json.dumps(told))
+"""
+
+
+def test_mmsegmentation_loads_it_with_its_own_dataset_class(items: list[Sample], tmp_path: Path) -> None:
+    if not (MMSEG / "mmseg").is_dir():
+        pytest.fail(f"no mmsegmentation in {MMSEG}: run `make mmseg`, or set FIGUREGROUND_MMSEG to where it is")
+    config = write("mmseg_custom", items, tmp_path) / "mmseg_config.py"
+    own_packages = {**os.environ, "PYTHONPATH": str(MMSEG)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", READ_WITH_MMSEG, config], env=own_packages, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    for split in SPLITS:
+        assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == ["background", "person"]
+        for row, item in zip(told[split]["rows"], own(items, split), strict=True):
+            mask = (item.alpha >= 0.5).astype(np.uint8)
+            assert row["picture"] == f"{item.stem}.jpg"
+            image, label = row["packed"]  # mmsegmentation compares what it found at the label's own size
+            assert label == (image if split == "train" else [90, 60])
+            assert (row["image"], row["shape"]) == ([90, 60, 3], [90, 60])
+            assert row["mask"] == sha256(mask.tobytes())
 
 
 @pytest.mark.filterwarnings("default")
