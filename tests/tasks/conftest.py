@@ -63,6 +63,8 @@ def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -
     """Make frames, crops and mattes of a source that was never filmed; the matte of number `empty` finds nobody."""
     store = Store(catalog.storage_root)
     frames, crops, mattes = [], [], []
+    filmed = f"frames/{source_id}/dark.jpg"
+    dark = {"file": filmed, "sha256": store.write(filmed, cutting.encode(np.zeros((480, 640, 3), np.uint8)))}
     for number in range(count):
         width, height = 60 + number % 3, 80
         frame_id = f"{source_id}-{number:06d}"
@@ -77,8 +79,7 @@ def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -
         digest = store.write(file, masks.to_png(alpha))
         mattes.append({"crop_id": found.crop_id, "remover": "rembg", "score": 0.5, "file": file, "sha256": digest})
         frame = {"frame_id": frame_id, "source_id": source_id, "index": number, "seconds": number / 10}
-        nothing = {"original": "park.mp4", "reason": "", "file": "", "sha256": ""}
-        frames.append(frame | {"width": 640, "height": 480, **nothing})
+        frames.append(frame | {"width": 640, "height": 480, "original": "park.mp4", "reason": "", **dark})
     written = {
         stage: tables.write(store, stage, source_id, pd.DataFrame(rows), fingerprint="made")
         for stage, rows in (("frames", frames), ("crops", crops), ("mattes", mattes))
