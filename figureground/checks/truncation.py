@@ -7,35 +7,32 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body
+from figureground import body, features
+from figureground.features import Head
 from figureground.types import PersonCrop
 
 _REACH = np.array([0.084] * 5 + [0.07] * 2 + [0.042] * 2 + [0.07] * 2 + [0.07] * 2 + [0.056] * 2 + [0.091] * 2)
 """How far the body goes on beyond each joint (crown, shoulder, elbow, fingers, hip, knee, toes), of the person's height."""
-_WEIGHTS = {
-    body.HEAD: 0.2,
-    body.SHOULDERS: 0.15,
-    body.ELBOWS: 0.1,
-    body.WRISTS: 0.1,
-    body.HIPS: 0.15,
-    body.KNEES: 0.15,
-    body.ANKLES: 0.15,
-}
-_NEAR = 0.03  # of the person's height: a box closer than this to the frame's edge may have been cut there
+_NEAR = 0.06  # of the person's height: no side of the frame that is farther from the detected box cuts anybody
+_OUTLINE = 0.06  # share of the box's outline on the frame's edge that makes even odds where no joints are known
+SIDES = ("left", "right", "above", "below")
+"""The frame's sides in the order of their numbers."""
+_HEAD = ("truncation", "01346319e5e0c453d61b64ae9a125d01da488826f9f0358f5bf024d8712085f8")  # see features.py
 
 
 @dataclass(frozen=True)
 class Truncation:
-    """How much of the body lies beyond the frame."""
+    """How likely the frame cuts the person."""
 
-    at_most: Annotated[float, Field(ge=0, le=1)] = 0.06
+    at_most: Annotated[float, Field(ge=0, le=1)] = 0.5
 
     def measure(self, crop: PersonCrop) -> float:
-        """Give the share of the body that the frame cuts off.
+        """Give how likely a side of the frame cuts something of the person off.
 
-        Every joint needs room for what goes on beyond it, the ankle for the foot, the wrist for the hand: the part of
-        it that the frame leaves no room for is cut. Near the frame's edge a joint that is not seen is cut too, unless
-        its twin on the other side is whole. Someone whose toes just reach the edge keeps the room their ankles need.
+        Each side of the frame that is near is judged alone, the likeliest decides. What speaks for a cut: the box ends
+        at the frame; joints have less room than what goes on beyond them needs, the ankle for the foot, the wrist for
+        the hand; and joints there are not seen. The weights were learned on people who were cut on purpose
+        (``benchmarks/learn_truncation.py``) and on the same people whole, with the frame's edge touching them.
 
         Parameters
         ----------
@@ -45,50 +42,83 @@ class Truncation:
         Returns
         -------
         float
-            0 (whole) to 1 (nothing of it is left). Without keypoints: the share of the box's outline that lies on the
-            frame's edge, a much weaker measure.
+            0 (whole) to 1, a likelihood where cut and whole sides are as frequent. Without keypoints it grows with the
+            share of the box's outline that lies on the frame's edge, a much weaker measure.
         """
         if not len(crop.keypoints):
-            return _outline_on_edge(crop)
-        room = np.clip(_distances(crop) / _REACH, 0, 1)
-        seen = np.clip((crop.keypoints[:, 2] - 0.1) / 0.8, 0, 1) if _gap(crop) < _NEAR else np.ones(17)
-        return float(sum(weight * (1 - _whole(room, seen, list(group))) for group, weight in _WEIGHTS.items()))
+            share = _outline_on_edge(crop)
+            return share / (share + _OUTLINE)
+        return likelihood(features.head(*_HEAD), crop)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
         return value <= self.at_most
 
 
-def _whole(room: NDArray[np.float64], seen: NDArray[np.float64], group: list[int]) -> float:
-    """Give how whole one group of joints is, 0..1; of the head one joint is enough, turned away it shows no more."""
-    whole = room[group] * seen[group]
-    if len(group) > 2:
-        return float(whole.max())
-    return float(np.where(room[group] >= 1, whole.max(), whole).mean())
+def likelihood(head: Head, crop: PersonCrop) -> float:
+    """Give how likely the likeliest of the near sides cuts the person, 0 to 1; 0 when none is near.
+
+    Parameters
+    ----------
+    head
+        What was learned of one side.
+    crop
+        One person with keypoints.
+    """
+    scores = [head.score(evidence(crop, side)) + float(head.answer[0]) for side in near_sides(crop)]
+    return float(1 / (1 + np.exp(-np.clip(max(scores), -30, 30)))) if scores else 0.0
+
+
+def near_sides(crop: PersonCrop) -> list[int]:
+    """Give the numbers of the `SIDES` of the frame near the detected box."""
+    return [side for side, gap in enumerate(_gaps(crop)) if gap < _NEAR * _height(crop)]
+
+
+def evidence(crop: PersonCrop, side: int) -> NDArray[np.float32]:
+    """Describe how the person stands to one side of the frame.
+
+    Parameters
+    ----------
+    crop
+        One person with keypoints.
+    side
+        As `near_sides` gives it.
+
+    Returns
+    -------
+    ndarray
+        (82,) float32: the box's distance and shape, and of each group of joints how little room it has, seen or not;
+        once for the sides left and right, once for above and below, 0 for the others.
+    """
+    gap = _gaps(crop)[side] / _height(crop)
+    shape = np.log(np.clip(crop.person.width / crop.person.height, 0.2, 3))
+    found = [min(gap, _NEAR), float(gap < 0.002), float(gap < 0.008), shape, crop.score]
+    cramped = 1 - np.clip(_rooms(crop)[side] / _height(crop) / _REACH, 0, 1)
+    seen = crop.keypoints[:, 2]
+    for group in map(list, body.GROUPS):
+        short, sure = cramped[group], seen[group]
+        found += [short.max(), (short * sure).max(), (short * (1 - sure)).max(), sure.min(), sure.max()]
+    level, upright = side < 2, side >= 2
+    row = np.array(found)
+    return np.concatenate([row * level, row * upright, [level, side == 2]]).astype(np.float32)
 
 
 def _height(crop: PersonCrop) -> float:
     return max(crop.person.width, crop.person.height)
 
 
-def _distances(crop: PersonCrop) -> NDArray[np.float64]:
-    """Give each joint's distance to the frame's nearest edge, of the person's height; 0 on or beyond it."""
+def _rooms(crop: PersonCrop) -> NDArray[np.floating]:
+    """Give each joint's distance to the frame's left, right, upper and lower side, in frame pixels."""
     x, y = crop.keypoints[:, 0] / crop.scale + crop.box.x0, crop.keypoints[:, 1] / crop.scale + crop.box.y0
-    nearest = np.min([x, crop.frame_width - x, y, crop.frame_height - y], axis=0)
-    return np.asarray(np.maximum(0, nearest) / _height(crop), np.float64)
+    return np.stack([x, crop.frame_width - x, y, crop.frame_height - y])
 
 
 def _gaps(crop: PersonCrop) -> tuple[float, float, float, float]:
     person = crop.person
-    return person.x0, person.y0, crop.frame_width - person.x1, crop.frame_height - person.y1
-
-
-def _gap(crop: PersonCrop) -> float:
-    """Give the distance from the detected box to the frame's nearest edge, of the person's height."""
-    return min(_gaps(crop)) / _height(crop)
+    return person.x0, crop.frame_width - person.x1, person.y0, crop.frame_height - person.y1
 
 
 def _outline_on_edge(crop: PersonCrop) -> float:
     near = [gap <= 0.01 * _height(crop) for gap in _gaps(crop)]
-    sides = (crop.person.height, crop.person.width) * 2
+    sides = (crop.person.height, crop.person.height, crop.person.width, crop.person.width)
     return sum(side for side, cut in zip(sides, near, strict=True) if cut) / sum(sides)

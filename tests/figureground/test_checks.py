@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from figureground import body, features
-from figureground.checks import ghosting
+from figureground.checks import ghosting, truncation
 from figureground.checks.distortion import Distortion
 from figureground.checks.excluded_scenes import ExcludedScenes
 from figureground.checks.exposure import Exposure
@@ -65,30 +65,46 @@ def test_size_is_the_short_side_in_the_sources_pixels():
 
 
 def test_someone_whole_is_not_truncated():
-    assert Truncation().measure(figure()) == 0
+    assert Truncation().measure(figure()) == 0, "no side is near"
     toes_at_the_edge = figure(frame_height=270)
-    assert Truncation().measure(toes_at_the_edge) < 0.02
+    assert Truncation().measure(toes_at_the_edge) > 0
     assert Truncation().accepts(Truncation().measure(toes_at_the_edge))
 
 
-def test_the_more_is_cut_the_larger_is_truncation():
-    values = [Truncation().measure(figure(frame_height=height)) for height in (270, 255, 240, 215, 190, 160)]
-    assert values == sorted(values) and values[-1] > 0.4
-    assert not Truncation().accepts(values[2]), "at the shins"
+def test_the_more_is_cut_the_likelier_is_a_cut():
+    values = [Truncation().measure(figure(frame_height=height)) for height in (276, 270, 255, 240, 215, 190, 160)]
+    assert values[0] < values[1] < values[2] and min(values[3:]) > 0.9
+    assert not any(Truncation().accepts(value) for value in values[3:]), "at the shins and above"
 
 
 def test_unseen_joints_are_cut_near_an_edge_and_hidden_elsewhere():
     legs = (13, 14, 15, 16)
     assert Truncation().measure(figure(unseen=legs)) == 0
-    assert Truncation().measure(figure(unseen=legs, frame_height=272)) > 0.2
-    assert Truncation().measure(figure(unseen=(7, 9), frame_height=272)) < 0.02, "the other arm is whole"
+    cut, hidden = (Truncation().measure(figure(unseen=found, frame_height=270)) for found in (legs, ()))
+    assert cut > hidden + 0.1 and not Truncation().accepts(cut)
+    assert Truncation().accepts(Truncation().measure(figure(unseen=(7, 9), frame_height=270))), "an arm behind the back"
 
 
-def test_without_joints_truncation_is_the_outline_on_the_edge():
+def test_what_speaks_for_a_cut_is_described_alike_left_and_right():
+    crop = figure()
+    left = dataclasses.replace(crop, box=Box(-35, 100, 65, 280), person=Box(0, 110, 55, 270))
+    right = dataclasses.replace(crop, box=Box(100, 100, 200, 280), person=Box(110, 110, 165, 270), frame_width=165)
+    swap = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
+    mirrored = crop.keypoints[swap] * (-1, 1, 1) + (100, 0, 0)
+    right = dataclasses.replace(right, keypoints=mirrored.astype(np.float32))
+    assert truncation.near_sides(left) == [0] and truncation.near_sides(right) == [1]
+    np.testing.assert_allclose(truncation.evidence(left, 0), truncation.evidence(right, 1), atol=1e-5)
+    assert not Truncation().accepts(Truncation().measure(left))
+
+
+def test_without_joints_truncation_grows_with_the_outline_on_the_edge():
     nobody = np.zeros((0, 3), np.float32)
     assert Truncation().measure(dataclasses.replace(figure(), keypoints=nobody)) == 0
     cut = dataclasses.replace(figure(frame_height=200), keypoints=nobody)
-    assert Truncation().measure(cut) == pytest.approx(80 / (2 * 80 + 2 * 90))
+    share = 80 / (2 * 80 + 2 * 90)
+    assert Truncation().measure(cut) == pytest.approx(share / (share + 0.06)) and not Truncation().accepts(
+        Truncation().measure(cut)
+    )
 
 
 def test_occlusion_grows_with_what_others_overlap():
