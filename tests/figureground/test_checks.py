@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from figureground import body, features
-from figureground.checks import ghosting, truncation
+from figureground.checks import distortion, ghosting, truncation
 from figureground.checks.distortion import Distortion
 from figureground.checks.excluded_scenes import ExcludedScenes
 from figureground.checks.exposure import Exposure
@@ -21,7 +21,7 @@ from figureground.checks.truncation import Truncation
 from figureground.errors import AssetError
 from figureground.features import Head
 from figureground.types import Box, PersonCrop, Weights
-from figureground.yolo import Instance
+from figureground.yolo import Instance, letterboxed
 
 # COCO's 17 joints of someone standing, in a box of 80 x 160 pixels that begins at (10, 10)
 STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42), (70, 66), (30, 66), (72, 88), (28, 88)]
@@ -217,6 +217,23 @@ def test_a_stretched_person_is_distorted_by_about_the_stretch():
     assert Distortion().measure(dataclasses.replace(crop, image=np.rot90(wide).copy())) < straight / 1.4
 
 
+def test_a_lens_is_likely_by_what_the_network_sees():
+    usual, strange = np.array([-1, -1], np.float32), np.array([1, 1], np.float32)
+    learned = head(answer=(4.0, 0.5))
+    assert distortion.likelihood(learned, usual) < 0.05 < 0.95 < distortion.likelihood(learned, strange)
+
+
+def test_only_cells_on_the_crop_are_summed_up(monkeypatch):
+    values = np.zeros((4, 4, 2), np.float32)
+    values[:, 1:3] = (4, 9)
+    values[2:, 1:3] = (4, 1)
+    values[:, 0], values[:, 3] = 100, -100
+    place = letterboxed(np.zeros((32, 16, 3), np.uint8), 32)[1]
+    monkeypatch.setattr(features, "cells", lambda crop, network: features.Cells(values, place, (32, 32)))
+    crop = dataclasses.replace(figure(), image=np.zeros((32, 16, 3), np.uint8))
+    assert distortion.summary(crop, Weights("a.pt", "0" * 64)) == pytest.approx([2, 5**0.5, 0, 2], abs=1e-3)
+
+
 def test_exposure_is_of_the_person_and_not_of_the_stage():
     crop, area = painted()
     lit = np.where(area > 0, 180, 0).astype(np.uint8).repeat(3, 2)
@@ -284,8 +301,9 @@ def test_what_lies_far_from_anything_learned_on_counts_no_more_than_six_spreads(
     assert head().score(np.array([1e6, 0], np.float32)) == pytest.approx(3)
 
 
-def test_the_committed_head_is_the_pinned_one():
-    read = features.head(*ghosting._HEAD)
+@pytest.mark.parametrize("check", [ghosting, truncation, distortion])
+def test_the_committed_head_is_the_pinned_one(check):
+    read = features.head(*check._HEAD)
     assert read.weights.shape == read.middle.shape == read.spread.shape and np.all(read.spread > 0)
-    with pytest.raises(AssetError, match=r"heads/ghosting.npz: expected sha256 0000"):
-        features.head("ghosting", "0" * 64)
+    with pytest.raises(AssetError, match=rf"heads/{check._HEAD[0]}.npz: expected sha256 0000"):
+        features.head(check._HEAD[0], "0" * 64)
