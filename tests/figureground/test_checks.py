@@ -2,12 +2,13 @@
 
 import dataclasses
 import math
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from figureground import body, features
+from figureground import body, catalog, features
 from figureground.checks import distortion, ghosting, truncation
 from figureground.checks.distortion import Distortion
 from figureground.checks.excluded_scenes import ExcludedScenes
@@ -22,6 +23,8 @@ from figureground.errors import AssetError
 from figureground.features import Head
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance, letterboxed
+
+PHOTOS = Path(__file__).parents[2] / "../shared/data/ccp/photos"
 
 # COCO's 17 joints of someone standing, in a box of 80 x 160 pixels that begins at (10, 10)
 STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42), (70, 66), (30, 66), (72, 88), (28, 88)]
@@ -221,6 +224,31 @@ def test_a_lens_is_likely_by_what_the_network_sees():
     usual, strange = np.array([-1, -1], np.float32), np.array([1, 1], np.float32)
     learned = head(answer=(4.0, 0.5))
     assert distortion.likelihood(learned, usual) < 0.05 < 0.95 < distortion.likelihood(learned, strange)
+
+
+@pytest.mark.weights
+@pytest.mark.skipif(not PHOTOS.is_dir(), reason="no ../shared/data")
+def test_people_stretched_or_bent_are_told_by_the_committed_head():
+    loaded = catalog.load(Path(__file__).parents[2] / "data_catalog.yaml")
+    check = Distortion(network=loaded.asset("yolo11n-pose.pt").weights, at_most=0.8)
+    photos = [cv2.resize(cv2.imread(str(file))[..., ::-1], None, fx=0.5, fy=0.5) for file in sorted(PHOTOS.iterdir())[:8]]
+    y, x = np.mgrid[-1 : 1 : photos[0].shape[0] * 1j, -1 : 1 : photos[0].shape[1] * 1j].astype(np.float32)
+    near = (1 + 0.6 * (x * x + y * y)) / 2.2
+
+    def median(change):
+        return np.median(
+            [check.measure(dataclasses.replace(figure(), image=np.ascontiguousarray(change(one)))) for one in photos]
+        )
+
+    straight = median(lambda one: one)
+    assert check.accepts(straight)
+    assert median(lambda one: cv2.resize(one, None, fx=2, fy=1)) > straight + 0.4
+    assert median(lambda one: cv2.remap(one, *_at(one, x * near, y * near), cv2.INTER_LINEAR)) > straight + 0.1
+
+
+def _at(image, x, y):
+    high, wide = image.shape[:2]
+    return tuple(cv2.resize((1 + part) * side / 2, (wide, high)) for part, side in ((x, wide), (y, high)))
 
 
 def test_only_cells_on_the_crop_are_summed_up(monkeypatch):
