@@ -8,7 +8,7 @@ nor its date nor any folder of the machine, so the same storage gives the same d
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -171,11 +171,14 @@ def seal(manifest: Manifest, files: Found) -> Manifest:
 
 def digest(manifest: Manifest) -> str:
     """Hash everything but the digest itself."""
-    return _digest(manifest.model_dump(mode="json"))
+    return _digest(dict(manifest))
 
 
 def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical({key: value for key, value in content.items() if key != "digest"})).hexdigest()
+    found = hashlib.sha256()
+    for line in _lines({key: value for key, value in content.items() if key != "digest"}):
+        found.update(line.encode())
+    return found.hexdigest()
 
 
 def _digest_of(content: bytes, held: Mapping[str, Any]) -> str:
@@ -185,22 +188,40 @@ def _digest_of(content: bytes, held: Mapping[str, Any]) -> str:
 
 def canonical(manifest: Manifest) -> bytes:
     """Give the bytes of ``manifest.json``."""
-    return _canonical(manifest.model_dump(mode="json"))
+    return _canonical(dict(manifest))
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
     """Write keys sorted, UTF-8, one record of the inner mappings a line."""
-    lines = ",\n".join(f"{_json(key)}: {_lines(value)}" for key, value in sorted(content.items()))
-    return f"{{\n{lines}\n}}\n".encode()
+    return b"".join(line.encode() for line in _lines(content))
 
 
-def _lines(value: Any) -> str:
-    if not isinstance(value, dict) or not value:
-        return _json(value)
-    return "{\n" + ",\n".join(f" {_json(key)}: {_json(inner)}" for key, inner in sorted(value.items())) + "\n}"
+def _lines(content: Mapping[str, Any]) -> Iterator[str]:
+    """Give the same a line at a time: only one record is there twice."""
+    before = "{\n"
+    for key, value in sorted(content.items()):
+        inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        yield f"{before}{_json(key)}: "
+        yield from _records(inner) if isinstance(inner, dict) and inner else (_json(inner),)
+        before = ",\n"
+    yield "\n}\n"
 
 
-_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+def _records(content: Mapping[str, Any]) -> Iterator[str]:
+    before = "{\n"
+    for key, value in sorted(content.items()):
+        yield f"{before} {_json(key)}: {_json(value)}"
+        before = ",\n"
+    yield "\n}"
+
+
+def _dumped(record: Any) -> Any:
+    if not isinstance(record, BaseModel):
+        raise TypeError(f"{type(record).__name__} has no place in a manifest")
+    return record.model_dump(mode="json")
+
+
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_dumped).encode
 
 
 def parse(content: bytes) -> Manifest:
@@ -217,6 +238,14 @@ def parse(content: bytes) -> Manifest:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
         raise ReleaseError(f"{FILE}: damaged or of another version of figureground: {where}: {first['msg']}") from error
+
+
+def places(content: bytes) -> set[tuple[str, Split]]:
+    """Give the sources of ``manifest.json`` and the splits they are in; nothing of a damaged one: `altered` tells."""
+    try:
+        return {(sample.source, sample.split) for sample in parse(content).samples.values()}
+    except ReleaseError:
+        return set()
 
 
 def altered(content: bytes) -> str:

@@ -1,6 +1,7 @@
 """What every layout asks of a sample before it writes it, and fitting one into a square."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -22,6 +23,15 @@ def check(sample: Sample) -> None:
         raise ReleaseError(
             f"{sample.stem}: the label has the shape {sample.alpha.shape}, its picture {(height, width)}; expected the same"
         )
+
+
+def write(file: Path, content: bytes) -> None:
+    """Write a file, making its folder when that is not there: asking first would cost more than most files do."""
+    try:
+        file.write_bytes(content)
+    except FileNotFoundError:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
 
 
 def check_name(text: str, what: str) -> None:

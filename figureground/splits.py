@@ -94,6 +94,25 @@ def together(
     return moved
 
 
+def staying(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Mapping[str, Split]) -> dict[str, Split]:
+    """Leave what earlier releases held out held out: nothing goes from test to train, whatever was added or removed since.
+
+    Parameters
+    ----------
+    assigned
+        What `assign` gave.
+    fixed
+        All sources; those whose split is not auto are not moved.
+    earlier
+        The most held-out split that a release had a source in; sources no release knows may be left out.
+    """
+    chosen = {source.source_id for source in fixed if source.split != "auto"}
+    return {
+        source_id: split if source_id in chosen else max(split, earlier.get(source_id, split), key=SPLITS.index)
+        for source_id, split in assigned.items()
+    }
+
+
 def require(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
     """Refuse a release whose train, or whose val or test of a share above 0, would have no picture.
 

@@ -247,10 +247,15 @@ def forget(
         out.print(f"the release {name} still holds {count} pictures of it: remove its folder and cut another", soft_wrap=True)
     for name in gone.unreadable:
         out.print(f"the release {name} cannot be read: look into it", soft_wrap=True)
-    if gone.task_ids:
-        out.print(f"Label Studio still has {len(gone.task_ids)} tasks of it: delete them there", soft_wrap=True)
+    if gone.tasks:
+        out.print(f"{gone.tasks} tasks deleted in Label Studio", soft_wrap=True)
     if source in settings.sources:
         out.print(f"remove {source} from {catalog}, or the next ingest fetches it again", soft_wrap=True)
+    if gone.reason:
+        numbers = ", ".join(map(str, gone.task_ids))
+        out.print(f"its tasks in Label Studio could not all be deleted: {gone.reason}", soft_wrap=True, markup=False)
+        out.print(f"left are tasks {numbers}: then run `figureground forget {source} --yes` again", soft_wrap=True)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,25 +1,33 @@
 """Forgetting a source: a take-down request removes a video and everything made from it."""
 
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from figureground import archive, manifest, tables
 from figureground.catalog import Catalog
-from figureground.errors import ReleaseError, StoreError
+from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
+from tasks import label_studio
 
 _FOLDERS = ("videos", "frames", "crops", "mattes", "labels")
 
 
 @dataclass(frozen=True, slots=True)
 class Forgotten:
-    """What went and what is left: ``releases`` still hold pictures of it, ``unreadable`` ones may."""
+    """What went and what is left.
+
+    ``releases`` still hold pictures of it, ``unreadable`` ones may. ``tasks`` were deleted in Label Studio; when that could not
+    be done, ``reason`` says why, and ``task_ids`` are still there.
+    """
 
     sources: tuple[str, ...]
     files: int
     releases: dict[str, int]
     unreadable: tuple[str, ...]
+    tasks: int
     task_ids: tuple[int, ...]
+    reason: str
 
 
 def holdings(source_id: str, catalog: Catalog) -> tuple[str, ...]:
@@ -50,9 +58,10 @@ def _expanded(found: str, source_id: str, fixed: set[str]) -> bool:
 
 
 def forget(source_id: str, catalog: Catalog) -> Forgotten:
-    """Remove a source's video, frames, crops, mattes, labels, tables and report.
+    """Remove a source's video, frames, crops, mattes, labels, tables and report, and its tasks in Label Studio.
 
-    Releases are immutable and are not touched: the result names those that hold pictures of it.
+    Releases are immutable and are not touched: the result names those that hold pictures of it. When Label Studio cannot be
+    asked, the table of its tasks stays, and doing this again deletes them.
 
     Raises
     ------
@@ -63,7 +72,9 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
     own = holdings(source_id, catalog)
     held = _manifests(store)
     releases = {name: _count(one, own) for name, one in held.items() if one and _count(one, own)}
-    task_ids = tuple(sorted(number for name in own for number in _task_ids(store, name)))
+    pushed = {name: _pushed(store, name) for name in own}
+    tasks, reason = _untasked(pushed, catalog)
+    task_ids = tuple(sorted(number for some in pushed.values() for number, _ in some)) if reason else ()
     hashes = {digest for name in own for digest in _hashes(store, name)} | {
         digest
         for one in held.values()
@@ -71,8 +82,11 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
         if sample.source in own
         for digest in (sample.sha256, *sample.annotation.digests)
     }
-    files = sum(_remove(store, name) for name in own) + sum(archive.drop(store, digest) for digest in sorted(hashes))
-    return Forgotten(own, files, releases, tuple(name for name, one in held.items() if one is None), task_ids)
+    waiting = {name for name in own if reason and pushed[name]}
+    files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
+    files += sum(archive.drop(store, digest) for digest in sorted(hashes))
+    unreadable = tuple(name for name, one in held.items() if one is None)
+    return Forgotten(own, files, releases, unreadable, tasks, task_ids, reason)
 
 
 def _manifests(store: Store) -> dict[str, manifest.Manifest | None]:
@@ -89,9 +103,25 @@ def _count(held: manifest.Manifest, own: tuple[str, ...]) -> int:
     return sum(sample.source in own for sample in held.samples.values())
 
 
-def _task_ids(store: Store, name: str) -> list[int]:
-    ref = tables.find(store, "tasks", name)
-    return [int(number) for number in tables.read(store, ref).rows["task_id"]] if ref else []
+def _pushed(store: Store, name: str) -> list[tuple[int, int]]:
+    """Give the numbers of a source's tasks and their projects."""
+    found = tables.latest(store, "tasks", name)
+    return [] if found is None else [(int(row.task_id), int(row.project_id)) for row in found.rows.itertuples()]
+
+
+def _untasked(pushed: Mapping[str, Sequence[tuple[int, int]]], catalog: Catalog) -> tuple[int, str]:
+    """Delete the tasks in Label Studio; give how many went, and why not all did."""
+    deleted = 0
+    if not any(pushed.values()):
+        return 0, ""
+    try:
+        with label_studio.connect(catalog) as server:
+            for name, some in pushed.items():
+                for project in sorted({project for _, project in some}):
+                    deleted += label_studio.delete_source(server, project, name)
+    except (LabelError, TransientError) as error:
+        return deleted, str(error)
+    return deleted, ""
 
 
 def _hashes(store: Store, name: str) -> list[str]:
@@ -101,15 +131,16 @@ def _hashes(store: Store, name: str) -> list[str]:
     return [digest for column in columns for digest in column if digest]
 
 
-def _remove(store: Store, name: str) -> int:
+def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     """Remove one id's files, its tables last, so that a second run finds what a killed one left."""
+    stages = [stage for stage in reversed(tables.SCHEMAS) if stage not in keeping]
     files = 0
     try:
         for place in (store.path(f"{folder}/{name}") for folder in _FOLDERS):
             files += sum(path.is_file() for path in place.rglob("*"))
             if place.exists():
                 shutil.rmtree(place)
-        for file in (f"reports/{name}.html", *(tables.name(stage, name) for stage in reversed(tables.SCHEMAS))):
+        for file in (f"reports/{name}.html", *(tables.name(stage, name) for stage in stages)):
             if store.path(file).exists():
                 store.path(file).unlink()
                 files += 1

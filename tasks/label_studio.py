@@ -560,6 +560,22 @@ def delete_task(server: Server, task: Remote) -> None:
         server.client.tasks.delete(str(task.task_id))
 
 
+def delete_source(server: Server, project: int, source_id: str) -> int:
+    """Delete all tasks of a source, what people drew there too, and say how many there were. Meant for a take-down.
+
+    Raises
+    ------
+    LabelError, TransientError
+        When the server refuses or is gone; whoever asks again deletes the rest.
+    """
+    where = Project(project, f"{server.url}/projects/{project}")
+    found = list(_tasks(server, where, query=_query(_of_source(source_id)), fields="task_only", include="id,data"))
+    for task in found:
+        with speaking(server.url, f"deleting task {task.task_id} of {source_id}"), gone_is_fine():
+            server.client.tasks.delete(str(task.task_id))
+    return len(found)
+
+
 def annotators(server: Server) -> dict[int, str]:
     """Give everybody's name by number: the user name where there is one, else the address."""
     with speaking(server.url, "asking who the annotators are"):

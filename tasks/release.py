@@ -161,7 +161,9 @@ def _name(note: str, date: str) -> str:
 def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[list[Pick], Manifest, dict[str, Any]]:
     """Decide what goes where: the samples, the manifest without files, the leak certificate."""
     recipe = catalog.releases
-    assigned = splits.assign(sources, recipe.val, recipe.test)
+    earlier = _earlier(kept)
+    assigned = splits.staying(splits.assign(sources, recipe.val, recipe.test), sources, earlier)
+    _warn(assigned, earlier)
     found = {source.source_id: _tables(kept, source.source_id) for source in sources}
     per_source = {
         source.source_id: lineage.picks(source, assigned[source.source_id], found[source.source_id])
@@ -202,6 +204,23 @@ def _funnel(source_id: str, catalog: Catalog, tables_: Mapping[str, tables.Table
     numbers |= {"kept": found.kept, "pushed": found.pushed, "labelled": found.labelled}
     numbers |= {f"rejected: {reason or 'no verdict'}": count for reason, count in sorted(found.rejected.items())}
     return {name: count for name, count in numbers.items() if count}
+
+
+def _earlier(kept: Store) -> dict[str, Split]:
+    """Find the most held-out split that each source was ever released in."""
+    found: dict[str, Split] = {}
+    for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}")):
+        for source_id, split in manifest.places(file.read_bytes()):
+            found[source_id] = max(split, found.get(source_id, split), key=splits.SPLITS.index)
+    return found
+
+
+def _warn(assigned: Mapping[str, Split], earlier: Mapping[str, Split]) -> None:
+    for source_id, was in earlier.items():
+        now = assigned.get(source_id, was)
+        if splits.SPLITS.index(now) < splits.SPLITS.index(was):
+            message = "%s was in %s in an earlier release and is now in %s, as the catalog says: mind what models saw"
+            _log.warning(message, source_id, was, now)
 
 
 def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:

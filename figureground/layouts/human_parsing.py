@@ -63,10 +63,8 @@ class HumanParsing:
     def _written(self, sample: Sample, into: Path) -> Sample:
         samples.check(sample)
         picture, label = self._pair(into, sample.stem)
-        for file in (picture, label):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(sample.image)
-        label.write_bytes(cv2.imencode(".png", self._ids(sample), _PNG)[1].tobytes())
+        samples.write(picture, sample.image)
+        samples.write(label, cv2.imencode(".png", self._ids(sample), _PNG)[1].tobytes())
         return sample
 
     def _ids(self, sample: Sample) -> Mask:

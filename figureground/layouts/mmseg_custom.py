@@ -58,10 +58,8 @@ class MmsegCustom:
     def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
         samples.check(sample)
         picture, mask = _pair(into, sample.split, sample.stem)
-        for file in (picture, mask):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(sample.image)
-        mask.write_bytes(_png((sample.alpha >= self.person_at_least).astype(np.uint8)))
+        samples.write(picture, sample.image)
+        samples.write(mask, _png((sample.alpha >= self.person_at_least).astype(np.uint8)))
         return sample.stem, frozenset(sample.scenes)
 
     def read(self, from_: Path) -> Iterator[Sample]:

@@ -284,6 +284,19 @@ def test_sources_with_pictures_alike_go_into_the_most_held_out_of_their_splits(l
     assert verify(Path(made.folder)) == made
 
 
+def test_what_was_held_out_stays_so_when_the_source_it_was_like_is_gone(labelled: Make, tmp_path: Path, caplog) -> None:
+    catalog = alike(labelled, tmp_path, {"walk": "train", "again": "val"})
+    cut(catalog, note="x")
+    forget("again", catalog)
+    left = {name: source for name, source in catalog.sources.items() if name != "again"}
+    made = cut(catalog.model_copy(update={"sources": left}), note="y")
+    held = json.loads((Path(made.folder) / "manifest.json").read_bytes())
+    assert {sample["source"]: sample["split"] for sample in held["samples"].values()} == {"park": "val", "walk": "train"}
+    moved = {name: left[name].model_copy(update={"split": split}) for name, split in (("park", "train"), ("walk", "val"))}
+    cut(catalog.model_copy(update={"sources": moved}), note="z")
+    assert "park was in val in an earlier release and is now in train, as the catalog says" in caplog.text
+
+
 def test_sources_alike_that_the_catalog_fixes_apart_are_refused(labelled: Make, tmp_path: Path) -> None:
     splits = {"park": "train", "again": "test", "walk": "val"}
     with pytest.raises(ReleaseError, match=r"source park is set to train .* again in test\. Set `split: test` on park"):
