@@ -78,6 +78,7 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
         "scenes": _scenes(samples),
         "sources": _sources(manifest),
         "funnel": _funnel(manifest),
+        "shares": _shares(manifest),
         "routes": _routes(samples),
         "annotators": len({sample.annotation.annotator for sample in samples.values()} - {""}),
         "imported": sum(sample.annotation.origin == "imported" for sample in samples.values()),
@@ -154,6 +155,12 @@ def _funnel(manifest: Manifest) -> dict[str, int]:
         total.update(source.funnel)
     steps = sorted((name for name in total if total[name]), key=lambda name: (_STEPS.index(name.split(":")[0]), name))
     return {**{name: total[name] for name in steps}, "released": len(manifest.samples)} if total else {}
+
+
+def _shares(manifest: Manifest) -> dict[str, int]:
+    """Count the pictures of each split and scene."""
+    by_split = {f"split {split}": manifest.counts[split] for split in SPLITS if split in manifest.counts}
+    return by_split | {one["scene"]: one["pictures"] for one in _scenes(manifest.samples)}
 
 
 def _routes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:

@@ -400,7 +400,9 @@ def _introduce(kept: Store, picks: Sequence[Pick], plan: Manifest, proof: Mappin
     """Write the card with its chart and examples."""
     (bench / card.FOLDER).mkdir()
     (bench / card.FILE).write_bytes(card.page(plan, proof).encode())
-    (bench / card.FOLDER / "funnel.svg").write_bytes(card.chart(card.facts(plan, proof)["funnel"]).encode())
+    facts = card.facts(plan, proof)
+    for name, counted in (("funnel", facts["funnel"]), ("pictures", facts["shares"])):
+        (bench / card.FOLDER / f"{name}.svg").write_bytes(card.chart(counted).encode())
     by_stem = {pick.stem: pick for pick in picks}
     shown = [_sample(kept, by_stem[stem]) for stem in card.chosen(plan)]
     pairs = [(crops.decode(sample.image, sample.stem), sample.alpha) for sample in shown]

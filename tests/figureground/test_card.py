@@ -77,6 +77,15 @@ def test_a_bar_in_a_name_does_not_break_the_table() -> None:
     assert row(card.page(made(), PROOF), "| park |")[4] == "`park\\|.mp4`"
 
 
+def test_pictures_of_splits_and_scenes_are_counted_for_a_chart() -> None:
+    shares = card.facts(made(), PROOF)["shares"]
+    assert shares["split train"] == made().counts["train"]
+    assert {name: count for name, count in shares.items() if not name.startswith("split ")} == {
+        one["scene"]: one["pictures"] for one in card.facts(made(), PROOF)["scenes"]
+    }
+    assert "](card/pictures.svg)" in card.page(made(), PROOF)
+
+
 def test_the_chart_has_a_bar_for_each_step() -> None:
     drawn = card.chart({"frames": 200, "dropped: a<b": 50})
     assert re.findall(r'width="([\d.]+)" height="18"', drawn) == ["530.0", "132.5"]

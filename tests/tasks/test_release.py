@@ -57,6 +57,7 @@ def test_two_sources_go_into_train_and_val(labelled: Make, tmp_path: Path) -> No
         *(f"ann_dir/val/walk-{at:06d}-00.png" for at in (0, 15)),
         "card/examples.jpg",
         "card/funnel.svg",
+        "card/pictures.svg",
         "certificate.json",
         "certificate/train-val.jpg",
         *(f"img_dir/train/park-{at:06d}-00.jpg" for at in (0, 15, 30)),
