@@ -40,7 +40,7 @@ SHARES = (0.12, 0.25, 0.45)  # of the person, hidden by a thing
 HINDERED_FROM = 0.1  # hidden less, a person is neither free nor hindered
 HIDDEN, EPOCHS, PLACES, BATCH = 32, 5, 80, 1024
 FOLDS, INNER = 5, 3
-SEEN = 7  # pieces of evidence that the network gives
+SEEN, OF_BODY_SEEN = 7, 3  # pieces of evidence that the network gives, and which of them speaks against hindrance
 DOUBTS = (*range(7), 13, 15)  # weighed without a network: the better of each pair, the person, a fifth of overlap
 GOOD, PEOPLE = ("alone", "apart"), ("front", "behind")
 LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
@@ -155,8 +155,8 @@ def fitted(found: Sequence[Example]) -> Head:
                 evidence[number] = gathered(head, one)
     clear = np.array([one.clear for one in found])
     hindered = np.array([one.hindered for one in found])
-    anything = [(None, None)] * evidence.shape[1]
-    answer = _logistic(evidence[clear], hindered[clear], anything)
+    never_for = [(None, 0) if number == OF_BODY_SEEN else (0, None) for number in range(evidence.shape[1])]
+    answer = _logistic(evidence[clear], hindered[clear], never_for)
     alone = [(0, None if number in DOUBTS else 0) for number in range(len(found[0].doubts))]
     doubted = _logistic(evidence[clear, SEEN:], hindered[clear], alone)
     return {**placed(found), "answer": answer.astype(np.float32), "doubted": doubted.astype(np.float32)}

@@ -20,7 +20,7 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "fd899c64deed6ddb467f08e9e032b8f0a89daa589afc297618dd8dd55324e07d")  # see features.py
+_HEAD = ("occlusion", "812053b576f586f50c95251b8d48505ca6f4aeaff91966c068b2abcc6e3e00ce")  # see features.py
 
 
 @dataclass(frozen=True)
