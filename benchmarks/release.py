@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -33,6 +34,11 @@ def _row(stage: str, **known: object) -> dict[str, object]:
     return {column.name: known.get(column.name, empty.get(str(column.type), [])) for column in tables.SCHEMAS[stage]}
 
 
+@cache
+def _label(larger: int) -> bytes:
+    return to_png(np.clip((100 + larger - np.hypot(X - 150, Y - 200)) / 4, 0, 1).astype(np.float32))
+
+
 def _fill(root: Path, samples: int) -> None:
     """Write sources of soft spots (which compress like photos) with soft discs as labels."""
     kept = Store(str(root))
@@ -42,9 +48,8 @@ def _fill(root: Path, samples: int) -> None:
         for at in range(samples // SOURCES):
             noise = np.random.default_rng(number * samples + at).normal(128, 60, (HEIGHT // 8, WIDTH // 8, 3)).clip(0, 255)
             picture = bytes(cv2.imencode(".jpg", cv2.resize(noise.astype(np.uint8), (WIDTH, HEIGHT)))[1])
-            alpha = np.clip((100 + at % 20 - np.hypot(X - 150, Y - 200)) / 4, 0, 1).astype(np.float32)
             frame, crop = f"{name}-{at:06d}", f"{name}-{at:06d}-00"
-            files = {f"crops/{name}/{crop}.jpg": picture, f"labels/{name}/{crop}.png": to_png(alpha)}
+            files = {f"crops/{name}/{crop}.jpg": picture, f"labels/{name}/{crop}.png": _label(at % 20)}
             for file, content in files.items():
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
@@ -113,17 +118,44 @@ def measured(samples: int, rounds: int) -> dict[str, float]:
     return {what: median(one[what] for one in found) for what in found[0]} | {"memory": _memory()}
 
 
-def _line(samples: int, found: Mapping[str, float]) -> str:
-    release_, verify_, plain, safe = (found[what] for what in _COLUMNS)
-    both = f"{(release_ + verify_) / safe:.1f}"
-    seconds = " | ".join(f"{found[what]:.2f}" for what in _COLUMNS)
-    ratios = " | ".join(f"{some:.1f} ({some / plain:.1f})" for some in (release_ / safe * 1.0, verify_ / safe * 1.0))
-    return f"| {samples:,} | {seconds} | {ratios} | {both} | {found['memory']:.0f} MB |"
-
-
 _COLUMNS = ("release", "verify", "copied and hashed", "copied, flushed and hashed")
+_PAGE = Path(__file__).with_suffix(".md")
+_HEAD = """# Releases beside copying and hashing the same files
+
+`PYTHONPATH=. python benchmarks/release.py {asked} --page`: samples of {width} × {height} pixels in {sources} sources,
+signatures kept as `ingest` leaves them, everything in the disk's cache. Each of the four is done in turn, {rounds} rounds;
+seconds are medians. The copy is `shutil.copytree`, then one pass that hashes (and flushes) as the release's own does.
+
+| samples | release | verify | copied, hashed | copied, flushed, hashed | release : last | verify : last | memory |
+|---|---|---|---|---|---|---|---|
+"""
+
+
+def _line(samples: int, found: Mapping[str, float]) -> str:
+    seconds = " | ".join(f"{found[what]:.1f} s" for what in _COLUMNS)
+    ratios = " | ".join(f"{found[what] / found[_COLUMNS[-1]]:.1f}" for what in _COLUMNS[:2])
+    return f"| {samples:,} | {seconds} | {ratios} | {found['memory']:.0f} MB |\n"
+
+
+def _page(asked: str, samples: int, rounds: int, line: str) -> str:
+    """Give the page with this measurement's line in place of one of as many samples; what people wrote below stays."""
+    old = _PAGE.read_text(encoding="utf-8") if _PAGE.exists() else ""
+    kept = [row + "\n" for row in old.splitlines() if row[:3].strip("| ").isdigit() and not row.startswith(f"| {samples:,} |")]
+    rows = [*(row for row in kept if row.count("|") == line.count("|")), line]
+    rows.sort(key=lambda row: int(row.split()[1].replace(",", "")))
+    below = old.partition("\n## ")[1:]
+    head = _HEAD.format(asked=asked, width=WIDTH, height=HEIGHT, sources=SOURCES, rounds=rounds)
+    return head + "".join(rows) + "".join(below)
+
+
+def main(words: list[str]) -> None:
+    numbers = [int(word) for word in words if word.isdigit()] or [20_000]
+    samples, rounds = numbers[0], numbers[1] if len(numbers) > 1 else 3
+    line = _line(samples, measured(samples, rounds))
+    print(line)
+    if "--page" in words:
+        _PAGE.write_text(_page(f"{samples} {rounds}", samples, rounds, line), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    numbers = [int(word) for word in sys.argv[1:] if word.isdigit()]
-    print(_line(numbers[0], measured(*numbers)))
+    main(sys.argv[1:])

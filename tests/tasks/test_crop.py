@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import crops, tables
+from figureground import crops, duplicates, signatures, tables
 from figureground.catalog import Catalog
 from figureground.errors import StoreError
 from figureground.faces import Face
@@ -116,6 +116,16 @@ def test_one_crop_a_person_in_the_frames_own_pixels(catalog, frames, detector):
     assert np.abs(loaded.image.astype(int) - whole[4:76, 16:64]).mean() < 3
     assert loaded.others == (Box(34, 8, 48, 72),)
     assert np.allclose(loaded.keypoints[0], [14, 26, 0.9])
+
+
+def test_signatures_are_kept_of_every_crop(catalog, frames, detector):
+    detector((ANN, BOB), ())
+    store = Store(catalog.storage_root)
+    rows = tables.read(store, crop.fn(frames, catalog)).rows
+    kept = signatures.of_source(store, "park")
+    assert kept.keys() == set(rows["sha256"])
+    for file, digest in zip(rows["file"], rows["sha256"], strict=True):
+        np.testing.assert_array_equal(kept[digest], duplicates.of_jpeg(store.read(file)))
 
 
 def test_the_facts_count_people_the_small_ones_and_empty_frames(catalog, frames, detector):

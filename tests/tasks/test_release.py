@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import plugins, tables
+from figureground import duplicates, plugins, signatures, tables
 from figureground.catalog import Catalog
+from figureground.duplicates import of_jpeg
 from figureground.errors import ReleaseError, StoreError
 from figureground.store import Store
 from figureground.types import Release
@@ -435,3 +436,20 @@ def test_a_folder_another_process_builds_in_is_left_alone(labelled: Make, tmp_pa
         os.close(handle)
     assert cut(catalog, note="again").counts == {"train": 3, "val": 2}
     assert not alive.exists()
+
+
+def test_a_picture_is_looked_at_once_and_again_when_it_is_another(
+    labelled: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = []
+    monkeypatch.setattr(duplicates, "of_jpeg", lambda content: looked.append(content) or of_jpeg(content))
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    first = cut(catalog)
+    assert len(looked) == 5
+    assert cut(catalog, note="again").digest == first.digest and len(looked) == 5
+    kept, store = signatures.of_source(Store(catalog.storage_root), "park"), Store(catalog.storage_root)
+    assert len(kept) == 3
+    signatures.keep(store, "park", dict(list(kept.items())[1:]))
+    assert cut(catalog, note="once-more").digest == first.digest and len(looked) == 6
+    rebuild.fn(Path(first.folder) / "manifest.json", catalog, "rebuilt", "20270101")
+    assert len(looked) == 11  # from the pictures themselves
