@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
-from figureground import manifest, tables
+from figureground import manifest, sureness, tables
 from figureground.catalog import Catalog
+from figureground.checks import LIMITS
 from figureground.errors import ReleaseError, StoreError
 from figureground.store import Store
 
@@ -102,13 +103,15 @@ def _score(row: Row, checks: Mapping[str, Any]) -> Line:
     measured = "could not be measured" if value is None or math.isnan(value) else f"{value:.4g}"
     if check not in checks:
         return Line("score", f"{check} {measured}; the recipe does not ask for it any more")
-    limits = ", ".join(f"{limit} {held}" for limit, held in dataclasses.asdict(checks[check]).items())
+    settings = dataclasses.asdict(checks[check])
+    limits = ", ".join(f"{name} {held}" for name, held in settings.items() if name.startswith(LIMITS))
     accepted = checks[check].accepts(math.nan if value is None else value)
     return Line("score", f"{check} {measured}: {'accepted' if accepted else 'refused'} by {limits or 'its fixed limit'}")
 
 
 def _matte(row: Row) -> str:
-    return f"by {row['remover']}, {row['file']}"
+    doubt = ": it needs a person" if sureness.doubtful(row["score"]) else ""
+    return f"by {row['remover']}, sure by {row['score']:.2f}{doubt}, {row['file']}"
 
 
 def _verdict(row: Row) -> str:

@@ -44,7 +44,7 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     -------
     TableRef
         The mattes table, its rows in the crops' order; files ``mattes/<source>/<crop_id>.png``, 8-bit alpha. Its facts name
-        the ``weights`` by hash.
+        the ``weights`` by hash, and how many mattes are so doubtful that each ``needs_person``.
 
     Raises
     ------
@@ -60,7 +60,8 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     kept = _kept(store, crops, verdicts)
     done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=inference.lanes())
     rows = list(progress.track(chain.from_iterable(done), "matte", crops.source_id, len(kept)))
-    facts = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
+    facts: dict[str, Any] = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
+    facts["needs_person"] = sum(sureness.doubtful(row["score"]) for row in rows)
     return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
 

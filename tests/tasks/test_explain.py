@@ -56,7 +56,7 @@ def test_a_crops_story_goes_from_its_video_to_its_release(catalog: Catalog) -> N
     assert "x 0..24, y 0..32 of 24x32 px, found with score 0.90, 1 other person in it" in said(story, "crop")
     assert said(story, "score") == "size 24: accepted by at_least 16.0"
     assert said(story, "verdict") == "kept"
-    assert said(story, "matte") == "by rembg, mattes/park/park-000000-00.png"
+    assert said(story, "matte") == "by rembg, sure by 0.50: it needs a person, mattes/park/park-000000-00.png"
     assert said(story, "task") == "task 1000 in Label Studio's project 1, key key-park-000000-00"
     assert said(story, "label").startswith("keep by anna in 4.5 s, prediction-changed, annotation 1000, scenes: none chosen")
     assert said(story, "release") == "CustomSeg_Person_20261130_demo: in train, with annotation 1000"
