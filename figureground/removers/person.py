@@ -39,7 +39,7 @@ RIDDEN = frozenset(("bicycle", "motorcycle", "skis", "snowboard", "skateboard", 
 _PERSON_AT_LEAST, _OTHER_AT_LEAST, _THING_AT_LEAST = 0.15, 0.25, 0.25
 _SAME = 0.5
 _MISSED = 0.6
-_BORDER = 0.03
+_BORDER = 0.015
 _TOUCH = np.ones((5, 5), np.uint8)
 
 

@@ -66,7 +66,7 @@ def ingested(tmp_path_factory, clip, run) -> Path:
 
 def test_every_stage_left_its_table_and_files(ingested: Path) -> None:
     stages = {path.parent.name for path in (ingested / "data/tables").rglob("*.parquet")}
-    assert stages == {"videos", "frames", "crops", "measures", "scores", "verdicts", "mattes"}
+    assert stages == {"videos", "frames", "crops", "signatures", "measures", "scores", "verdicts", "mattes"}
     kept = pd.read_parquet(ingested / "data/tables/verdicts/short.parquet").query("kept")
     assert len(kept) >= 3
     assert sorted(path.stem for path in (ingested / "data/mattes/short").iterdir()) == sorted(kept["crop_id"])
