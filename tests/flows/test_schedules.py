@@ -34,7 +34,7 @@ def test_a_real_server_serves_the_catalogs_schedules_and_ends_when_told(tmp_path
         assert all(item["parameters"] == {"catalog": str(tmp_path / "data_catalog.yaml")} for item in found)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(90)
+        process.wait(240)  # it ends in seconds, but not beside other work
     assert "Traceback" not in (tmp_path / "out").read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(address(tmp_path) + "/health", timeout=2)
@@ -55,7 +55,7 @@ def wait_for_deployments(folder: Path, process: "subprocess.Popen[bytes]") -> li
             found = httpx.post(f"{api}/deployments/filter", json={}, timeout=5).json() if api else []
         except httpx.HTTPError:
             found = []
-        if len(found) == 3:
+        if len(found) == 3 and "being served" in (folder / "out").read_text():
             return found
         time.sleep(1)
     raise AssertionError((folder / "out").read_text())

@@ -71,7 +71,8 @@ def summary(seen, start):
     after = [size for made, size in seen if made >= start]
     tenth = max(1, len(after) // 10)
     first, last = float(np.median(after[:tenth])), float(np.median(after[-tenth:]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    peak = int(status["VmHWM"].split()[0]) / 1024  # ru_maxrss begins with what the parent had
     seconds = round(time.process_time(), 1)
     return {"first_mb": first, "last_mb": last, "growth": last / first - 1, "peak_mb": peak, "cpu_s": seconds}
 
