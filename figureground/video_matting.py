@@ -17,16 +17,11 @@ from figureground.types import Alpha, Image, Weights
 Memory = tuple[NDArray[np.float32], ...]
 """Four arrays (1, channels, h, w)."""
 
-_STEP = 64
-"""Pixels. Crops of one track then mostly have one size, which halves the time; 32 saves less, 128 hardly more."""
-
-_GREY = (114, 114, 114)
-
 NOTHING: Memory = (np.zeros((1, 1, 1, 1), np.float32),) * 4
 
 
 def alpha(
-    weights: Weights, image: Image, size: int, memory: Memory = NOTHING, device: inference.Device = "auto"
+    weights: Weights, image: Image, size: int, memory: Memory = NOTHING, device: inference.Device = "auto", step: int = 1
 ) -> tuple[Alpha, Memory]:
     """Mat one picture.
 
@@ -42,13 +37,17 @@ def alpha(
         What the picture before left; `NOTHING` at a track's start. It is scaled when the pictures differ in size.
     device
         See `figureground.inference.Device`.
+    step
+        The last row and column are repeated until both sides are multiples of it, pixels. A size of its own for every picture
+        makes OpenVINO prepare anew, which doubles the time. But of noise drawn out to streaks the network makes somebody, so
+        somebody else must say that a person is there.
 
     Returns
     -------
     Alpha, Memory
         (h, w) float32, 0 to 1; and what the next picture needs.
     """
-    padded = _padded(image)
+    padded = _padded(image, step)
     ratio = min(1.0, size / max(padded.shape[:2]))
     source = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
     inputs = {
@@ -61,14 +60,9 @@ def alpha(
     return np.clip(answers["pha"][0, 0, :height, :width], 0, 1), tuple(answers[f"r{n}o"] for n in range(1, 5))
 
 
-def _padded(image: Image) -> Image:
-    """Put grey beside the picture up to the next step: a size of its own for every picture makes OpenVINO prepare anew.
-
-    Nothing else: of repeated rows and of mirrored things the network sees somebody where nobody is.
-    """
+def _padded(image: Image, step: int) -> Image:
     height, width = image.shape[:2]
-    sides = 0, -height % _STEP, 0, -width % _STEP
-    return np.asarray(cv2.copyMakeBorder(image, *sides, cv2.BORDER_CONSTANT, value=_GREY), np.uint8)
+    return np.asarray(cv2.copyMakeBorder(image, 0, -height % step, 0, -width % step, cv2.BORDER_REPLICATE), np.uint8)
 
 
 def _fitted(memory: Memory, image: Image, ratio: float) -> Sequence[NDArray[np.float32]]:
