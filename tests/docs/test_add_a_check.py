@@ -44,6 +44,7 @@ def run(folder: Path, *arguments: str) -> str:
     return found.stdout
 
 
+@pytest.mark.slow
 def test_the_contract_suite_finds_the_new_check_and_it_passes(copy: Path) -> None:
     [command] = blocks("sh")
     arguments = command.split()[1:]

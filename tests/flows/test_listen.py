@@ -171,6 +171,7 @@ def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
     assert (pulls.count, pulls.most) == (2, 1)
 
 
+@pytest.mark.slow
 def test_who_never_stops_ringing_does_not_stop_the_pulls(pulling):
     pulls, bell = pulling(Pulls(0.0), Bell(quiet=0.2, patience=0.3))
     end = time.monotonic() + 1.2

@@ -101,6 +101,7 @@ def test_its_tasks_go_from_a_real_server_once_that_can_be_asked(real, make_catal
         forget(name, catalog)
 
 
+@pytest.mark.slow
 def test_the_command_says_which_tasks_are_left_and_what_to_run(labelled: Make, tmp_path: Path) -> None:
     labelled(tmp_path, {"park": ["keep", "keep"]})
     told = {
