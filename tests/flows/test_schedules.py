@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -21,7 +22,9 @@ def test_a_real_server_serves_the_catalogs_schedules_and_ends_when_told(tmp_path
     command = [sys.executable, "-m", "flows.cli", "schedule"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with (tmp_path / "out").open("wb") as out:
-        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=out, stderr=out)
+        # A test run in the background may have been told to ignore Ctrl-C, and would hand that on.
+        heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=out, stderr=out, preexec_fn=heed)
     try:
         found = wait_for_deployments(tmp_path, process)
         crons = {item["name"]: item["schedules"][0]["schedule"]["cron"] for item in found}
@@ -34,7 +37,7 @@ def test_a_real_server_serves_the_catalogs_schedules_and_ends_when_told(tmp_path
         assert all(item["parameters"] == {"catalog": str(tmp_path / "data_catalog.yaml")} for item in found)
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(240)  # it ends in seconds, but not beside other work
+        process.wait(90)
     assert "Traceback" not in (tmp_path / "out").read_text()
     with pytest.raises(httpx.ConnectError):
         httpx.get(address(tmp_path) + "/health", timeout=2)
