@@ -72,6 +72,15 @@ def pooled(crop: PersonCrop, network: Weights) -> Floats:
     return np.asarray(np.sign(whole) * np.sqrt(np.abs(whole)), np.float32)
 
 
+def likelihood(odds: float) -> float:
+    """Turn the logarithm of odds, as heads give it, into a likelihood of 0 to 1.
+
+    >>> likelihood(0.0)
+    0.5
+    """
+    return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
     """What the network sees at each 8th pixel of its input: (h, w, channels) ``values``, and where the crop lies in it."""

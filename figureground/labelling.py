@@ -5,6 +5,7 @@ first, because the server takes a prediction with a wrong name or size and then 
 """
 
 import hashlib
+import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,13 @@ PERSON = "person"
 KEEP = "keep"
 BRUSH, BITMASK = "brushlabels", "bitmasklabels"
 _TAGS = {BRUSH: "BrushLabels", BITMASK: "BitmaskLabels"}
+UNKNOWN: Mapping[str, Any] = {
+    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
+    **dict.fromkeys(("second_annotator", "second_verdict", "file", "sha256", "parts", "parts_sha256"), ""),
+    "classes": 0,
+    "overlaps": [],
+}
+"""What a row of the labels table says as long as there is no mask, no parts and no second opinion."""
 COLLAPSED_BELOW = 0.1
 _WORTH_COMPARING = 0.01
 Origin = Literal["manual", "prediction", "prediction-changed"]

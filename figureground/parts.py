@@ -16,6 +16,7 @@ from figureground import labelling, parsing
 from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.labelling import Interface
 from figureground.masks import check_mask
+from figureground.store import Store
 from figureground.types import Mask
 
 
@@ -162,6 +163,24 @@ def told(drawn: Drawn) -> list[str]:
 def to_png(drawn: Drawn) -> bytes:
     """Write the class ids as a single-channel 8-bit PNG."""
     return bytes(cv2.imencode(".png", drawn.ids)[1].tobytes())
+
+
+def file(source_id: str, crop_id: str) -> str:
+    """Name the file in the storage that holds the parts of a crop's label."""
+    return f"labels/{source_id}/{crop_id}.parts.png"
+
+
+def keep(store: Store, source_id: str, crop_id: str, drawn: Drawn) -> dict[str, Any]:
+    """Write the parts of a label, and give what its row in the labels table says of them.
+
+    Raises
+    ------
+    StoreError
+        When the storage cannot be written to.
+    """
+    name = file(source_id, crop_id)
+    digest = store.write(name, to_png(drawn))
+    return {"parts": name, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": told(drawn)}
 
 
 def from_png(content: bytes, classes: int, what: str = "parts") -> Mask:

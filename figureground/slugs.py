@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 _DIGITS = 8
+LONGEST_ID = 64
+_SHORTEST_SLUG = 24  # a photo's name and hash, however long its source's name is
 
 
 def slug(name: str, at_most: int) -> str:
@@ -60,6 +62,16 @@ def distinct(names: Sequence[str], at_most: int) -> list[str]:
         found if count[found] == 1 else f"{slug(stem, at_most - _DIGITS - 1)}-{_digest(name)}"
         for name, stem, found in zip(names, stems, first, strict=True)
     ]
+
+
+def ids(source_id: str, names: Sequence[str]) -> list[str]:
+    """Give each of a source's pictures the id of its frame, ``<source>-<slug>``; see `distinct`.
+
+    >>> ids("park", ["a.jpg", "b/c.jpg"])
+    ['park-a', 'park-b-c']
+    """
+    room = max(LONGEST_ID - len(source_id) - 1, _SHORTEST_SLUG)
+    return [f"{source_id}-{slug}" for slug in distinct(names, room)]
 
 
 def _digest(name: str) -> str:

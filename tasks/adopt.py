@@ -6,7 +6,6 @@ reason: nothing is resized, guessed or left out in silence.
 
 import io
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from figureground import (
     crops,
     duplicates,
+    labelling,
     masks,
     pairs,
     parsing,
@@ -33,7 +33,6 @@ from figureground import (
 )
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError, SourceError
-from figureground.labelling import KEEP
 from figureground.pairs import Label, Pair
 from figureground.parallel import ordered
 from figureground.store import Store
@@ -42,17 +41,14 @@ from tasks import verb
 
 _log = logging.getLogger(__name__)
 
-_LONGEST_ID = 64
-_SHORTEST_SLUG = 24
 _STAGES = ("videos", "frames", "crops", "labels")
 _NOBODY_SAID: dict[str, Any] = {
-    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
-    **dict.fromkeys(("annotator", "second_annotator", "second_verdict", "parts", "parts_sha256"), ""),
-    **dict.fromkeys(("annotation_id", "parent_prediction", "classes"), 0),
-    "overlaps": [],
+    **labelling.UNKNOWN,
+    **dict.fromkeys(("annotation_id", "parent_prediction"), 0),
+    "annotator": "",
     "seconds_spent": 0.0,
     "origin": "imported",
-    "verdict": KEEP,
+    "verdict": labelling.KEEP,
 }
 
 Rows = dict[str, dict[str, Any]]
@@ -88,12 +84,12 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
         pair for pair in dataset.found(folder) if source.source_id in catalog.sources or (pair.split or "auto") == source.split
     ]
     mark = _mark(source, catalog, found)
-    if all(tables.fresh(store, stage, source.source_id, mark) for stage in _STAGES):
-        return _told(tables.fresh(store, "labels", source.source_id, mark), source, store)
+    if ref := _there(store, source.source_id, mark):
+        return _told(ref, source, store)
     by, goal = parsing.reading(entry.classes, entry.remap)
-    names = slugs.distinct([f"{pair.stem}.jpg" for pair in found], max(_LONGEST_ID - len(source.source_id) - 1, _SHORTEST_SLUG))
+    ids = slugs.ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
     taking = _Taking(store, source, folder, by, goal == parsing.ATR)
-    numbered = [(at, name, pair) for at, (name, pair) in enumerate(zip(names, found, strict=True))]
+    numbered = [(at, frame_id, pair) for at, (frame_id, pair) in enumerate(zip(ids, found, strict=True))]
     taken = list(progress.track(ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
     looked = {rows["looked"]["sha256"]: rows["looked"]["signature"] for rows in taken if "looked" in rows}
     signatures.keep(store, source.source_id, looked)
@@ -101,6 +97,13 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
         rows = pd.DataFrame([rows[stage] for rows in taken if stage in rows])
         ref = tables.write(store, stage, source.source_id, rows, fingerprint=mark)
     return _told(ref, source, store)
+
+
+def _there(store: Store, source_id: str, mark: str) -> TableRef | None:
+    """Find the labels table when nothing changed; it is written last, and videos and frames name the crops' own files."""
+    before = [tables.find(store, stage, source_id) for stage in ("videos", "frames")]
+    crops_, labels = (tables.fresh(store, stage, source_id, mark) for stage in ("crops", "labels"))
+    return labels if crops_ and all(before) else None
 
 
 def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> str:
@@ -139,9 +142,9 @@ class _Taking:
     by: parsing.Table
     has_parts: bool
 
-    def rows(self, at: int, name: str, pair: Pair) -> Rows:
+    def rows(self, at: int, frame_id: str, pair: Pair) -> Rows:
         """Give a pair's row in each table."""
-        frame = {"frame_id": f"{self.source.source_id}-{name}", "source_id": self.source.source_id, "index": at, "seconds": 0.0}
+        frame = {"frame_id": frame_id, "source_id": self.source.source_id, "index": at, "seconds": 0.0}
         frame |= {"original": self._original(pair)}
         try:
             if pair.reason:
@@ -182,14 +185,7 @@ class _Taking:
         found: dict[str, Any] = {"file": file, "sha256": self.store.write(file, masks.to_png(alpha))}
         if ids is None or not self.has_parts:
             return found
-        drawn = parts.Drawn(ids, parsing.ATR, {})
-        file = f"labels/{self.source.source_id}/{crop_id}.parts.png"
-        return {
-            **found,
-            "parts": file,
-            "parts_sha256": self.store.write(file, parts.to_png(drawn)),
-            "classes": len(parsing.ATR),
-        }
+        return found | parts.keep(self.store, self.source.source_id, crop_id, parts.Drawn(ids, parsing.ATR, {}))
 
 
 def _whole(frame: Mapping[str, Any], alpha: Alpha) -> PersonCrop:

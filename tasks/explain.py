@@ -8,7 +8,7 @@ from typing import Any
 
 from figureground import manifest, sureness, tables
 from figureground.catalog import Catalog
-from figureground.checks import LIMITS
+from figureground.checks import limits
 from figureground.errors import ReleaseError, StoreError
 from figureground.store import Store
 
@@ -103,10 +103,10 @@ def _score(row: Row, checks: Mapping[str, Any]) -> Line:
     measured = "could not be measured" if value is None or math.isnan(value) else f"{value:.4g}"
     if check not in checks:
         return Line("score", f"{check} {measured}; the recipe does not ask for it any more")
-    settings = dataclasses.asdict(checks[check])
-    limits = ", ".join(f"{name} {held}" for name, held in settings.items() if name.startswith(LIMITS))
+    found = limits(dataclasses.asdict(checks[check]))
+    told = ", ".join(f"{name} {held}" for name, held in found.items())
     accepted = checks[check].accepts(math.nan if value is None else value)
-    return Line("score", f"{check} {measured}: {'accepted' if accepted else 'refused'} by {limits or 'its fixed limit'}")
+    return Line("score", f"{check} {measured}: {'accepted' if accepted else 'refused'} by {told or 'its fixed limit'}")
 
 
 def _matte(row: Row) -> str:

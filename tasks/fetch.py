@@ -36,8 +36,6 @@ from tasks import verb
 _PIP_SECONDS = 1800
 _WEB_TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte, not in all
 _BLOCK = 1 << 20
-_LONGEST_ID = 64
-_SHORTEST_SLUG = 24  # a photo's name and hash, however long its source's name is
 _LONGEST_SUFFIX = 8
 _LONGEST_NAME = 60  # characters; 255 bytes is what file systems take, a Chinese character has 3
 _ASK_AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -83,7 +81,7 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
         return [source]
     found: dict[str, Source] = {}
     for file in files:
-        slug = slugs.slug(file.stem, _LONGEST_ID - len(source.source_id) - 1)
+        slug = slugs.slug(file.stem, slugs.LONGEST_ID - len(source.source_id) - 1)
         one = replace(source, source_id=f"{source.source_id}-{slug}", path=_as_written(file, source, catalog))
         _refuse_taken(source, one, found, catalog)
         found[one.source_id] = one
@@ -136,13 +134,13 @@ def _alone(source: Source) -> dict[str, Any]:
     """Give what is known of the one photo that an address stands for."""
     if source.kind != "images":
         return {}
-    return {"frame_ids": _frame_ids(source, [_file_name(source.path)]), "unreadable": {}}
+    return {"frame_ids": slugs.ids(source.source_id, [_file_name(source.path)]), "unreadable": {}}
 
 
 def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
     """Bring every photo of a folder or glob into the storage; one that cannot be read keeps its row and says why."""
     files = _photos(source, catalog)
-    ids = _frame_ids(source, [path.relative_to(_root(source, catalog)).as_posix() for path in files])
+    ids = slugs.ids(source.source_id, [path.relative_to(_root(source, catalog)).as_posix() for path in files])
     _refuse_foreign(source, ids, catalog)
     told = {"license": source.license, "ids": ids, "pinned": source.sha256}
     mark = tables.fingerprint("videos", [], **told, found=[[str(path), *_state(path)] for path in files])
@@ -200,11 +198,6 @@ def _root(source: Source, catalog: Catalog) -> Path:
     parts = itertools.takewhile(lambda part: not glob.has_magic(part), place.parts)
     root = Path(*parts)
     return root.parent if root == place else root
-
-
-def _frame_ids(source: Source, names: list[str]) -> list[str]:
-    room = _LONGEST_ID - len(source.source_id) - 1
-    return [f"{source.source_id}-{slug}" for slug in slugs.distinct(names, max(room, _SHORTEST_SLUG))]
 
 
 def _refuse_foreign(source: Source, ids: list[str], catalog: Catalog) -> None:

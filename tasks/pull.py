@@ -7,7 +7,6 @@ tasks are listed, and what is gone is dropped. A list only says where to look: w
 
 import hashlib
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -27,12 +26,6 @@ from tasks import label_studio, verb
 from tasks.label_studio import Project, Remote, Server
 
 PORTION = 100
-_UNKNOWN: Mapping[str, Any] = {
-    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
-    **dict.fromkeys(("second_annotator", "second_verdict", "file", "sha256", "parts", "parts_sha256"), ""),
-    "classes": 0,
-    "overlaps": [],
-}
 _PORTIONS_A_TABLE = 5
 
 _log = logging.getLogger(__name__)
@@ -311,11 +304,7 @@ class _Shelf:
 
     def _drawn(self, crop: Mapping[str, Any], drawn: parts.Drawn | None) -> dict[str, Any]:
         """Write each pixel's class."""
-        if drawn is None:
-            return {}
-        file = f"labels/{crop['source_id']}/{crop['crop_id']}.parts.png"
-        digest = self.store.write(file, parts.to_png(drawn))
-        return {"parts": file, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": parts.told(drawn)}
+        return {} if drawn is None else parts.keep(self.store, str(crop["source_id"]), str(crop["crop_id"]), drawn)
 
     def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> dict[str, Any]:
         _log.warning("%s", reason)
@@ -333,7 +322,7 @@ class _Shelf:
             "parent_prediction": answer.parent_prediction or 0,
             "verdict": answer.verdict,
             "scenes": list(answer.scenes),
-            **_UNKNOWN,
+            **labelling.UNKNOWN,
         }
 
     def _file(self, crop: Mapping[str, Any], alpha: Alpha, seen: Alpha, answer: Answer) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def _remembered_parts(kept: Store, stem: str, record: SampleRecord) -> str:
     if record.annotation.parts is None:
         return ""
     archived = archive.name(record.annotation.parts.sha256)
-    return archived if kept.exists(archived) else f"labels/{record.source}/{stem}.parts.png"
+    return archived if kept.exists(archived) else parts.file(record.source, stem)
 
 
 def _name(note: str, date: str) -> str:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from figureground import checks, manifest, masks, pictures, plugins, sheet, sureness, tables
 from figureground import crops as cutting
-from figureground import manifest, masks, pictures, plugins, sheet, sureness, tables
 from figureground import report as pages
 from figureground.catalog import Catalog
-from figureground.checks import LIMITS
 from figureground.errors import ReleaseError, StoreError
 from figureground.manifest import Manifest
 from figureground.parallel import ordered
@@ -203,8 +202,8 @@ def _refs(store: Store, source_id: str, stages: Iterable[str]) -> dict[str, Tabl
 
 def _limit(check: Any) -> str:
     """Tell a check's limits: "at least 96"."""
-    settings = {key: value for key, value in plugins.describe(check).items() if key.startswith(LIMITS)}
-    return ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in settings.items())
+    found = checks.limits(plugins.describe(check))
+    return ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in found.items())
 
 
 def _told(source: _Source, limits: Limits) -> SourceReport:

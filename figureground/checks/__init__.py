@@ -4,8 +4,8 @@ A check is a frozen dataclass. Fields called at_least or at_most are limits: mov
 Any other field changes what is measured. All have defaults. `measure` states its unit. See ``docs/plugins.md``.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from figureground.types import PersonCrop
 
@@ -41,3 +41,12 @@ class Comparing(Check, Protocol):
 PROTOCOL = Check
 LIMITS = ("at_least", "at_most")
 """How a limit's name begins."""
+
+
+def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give those of a check's settings that are limits.
+
+    >>> limits({"at_most": 0.9, "window": 0.6})
+    {'at_most': 0.9}
+    """
+    return {name: held for name, held in settings.items() if name.startswith(LIMITS)}

@@ -63,8 +63,7 @@ class Distortion:
 
 def likelihood(head: Head, seen: NDArray[np.float32]) -> float:
     """Give how likely a lens bent the picture, 0 to 1, from the (n,) `summary` of it."""
-    odds = head.score(seen) * head.answer[0] + head.answer[1]
-    return float(1 / (1 + np.exp(-np.clip(odds, -30, 30))))
+    return features.likelihood(head.score(seen) * head.answer[0] + head.answer[1])
 
 
 def summary(crop: PersonCrop, network: Weights) -> NDArray[np.float32]:

@@ -85,7 +85,7 @@ def likelihood(head: Head, pooled: NDArray[np.float32], height: float) -> float:
         0 to 1; NaN when the height is.
     """
     evidence = np.array([head.score(pooled), np.log(height + 0.005), max(0.0, height - 0.04) * 20, 1.0])
-    return float(1 / (1 + np.exp(-np.clip(evidence @ head.answer, -30, 30)))) if height == height else float("nan")
+    return features.likelihood(float(evidence @ head.answer)) if height == height else float("nan")
 
 
 def echo(crop: PersonCrop) -> float:

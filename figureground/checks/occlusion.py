@@ -80,7 +80,7 @@ def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None
 
 def likelihood(evidence: Floats, answer: Floats) -> float:
     """Weigh (n,) pieces of evidence by (n + 1,) weights, the last for none at all: 0 to 1."""
-    return float(1 / (1 + np.exp(-np.clip(evidence @ answer[:-1] + answer[-1], -30, 30))))
+    return features.likelihood(float(evidence @ answer[:-1] + answer[-1]))
 
 
 def doubts(crop: PersonCrop) -> Floats:

@@ -66,7 +66,7 @@ def likelihood(head: Head, crop: PersonCrop) -> float:
         One person with keypoints.
     """
     scores = [head.score(evidence(crop, side)) + float(head.answer[0]) for side in near_sides(crop)]
-    return float(1 / (1 + np.exp(-np.clip(max(scores), -30, 30)))) if scores else 0.0
+    return features.likelihood(max(scores)) if scores else 0.0
 
 
 def near_sides(crop: PersonCrop) -> list[int]:

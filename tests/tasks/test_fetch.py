@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figureground import assets, tables
+from figureground import assets, slugs, tables
 from figureground.catalog import Catalog, load
 from figureground.errors import AssetError, FiguregroundError, SourceError, StoreError, TransientError
 from figureground.store import Store, sha256
@@ -220,7 +220,7 @@ def test_a_pin_for_several_files_is_refused(catalog: Catalog) -> None:
 @given(stem=st.text(min_size=1, max_size=200), source_id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", fullmatch=True))
 def test_every_file_name_gives_a_usable_id(stem: str, source_id: str) -> None:
     name = stem.replace("/", "_").replace("\0", "_") + ".mp4"
-    [found] = fetch_module._frame_ids(source("in", source_id=source_id), [name])
+    [found] = slugs.ids(source_id, [name])
 
     assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,66}", found) and found.startswith(f"{source_id}-")
 
@@ -531,7 +531,7 @@ def test_a_long_list_of_versions_is_cut() -> None:
 
 def test_a_python_without_pip_is_named(catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = tmp_path / "python"
-    bare.write_text("#!/bin/sh\necho \"$0: No module named pip\" >&2\nexit 1\n")
+    bare.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     bare.chmod(0o755)
     monkeypatch.setattr(fetch_module.sys, "executable", str(bare))
 
