@@ -8,17 +8,14 @@ but enlarged, shrunk or turned a little: what resampling does must not count. Ev
 judging it has not seen; each collection of photos counts as one scene. The file holds weights and no picture.
 """
 
-import argparse
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import checks
 import learning
 import numpy as np
 from numpy.typing import NDArray
 
-from figureground import catalog
 from figureground.checks.distortion import likelihood, summary
 from figureground.features import Head
 from figureground.types import PersonCrop, Weights
@@ -97,16 +94,9 @@ def figures(found: Sequence[Seen], values: Sequence[float]) -> None:
 
 def main() -> None:
     """Learn, print and, when asked, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).resolve().parents[1]
-    parser.add_argument("--data", type=Path, default=here / "../shared/data")
-    parser.add_argument("--write", action="store_true", help="write the head learned on all scenes")
-    asked = parser.parse_args()
-    loaded = catalog.load(here / "data_catalog.yaml")
+    asked, loaded = learning.arguments(__doc__).parse_args(), learning.settings()
     network, detector = loaded.asset("yolo11n-pose.pt").weights, loaded.detector()
-    pictures = [*checks.frames(asked.data), *learning.more_photos(asked.data)]
-    people = [(frame, detector.find([frame.image])[0]) for frame in pictures]
-    found = list(seen(checks.bent(people, detector, 12), network))
+    found = list(seen(checks.bent(learning.people(asked.data, detector), detector, 12), network))
     print(f"{len(found)} crops of {len({one.scene for one in found})} scenes")
     heads = learning.left_out(found, lambda one: one.scene, fitted)
     figures(found, [likelihood(head, one.seen) for head, one in zip(heads, found, strict=True)])

@@ -8,19 +8,17 @@ regression weighs its answer together with the echo's. Every figure is of a scen
 each photo of a collection counts as part of one scene, the collection. The file holds weights and no picture.
 """
 
-import argparse
 import dataclasses
-import hashlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import checks
 import cv2
+import learning
 import numpy as np
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import body, catalog, crops, features
+from figureground import body, features
 from figureground.checks import ghosting
 from figureground.features import Head
 from figureground.types import Frame, Image, PersonCrop
@@ -115,23 +113,13 @@ def _blended(found: Sequence[Example]) -> NDArray[np.bool_]:
     return np.array([one.kind != "clean" for one in found])
 
 
-def _balance(blended: NDArray[np.bool_]) -> Floats:
-    return np.where(blended, 0.5 / blended.mean(), 0.5 / (1 - blended.mean()))
-
-
 def _ridge(found: Sequence[Example]) -> Head:
-    rows, blended = np.array([one.pooled for one in found], np.float64), _blended(found)
-    middle, spread, weight = rows.mean(0), rows.std(0) + 1e-3, _balance(blended)
-    rows = np.clip((rows - middle) / spread, -6, 6)
-    aim = np.where(blended, 1.0, -1.0)
-    aim = aim - (weight * aim).sum() / weight.sum()
-    weights = np.linalg.solve(rows.T @ (rows * weight[:, None]) + RIDGE * np.eye(rows.shape[1]), rows.T @ (weight * aim))
-    return Head(*(part.astype(np.float32) for part in (middle, spread, weights)), np.zeros(4, np.float32))
+    return learning.ridge(np.array([one.pooled for one in found], np.float64), _blended(found), RIDGE)
 
 
 def _logistic(rows: Floats, blended: NDArray[np.bool_]) -> Floats:
     """Newton's method, 40 steps."""
-    answer, weight = np.zeros(rows.shape[1]), _balance(blended)
+    answer, weight = np.zeros(rows.shape[1]), learning.balanced(blended)
     for _ in range(40):
         chance = 1 / (1 + np.exp(-np.clip(rows @ answer, -30, 30)))
         bend = (rows * (weight * chance * (1 - chance) + 1e-9)[:, None]).T @ rows + 0.01 * np.eye(len(answer))
@@ -140,12 +128,6 @@ def _logistic(rows: Floats, blended: NDArray[np.bool_]) -> Floats:
 
 
 # --- figures
-
-
-def left_out(found: Sequence[Example]) -> list[float]:
-    """Give each example's likelihood, by a head that has not seen its scene."""
-    heads = {scene: fitted([one for one in found if one.scene != scene]) for scene in {one.scene for one in found}}
-    return [ghosting.likelihood(heads[one.scene], one.pooled, one.height) for one in found]
 
 
 def figures(found: Sequence[Example], values: Sequence[float]) -> None:
@@ -164,34 +146,14 @@ def figures(found: Sequence[Example], values: Sequence[float]) -> None:
 
 def main() -> None:
     """Learn, print and, when asked, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).resolve().parents[1]
-    parser.add_argument("--data", type=Path, default=here / "../shared/data")
-    parser.add_argument("--write", action="store_true", help="write the head learned on all scenes")
-    asked = parser.parse_args()
-    loaded = catalog.load(here / "data_catalog.yaml")
+    asked, loaded = learning.arguments(__doc__).parse_args(), learning.settings()
     network, detector = loaded.asset("yolo11n-pose.pt").weights, loaded.detector()
-    pictures = [*checks.frames(asked.data), *_more(asked.data)]
-    seen = [(frame, detector.find([frame.image])[0]) for frame in pictures]
-    found = list(examples(seen, network))
+    found = list(examples(learning.people(asked.data, detector), network))
     print(f"{len(found)} examples of {len({one.scene for one in found})} scenes")
-    figures(found, left_out(found))
+    heads = learning.left_out(found, lambda one: one.scene, fitted)
+    figures(found, [ghosting.likelihood(head, one.pooled, one.height) for head, one in zip(heads, found, strict=True)])
     if asked.write:
-        head = fitted(found)
-        file = here / "figureground/heads/ghosting.npz"
-        file.parent.mkdir(exist_ok=True)
-        np.savez(file, **{name.name: getattr(head, name.name) for name in dataclasses.fields(head)})
-        print(f"{file}: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
-
-
-def _more(data: Path) -> Iterator[Frame]:
-    """Give the photos of other collections whose people are only looked at."""
-    for file in sorted((data / "dirty_pairs/images").iterdir()):
-        image = crops.decode(file.read_bytes(), str(file))
-        scale = min(1, 1600 / max(image.shape[:2]))
-        yield Frame(
-            f"dirty-{file.stem}", "dirty", 0, 0.0, cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        )
+        learning.write(fitted(found), "ghosting")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ scenes that taught neither; each collection of photos is one scene. The file hol
 needs torch.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import io
@@ -20,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import checks
+import learning
 import numpy as np
 import occluders
 import scipy.optimize
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import catalog, crops, features, geometry, inference, yolo
+from figureground import crops, features, geometry, inference, yolo
 from figureground.checks import occlusion
 from figureground.types import Frame, Image, Mask, Person, PersonCrop, Weights
 
@@ -286,13 +286,9 @@ def saved(head: Head, file: Path) -> str:
 
 def main() -> None:
     """Learn, print and, when asked, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).resolve().parents[1]
-    parser.add_argument("--data", type=Path, default=here / "../shared/data")
+    parser = learning.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=1, help="how often each person is changed in each way")
-    parser.add_argument("--write", action="store_true", help="write the head learned on all scenes")
-    asked = parser.parse_args()
-    loaded = catalog.load(here / "data_catalog.yaml")
+    asked, loaded = parser.parse_args(), learning.settings()
     network, instances = (loaded.asset(name).weights for name in ("yolo11n-pose.pt", "yolo26n-seg.pt"))
     detector = loaded.detector()
     seen = [(frame, detector.find([frame.image])[0]) for frame in checks.frames(asked.data)]
@@ -305,7 +301,7 @@ def main() -> None:
     print("without")
     figures(found, doubted)
     if asked.write:
-        file = here / "figureground/heads/occlusion.npz"
+        file = learning.ROOT / "figureground/heads/occlusion.npz"
         print(f"{file}: sha256 {saved(fitted(found), file)}")
 
 

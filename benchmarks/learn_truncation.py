@@ -8,16 +8,13 @@ the sides that only come near. Every figure is of a scene that the head judging 
 photos counts as one scene. The file holds weights and no picture.
 """
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
 import checks
 import learning
 import numpy as np
 from learning import Example
 
-from figureground import catalog
 from figureground.checks.truncation import SIDES, evidence, likelihood, near_sides
 from figureground.features import Head
 
@@ -54,15 +51,13 @@ def figures(found: Sequence[Example], values: Sequence[float]) -> None:
 
 def main() -> None:
     """Learn, print and, when asked, write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    here = Path(__file__).resolve().parents[1]
-    parser.add_argument("--data", type=Path, default=here / "../shared/data")
-    parser.add_argument("--write", action="store_true", help="write the head learned on all scenes")
-    asked = parser.parse_args()
-    detector = catalog.load(here / "data_catalog.yaml").detector()
-    pictures = [*checks.frames(asked.data), *learning.more_photos(asked.data)]
-    seen = [(frame, detector.find([frame.image])[0]) for frame in pictures]
-    found = [(kind, crop) for kind, some in checks.truncated(seen, detector, 12).items() for crop in some]
+    asked = learning.arguments(__doc__).parse_args()
+    detector = learning.settings().detector()
+    found = [
+        (kind, crop)
+        for kind, some in checks.truncated(learning.people(asked.data, detector), detector, 12).items()
+        for crop in some
+    ]
     print(f"{len(found)} crops of {len({crop.source_id for _, crop in found})} scenes")
     heads = learning.left_out(found, lambda one: one[1].source_id, fitted)
     figures(found, [likelihood(head, crop) for head, (_, crop) in zip(heads, found, strict=True)])

@@ -1,16 +1,20 @@
 """How small heads are learned: ridge and logistic regression, balanced between two kinds, and judged by scene."""
 
+import argparse
 import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import checks
 import cv2
 import numpy as np
+from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import crops
+from figureground import catalog, crops
+from figureground.catalog import Catalog
 from figureground.features import Head
 from figureground.types import Frame, PersonCrop
 
@@ -19,7 +23,26 @@ Flags = NDArray[np.bool_]
 Example = tuple[str, PersonCrop]
 """What was done to a crop, and the crop."""
 T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[1]
 _FAR = 6.0  # standard deviations, as `figureground.features.Head` has it
+
+
+def arguments(about: str | None) -> argparse.ArgumentParser:
+    """Make what every learning script is asked: where the pictures are, and whether to write the head."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
+    parser.add_argument("--write", action="store_true", help="write the head learned on all scenes")
+    return parser
+
+
+def settings() -> Catalog:
+    """Read the project's own catalog: its detector and its networks."""
+    return catalog.load(ROOT / "data_catalog.yaml")
+
+
+def people(data: Path, detector: object) -> list[Seen]:
+    """Find the people of all scenes, and of `more_photos`."""
+    return [(frame, detector.find([frame.image])[0]) for frame in [*checks.frames(data), *more_photos(data)]]
 
 
 def ridge(rows: Floats, spoilt: Flags, strength: float, weight: Floats | None = None) -> Head:
@@ -61,7 +84,7 @@ def left_out(found: Sequence[T], scene_of: Callable[[T], str], fitted: Callable[
 
 def write(head: Head, name: str) -> None:
     """Write a head where `figureground.features.head` finds it, and print the hash to pin."""
-    file = Path(__file__).resolve().parents[1] / f"figureground/heads/{name}.npz"
+    file = ROOT / f"figureground/heads/{name}.npz"
     np.savez(file, **{field.name: getattr(head, field.name) for field in dataclasses.fields(head)})
     print(f"figureground/heads/{name}.npz: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
 
