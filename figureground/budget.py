@@ -12,7 +12,7 @@ from dataclasses import dataclass
 CLASSES = ("frames", "crops", "mattes")
 """What a budget can be given to."""
 
-_UNITS = {
+_UNITS: dict[str, int] = {
     "": 1,
     "B": 1,
     **{f"{k}B": 1000**n for n, k in enumerate("KMGTP", 1)},

@@ -28,6 +28,7 @@ from figureground.store import Store
 from figureground.tracks import Sighting, Tracks
 from figureground.types import Frame, Person, PersonCrop, TableRef
 from tasks import verb
+from tasks.restore import restore
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks)
     if ref := tables.fresh(store, "crops", frames.source_id, mark):
         return ref
+    restore(store, frames.source_id, "frames")
     records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
     seen = progress.track(_found(records, detector, catalog, store), "crop", frames.source_id, len(records))
     looked: dict[str, Signature] = {}

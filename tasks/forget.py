@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from figureground import archive, manifest, tables
+from figureground import archive, dropped, manifest, tables
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
@@ -131,6 +131,10 @@ def _hashes(store: Store, name: str) -> list[str]:
     return [digest for column in columns for digest in column if digest]
 
 
+def _tables(name: str, stages: Sequence[str]) -> list[str]:
+    return [file for stage in stages for file in (dropped.name(stage, name), tables.name(stage, name))]
+
+
 def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     """Remove one id's files, its tables last, so that a second run finds what a killed one left."""
     stages = [stage for stage in reversed(tables.SCHEMAS) if stage not in keeping]
@@ -140,7 +144,7 @@ def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
             files += sum(path.is_file() for path in place.rglob("*"))
             if place.exists():
                 shutil.rmtree(place)
-        for file in (f"reports/{name}.html", *(tables.name(stage, name) for stage in stages)):
+        for file in (f"reports/{name}.html", *_tables(name, stages)):
             if store.path(file).exists():
                 store.path(file).unlink()
                 files += 1

@@ -22,6 +22,7 @@ from figureground.parallel import ordered
 from figureground.store import Store, sha256
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb
+from tasks.restore import restore
 
 GROUP = 8
 """So many crops a remover that remembers sees together."""
@@ -57,6 +58,7 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover))
     if ref := tables.fresh(store, "mattes", crops.source_id, mark):
         return ref
+    restore(store, crops.source_id, "crops")
     kept = _kept(store, crops, verdicts)
     done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=inference.lanes())
     rows = list(progress.track(chain.from_iterable(done), "matte", crops.source_id, len(kept)))

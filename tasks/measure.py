@@ -14,6 +14,7 @@ from figureground.parallel import ordered
 from figureground.store import Store
 from figureground.types import PersonCrop, TableRef
 from tasks import verb
+from tasks.restore import restore
 
 
 @verb
@@ -47,6 +48,7 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("measures", [crops], checks=codes, scenes=scenes)
     if ref := tables.fresh(store, "measures", crops.source_id, mark):
         return ref
+    restore(store, crops.source_id, "crops")
     records = tables.read(store, crops).rows.to_dict("records")
     each = ordered(lambda record: _rows(record, store, scenes, checks), records if checks else (), threads=inference.lanes())
     rows = pd.DataFrame(chain.from_iterable(progress.track(each, "measure", crops.source_id, len(records))))

@@ -17,6 +17,7 @@ from figureground.report import Figure, Group, SourceReport, Step, WayReport
 from figureground.store import Store
 from figureground.types import Alpha, Box, Image, Sample, TableRef
 from tasks import verb
+from tasks.restore import restore
 
 Row = Mapping[Any, Any]
 KEEP = "keep"
@@ -167,6 +168,7 @@ class _Source:
 
     @staticmethod
     def read(store: Store, source_id: str, refs: Mapping[str, TableRef], catalog: Catalog) -> "_Source":
+        restore(store, source_id, "frames", "crops")  # a page draws a few of them; only what was dropped costs time
         found = {stage: tables.read(store, ref) for stage, ref in refs.items()}
         rows: dict[str, list[Row]] = {stage: list(table.rows.to_dict("records")) for stage, table in found.items()}
         if "frames" in rows:

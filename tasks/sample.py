@@ -4,10 +4,9 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
-import cv2
 import pandas as pd
 
-from figureground import photos, progress, shots, tables, video
+from figureground import photos, progress, remaking, shots, tables, video
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.parallel import ordered
@@ -18,8 +17,6 @@ from tasks import verb
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
-
-_QUALITY = 95
 
 
 @verb
@@ -52,7 +49,7 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     """
     store = Store(catalog.storage_root)
     steps = catalog.recipe.sample.model_dump() if source.kind == "video" else {}  # a photo is taken whatever the steps
-    mark = tables.fingerprint("frames", [videos], quality=_QUALITY, kind=source.kind, **steps)
+    mark = tables.fingerprint("frames", [videos], quality=remaking.FRAME_QUALITY, kind=source.kind, **steps)
     ref = tables.fresh(store, "frames", source.source_id, mark)
     if ref is None:
         rows, facts = _of_video(source, videos, steps, store) if source.kind == "video" else _of_photos(source, videos, store)
@@ -131,9 +128,7 @@ def _told(frames: Iterator[Frame], footage: video.Footage) -> Iterator[Frame]:
 
 def _keep(store: Store, frame: Frame, original: str) -> Row:
     file = f"frames/{frame.source_id}/{frame.frame_id}.jpg"
-    encoded, content = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    if not encoded:
-        raise SourceError(f"{frame.frame_id}: a frame of {frame.image.shape} pixels cannot be written as JPEG (65535 at most)")
+    content = remaking.encode_frame(frame.image, frame.frame_id)
     height, width = frame.image.shape[:2]
     return {
         "frame_id": frame.frame_id,
@@ -145,7 +140,7 @@ def _keep(store: Store, frame: Frame, original: str) -> Row:
         "original": original,
         "reason": "",
         "file": file,
-        "sha256": store.write(file, content.tobytes()),
+        "sha256": store.write(file, content),
     }
 
 
