@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 _DIGITS = 8
 LONGEST_ID = 64
-_SHORTEST_SLUG = 24  # a photo's name and hash, however long its source's name is
+SHORTEST_SLUG = 24  # a photo's name and hash, however long its source's name is
 
 
 def slug(name: str, at_most: int) -> str:
@@ -30,8 +30,8 @@ def slug(name: str, at_most: int) -> str:
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     found = re.sub(r"[^a-z0-9]+", "-", plain.lower()).strip("-")
     if len(found) > at_most:
-        return f"{found[: max(0, at_most - _DIGITS - 1)]}-{_digest(name)}".strip("-")
-    return found or _digest(name)
+        return f"{found[: max(0, at_most - _DIGITS - 1)]}-{digest(name)}".strip("-")
+    return found or digest(name)
 
 
 def distinct(names: Sequence[str], at_most: int) -> list[str]:
@@ -59,7 +59,7 @@ def distinct(names: Sequence[str], at_most: int) -> list[str]:
     first = [slug(stem, at_most) for stem in stems]
     count = Counter(first)
     return [
-        found if count[found] == 1 else f"{slug(stem, at_most - _DIGITS - 1)}-{_digest(name)}"
+        found if count[found] == 1 else f"{slug(stem, at_most - _DIGITS - 1)}-{digest(name)}"
         for name, stem, found in zip(names, stems, first, strict=True)
     ]
 
@@ -70,9 +70,14 @@ def ids(source_id: str, names: Sequence[str]) -> list[str]:
     >>> ids("park", ["a.jpg", "b/c.jpg"])
     ['park-a', 'park-b-c']
     """
-    room = max(LONGEST_ID - len(source_id) - 1, _SHORTEST_SLUG)
+    room = max(LONGEST_ID - len(source_id) - 1, SHORTEST_SLUG)
     return [f"{source_id}-{slug}" for slug in distinct(names, room)]
 
 
-def _digest(name: str) -> str:
+def digest(name: str) -> str:
+    """Give eight digits of a name's hash: enough to keep names apart that look alike as slugs.
+
+    >>> digest("park")
+    '4d3971de'
+    """
     return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).hexdigest()[:_DIGITS]

@@ -25,13 +25,13 @@ Keypoints: TypeAlias = NDArray[np.float32]
 class Source:
     """Footage that came from one place: the unit of work and of splitting.
 
-    ``path`` is a file, a folder, a glob, ``http(s)://...`` or ``package:NAME==VERSION!MEMBER``.
-    ``sha256`` is "" when the catalog pins none. ``kind`` says whether a folder is many videos, one set of photos, or a
-    dataset with labels.
+    ``path`` is a file, a folder, a glob, ``http(s)://...``, ``s3://...`` or ``package:NAME==VERSION!MEMBER``.
+    ``sha256`` is "" when the catalog pins none. ``kind`` says whether a folder is many videos, one set of photos, a
+    dataset with labels, or an address that of a page; each clip of a page becomes a source of the kind video.
     """
 
     source_id: str
-    kind: Literal["video", "images", "layout"]
+    kind: Literal["video", "images", "layout", "web"]
     path: str
     sha256: str
     license: str
