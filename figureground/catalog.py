@@ -21,12 +21,14 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from figureground import layouts, plugins, wheels
 from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
+from figureground.store import Root
 from figureground.types import Asset, Source, Weights
 
 _SHA256 = "^[0-9a-f]{64}$"
@@ -34,6 +36,7 @@ _SHA256_OR_NONE = "^([0-9a-f]{64})?$"
 _NAME = "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _ADDRESS = "^https?://"
+_CLUSTER = "^(tcp|tls|ws|wss)://"
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*(?=@)|[^\s/'\"@]+:[^\s/'\"@]+(?=@)|(?<=[?&#])[^\s'\"]+")  # never repeated
 _CRON = r"^\S+( \S+){4}$"
 _OF_PORTRAITS = ("face", "enlargement")
@@ -44,6 +47,7 @@ _IN_WORDS = {
     _NAME: "expected a name of 1 to 64 letters A-Z, a-z, digits, '_' and '-', starting with a letter or digit",
     _FILE_NAME: "expected a file name of letters A-Z, a-z, digits, '.', '_' and '-'",
     _ADDRESS: "expected an address that starts with http:// or https://",
+    _CLUSTER: "expected a Dask scheduler's address, such as tcp://10.0.0.5:8786",
     _CRON: "expected cron's five fields, for example '0 2 * * *'",
 }
 
@@ -236,6 +240,35 @@ class ScheduleEntry(_Strict):
     release: Cron = "0 6 * * 1"
 
 
+class DaskEntry(_Strict):
+    """A cluster that does the stages' work: one of our own on this machine, or one that runs already."""
+
+    address: str | None = Field(default=None, pattern=_CLUSTER)
+    workers: int | None = Field(default=None, ge=1, le=1024)
+    threads: int = Field(default=1, ge=1, le=64)
+    gpu_stages: tuple[Literal["crop", "measure", "matte"], ...] = ()
+
+    @model_validator(mode="after")
+    def _own_or_running(self) -> Self:
+        if (self.address is None) == (self.workers is None):
+            raise ValueError("give either workers, a cluster of our own on this machine, or the address of one that runs")
+        if self.address and "threads" in self.model_fields_set:
+            raise ValueError("threads is for a cluster of our own; a running worker was told with `dask worker --nthreads`")
+        return self
+
+
+class RunnerEntry(_Strict):
+    """Where the stages' work is done, when not in threads."""
+
+    dask: DaskEntry
+
+
+def _runner(entry: Any) -> Any:
+    if isinstance(entry, str) and entry != "threads":
+        raise ValueError("expected threads, or a cluster such as `{dask: {workers: 2}}`")
+    return None if entry == "threads" else entry
+
+
 class Catalog(_Strict):
     """The whole file. ``folder`` is where it stands: relative paths start there."""
 
@@ -247,11 +280,35 @@ class Catalog(_Strict):
     label_studio: LabelStudioEntry = LabelStudioEntry()
     releases: ReleaseRecipe = ReleaseRecipe()
     schedules: ScheduleEntry = ScheduleEntry()
+    storage_options: dict[str, Any] = {}
+    local: str = "data"
+    runner: Annotated[RunnerEntry | None, BeforeValidator(_runner)] = None
 
     @property
-    def storage_root(self) -> str:
-        """The storage as an absolute folder or a URL."""
-        return self.storage if "://" in self.storage else str((self.folder / self.storage).resolve())
+    def storage_root(self) -> Root:
+        """The storage as an absolute folder or a URL, with what opens it."""
+        local = str((self.folder / self.local).resolve())
+        address = self.storage if "://" in self.storage else str((self.folder / self.storage).resolve())
+        return Root(address, self.storage_options, local)
+
+    @field_validator("storage")
+    @classmethod
+    def _storage_without_secret(cls, storage: str) -> str:
+        return _without_secret(storage) if "://" in storage else storage
+
+    @field_validator("storage_options")
+    @classmethod
+    def _options_without_secret(cls, options: dict[str, Any], others: ValidationInfo) -> dict[str, Any]:
+        if options and "://" not in others.data.get("storage", "://"):
+            raise ValueError("expected none for a local folder: they open a storage behind an address, such as s3://bucket")
+        if told := sorted(set(options) & {"key", "secret", "token", "username", "password"}):
+            raise ValueError(f"expected no {', '.join(told)} here: credentials come from the environment or ~/.aws")
+        return options
+
+    @property
+    def cluster(self) -> DaskEntry | None:
+        """The Dask cluster that does the stages' work; None means threads of this process."""
+        return None if self.runner is None else self.runner.dask
 
     @property
     def label_config_file(self) -> Path:
@@ -432,7 +489,7 @@ def moved(catalog: Catalog, folder: Path, *, url: str, project: str, note: str) 
     str
         YAML that `load` reads.
     """
-    content = catalog.model_dump(mode="json", exclude={"folder"})
+    content = catalog.model_dump(mode="json", exclude={"folder", "storage_options", "local"})
     for entry in content["sources"].values():
         entry["path"] = _absolute(entry["path"], catalog.folder)
     for entry in content["assets"].values():
@@ -479,6 +536,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("label_studio", "pays_off"): PaysOffEntry,
     ("releases",): ReleaseRecipe,
     ("schedules",): ScheduleEntry,
+    ("runner",): RunnerEntry,
+    ("runner", "dask"): DaskEntry,
 }
 
 

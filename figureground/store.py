@@ -2,18 +2,22 @@
 
 A file is written beside its place, hashed, flushed to disk and renamed, so a reader sees the old bytes or the new
 bytes and never half of them. Reading checks the hash the caller expects. Below is fsspec, so a local folder and an
-object store behave alike; an object store's own put is already all or nothing.
+object store behave alike; an object store's own put is already all or nothing, and keeps the content's hash beside it, so
+that asking whether a file is the right one costs one small request and no download. What lasts longer than a stage that
+makes it again (tables, labels, originals, releases) is on the disk with its folder's list when a write returns.
 """
 
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self
 
+from figureground import remote
 from figureground.errors import StoreError
 from figureground.parallel import ordered
 
@@ -109,7 +113,7 @@ def flush(path: Path) -> None:
         os.close(handle)
 
 
-def write_file(path: Path, content: bytes) -> str:
+def write_file(path: Path, content: bytes, *, lasting: bool = True) -> str:
     """Write a local file so that it is complete or absent.
 
     Parameters
@@ -118,6 +122,8 @@ def write_file(path: Path, content: bytes) -> str:
         Where; its folder is made.
     content
         The whole file.
+    lasting
+        See `beside`.
 
     Returns
     -------
@@ -129,16 +135,24 @@ def write_file(path: Path, content: bytes) -> str:
     StoreError
         When the folder cannot be written to or the disk is full.
     """
-    with beside(path) as temporary:
+    with beside(path, lasting=lasting) as temporary:
         temporary.write_bytes(content)
     return sha256(content)
 
 
 @contextmanager
-def beside(path: Path) -> Iterator[Path]:
+def beside(path: Path, *, lasting: bool = True) -> Iterator[Path]:
     """Give a temporary file next to `path` that takes its place when the block ends well.
 
     The temporary file is removed when the block raises. Its name starts with ``.tmp-``.
+
+    Parameters
+    ----------
+    path
+        The final name; its folder is made.
+    lasting
+        Bring the folder's list to the disk, too, so that not even a power failure right after takes the new name away.
+        The content is on the disk before the rename either way: a name never stands for half a file.
 
     Raises
     ------
@@ -155,9 +169,10 @@ def beside(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o644)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        flush(temporary)
         temporary.replace(path)
+        if lasting:
+            flush(path.parent)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -171,13 +186,48 @@ def _cannot_write(path: Path, error: OSError) -> StoreError:
     )
 
 
+_MADE_AGAIN = ("frames", "crops", "mattes", "reports")
+"""Folders whose files the next run verifies and makes again: a power failure may take a name of theirs away."""
+
+_HERE = ("releases", ".locks", ".studio")
+"""Folders that are always on this machine: a release is a folder for other programs, locks and a server's home are local."""
+
+
+class Root(str):
+    """Where a storage lies, as text: a folder or an fsspec URL. It brings what opens it.
+
+    Parameters
+    ----------
+    address
+        The text itself.
+    options
+        What fsspec needs to open a URL besides the environment's variables, for example ``endpoint_url``.
+    local
+        The folder on this machine for what cannot lie behind a URL: ``releases``, ``.locks``, ``.studio``.
+
+    Examples
+    --------
+    >>> Root("s3://bucket/prefix", local="/srv/here").local
+    '/srv/here'
+    """
+
+    options: Mapping[str, Any]
+    local: str
+
+    def __new__(cls, address: str, options: Mapping[str, Any] | None = None, local: str = "") -> Self:
+        """Make the text and keep the rest beside it."""
+        made = super().__new__(cls, address)
+        made.options, made.local = dict(options or {}), local
+        return made
+
+
 class Store:
     """The storage folder of a catalog.
 
     Parameters
     ----------
     root
-        A local folder or an fsspec URL such as ``s3://bucket/prefix``. Names below are relative to it, with ``/``.
+        A local folder or an fsspec URL such as ``s3://bucket/prefix``, see `Root`. Names below are relative to it, with ``/``.
 
     Raises
     ------
@@ -186,15 +236,14 @@ class Store:
     """
 
     def __init__(self, root: str) -> None:
-        import fsspec
-
         try:
-            self._fs, base = fsspec.core.url_to_fs(root)
-        except (ImportError, ValueError) as error:
-            raise StoreError(f"storage {root!r} cannot be opened: {error}") from error
-        self.root = root
-        self._base = PurePosixPath(str(base))
-        self._local = "file" in _protocols(self._fs)
+            self._fs, base = remote.opened(str(root), root.options if isinstance(root, Root) else {})
+        except (ImportError, ValueError, TypeError) as error:
+            raise StoreError(f"storage {str(root)!r} cannot be opened: {error}") from error
+        self.root = str(root)
+        self.here = Path(root.local) if isinstance(root, Root) and root.local else None
+        self._base = PurePosixPath(base)
+        self.local_only = "file" in _protocols(self._fs)
 
     def path(self, name: str) -> Path:
         """Give the local path of a name.
@@ -202,11 +251,26 @@ class Store:
         Raises
         ------
         StoreError
-            When the storage is not a local folder or the name leaves it.
+            When the name leaves the storage; or the storage is not a local folder and the name is none of what then lies
+            in the catalog's ``local``: releases, locks, Label Studio's home.
         """
-        if not self._local:
+        full = self._full(name)
+        if self.local_only:
+            return Path(full)
+        if self.here is None or PurePosixPath(name).parts[0] not in _HERE:
             raise StoreError(f"{name} in {self.root} has no local path: this storage is not a local folder")
-        return Path(self._full(name))
+        return self.here / name
+
+    def place(self, name: str) -> str:
+        """Say where a name lies, for people: a path or a URL.
+
+        Raises
+        ------
+        StoreError
+            When the name leaves the storage.
+        """
+        self._full(name)
+        return str(self.path(name)) if self.local_only else f"{self.root.rstrip('/')}/{name}"
 
     def _full(self, name: str) -> str:
         parts = PurePosixPath(name)
@@ -219,12 +283,10 @@ class Store:
         digest = sha256(content)
         if self.verifies(name, digest):
             return digest
-        if self._local:
-            return write_file(self.path(name), content)
-        try:
-            self._fs.pipe_file(self._full(name), content)
-        except OSError as error:
-            raise StoreError(f"cannot write {name} to {self.root}: {error}. Check the storage, then run again") from error
+        if self.local_only:
+            return write_file(self.path(name), content, lasting=_lasts(name))
+        with self._asking(f"write {name} to", writing=True):
+            remote.put(self._fs, self._full(name), content, digest)
         return digest
 
     @contextmanager
@@ -236,18 +298,17 @@ class Store:
         StoreError
             When the storage cannot be written to.
         """
-        if self._local:
-            with beside(self.path(name)) as temporary:
+        if self.local_only:
+            with beside(self.path(name), lasting=_lasts(name)) as temporary:
                 yield temporary
             return
-        with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
-            temporary = Path(folder) / PurePosixPath(name).name
+        full = self._full(name)
+        with _scratch() as folder:
+            temporary = folder / PurePosixPath(name).name
             temporary.touch()
             yield temporary
-            try:
-                self._fs.put_file(str(temporary), self._full(name))
-            except OSError as error:
-                raise StoreError(f"cannot write {name} to {self.root}: {error}. Check the storage, then run again") from error
+            with self._asking(f"write {name} to", writing=True):
+                remote.put_file(self._fs, full, temporary, sha256_file(temporary))
 
     @contextmanager
     def local(self, name: str, expected: str) -> Iterator[Path]:
@@ -258,16 +319,25 @@ class Store:
         StoreError
             When the file is missing or its sha256 is not `expected`.
         """
-        if not self.verifies(name, expected):
-            state = "damaged" if self.exists(name) else "missing"
-            raise StoreError(f"{name} in {self.root} is {state}: expected sha256 {expected}; run the stage that makes it again")
-        if self._local:
+        if self.local_only:
+            if not self.verifies(name, expected):
+                raise self._not_it(name, expected)
             yield self.path(name)
             return
-        with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
-            copy = Path(folder) / PurePosixPath(name).name
-            self._fs.get_file(self._full(name), str(copy))
+        with _scratch() as folder:
+            copy = folder / PurePosixPath(name).name
+            try:
+                with self._asking(f"read {name} from"):
+                    remote.get_file(self._fs, self._full(name), copy)
+            except FileNotFoundError as error:
+                raise self._not_it(name, expected) from error
+            if sha256_file(copy) != expected:
+                raise self._not_it(name, expected)
             yield copy
+
+    def _not_it(self, name: str, expected: str) -> StoreError:
+        state = "damaged" if self.exists(name) else "missing"
+        return StoreError(f"{name} in {self.root} is {state}: expected sha256 {expected}; run the stage that makes it again")
 
     def read(self, name: str, expected: str = "") -> bytes:
         """Read one file and check it.
@@ -283,13 +353,14 @@ class Store:
         ------
         StoreError
             When the file is missing or its bytes are not the expected ones.
+        TransientError
+            When a storage behind a URL does not answer now.
         """
         try:
-            content: bytes = self._fs.cat_file(self._full(name))
+            with self._asking(f"read {name} from"):
+                content = remote.get(self._fs, self._full(name))
         except FileNotFoundError as error:
             raise StoreError(f"{name} is missing from {self.root}; run the stage that makes it again") from error
-        except OSError as error:
-            raise StoreError(f"{name} in {self.root} cannot be read: {error}") from error
         if expected and (found := sha256(content)) != expected:
             raise StoreError(
                 f"{name} in {self.root} is damaged: expected sha256 {expected}, found {found}; "
@@ -299,42 +370,78 @@ class Store:
 
     def remove(self, name: str) -> None:
         """Remove one file; one that is not there is as good as removed."""
-        if self.exists(name):
-            self._fs.rm_file(self._full(name))
+        with self._asking(f"remove {name} from"):
+            remote.remove(self._fs, self._full(name))
 
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
-        return bool(self._fs.isfile(self._full(name)))
+        with self._asking(f"look for {name} in"):
+            return remote.kept(self._fs, self._full(name)) is not None
 
     def verifies(self, name: str, expected: str) -> bool:
         """Tell whether a file is there and has the expected sha256."""
-        if not self.exists(name):
-            return False
-        with self._fs.open(self._full(name), "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == expected
+        full = self._full(name)
+        with self._asking(f"look at {name} in"):
+            kept = remote.kept(self._fs, full)
+            if kept is None or kept:
+                return kept == expected
+            try:
+                with self._fs.open(full, "rb") as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest() == expected
+            except FileNotFoundError:
+                return False  # taken away since
 
     def names(self, folder: str) -> list[str]:
         """List the files below a folder, sorted, leaving temporary ones out."""
         full = self._full(folder)
         base = len(str(self._base)) + 1
-        found = self._fs.find(full) if self._fs.exists(full) else []
+        with self._asking(f"list {folder} in"):
+            found = remote.names(self._fs, full)
         return sorted(name[base:] for name in found if not PurePosixPath(name).name.startswith(".tmp-"))
 
     def sweep(self) -> list[str]:
         """Remove the temporary files that killed processes of this machine left behind, and name them.
 
         Another machine's files on a shared folder are left alone: whether their process lives cannot be told from here.
-        An object store has none.
+        An object store has none; the copies it was read through or written from are swept from the folder for temporary files.
         """
-        if not self._local or not Path(self._base).exists():
-            return []
-        orphans = [path for path in sorted(Path(self._base).rglob(f".tmp-{_host()}-*")) if not _lives(path.name)]
+        base = Path(self._base) if self.local_only else Path(tempfile.gettempdir())
+        found = base.rglob(f".tmp-{_host()}-*") if self.local_only else base.glob(f"figureground.tmp-{_host()}-*")
+        orphans = [path for path in sorted(found) if not _lives(path.name)] if base.exists() else []
         try:
             for orphan in orphans:
-                orphan.unlink(missing_ok=True)
+                if orphan.is_dir():
+                    shutil.rmtree(orphan)
+                else:
+                    orphan.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(orphan, error) from error
-        return [str(orphan.relative_to(self._base)) for orphan in orphans]
+        return [str(orphan.relative_to(base)) for orphan in orphans]
+
+    @contextmanager
+    def _asking(self, what: str, *, writing: bool = False) -> Iterator[None]:
+        """Translate what a storage says when it cannot; that a file to read is not there is for the caller."""
+        try:
+            yield
+        except remote.foreign() as error:
+            if isinstance(error, FileNotFoundError) and not writing:
+                raise
+            raise remote.translated(error, f"cannot {what} {self.root}") from error
+
+
+def _lasts(name: str) -> bool:
+    return PurePosixPath(name).parts[0] not in _MADE_AGAIN
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    """Give a temporary folder that `Store.sweep` knows when its process is killed."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=f"figureground.tmp-{_host()}-{os.getpid()}-")
+    except OSError as error:
+        raise _cannot_write(Path(tempfile.gettempdir()), error) from error
+    with folder as name:
+        yield Path(name)
 
 
 def _host() -> str:
@@ -343,7 +450,7 @@ def _host() -> str:
 
 def _lives(temporary: str) -> bool:
     """Tell whether the process that a temporary file is named after still runs."""
-    pid = temporary.removeprefix(f".tmp-{_host()}-").split("-", 1)[0]
+    pid = temporary.partition(f".tmp-{_host()}-")[2].split("-", 1)[0]
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

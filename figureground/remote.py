@@ -1,0 +1,201 @@
+"""What a storage behind a URL is asked, and how often: bounded patience with one that is busy, one clear message at its end.
+
+Below is fsspec. S3 gets requests of its own where fsspec would make two of one: a file's sha256 is kept as the object's
+metadata and asked for with one HEAD; a read is one GET. Listings are never remembered: other machines write, too.
+"""
+
+import errno
+import logging
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from figureground.errors import FiguregroundError, StoreError, TransientError
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds between one try and the next; each is drawn out by up to a half, so that many workers do not come back together."""
+
+_NOT_NOW = frozenset({errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET})
+_NEVER = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound", "InvalidEndpoint")
+_HASH = "sha256"
+
+
+def opened(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
+    """Open the file system that a storage lies in.
+
+    Parameters
+    ----------
+    root
+        The folder or URL.
+    own
+        What the catalog says of it.
+
+    Returns
+    -------
+    tuple
+        The fsspec file system, and the root's name in it.
+
+    Raises
+    ------
+    ImportError, ValueError, TypeError
+        When it is not one that can be opened.
+    """
+    import fsspec
+
+    fs, base = fsspec.core.url_to_fs(root, **options(root, own))
+    if _s3(fs):
+        fs.retries = 1  # tries are counted here, in one place: s3fs's own would multiply with ours
+    return fs, str(base)
+
+
+def options(root: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what fsspec opens a storage with.
+
+    Parameters
+    ----------
+    root
+        The folder or URL.
+    own
+        What the catalog says; it goes before ours.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of the file system.
+    """
+    if not root.startswith(("s3://", "s3a://")):
+        return dict(own)
+    # botocore's own tries would multiply with ours, too.
+    wire = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 1, "mode": "standard"}}
+    ours = {"use_listings_cache": False, "default_cache_type": "none"}
+    return {**ours, **own, "config_kwargs": {**wire, **own.get("config_kwargs", {})}}
+
+
+def foreign() -> tuple[type[BaseException], ...]:
+    """Give the kinds of errors that file systems raise; those of S3's libraries are there only when something loaded them."""
+    names = (("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"))
+    return (OSError, *(getattr(sys.modules[module], name) for module, name in names if module in sys.modules))
+
+
+def translated(error: BaseException, what: str) -> FiguregroundError:
+    """Say what a file system could not do: what may work in a while is a `TransientError`, else a `StoreError`.
+
+    Parameters
+    ----------
+    error
+        What it raised.
+    what
+        The beginning of a sentence, such as "cannot read a.jpg from s3://bucket".
+    """
+    said = " ".join(str(error).split()) or type(error).__name__
+    if _may_work_later(error):
+        return TransientError(
+            f"{what}: {said}. It was tried {len(PAUSES) + 1} times in {sum(PAUSES):.0f} s; nothing is half-written. "
+            "See to the storage, then run again: what is done is kept"
+        )
+    return StoreError(f"{what}: {said}. Check that it is there, and the name, key and rights this user opens it with")
+
+
+def _may_work_later(error: BaseException) -> bool:
+    if isinstance(error, (PermissionError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
+        return False
+    if isinstance(error, OSError):
+        return isinstance(error, (TimeoutError, ConnectionError)) or error.errno in _NOT_NOW
+    return type(error).__name__ not in _NEVER
+
+
+def _patiently(deed: Callable[[], _T]) -> _T:
+    """Do what may be done again until it works, is refused for good, or patience ends."""
+    for pause in PAUSES:
+        try:
+            return deed()
+        except foreign() as error:
+            if not _may_work_later(error):
+                raise
+            _log.info("%s; trying again in %g s", error, pause)
+            time.sleep(pause * random.uniform(1.0, 1.5))
+    return deed()
+
+
+def _s3(fs: Any) -> bool:
+    return hasattr(fs, "call_s3")
+
+
+def _local(fs: Any) -> bool:
+    return "file" in fs.protocol
+
+
+def kept(fs: Any, full: str) -> str | None:
+    """Ask for a file's sha256 without reading it.
+
+    Returns
+    -------
+    str or None
+        None when there is no file; "" when there is one and this storage does not know its hash.
+    """
+    if not _s3(fs):
+        return "" if fs.isfile(full) else None
+    try:
+        return str(_patiently(lambda: fs.metadata(full)).get(_HASH, ""))
+    except FileNotFoundError:
+        return None
+
+
+def get(fs: Any, full: str) -> bytes:
+    """Read a file whole.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    """
+    if _local(fs):
+        return bytes(fs.cat_file(full))
+    more = {"max_concurrency": 1} if _s3(fs) else {}  # else s3fs asks for the size first
+    return bytes(_patiently(lambda: fs.cat_file(full, **more)))
+
+
+def get_file(fs: Any, full: str, into: Path) -> None:
+    """Copy a file to a local one.
+
+    Raises
+    ------
+    FileNotFoundError
+        When there is none.
+    """
+    _patiently(lambda: fs.get_file(full, str(into)))
+
+
+def put(fs: Any, full: str, content: bytes, digest: str) -> None:
+    """Write a file whole; its hash is kept beside it where that can be."""
+    more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
+    _patiently(lambda: fs.pipe_file(full, content, **more))
+
+
+def put_file(fs: Any, full: str, file: Path, digest: str) -> None:
+    """Write a local file's copy whole; a big one goes in parts that nobody sees before the last one."""
+    more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
+    _patiently(lambda: fs.put_file(str(file), full, **more))
+
+
+def remove(fs: Any, full: str) -> None:
+    """Remove a file; one that is not there is as good as removed."""
+
+    def gone() -> None:
+        if fs.isfile(full):
+            fs.rm_file(full)
+
+    gone() if _local(fs) else _patiently(gone)
+
+
+def names(fs: Any, folder: str) -> list[str]:
+    """List the files below a folder, in any order."""
+    if _local(fs):
+        return list(fs.find(folder)) if fs.exists(folder) else []
+    return list(_patiently(lambda: fs.find(folder)))
