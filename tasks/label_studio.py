@@ -34,6 +34,7 @@ REQUEST_SECONDS = 90.0  # so long after it was sent a request may still be done,
 _TIMEOUT_SECONDS = 60
 _SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
 _BUSY = (408, 425, 429)
+_TWIN, _TITLE_LETTERS = "unused twin of", 50
 # The queue shows predictions of the one model version that a project has, and the first import sets that: so all have one
 # name, and which remover made a prediction stands in the task's data.
 MODEL = "figureground"
@@ -66,10 +67,11 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """Where a catalog's tasks are."""
+    """Where a catalog's tasks are. ``answered`` is how many of all its tasks had an answer when it was looked up."""
 
     project_id: int
     url: str
+    answered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,8 +288,9 @@ def find_project(server: Server, catalog: Catalog) -> Project | None:
         When there are several with tasks, or it has another labelling interface than the catalog.
     """
     title = catalog.label_studio.project
+    asked = {"include": "id,title,task_number,label_config,num_tasks_with_annotations", "page_size": 100}
     with speaking(server.url, f"looking for the project {title!r}"):
-        there = [project for project in server.client.projects.list(title=title, page_size=100) if project.title == title]
+        there = [project for project in server.client.projects.list(title=title, **asked) if project.title == title]
     if not there:
         return None
     # a request that arrived twice makes an empty twin; everybody takes the same of the two
@@ -307,7 +310,7 @@ def find_project(server: Server, catalog: Catalog) -> Project | None:
             f"{tag and f' with {tag} (label_studio.mask is bitmask)'}: paste that {'so ' if tag else 'file '}into "
             f"{place}/settings/labeling, or name another project in label_studio.project"
         )
-    return Project(found[0].id, place)
+    return Project(found[0].id, place, int(found[0].num_tasks_with_annotations or 0))
 
 
 def make_project(server: Server, catalog: Catalog) -> Project:
@@ -331,12 +334,15 @@ def make_project(server: Server, catalog: Catalog) -> Project:
 
 
 def _agreed(server: Server, catalog: Catalog, made: int) -> Project:
-    """Take the project that everybody takes who made one at the same moment, and delete ours when it is another."""
+    """Take the project that everybody takes who made one at the same moment, and rename ours when it is another.
+
+    It is not deleted: while a project is deleted the server counts nothing, and after two at once never again (see `recount`).
+    """
     time.sleep(_SETTLED_SECONDS)
     project = find_project(server, catalog) or Project(made, f"{server.url}/projects/{made}")
     if project.project_id != made:
-        with speaking(server.url, f"deleting project {made}, a twin nobody has used"), gone_is_fine():
-            server.client.projects.delete(made)
+        with speaking(server.url, f"renaming project {made}, a twin nobody has used"), gone_is_fine():
+            server.client.projects.update(made, title=f"{_TWIN} {catalog.label_studio.project}"[:_TITLE_LETTERS])
     return project
 
 
@@ -412,14 +418,53 @@ def changed(server: Server, project: Project, source_id: str, since: str) -> lis
             return sorted(found, key=lambda remote: (remote.updated_at, remote.task_id))
 
 
-def count_annotated(server: Server, project: Project, source_id: str) -> int:
-    """Count a source's annotated tasks: what a list of changes cannot tell is that a task was deleted."""
-    query = _query(_of_source(source_id), _ANNOTATED)
+def count_annotated(server: Server, project: Project, source_id: str = "") -> int:
+    """Count a source's annotated tasks, or all: what a list of changes cannot tell is that a task was deleted."""
+    query = _query(*([_of_source(source_id)] if source_id else []), _ANNOTATED)
     with speaking(server.url, f"counting annotated tasks of {project.url}"):
         answer = server.client.tasks.list(
             project=project.project_id, page_size=1, query=query, fields="task_only", include="id"
         )
     return int(answer.response.total)
+
+
+def recount(server: Server, project: Project, source_id: str) -> int:
+    """Have the server count the answers to a source's tasks that it missed, and say how many tasks there were.
+
+    While a Label Studio (1.23) deletes a project it does not notice what else is saved, and after two such deletions at once
+    it does so no more until it is started again: a task that was answered then looks open, whatever list is asked for. Saving
+    its annotations again, as they are, makes a server that notices count them.
+
+    Raises
+    ------
+    LabelError
+        When the server still does not count.
+    TransientError
+        When the connection broke; asking again does the rest.
+    """
+    query = _query(_of_source(source_id), _item("total_annotations", "equal", "Number", 0))
+    found = _tasks(server, project, query=query, fields="all", include=f"data,annotations,total_annotations,{_WHOLE}")
+    missed = [task for task in found if any(not one.get("was_cancelled") for one in task.content.get("annotations") or ())]
+    for task in missed:
+        for one in task.content["annotations"]:
+            with speaking(server.url, f"having annotation {one['id']} counted"), gone_is_fine():
+                server.client.annotations.update(one["id"], was_cancelled=bool(one.get("was_cancelled")))
+    if missed and not any(task.annotations for task in look_up(server, project, [missed[0].key])[missed[0].key]):
+        raise LabelError(
+            f"the Label Studio at {server.url} has stopped counting: {len(missed)} tasks of {source_id} have answers and look "
+            "open to it (that comes from projects being deleted while it is used). Start that server again (a local one: "
+            "`figureground studio down`, then `up`), and run this again; no answer is lost"
+        )
+    return len(missed)
+
+
+def is_answered(server: Server, task: Remote) -> bool:
+    """Tell whether anybody has answered a task, by its annotations and not by the server's count of them."""
+    if task.annotations:
+        return True
+    with speaking(server.url, f"looking for answers to task {task.task_id}"), gone_is_fine():
+        return any(not one.was_cancelled for one in server.client.annotations.list(task.task_id))
+    return False
 
 
 def clock(server: Server) -> str:

@@ -95,6 +95,7 @@ def _project(server: Server, catalog: Catalog, source_id: str) -> Project:
 def _pulled(server: Server, project: Project, shelf: "_Shelf", source_id: str) -> TableRef:
     before = mark = shelf.restore()
     started = label_studio.clock(server)
+    _noticed(server, project, source_id)
     found = label_studio.changed(server, project, source_id, mark.since)
     after = mark.after([_seen(task) for task in found], started)
     there = label_studio.count_annotated(server, project, source_id)
@@ -111,6 +112,13 @@ def _pulled(server: Server, project: Project, shelf: "_Shelf", source_id: str) -
         if number % _PORTIONS_A_TABLE == 0 and shelf.grows:
             shelf.write(mark)
     return shelf.write(mark)
+
+
+def _noticed(server: Server, project: Project, source_id: str) -> None:
+    """Make sure that the server's lists show every answer it has."""
+    if label_studio.count_annotated(server, project) < project.answered:
+        missed = label_studio.recount(server, project, source_id)
+        _log.warning("the Label Studio at %s had not counted the answers to %d tasks of %s", server.url, missed, source_id)
 
 
 def _seen(task: Remote) -> Seen:

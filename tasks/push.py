@@ -351,7 +351,7 @@ def _filled(
     mended = [_mend(server, letter, known[key]) for key, letter in letters.items() if key in known]
     if missing or any(mended):
         known = label_studio.look_up(server, project, list(letters))
-    wrong = [key for key, letter in letters.items() if len(known.get(key, ())) != 1 or not _right(known[key][0], letter)]
+    wrong = [key for key, letter in letters.items() if not _stands(server, known.get(key, ()), letter)]
     if wrong:
         crop_id = letters[wrong[0]]["data"]["crop_id"]
         raise TransientError(
@@ -367,9 +367,16 @@ def _right(remote: Remote, letter: Mapping[str, Any]) -> bool:
     return remote.annotations > 0 or (remote.predictions == len(letter["predictions"]) and same)
 
 
+def _stands(server: Server, remotes: Sequence[Remote], letter: Mapping[str, Any]) -> bool:
+    """Tell whether a key has one task, which may stay as it is."""
+    return len(remotes) == 1 and (_right(remotes[0], letter) or label_studio.is_answered(server, remotes[0]))
+
+
 def _mend(server: Server, letter: Mapping[str, Any], remotes: Sequence[Remote]) -> bool:
     """Bring what is there under one key to one task with the right prediction; tell whether anything was done."""
-    annotated = [remote for remote in remotes if remote.annotations]
+    if _stands(server, remotes, letter):
+        return False
+    annotated = [remote for remote in remotes if label_studio.is_answered(server, remote)]
     if len(annotated) > 1:
         raise LabelError(
             f"crop {letter['data']['crop_id']} has {len(annotated)} annotated tasks at {server.url} (numbers "
@@ -379,8 +386,8 @@ def _mend(server: Server, letter: Mapping[str, Any], remotes: Sequence[Remote]) 
     for twin in remotes:
         if twin is not kept:
             label_studio.delete_task(server, twin)
-    if _right(kept, letter):
-        return len(remotes) > 1
+    if annotated or _right(kept, letter):
+        return True
     label_studio.replace_prediction(server, kept, letter["predictions"], letter["data"])
     return True
 
