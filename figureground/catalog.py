@@ -7,6 +7,7 @@ the file, the line, the key, what was found and what is allowed.
 import difflib
 import os
 import re
+import zoneinfo
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,8 +26,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
-from figureground import layouts, plugins, wheels
+from figureground import budget, layouts, plugins, wheels
 from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
 from figureground.store import Root
 from figureground.types import Asset, Source, Weights
@@ -38,7 +40,10 @@ _FILE_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]*$"
 _ADDRESS = "^https?://"
 _CLUSTER = "^(tcp|tls|ws|wss)://"
 _SECRETS = re.compile(r"(?<=://)[^/@\s]*(?=@)|[^\s/'\"@]+:[^\s/'\"@]+(?=@)|(?<=[?&#])[^\s'\"]+")  # never repeated
-_CRON = r"^\S+( \S+){4}$"
+_WHEN = r"^(\S+( \S+){4}|every [1-9][0-9]* (minutes?|hours?|days?)|never)$"
+_ADDRESS_OR_NONE = "^(https?://.*)?$"
+_WEBHOOK = "^(https?://.+|env:[A-Za-z_][A-Za-z0-9_]*)$"
+_HOST = r"^[A-Za-z0-9._:-]+$"
 _OF_PORTRAITS = ("face", "enlargement")
 _A_SHA256 = "expected a sha256, 64 characters of 0-9 and a-f (`sha256sum FILE` prints it)"
 _IN_WORDS = {
@@ -48,7 +53,10 @@ _IN_WORDS = {
     _FILE_NAME: "expected a file name of letters A-Z, a-z, digits, '.', '_' and '-'",
     _ADDRESS: "expected an address that starts with http:// or https://",
     _CLUSTER: "expected a Dask scheduler's address, such as tcp://10.0.0.5:8786",
-    _CRON: "expected cron's five fields, for example '0 2 * * *'",
+    _WHEN: "expected cron's five fields such as '0 2 * * *', 'every 15 minutes', or 'never'",
+    _ADDRESS_OR_NONE: "expected an address that starts with http:// or https://",
+    _HOST: "expected a host's name or number without http:// and port, such as media.lan or 10.0.0.5",
+    _WEBHOOK: "expected an address that starts with http:// or https://, or env:NAME, the variable that holds it",
 }
 
 
@@ -57,6 +65,25 @@ def _without_secret(address: str) -> str:
     if parts.username is not None or parts.password is not None or parts.query or parts.fragment:
         raise ValueError("expected an address without name, password or token; these come from the environment")
     return address
+
+
+def _zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("expected a time zone such as UTC or Europe/Berlin") from error
+    return name
+
+
+def _sized(text: str) -> str:
+    budget.size(text)
+    return text
+
+
+def _without_credentials(options: dict[str, Any]) -> dict[str, Any]:
+    if told := sorted(set(options) & {"key", "secret", "token", "username", "password"}):
+        raise ValueError(f"expected no {', '.join(told)} here: credentials come from the environment or ~/.aws")
+    return options
 
 
 def _readable(path: str) -> str:
@@ -73,7 +100,10 @@ def _readable(path: str) -> str:
 Sha256 = Annotated[str, Field(pattern=_SHA256)]
 Name = Annotated[str, Field(pattern=_NAME)]
 FileName = Annotated[str, Field(pattern=_FILE_NAME)]
-Cron = Annotated[str, Field(pattern=_CRON)]
+When = Annotated[str, Field(pattern=_WHEN)]
+Size = Annotated[str, AfterValidator(_sized)]
+Bytes = Annotated[int, Field(ge=1), BeforeValidator(lambda one: budget.size(one) if isinstance(one, str) else one)]
+Host = Annotated[str, Field(pattern=_HOST), AfterValidator(str.lower)]
 Place = Annotated[str, Field(min_length=1), AfterValidator(_readable)]
 Places = Annotated[tuple[Place, ...], Field(min_length=1), BeforeValidator(lambda one: (one,) if isinstance(one, str) else one)]
 Plugin = Annotated[dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1)]
@@ -90,18 +120,53 @@ class _Strict(BaseModel):
         return value
 
 
+class LimitsEntry(_Strict):
+    """What is taken from elsewhere; what is beyond is a row with the reason."""
+
+    videos_at_most: int = Field(default=100, ge=1)
+    seconds_at_least: float = Field(default=0.0, ge=0)
+    seconds_at_most: float = Field(default=7200.0, gt=0)
+    bytes_at_most: Bytes = 10_000_000_000
+    bytes_per_second_at_most: Bytes | None = None
+    seconds_untouched_at_least: float = Field(default=2.0, ge=0, le=60)
+
+
 class SourceEntry(_Strict):
     """One source: footage that came from one place."""
 
-    kind: Literal["video", "images", "layout"] = "video"
+    kind: Literal["video", "images", "layout", "web"] = "video"
     path: Place
     sha256: Annotated[str, Field(pattern=_SHA256_OR_NONE)] = ""
-    license: str = Field(min_length=1)
+    licenses: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    license: str = Field(default="", validate_default=True)
+    limits: LimitsEntry = LimitsEntry()
+    storage_options: dict[str, Any] = {}
     scenes: tuple[Name, ...] = ()
     split: Literal["auto", "train", "val", "test"] = "auto"
     layout: Plugin | None = None
     classes: str | dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = "person"
     remap: dict[str, str] = {}
+
+    @field_validator("license")
+    @classmethod
+    def _license_is_known(cls, found: str, others: ValidationInfo) -> str:
+        if not found and not (others.data.get("kind") == "web" and others.data.get("licenses")):
+            raise PydanticCustomError("missing", "missing")
+        return found
+
+    @model_validator(mode="after")
+    def _only_from_elsewhere(self) -> Self:
+        if self.kind == "web" and not self.path.startswith(("http://", "https://")):
+            raise ValueError("kind: web needs the address of a page, playlist, channel or feed: http:// or https://")
+        if self.kind == "web" and self.sha256:
+            raise ValueError("a page is no file, which a sha256 could pin; remove it")
+        if self.kind != "web" and self.licenses:
+            raise ValueError("licenses is only for kind: web, where each video has its own; give license")
+        if self.storage_options and "://" not in self.path:
+            raise ValueError("storage_options open a storage behind an address, such as s3://bucket/prefix; remove them")
+        return self
+
+    _no_credentials = field_validator("storage_options")(_without_credentials)
 
     @model_validator(mode="after")
     def _layouts_are_datasets(self) -> Self:
@@ -233,11 +298,37 @@ class ReleaseRecipe(_Strict):
 
 
 class ScheduleEntry(_Strict):
-    """When the flows run by themselves, in cron's five fields (UTC)."""
+    """When the flows run by themselves: cron's five fields in ``timezone``, ``every 15 minutes``, or ``never``."""
 
-    ingest: Cron = "0 2 * * *"
-    pull: Cron = "*/15 * * * *"
-    release: Cron = "0 6 * * 1"
+    ingest: When = "0 2 * * *"
+    pull: When = "*/15 * * * *"
+    release: When = "0 6 * * 1"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    reports_url: str = Field(default="", pattern=_ADDRESS_OR_NONE)
+    runs_kept: int = Field(default=100, ge=1)
+    _no_secret = field_validator("reports_url")(_without_secret)
+
+
+class NotifyEntry(_Strict):
+    """Who hears of a run that failed. A webhook's address that is a secret stands in the environment: ``env:NAME``."""
+
+    webhook: Annotated[str, Field(pattern=_WEBHOOK), AfterValidator(_without_secret)] | None = None
+    command: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    again_after_hours: float = Field(default=12.0, ge=0)
+
+    @model_validator(mode="after")
+    def _somebody_hears(self) -> Self:
+        if self.webhook is None and self.command is None:
+            raise ValueError("give webhook, command or both")
+        return self
+
+
+class BudgetEntry(_Strict):
+    """How much room files may take that can be made again; see `figureground.budget`."""
+
+    frames: Size | None = None
+    crops: Size | None = None
+    mattes: Size | None = None
 
 
 class DaskEntry(_Strict):
@@ -280,8 +371,11 @@ class Catalog(_Strict):
     label_studio: LabelStudioEntry = LabelStudioEntry()
     releases: ReleaseRecipe = ReleaseRecipe()
     schedules: ScheduleEntry = ScheduleEntry()
+    notify: NotifyEntry | None = None
+    budget: BudgetEntry = BudgetEntry()
     storage_options: dict[str, Any] = {}
     local: str = "data"
+    allow_hosts: tuple[Host, ...] = ()
     runner: Annotated[RunnerEntry | None, BeforeValidator(_runner)] = None
 
     @property
@@ -526,6 +620,7 @@ def _keys(model: type[BaseModel]) -> list[str]:
 _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     (): Catalog,
     ("sources", "*"): SourceEntry,
+    ("sources", "*", "limits"): LimitsEntry,
     ("assets", "*"): AssetEntry,
     ("recipe",): Recipe,
     ("recipe", "sample"): SampleRecipe,
@@ -536,6 +631,8 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("label_studio", "pays_off"): PaysOffEntry,
     ("releases",): ReleaseRecipe,
     ("schedules",): ScheduleEntry,
+    ("notify",): NotifyEntry,
+    ("budget",): BudgetEntry,
     ("runner",): RunnerEntry,
     ("runner", "dask"): DaskEntry,
 }
@@ -545,7 +642,7 @@ def _message(path: Path, node: yaml.Node | None, problem: Any) -> str:
     loc = tuple(str(part) for part in problem["loc"] if part != "[key]")
     where = f"{path}:{_line(node, loc)}: {'.'.join(loc) or 'catalog'}"
     if problem["type"] == "extra_forbidden":
-        allowed = _keys(_MODELS.get(loc[:-1]) or _MODELS[(loc[0], "*")])
+        allowed = _keys(_MODELS.get(loc[:-1]) or _MODELS[(loc[0], "*", *loc[2:-1])])
         return f"{where}: unknown key{_perhaps(loc[-1], allowed)}; allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
         return f"{where}: missing; expected a value"

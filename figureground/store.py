@@ -399,6 +399,21 @@ class Store:
             found = remote.names(self._fs, full)
         return sorted(name[base:] for name in found if not PurePosixPath(name).name.startswith(".tmp-"))
 
+    def sizes(self, folder: str) -> list[tuple[str, int, float]]:
+        """List the files below a folder with their bytes and when they changed (s since 1970), sorted by name."""
+        with self._asking(f"list {folder} in"):
+            found = self._fs.find(self._full(folder), detail=True)
+        base = len(str(self._base)) + 1
+        return sorted(
+            (name[base:], int(told["size"]), _changed(told))
+            for name, told in found.items()
+            if not PurePosixPath(name).name.startswith(".tmp-")
+        )
+
+    def open(self, name: str) -> Any:
+        """Open one file to read parts of it; nothing is checked."""
+        return self._fs.open(self._full(name), "rb")
+
     def sweep(self) -> list[str]:
         """Remove the temporary files that killed processes of this machine left behind, and name them.
 
@@ -442,6 +457,12 @@ def _scratch() -> Iterator[Path]:
         raise _cannot_write(Path(tempfile.gettempdir()), error) from error
     with folder as name:
         yield Path(name)
+
+
+def _changed(told: Mapping[str, Any]) -> float:
+    """Give when a file changed, as a folder says it or as an object store does."""
+    moment = told.get("mtime", told.get("LastModified", told.get("created", 0.0)))
+    return float(moment.timestamp() if hasattr(moment, "timestamp") else moment)
 
 
 def _host() -> str:
