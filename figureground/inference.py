@@ -65,9 +65,17 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+LANES = "FIGUREGROUND_LANES"
+"""The environment's variable for a process that has a machine's cores for itself only in part."""
+
+
 def lanes() -> int:
-    """Count the calls that networks answer at the same time: whoever has many pictures calls from so many threads."""
-    return min(8, usable_cores())
+    """Count the calls that networks answer at the same time: whoever has many pictures calls from so many threads.
+
+    As many as there are cores, at most 8; ``$FIGUREGROUND_LANES`` of them when that is less.
+    """
+    told = os.environ.get(LANES, "")
+    return min(8, usable_cores(), int(told) if told.isdigit() and int(told) else 8)
 
 
 def run(

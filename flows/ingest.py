@@ -7,11 +7,11 @@ from typing import Any
 
 from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
 from figureground.types import Source
+from flows.crew import Crew, crew
 from tasks.adopt import adopt
 from tasks.compare import compare
 from tasks.crop import crop
@@ -32,12 +32,7 @@ class Outcome:
     error: str
 
 
-@flow(
-    name="ingest",
-    task_runner=ThreadPoolTaskRunner(max_workers=2),  # decoding of one source fills the waits of another
-    validate_parameters=False,
-    persist_result=False,
-)
+@flow(name="ingest", validate_parameters=False, persist_result=False)
 def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
     """Bring every source that is not done yet to pre-annotated crops and a report.
 
@@ -62,7 +57,8 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     sweep(settings)
     fetch_weights(settings)
     found, refused = resolve(settings, sources)
-    return refused + _outcomes(_submit(found, settings))
+    with crew(settings) as workers:
+        return refused + _outcomes(_submit(found, settings, workers))
 
 
 def fetch_weights(catalog: Catalog) -> None:
@@ -93,22 +89,23 @@ def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source]
     return sources, refused
 
 
-def _submit(found: list[Source], catalog: Catalog) -> dict[str, list[PrefectFuture[Any]]]:
+def _submit(found: list[Source], catalog: Catalog, workers: Crew) -> dict[str, list[PrefectFuture[Any]]]:
     """Hand the work over stage by stage: a worker then seldom waits for another one's result. Datasets have their labels."""
     datasets = [source for source in found if source.kind == "layout"]
     sources = [source for source in found if source.kind != "layout"]
     ids = [source.source_id for source in sources]
-    videos = [fetch.submit(source, catalog) for source in sources]
-    frames = [sample.submit(source, video, catalog) for source, video in zip(sources, videos, strict=True)]
-    crops = [crop.submit(table, catalog) for table in frames]
-    measures = [measure.submit(table, catalog) for table in crops]
+    give = workers.submit
+    videos = [give(fetch, source, catalog) for source in sources]
+    frames = [give(sample, source, video, catalog) for source, video in zip(sources, videos, strict=True)]
+    crops = [give(crop, table, catalog) for table in frames]
+    measures = [give(measure, table, catalog) for table in crops]
     measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
-    scores = [compare.submit(table, catalog, wait_for=measured) for table in measures]
-    verdicts = [judge.submit(table, catalog) for table in scores]
-    mattes = [matte.submit(table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
-    reports = [report.submit(name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
+    scores = [give(compare, table, catalog, wait_for=measured) for table in measures]
+    verdicts = [give(judge, table, catalog) for table in scores]
+    mattes = [give(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
+    reports = [give(report, name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
     stages = zip(videos, frames, crops, measures, scores, verdicts, mattes, reports, strict=True)
-    adopted = {source.source_id: [adopt.submit(source, catalog)] for source in datasets}
+    adopted = {source.source_id: [give(adopt, source, catalog)] for source in datasets}
     return adopted | {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
 
 
