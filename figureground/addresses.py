@@ -39,7 +39,7 @@ def split(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError as error:
-        raise SourceError(f"{hidden(url)!r} is no address ({hidden(str(error))}); repair the path in the catalog") from error
+        raise SourceError(f"{hidden(url)!r} is not an address ({hidden(str(error))}); repair it in the catalog") from error
     return parts
 
 

@@ -8,7 +8,7 @@ no single row (for example that a video ended early). Two runs over the same inp
 import hashlib
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from figureground import __version__
+from figureground import __version__, dropped
 from figureground.errors import StoreError
 from figureground.store import Store, sha256
 from figureground.types import TableRef
@@ -24,12 +24,17 @@ from figureground.types import TableRef
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: its name, arrow type, unit ("" when it has none) and meaning."""
+    """One column: its name, arrow type, unit ("" when it has none) and meaning.
+
+    ``absent`` is what is read where a row does not have it, in a table that is older than the column, too; None means that
+    every row needs it.
+    """
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
+    absent: str | None = None
 
 
 _TEXT, _INT, _REAL, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -47,6 +52,23 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("path", _TEXT, "", "where the catalog says it is"),
         Column("license", _TEXT, "", "SPDX name or words"),
         *_FILE,
+        Column("title", _TEXT, "", "what its page calls it", ""),
+        Column("uploader", _TEXT, "", "who put it there", ""),
+        Column("page", _TEXT, "", "its page's address, without anything secret", ""),
+        Column("uploaded", _TEXT, "", "when, as 2026-11-21; empty when nobody says", ""),
+        Column("site", _TEXT, "", "which site, as yt-dlp calls it", ""),
+        Column("clip_id", _TEXT, "", "what the site calls it", ""),
+    ),
+    "listings": (
+        _SOURCE_ID,
+        Column("site", _TEXT, "", "which site, as yt-dlp calls it, or a storage's protocol"),
+        Column("clip_id", _TEXT, "", "what the site calls it: with the site, its identity"),
+        Column("page", _TEXT, "", "its address, without anything secret"),
+        Column("license", _TEXT, "", "the licence its page states, or else the catalog's; empty when nobody says"),
+        Column("seconds", _REAL, "s", "how long its page says it is; NaN when it does not say"),
+        Column("bytes", _INT, "B", "how big its page says it is; 0 when it does not say"),
+        Column("examined", _BOOL, "", "its own page was looked at"),
+        Column("reason", _TEXT, "", "empty, or why it is not taken"),
     ),
     "frames": (
         Column("frame_id", _TEXT, "", "<source>-<index>, or <source>-<the photo's name>"),
@@ -209,6 +231,7 @@ def write(
     expected = schema.names
     if len(rows.columns) == 0 and len(rows) == 0:
         rows = pd.DataFrame({column: [] for column in expected})
+    rows = rows.assign(**{name: absent for name, absent in _absent(stage).items() if name not in rows})
     if sorted(rows.columns) != sorted(expected):
         raise StoreError(
             f"table {name(stage, source_id)} needs the columns {', '.join(expected)}; found {', '.join(map(str, rows.columns))}"
@@ -233,7 +256,49 @@ def read(store: Store, ref: TableRef) -> Table:
     StoreError
         When it is missing, damaged or of another schema.
     """
-    return _parse(store.read(ref.file, ref.sha256), ref.stage, ref.file)[0]
+    return _table(_parse(store.read(ref.file, ref.sha256), ref.stage, ref.file))
+
+
+def records(store: Store, ref: TableRef) -> "Records":
+    """Read a table of which few rows are wanted: each becomes Python only when it is asked for.
+
+    Raises
+    ------
+    StoreError
+        As `read`.
+    """
+    return Records(_parse(store.read(ref.file, ref.sha256), ref.stage, ref.file))
+
+
+class Records(Mapping[str, dict[str, Any]]):
+    """A table's rows by their first column, in the table's order.
+
+    Examples
+    --------
+    >>> rows = Records(pa.table({"crop_id": ["a", "b"], "score": [0.5, 0.25]}))
+    >>> list(rows), rows["b"], "c" in rows
+    (['a', 'b'], {'crop_id': 'b', 'score': 0.25}, False)
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self._table = table
+        self._places = {str(key): place for place, key in enumerate(table.column(0).to_pylist())}
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        return self._table.slice(self._places[key], 1).to_pylist()[0]  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def column(self, name: str) -> list[Any]:
+        """Give one column's values."""
+        return self._table.column(name).to_pylist()  # type: ignore[no-any-return]
 
 
 def find(store: Store, stage: str, source_id: str) -> TableRef | None:
@@ -245,11 +310,11 @@ def find(store: Store, stage: str, source_id: str) -> TableRef | None:
 def latest(store: Store, stage: str, source_id: str) -> Table | None:
     """Read the table a stage left for a source, or None when there is none that can be read."""
     found = _open(store, stage, source_id)
-    return found[1] if found else None
+    return _table(found[1]) if found else None
 
 
 def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRef | None:
-    """Find a table that is still right: same fingerprint, readable, and every file it names verifies.
+    """Find a table that is still right: same fingerprint, readable, and every file it names verifies or was dropped on purpose.
 
     Returns
     -------
@@ -259,9 +324,11 @@ def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRe
     found = _open(store, stage, source_id)
     if found is None or found[2] != fingerprint:
         return None
-    rows = found[1].rows
-    if "file" in rows and not all(
-        store.verifies(file, digest) for file, digest in zip(rows["file"], rows["sha256"], strict=True) if file
+    rows, away = found[1], dropped.listed(store, stage, source_id, found[0].sha256)
+    if "file" in rows.column_names and not all(
+        store.verifies(file, digest) or (file in away and not store.exists(file))
+        for file, digest in zip(rows["file"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
+        if file
     ):
         return None
     return found[0]
@@ -273,32 +340,46 @@ def sources(store: Store, stage: str) -> list[str]:
     return [file[len(folder) + 1 : -len(".parquet")] for file in store.names(folder) if file.endswith(".parquet")]
 
 
-def _open(store: Store, stage: str, source_id: str) -> tuple[TableRef, Table, str] | None:
+def _open(store: Store, stage: str, source_id: str) -> tuple[TableRef, pa.Table, str] | None:
     file = name(stage, source_id)
     if not store.exists(file):
         return None
     content = store.read(file)
     try:
-        table, mark = _parse(content, stage, file)
+        table = _parse(content, stage, file)
     except StoreError:
         return None  # a damaged table is one that has to be made again
-    return TableRef(stage, source_id, file, sha256(content), len(table.rows)), table, mark
+    mark = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
+    return TableRef(stage, source_id, file, sha256(content), len(table)), table, mark
 
 
-def _parse(content: bytes, stage: str, file: str) -> tuple[Table, str]:
+def _parse(content: bytes, stage: str, file: str) -> pa.Table:
     try:
         table = pq.read_table(io.BytesIO(content))
     except (pa.ArrowInvalid, OSError) as error:
         raise StoreError(f"{file} is not a readable parquet table: {error}; run the stage that makes it again") from error
     expected = _arrow_schema(stage)
+    for column, absent in _absent(stage).items():
+        if column not in table.schema.names:  # the table is older than the column
+            table = table.append_column(expected.field(column), pa.repeat(pa.scalar(absent, pa.string()), len(table)))
+    if sorted(table.schema.names) == sorted(expected.names):
+        table = table.select(expected.names)
     if table.schema.remove_metadata() != expected:
         raise StoreError(
             f"{file} has another schema than this version writes; expected {', '.join(expected.names)}, "
             f"found {', '.join(table.schema.names)}; run the stage that makes it again"
         )
-    metadata = table.schema.metadata or {}
-    facts = json.loads(metadata.get(b"facts", b"{}"))
-    return Table(pd.DataFrame(table.to_pylist(), columns=expected.names), facts), metadata.get(b"fingerprint", b"").decode()
+    return table
+
+
+def _table(table: pa.Table) -> Table:
+    facts = json.loads((table.schema.metadata or {}).get(b"facts", b"{}"))
+    return Table(pd.DataFrame({column: table[column].to_pylist() for column in table.column_names}), facts)
+
+
+def _absent(stage: str) -> dict[str, str]:
+    """Give the columns that a row may lack, and what is read then."""
+    return {column.name: column.absent for column in SCHEMAS[stage] if column.absent is not None}
 
 
 def _arrow_schema(stage: str) -> pa.Schema:

@@ -132,7 +132,7 @@ MISTAKES = {
     "too big": ("margin: 0.1", "margin: 3", 22, "recipe.crop.margin: expected less than or equal to 1; found 3"),
     "too small": ("every_seconds: 0.5", "every_seconds: 0", 20, "recipe.sample.every_seconds: expected greater than 0; found"),
     "an unknown word": ("split: train", "split: training", 9, "sources.park.split: expected 'auto', 'train', 'val' or 'test';"),
-    "an unknown kind": ("kind: video", "kind: vidio", 4, "sources.park.kind: expected 'video', 'images' or 'layout';"),
+    "an unknown kind": ("kind: video", "kind: vidio", 4, "sources.park.kind: expected 'video', 'images', 'layout' or 'web';"),
     "a word for a list": ("[park, jumping]", "park", 8, "sources.park.scenes: expected a list, for example [park, jumping];"),
     "a bad word in a list": ("[park, jumping]", "[park, a/b]", 8, "sources.park.scenes.1: expected a name of 1 to 64 letters"),
     "a list for keys": ("    size: {at_least: 96}\n    sharpness: {}", "    - size", 23, "recipe.checks: expected keys with"),

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -12,6 +13,10 @@ from figureground import tables
 from figureground.errors import StoreError
 from figureground.store import Store, sha256
 from figureground.types import TableRef
+
+
+WRITTEN = ["source_id", "path", "license", "file", "sha256"]
+PROVENANCE = ["title", "uploader", "page", "uploaded", "site", "clip_id"]
 
 
 @pytest.fixture
@@ -30,10 +35,26 @@ def test_a_table_comes_back_with_its_facts(store: Store) -> None:
     table = tables.read(store, ref)
 
     assert (ref.stage, ref.source_id, ref.file, ref.rows) == ("videos", "park", "tables/videos/park.parquet", 1)
-    assert table.rows.to_dict("records") == videos(store).to_dict("records")
+    assert table.rows.to_dict("records") == videos(store).assign(**dict.fromkeys(PROVENANCE, "")).to_dict("records")
     assert table.facts == {"truncated": True, "fps": 29.97}
     assert tables.find(store, "videos", "park") == ref
     assert tables.sources(store, "videos") == ["park"]
+
+
+def test_a_table_that_is_older_than_its_provenance_is_read(store: Store) -> None:
+    old = pa.Table.from_pylist(videos(store).to_dict("records")).replace_schema_metadata({"fingerprint": "f", "facts": "{}"})
+    place = store.path("tables/videos/park.parquet")
+    place.parent.mkdir(parents=True)
+    pq.write_table(old, place)
+    before = place.read_bytes()
+
+    found = tables.latest(store, "videos", "park")
+    assert found and list(found.rows.columns) == [*WRITTEN, *PROVENANCE]
+    assert found.rows.to_dict("records")[0] == videos(store).to_dict("records")[0] | dict.fromkeys(PROVENANCE, "")
+    assert tables.fresh(store, "videos", "park", "f")
+    assert place.read_bytes() == before
+    pq.write_table(old.drop_columns(["license"]), place)
+    assert tables.find(store, "videos", "park") is None
 
 
 VALUES = {
@@ -173,4 +194,4 @@ def test_what_is_no_parquet_is_refused(store: Store) -> None:
 def test_the_file_is_plain_parquet(store: Store) -> None:
     ref = tables.write(store, "videos", "park", videos(store), fingerprint="f")
 
-    assert pq.read_table(store.path(ref.file)).column_names == ["source_id", "path", "license", "file", "sha256"]
+    assert pq.read_table(store.path(ref.file)).column_names == [*WRITTEN, *PROVENANCE]
