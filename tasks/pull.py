@@ -208,11 +208,12 @@ class _Shelf:
 
     def __post_init__(self) -> None:
         """Read what the tables say."""
-        self._crops = _by_crop(self.store, self.crops)
+        self._crops = tables.records(self.store, self.crops)
         self._order = list(self._crops)
-        self._mattes = _by_crop(self.store, self.mattes)
-        tasks = _by_crop(self.store, self.tasks).values()
-        self._tasks = {str(task["key"]): task for task in tasks if task["crop_id"] in self._crops}
+        self._mattes = tables.records(self.store, self.mattes)
+        self._tasks = tables.records(self.store, self.tasks)
+        asked = zip(self._tasks.column("key"), self._tasks, strict=True)
+        self._asked = {str(key): crop_id for key, crop_id in asked if crop_id in self._crops}
         self._parts = labelling.PERSON not in self.interface.labels
 
     def restore(self) -> Watermark:
@@ -241,20 +242,20 @@ class _Shelf:
 
     def asks(self, key: str) -> bool:
         """Tell whether a task is one of ours: a source's former crops may still be there."""
-        return key in self._tasks
+        return key in self._asked
 
     def has(self, key: str) -> bool:
         """Tell whether there is a label of a task."""
-        return self._tasks[key]["crop_id"] in self.rows
+        return self._asked[key] in self.rows
 
     def keep(self, keys: set[str]) -> None:
         """Drop the labels of all tasks but these."""
-        for key in sorted(self._tasks.keys() - keys):
+        for key in sorted(self._asked.keys() - keys):
             self.drop(key, None)
 
     def drop(self, key: str, returned: Mapping[str, Any] | None) -> None:
         """Forget a task's label; when it was given back to the annotators, say why."""
-        crop_id = str(self._tasks[key]["crop_id"])
+        crop_id = self._asked[key]
         self.rows.pop(crop_id, None)
         self.unusable.pop(crop_id, None)
         if returned:
@@ -268,9 +269,8 @@ class _Shelf:
         `other` is somebody else's annotation of the same task. `insisted` says that somebody has been asked already
         whether it is meant.
         """
-        task = self._tasks[key]
-        crop = self._crops[task["crop_id"]]
-        crop_id = str(crop["crop_id"])
+        crop_id = self._asked[key]
+        task, crop = self._tasks[crop_id], self._crops[crop_id]
         self.drop(key, None)
         try:
             answer, drawn = self._read(annotation, crop)
@@ -344,7 +344,7 @@ class _Shelf:
 
     def _alpha(self, crop: Mapping[str, Any]) -> Alpha:
         """Give the crop's matte; where there is none any more, people's work stands alone."""
-        matte = self._mattes.get(crop["crop_id"])
+        matte = self._mattes.get(str(crop["crop_id"]))
         if matte is None:
             return np.zeros((crop["height"], crop["width"]), np.float32)
         return masks.from_png(self.store.read(matte["file"], matte["sha256"]), matte["file"])
@@ -358,10 +358,6 @@ def _compared_with(matte: Mask, label: Mask) -> dict[str, float]:
         "boundary_iou_with_matte": metrics.boundary_iou(label, matte),
         "changed": float((label != matte).mean()),
     }
-
-
-def _by_crop(store: Store, ref: TableRef) -> dict[str, dict[str, Any]]:
-    return {str(row["crop_id"]): row for row in tables.read(store, ref).rows.to_dict("records")}
 
 
 def _unusable(crop_id: str, note: Mapping[str, Any]) -> dict[str, Any]:

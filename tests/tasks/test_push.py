@@ -39,7 +39,7 @@ class Memory:
         self.broken: list[str] = []
         monkeypatch.setattr(label_studio, "connect", lambda catalog: self)
         monkeypatch.setattr(label_studio, "make_project", lambda server, catalog: Project(1, "http://memory/projects/1"))
-        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task", "make_view", "ask_people"):
+        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task", "make_view", "ask_people", "is_answered"):
             monkeypatch.setattr(label_studio, name, getattr(self, name))
         monkeypatch.setattr("tasks.push.time.sleep", lambda seconds: self.calls.append("sleep"))
 
@@ -89,6 +89,9 @@ class Memory:
     def ask_people(self, server, task, people):
         self.hurt("ask_people")
         self.tasks[task.task_id]["people"] = people
+
+    def is_answered(self, server, task):
+        return task.annotations > 0 or self.tasks[task.task_id].get("uncounted", False)
 
     def delete_task(self, server, task):
         self.hurt("delete_task")
@@ -258,6 +261,18 @@ def test_twins_are_removed_but_not_the_one_somebody_worked_on(memory, material):
     run(material)
     twin = memory.tasks[1]
     memory.add(twin["data"], twin["predictions"], annotations=1)
+    forget(material)
+    table = rows(material, run(material))
+    memory.exactly_once(30)
+    assert table["task_id"][0] == 31
+
+
+@pytest.mark.faults
+def test_a_twin_with_an_answer_that_the_server_does_not_count_stays_too(memory, material):
+    run(material)
+    twin = memory.tasks[1]
+    memory.add(twin["data"], twin["predictions"])
+    memory.tasks[31]["uncounted"] = True
     forget(material)
     table = rows(material, run(material))
     memory.exactly_once(30)
