@@ -86,7 +86,7 @@ def crew(catalog: Catalog) -> Iterator[Crew]:
         When no scheduler answers at the address.
     """
     with ExitStack() as ends:
-        cluster = ends.enter_context(_cluster(catalog, catalog.cluster)) if catalog.cluster else None
+        cluster = ends.enter_context(_cluster(catalog.cluster)) if catalog.cluster else None
         threads = _THREADS if cluster is None else cluster.hands() + _THREADS
         yield Crew(ends.enter_context(ThreadPoolTaskRunner(max_workers=threads)), cluster)
 
@@ -146,7 +146,7 @@ def _patient(client: Any, future: Any, name: str) -> Any:
 
 
 @contextmanager
-def _cluster(catalog: Catalog, entry: DaskEntry) -> Iterator[_Cluster]:
+def _cluster(entry: DaskEntry) -> Iterator[_Cluster]:
     from distributed import Client
 
     if not _log.isEnabledFor(logging.INFO):
@@ -156,7 +156,8 @@ def _cluster(catalog: Catalog, entry: DaskEntry) -> Iterator[_Cluster]:
         try:
             client = ends.enter_context(Client(address, timeout=30, set_as_default=False))
         except OSError as error:
-            raise TransientError(f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`") from error
+            told = f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
+            raise TransientError(told) from error
         _look_over(client, entry, address)
         client.subscribe_topic(_TOPIC, _hear)
         yield _Cluster(client, frozenset(entry.gpu_stages))
