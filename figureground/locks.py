@@ -15,12 +15,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Self
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from figureground.errors import StoreError
 from figureground.processes import Process
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 Kind = Literal["make", "answers"]
 KINDS: tuple[Kind, ...] = ("make", "answers")
@@ -51,6 +52,7 @@ class Note:
     done: int = 0
     total: int = 0
     updated: str = ""
+    prefect_run: str = ""
 
     @classmethod
     def own(cls, flow: str) -> Self:
@@ -127,6 +129,8 @@ class Holding:
         StoreError
             When the folder cannot be written to.
         """
+        from filelock import FileLock, Timeout  # asyncio comes with it, which `figureground status` does not need
+
         lock = FileLock(self._folder / f"{source_id}.lock", thread_local=False)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,15 @@
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import flow
 from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog, load
 from figureground.types import Source
-from flows.ingest import Outcome, failure, resolve
+from flows.ingest import Outcome, alone, failure, resolve
+from flows.watch import watched
 from tasks.find import find
 from tasks.pull import pull
 from tasks.push import push
@@ -19,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 
 @flow(name="push", validate_parameters=False, persist_result=False)
-def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
+@watched("push")
+def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False) -> list[Outcome]:
     """Give every pre-annotated crop to Label Studio, once.
 
     Parameters
@@ -28,6 +30,8 @@ def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
         The catalog's file.
     sources
         Names of catalog sources; None or none means all.
+    patient
+        Leave sources that are not that far yet for another time, instead of calling them failed.
 
     Returns
     -------
@@ -35,12 +39,15 @@ def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
         One a source.
     """
     settings = load(Path(catalog))
-    stages, missing = ("crops", "mattes"), "is not ingested yet; run `figureground ingest` first"
-    return _one_by_one(settings, sources, stages, missing, lambda source, refs: push.submit(*refs, source, settings))
+    found, refused = resolve(settings, sources)
+    need = _Need(("crops", "mattes"), "is not ingested yet; run `figureground ingest` first", patient)
+    with alone(found, settings, "make", "push") as (mine, busy):
+        return refused + busy + _one_by_one(settings, mine, need, lambda source, refs: push.submit(*refs, source, settings))
 
 
 @flow(name="pull", validate_parameters=False, persist_result=False)
-def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
+@watched("pull")
+def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False) -> list[Outcome]:
     """Fetch what the annotators have done since.
 
     Parameters
@@ -49,6 +56,8 @@ def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
         The catalog's file.
     sources
         Names of catalog sources; None or none means all.
+    patient
+        Leave sources that are not that far yet for another time, instead of calling them failed.
 
     Returns
     -------
@@ -56,24 +65,34 @@ def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
         One a source.
     """
     settings = load(Path(catalog))
-    stages, missing = ("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first"
-    return _one_by_one(settings, sources, stages, missing, lambda _, refs: pull.submit(*refs, settings))
+    found, refused = resolve(settings, sources)
+    need = _Need(("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first", patient)
+    with alone(found, settings, "answers", "pull") as (mine, busy):
+        return refused + busy + _one_by_one(settings, mine, need, lambda _, refs: pull.submit(*refs, settings))
+
+
+class _Need(NamedTuple):
+    """The tables that a source must have, what is said when it has not, and whether that can wait."""
+
+    stages: tuple[str, ...]
+    missing: str
+    patient: bool
 
 
 def _one_by_one(
-    catalog: Catalog,
-    names: list[str] | None,
-    stages: tuple[str, ...],
-    missing: str,
-    submit: Callable[[Source, list[Any]], PrefectFuture[Any]],
+    catalog: Catalog, found: list[Source], need: _Need, submit: Callable[[Source, list[Any]], PrefectFuture[Any]]
 ) -> list[Outcome]:
     """Work on one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
-    found, outcomes = resolve(catalog, names)
+    outcomes = []
     for source in found:
         if source.kind == "layout":
             _log.info("%s came with its labels: there is nothing to ask", source.source_id)
             continue
-        refs = find(source.source_id, catalog, *stages)
-        error = failure([submit(source, refs)]) if refs else f"{source.source_id} {missing}"
-        outcomes.append(Outcome(source.source_id, error))
+        refs = find(source.source_id, catalog, *need.stages)
+        if refs:
+            outcomes.append(Outcome(source.source_id, failure([submit(source, refs)])))
+        elif need.patient:
+            outcomes.append(Outcome(source.source_id, "", need.missing.partition(";")[0]))
+        else:
+            outcomes.append(Outcome(source.source_id, f"{source.source_id} {need.missing}"))
     return outcomes

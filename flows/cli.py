@@ -282,10 +282,52 @@ def doctor(
 @app.command()
 def schedule(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
     """Serve the scheduled flows until stopped: nightly ingest, frequent pulls, weekly release."""
-    _begin(catalog, verbose)
+    _begin(catalog, verbose, shared=False)
     from flows.schedules import schedule as serve
 
-    serve(catalog.resolve())
+    serve(catalog.resolve(), lambda text: out.print(text, soft_wrap=True, markup=False, highlight=False))
+
+
+@app.command()
+def status(
+    catalog: CatalogFile = HERE,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Tell of every source what is pending, running, failed, waiting for annotators, answered and released."""
+    _log(verbose)
+    from figureground.catalog import load
+    from tasks.status import as_json as plain
+    from tasks.status import status as look
+
+    state = look(load(catalog, whole=False))
+    if as_json:
+        out.print_json(data=plain(state))
+        return
+    _print_state(state)
+
+
+@app.command()
+def tidy(
+    catalog: CatalogFile = HERE,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Drop what is over the catalog's budget and can be made again; clear what killed runs left."""
+    settings = _begin(catalog, verbose)
+    from figureground.budget import told
+    from tasks.sweep import sweep
+    from tasks.tidy import tidy as go
+
+    if not dry:
+        for orphan in sweep(settings):
+            out.print(f"{orphan}: removed, a killed run left it", soft_wrap=True, markup=False, highlight=False)
+    found = go(settings, dry=dry)
+    for one in found:
+        what = f"{one.source_id}: {one.files} {one.kind}" if one.source_id else one.kind
+        out.print(f"{what}, {told(one.bytes)}: {one.said}", soft_wrap=True, markup=False, highlight=False)
+    if not found:
+        out.print("everything is within its budget")
 
 
 @app.command()
@@ -343,14 +385,14 @@ def _log(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
 
 
-def _begin(catalog_file: Path, verbose: bool) -> "Catalog":
+def _begin(catalog_file: Path, verbose: bool, *, shared: bool = True) -> "Catalog":
     """Read the catalog before anything slow is imported, so that a typo is told at once."""
     _log(verbose)
     from figureground.catalog import load
     from flows.engine import embed
 
     catalog = load(catalog_file)
-    embed(catalog.folder, verbose=verbose)
+    embed(catalog.folder, verbose=verbose, shared=shared)
     return catalog
 
 
@@ -423,7 +465,41 @@ def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} in {split}" for split, count in sorted(counts.items()))
 
 
+def _print_state(state: Any) -> None:
+    """Show a line a source, and below it what failed; the newest run of each flow comes last."""
+    table = Table("source", "made", "kept", "pushed", "waiting", "answered", "rejected", "released", "now")
+    for one in state.sources:
+        numbers = (one.kept, one.pushed, one.waiting, one.answered, one.rejected, one.released)
+        table.add_row(escape(one.source), escape(_made(one)), *(str(number or "") for number in numbers), escape(_now(one)))
+    out.print(table)
+    for one in state.sources:
+        if one.failed:
+            out.print(f"[red]{escape(one.source)}[/]: {escape(one.failed)}", soft_wrap=True)
+    for work in state.working:
+        out.print(f"running: {work}", soft_wrap=True, markup=False, highlight=False)
+    for run in state.runs:
+        out.print(f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s", markup=False, highlight=False)
+
+
+def _made(one: Any) -> str:
+    pending = one.pending
+    rows = {stage.stage: stage.rows for stage in one.stages}
+    if len(pending) == len(one.stages):
+        return "nothing yet"
+    made = f"{rows.get('frames', 0)} frames, {rows.get('crops', 0)} crops"
+    return made + (f"; pending: {', '.join(pending)}" if pending else "")
+
+
+def _now(one: Any) -> str:
+    running = next((stage for stage in one.stages if stage.state == "running"), None)
+    far = f"{running.stage} {running.done}" + (f" of {running.total}" if running.total else "") if running else ""
+    return ", ".join(part for part in (far, one.running, "failed" if one.failed else "") if part)
+
+
 def _fail(outcomes: "Sequence[Outcome]") -> None:
+    for outcome in outcomes:
+        if outcome.left:
+            out.print(f"{outcome.source_id}: {outcome.left}", soft_wrap=True, markup=False, highlight=False)
     failed = [outcome for outcome in outcomes if outcome.error]
     if failed:
         told = "\n".join(f"{outcome.source_id}: {outcome.error}" for outcome in failed)

@@ -1,15 +1,24 @@
 """How Prefect runs here: embedded, quiet, its home beside the catalog.
 
-Set before Prefect is imported; what the user's environment already says wins.
+Set before Prefect is imported; what the user's environment already says wins. While `figureground schedule` runs, its server is
+used by all commands of that folder: they start some seconds sooner, and everything is seen in one place.
 """
 
+import http.client
+import json
 import os
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from figureground.errors import StoreError
+from figureground.processes import Process
+from figureground.store import write_file
+from flows import orphans
 
 
-def embed(folder: Path, *, verbose: bool = False) -> None:
+def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
     """Point Prefect at its embedded server, with its home in `folder`.
 
     Parameters
@@ -18,6 +27,8 @@ def embed(folder: Path, *, verbose: bool = False) -> None:
         The catalog's folder; Prefect's home is ``<folder>/.prefect``.
     verbose
         Show Prefect's own log.
+    shared
+        Use the server of `figureground schedule` when one runs for this folder.
 
     Raises
     ------
@@ -37,6 +48,10 @@ def embed(folder: Path, *, verbose: bool = False) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    orphans.mark(folder)
+    orphans.end_servers(folder)
+    if shared and "PREFECT_API_URL" not in os.environ and (address := serving(folder)):
+        os.environ["PREFECT_API_URL"] = address
     try:
         # Prefect starts servers in a loop for minutes when its home is missing.
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
@@ -45,3 +60,37 @@ def embed(folder: Path, *, verbose: bool = False) -> None:
             f"cannot make Prefect's home {os.environ['PREFECT_HOME']}: {error.strerror}. "
             "Expected a folder this user may write to; set PREFECT_HOME to another"
         ) from error
+
+
+def serving(folder: Path) -> str:
+    """Give the address of the Prefect server that `figureground schedule` runs for this folder; "" when none answers."""
+    try:
+        told = json.loads(_server_file(folder).read_text(encoding="utf-8"))
+        process, address = Process.parse(told["process"]), str(told["address"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return address if process is not None and process.alive and healthy(address) else ""
+
+
+def healthy(address: str) -> bool:
+    """Tell whether a Prefect server answers; it prints its banner before it listens, so it has to be asked."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, http.client.HTTPException, ValueError):
+        return False
+
+
+@contextmanager
+def announced(folder: Path, address: str) -> Iterator[None]:
+    """Let other commands of this folder use a server while the block lasts."""
+    file = _server_file(folder)
+    write_file(file, json.dumps({"address": address, "process": str(Process.own())}).encode())
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def _server_file(folder: Path) -> Path:
+    return Path(os.environ.get("PREFECT_HOME", folder / ".prefect")) / "figureground-server.json"

@@ -1,6 +1,7 @@
 """From video to pre-annotated crops: the flow that runs every night."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,11 @@ from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
+from figureground.locks import Kind, held
+from figureground.store import Store
 from figureground.types import Source
 from flows.crew import Crew, crew
+from flows.watch import watched
 from tasks.adopt import adopt
 from tasks.compare import compare
 from tasks.crop import crop
@@ -26,13 +30,15 @@ from tasks.sweep import sweep
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one source ended; ``error`` is "" when every stage is done."""
+    """How one source ended; ``error`` is "" when every stage is done, ``left`` says why it was left alone."""
 
     source_id: str
     error: str
+    left: str = ""
 
 
 @flow(name="ingest", validate_parameters=False, persist_result=False)
+@watched("ingest")
 def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
     """Bring every source that is not done yet to pre-annotated crops and a report.
 
@@ -57,8 +63,17 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     sweep(settings)
     fetch_weights(settings)
     found, refused = resolve(settings, sources)
-    with crew(settings) as workers:
-        return refused + _outcomes(_submit(found, settings, workers))
+    with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
+        return refused + busy + _outcomes(_submit(mine, settings, workers))
+
+
+@contextmanager
+def alone(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
+    """Hold the sources' locks while the block lasts: give those that were free, and an outcome for each other one."""
+    folder = Store(catalog.storage_root).path(".locks")
+    with held(folder, kind, flow, [source.source_id for source in found]) as (_, taken):
+        mine = [source for source in found if source.source_id not in taken]
+        yield mine, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
 
 
 def fetch_weights(catalog: Catalog) -> None:

@@ -1,16 +1,32 @@
 """When the flows run by themselves."""
 
+import asyncio
+import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
-from figureground.catalog import load
-from figureground.errors import StoreError
-from flows.engine import embed
+from figureground import runs
+from figureground.catalog import Catalog, load
+from figureground.errors import CatalogError, FiguregroundError, StoreError
+from figureground.store import Store
+from flows.engine import announced, embed, healthy
+
+NAME = "figureground"
+"""What the deployments are called."""
+
+_LOOK_SECONDS = 20.0
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -36,9 +52,7 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
     StoreError
         When it ends or stays silent.
     """
-    import httpx
-
-    embed(folder)
+    embed(folder, shared=False)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -48,14 +62,17 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             stdout=sink,
             stderr=sink,
+            start_new_session=True,  # Ctrl-C is for us: the server goes last, when everybody has said goodbye to it
         )
+    address = f"http://127.0.0.1:{port}/api"
     try:
         until = time.monotonic() + seconds
-        while not _answers(httpx, port):
+        while not healthy(address):
             if process.poll() is not None or time.monotonic() > until:
                 raise StoreError(f"Prefect's server on port {port} did not come up within {seconds:.0f} s; its log is {log}")
             time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}/api"
+        with announced(folder, address):
+            yield address
     finally:
         process.terminate()
         try:
@@ -65,36 +82,227 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
             process.wait()
 
 
-def _answers(httpx: object, port: int) -> bool:
-    try:
-        return bool(httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=2).status_code == 200)  # type: ignore[attr-defined]
-    except httpx.HTTPError:  # type: ignore[attr-defined]
-        return False
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A flow, what its runs are called, when it runs, and with which parameters."""
+
+    flow: Any
+    run: str
+    when: str
+    parameters: dict[str, Any]
 
 
-def deployments(catalog_file: Path) -> list[object]:
-    """Give the scheduled flows of a catalog as Prefect deployments; a flow never overlaps itself."""
-    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-
-    from flows.annotate import pull_all
-    from flows.ingest import ingest
-    from flows.release import cut
+def planned(catalog_file: Path) -> list[Planned]:
+    """List what the catalog's ``schedules`` ask for; ``never`` is served too, to be started by hand."""
+    from flows.nightly import answers, nightly, weekly
 
     schedules = load(catalog_file).schedules
-    alone = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
-    pairs = ((ingest, schedules.ingest), (pull_all, schedules.pull), (cut, schedules.release))
+    where = {"catalog": str(catalog_file)}
     return [
-        flow.to_deployment(
-            f"{flow.name}-scheduled", cron=cron, parameters={"catalog": str(catalog_file)}, concurrency_limit=alone
-        )
-        for flow, cron in pairs
+        Planned(nightly, "nightly-ingest", schedules.ingest, where),
+        Planned(answers, "frequent-pull", schedules.pull, where),
+        Planned(weekly, "weekly-release", schedules.release, where),
     ]
 
 
-def schedule(catalog_file: Path) -> None:
-    """Serve the scheduled flows until stopped."""
-    import prefect
+def timetable(when: str, timezone: str) -> Any:
+    """Read the catalog's words as a Prefect schedule; None for ``never``.
+
+    Parameters
+    ----------
+    when
+        Cron's five fields, ``every 15 minutes``, or ``never``.
+    timezone
+        What cron's fields mean.
+
+    Raises
+    ------
+    CatalogError
+        When the fields are none that cron knows.
+    """
+    from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
+
+    if when == "never":
+        return None
+    if when.startswith("every "):
+        count, unit = when.split()[1:]
+        seconds = {"minute": 60, "hour": 3600, "day": 86400}[unit.rstrip("s")] * int(count)
+        return IntervalSchedule(interval=timedelta(seconds=seconds), anchor_date=datetime(2024, 1, 1, tzinfo=UTC))
+    try:
+        return CronSchedule(cron=when, timezone=timezone)
+    except ValueError as error:
+        raise CatalogError(f"schedules: cron does not know {when!r}; expected five fields such as '0 2 * * *'") from error
+
+
+def deployments(catalog_file: Path) -> list[Any]:
+    """Give the scheduled flows of a catalog as Prefect deployments.
+
+    Prefect's own limit on overlapping runs is not used: a run that was killed keeps its place there, and every later one is
+    cancelled. Our locks are free when their process is gone.
+    """
+    zone = load(catalog_file).schedules.timezone
+    return [_deployment(plan, zone) for plan in planned(catalog_file)]
+
+
+def _deployment(plan: Planned, zone: str) -> Any:
+    schedule = timetable(plan.when, zone)
+    entry = [] if schedule is None else [schedule]
+    return plan.flow.to_deployment(NAME, schedules=entry, parameters=plan.parameters, tags=[NAME])
+
+
+def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
+    """Give the last moment a flow should have run and did not, because nothing was serving it; None when it did.
+
+    A flow that never ran has missed nothing: it waits for its first time.
+
+    Parameters
+    ----------
+    catalog
+        Says when, and where the runs' summaries are.
+    plan
+        The flow.
+    now
+        With its time zone.
+    """
+    schedule = timetable(plan.when, catalog.schedules.timezone)
+    last = next(iter(runs.names(Store(catalog.storage_root), plan.run)), None)
+    if schedule is None or last is None:
+        return None
+    due = asyncio.run(_dates(schedule, runs.moment(last) + timedelta(seconds=1), now))
+    return due[-1] if due else None
+
+
+async def _dates(schedule: Any, start: datetime, end: datetime) -> list[datetime]:
+    """List when a schedule comes due; Prefect's server knows how, its client does not."""
+    from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
+
+    kind = CronSchedule if hasattr(schedule, "cron") else IntervalSchedule
+    same = kind.model_validate(schedule.model_dump())
+    return [date for date in await same.get_dates(n=1000, start=start, end=end) if start <= date <= end]
+
+
+def schedule(catalog_file: Path, say: Callable[[str], None] = _log.info) -> None:
+    """Serve the scheduled flows until stopped.
+
+    They are served on the server that PREFECT_API_URL names, or on one of our own. What came due while nothing served them is
+    made up for by one run each.
+
+    Parameters
+    ----------
+    catalog_file
+        The catalog.
+    say
+        Is told what a person may want to know.
+
+    Raises
+    ------
+    CatalogError
+        When a schedule is not understood.
+    StoreError
+        When the server cannot be had.
+    """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    with server(catalog_file.parent) as api, temporary_settings({PREFECT_API_URL: api}):
-        prefect.serve(*deployments(catalog_file), print_starting_message=True)  # type: ignore[arg-type]
+    deployments(catalog_file)  # refuses a schedule before anything is started
+    with _stoppable(), _server_to_use(catalog_file.parent) as api, temporary_settings({PREFECT_API_URL: api}):
+        os.environ["PREFECT_API_URL"] = api  # for the runs, which are processes of their own
+        catalog = load(catalog_file)
+        with _buried_while(catalog):
+            asyncio.run(_serve(catalog_file, catalog, api, say))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """End quietly on Ctrl-C and SIGTERM, after the runs that go on were told to stop, too."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        _log.info("stopped")
+    except BaseException as error:
+        if type(error).__name__ != "TerminationSignal":
+            raise
+
+
+@contextmanager
+def _server_to_use(folder: Path) -> Iterator[str]:
+    """Give the server that the user names, or one of our own. One that another `schedule` of this folder runs is refused."""
+    from flows.engine import serving
+
+    if running := serving(folder):
+        raise StoreError(f"another `figureground schedule` serves this folder at {running}; stop it first")
+    if named := os.environ.get("PREFECT_API_URL", ""):
+        if not healthy(named):
+            raise StoreError(f"PREFECT_API_URL names {named}, where no Prefect server answers; start it, or unset the variable")
+        with announced(folder, named):
+            yield named
+        return
+    with server(folder) as api:
+        yield api
+
+
+async def _serve(catalog_file: Path, catalog: Catalog, api: str, say: Callable[[str], None]) -> None:
+    from prefect.runner import Runner
+
+    # Not paused at the end: what comes due while nothing is served is seen as late, and made up for at the next start.
+    runner = Runner(name=NAME, pause_on_shutdown=False, limit=None, query_seconds=5)
+    plans = {plan.flow.name: plan for plan in planned(catalog_file)}
+    for deployment in deployments(catalog_file):
+        number = await runner.aadd_deployment(deployment)
+        await _catch_up(catalog, plans[deployment.flow_name], number, say)
+    signal.signal(signal.SIGTERM, runner.handle_sigterm)
+    say(f"being served at {api.removesuffix('/api')}: " + "; ".join(f"{plan.run} {plan.when}" for plan in plans.values()))
+    await runner.start()
+
+
+async def _catch_up(catalog: Catalog, plan: Planned, deployment_id: Any, say: Callable[[str], None]) -> None:
+    """Replace everything that came due meanwhile by one run: each takes all that is not done, so more would find nothing."""
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    now, gone = datetime.now(UTC), Cancelled(message="nothing served it in time; one run makes up for all of them")
+    async with get_client() as client:
+        late = [run for run in await _scheduled(client, deployment_id) if run.expected_start_time <= now]
+        due = await asyncio.to_thread(missed, catalog, plan, now)
+        for run in late:
+            await client.set_flow_run_state(run.id, gone, force=True)
+        if due is not None or late:
+            await client.create_flow_run_from_deployment(deployment_id, name=f"{plan.run}-made-up-{now:%Y%m%d-%H%M%S}")
+            say(f"{plan.run} was due at {due or late[-1].expected_start_time:%Y-%m-%d %H:%M} UTC and missed: it runs now")
+
+
+async def _scheduled(client: Any, deployment_id: Any) -> list[Any]:
+    from prefect.client.schemas.filters import (
+        DeploymentFilter,
+        DeploymentFilterId,
+        FlowRunFilter,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+
+    of = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
+    states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
+    return list(await client.read_flow_runs(deployment_filter=of, flow_run_filter=FlowRunFilter(state=states), limit=200))
+
+
+@contextmanager
+def _buried_while(catalog: Catalog) -> Iterator[None]:
+    """Look every few seconds whether a run died without a word, so that somebody hears of it before the next one starts."""
+    ended = threading.Event()
+    thread = threading.Thread(target=_bury_until, args=(catalog, ended), name="watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(30)
+
+
+def _bury_until(catalog: Catalog, ended: threading.Event) -> None:
+    from flows.watch import bury
+
+    while not ended.wait(_LOOK_SECONDS):
+        try:
+            bury(catalog)
+        except (FiguregroundError, OSError) as error:
+            _log.error("looking for runs that died: %s", error)
