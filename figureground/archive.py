@@ -6,7 +6,6 @@ stages that write anew rename a new file into place, which leaves the old bytes 
 
 import os
 
-from figureground.errors import StoreError
 from figureground.store import Store
 
 
@@ -25,7 +24,7 @@ def keep(store: Store, file: str, sha256: str) -> None:
     Parameters
     ----------
     store
-        A storage in a local folder.
+        The storage; one that cannot link gets a copy.
     file
         The file's name in the storage; its content was verified.
     sha256
@@ -36,6 +35,10 @@ def keep(store: Store, file: str, sha256: str) -> None:
     StoreError
         When it cannot be written.
     """
+    if not store.local_only:
+        if not store.exists(name(sha256)):
+            store.write(name(sha256), store.read(file, sha256))
+        return
     place = store.path(name(sha256))
     if place.exists():
         return
@@ -56,11 +59,6 @@ def drop(store: Store, sha256: str) -> bool:
     StoreError
         When it cannot be removed.
     """
-    place = store.path(name(sha256))
-    try:
-        place.unlink()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise StoreError(f"cannot remove {place}: {error.strerror}. Change its permissions, then run again") from error
-    return True
+    kept = store.exists(name(sha256))
+    store.remove(name(sha256))
+    return kept

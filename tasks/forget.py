@@ -138,16 +138,10 @@ def _tables(name: str, stages: Sequence[str]) -> list[str]:
 def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     """Remove one id's files, its tables last, so that a second run finds what a killed one left."""
     stages = [stage for stage in reversed(tables.SCHEMAS) if stage not in keeping]
-    files = 0
-    try:
-        for place in (store.path(f"{folder}/{name}") for folder in _FOLDERS):
-            files += sum(path.is_file() for path in place.rglob("*"))
-            if place.exists():
-                shutil.rmtree(place)
-        for file in (f"reports/{name}.html", *_tables(name, stages)):
-            if store.path(file).exists():
-                store.path(file).unlink()
-                files += 1
-    except OSError as error:
-        raise StoreError(f"cannot remove {error.filename}: {error.strerror}. Change its permissions, then run again") from error
-    return files
+    made = [file for folder in _FOLDERS for file in store.names(f"{folder}/{name}")]
+    found = [*made, *(file for file in (f"reports/{name}.html", *_tables(name, stages)) if store.exists(file))]
+    for file in found:
+        store.remove(file)
+    for folder in _FOLDERS if store.local_only else ():
+        shutil.rmtree(store.path(f"{folder}/{name}"), ignore_errors=True)  # empty but for what a killed run left
+    return len(found)

@@ -1,7 +1,5 @@
 """The page that says whether pre-annotation pays."""
 
-from pathlib import Path
-
 from figureground import meter as meters
 from figureground.catalog import Catalog, PaysOffEntry
 from figureground.store import Store
@@ -10,7 +8,7 @@ from tasks.works import deeds
 NAME = "reports/annotation.meter.html"  # no source's name has a dot
 
 
-def meter(catalog: Catalog) -> tuple[Path, meters.Page]:
+def meter(catalog: Catalog) -> tuple[str, meters.Page]:
     """Write the page of the meter from the tables of all sources.
 
     Parameters
@@ -20,7 +18,7 @@ def meter(catalog: Catalog) -> tuple[Path, meters.Page]:
 
     Returns
     -------
-    Path, Page
+    str, Page
         ``reports/annotation.meter.html`` in the storage, and what it shows.
 
     Raises
@@ -34,4 +32,4 @@ def meter(catalog: Catalog) -> tuple[Path, meters.Page]:
     content = meters.html(page).encode()
     if not store.exists(NAME) or store.read(NAME) != content:
         store.write(NAME, content)
-    return store.path(NAME), page
+    return store.place(NAME), page

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -144,7 +145,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
     queue.labels()
     page, found = meter(queue.catalog)
     (mine,) = (row for row in found.scenes if row.name == queue.scene)
-    assert page.exists()
+    assert Path(page).exists()
     assert mine.gate.stopped
     later = Queue(real(50), pays_off={"left_blank": 0.1, "labels_at_least": 5})
     again = later.push()
