@@ -82,6 +82,6 @@ def _read(store: Store, file: str) -> Download:
         return Download(told["site"], told["clip_id"], told["source_id"], told["row"])
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
-            f"{file} in {store.root} is damaged ({error}): expected a clip's entry in the download archive. Remove it to let its "
-            "clip be fetched again, or bring it back from a copy"
+            f"{file} in {store.root} is damaged ({error}): expected a clip's entry in the download archive. Remove it to let "
+            "its clip be fetched again, or bring it back from a copy"
         ) from error

@@ -1,7 +1,6 @@
 """Web pages, playlists, channels and feeds through yt-dlp: what they hold, what is told of a clip, one clip brought here."""
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -91,31 +90,27 @@ def examine(entry: Entry, rules: Rules) -> Clip | list[Entry]:
         found = entry.found or session.ask(entry.address, flat=True)
         if found.get("_type") in ("playlist", "multi_video"):
             return list(_entries(session, entry.address, 1, found))
-        where = found.get("webpage_url") or entry.address
-        clip = clips.read(found, entry.site, entry.clip_id, addresses.page(str(where)))
-        if entry.site != clips.GENERIC:
-            return clip
-        return replace(clip, license=clip.license or session.stated(found), title=entry.title or clip.title)
+        clip = _clip(entry, found)
+        return replace(clip, license=session.stated(found)) if entry.site == clips.GENERIC and not clip.license else clip
 
 
-def bring(entry: Entry, into: Path, rules: Rules, tell: Tell) -> str:
-    """Download one clip; half of one is carried on.
+@contextmanager
+def brought(entry: Entry, rules: Rules, tell: Tell) -> Iterator[tuple[Path, str, Clip]]:
+    """Download one clip; half of one is carried on, and a whole one waits until the block ends well.
 
     Parameters
     ----------
     entry
         As `listing` gives it now: addresses may be signed and short-lived.
-    into
-        Where; only written when the clip is complete.
     rules
         Hosts, size and pace.
     tell
         Hears how far it is.
 
-    Returns
-    -------
-    str
-        The file's suffix, such as ``.mp4``.
+    Yields
+    ------
+    tuple
+        The complete file, the suffix it should have, such as ``.mp4``, and what is told of it.
 
     Raises
     ------
@@ -130,9 +125,8 @@ def bring(entry: Entry, into: Path, rules: Rules, tell: Tell) -> str:
         if not file.is_file():
             session.refuse("nothing came")
         refuse_size(addresses.shown(entry.address), file.stat().st_size, rules.bytes_at_most)
-        shutil.move(file, into)
-    suffix = f".{found.get('ext') or ''}".lower()
-    return suffix if suffix in SUFFIXES else ".mp4"
+        suffix = f".{found.get('ext') or ''}".lower()
+        yield file, suffix if suffix in SUFFIXES else ".mp4", _clip(entry, found)
 
 
 def _entries(session: "_Session", address: str, depth: int, found: Mapping[str, Any] | None = None) -> Iterator[Entry]:
@@ -149,6 +143,12 @@ def _entries(session: "_Session", address: str, depth: int, found: Mapping[str, 
                 yield from _entries(session, address, depth + 1, one)
             continue
         yield _entry(one, address)
+
+
+def _clip(entry: Entry, found: Mapping[str, Any]) -> Clip:
+    where = addresses.page(str(found.get("webpage_url") or entry.address))
+    clip = clips.read(found, entry.site, entry.clip_id, where)
+    return replace(clip, title=entry.title or clip.title) if entry.site == clips.GENERIC else clip
 
 
 def _entry(found: Mapping[str, Any], around: str) -> Entry:
@@ -257,7 +257,11 @@ class _Session:
 
         why = addresses.hidden(clips.plain(getattr(error, "orig_msg", None) or error)).removeprefix("ERROR: ")
         for cause in _causes(error):
-            if "Giving up after" in why or isinstance(cause, TransportError) or (isinstance(cause, HTTPError) and cause.status in ASK_AGAIN_LATER):
+            if (
+                "Giving up after" in why
+                or isinstance(cause, TransportError)
+                or (isinstance(cause, HTTPError) and cause.status in ASK_AGAIN_LATER)
+            ):
                 return TransientError(f"{self._shown}: it broke off or does not answer now ({why}); run again in a while")
         return SourceError(f"{self._shown}: cannot be had ({why}). Look at the page in a browser, and whether it needs a login")
 

@@ -12,6 +12,7 @@ import httpx
 from filelock import FileLock
 
 from figureground import addresses, assets
+from figureground.catalog import Catalog, LimitsEntry
 from figureground.errors import SourceError, TransientError
 from tasks import hosts
 from tasks.hosts import Gate
@@ -32,6 +33,13 @@ class Rules:
     gate: Gate
     bytes_at_most: int
     bytes_per_second: int | None = None
+
+
+def rules_of(source_id: str, catalog: Catalog) -> Rules:
+    """Give the rules of a source: its own limits, or those of the page, prefix, folder or glob that it is a part of."""
+    entry = catalog.sources.get(catalog.entry_of(source_id))
+    limits = entry.limits if entry else LimitsEntry()
+    return Rules(Gate.of(catalog.allow_hosts), limits.bytes_at_most, limits.bytes_per_second_at_most)
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from figureground import archive, dropped, manifest, tables
+from figureground import archive, downloads, dropped, manifest, tables
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
@@ -83,6 +83,7 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
         for digest in (sample.sha256, *sample.annotation.digests)
     }
     waiting = {name for name in own if reason and pushed[name]}
+    downloads.forget(store, own)  # first: a table that goes could be made again from there
     files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
     files += sum(archive.drop(store, digest) for digest in sorted(hashes))
     unreadable = tuple(name for name, one in held.items() if one is None)

@@ -24,9 +24,10 @@ _PATIENT = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_at
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One file of a storage: its address, size in bytes, and what tells it from a later one of the same name."""
+    """One file of a storage: its address, name below the prefix, size in bytes, and what tells it from a later one."""
 
     address: str
+    name: str
     size: int
     version: str
 
@@ -52,7 +53,10 @@ def listed(path: str, options: Mapping[str, Any]) -> list[Held]:
         files, base = _opened(path, options)
         files.invalidate_cache()
         found = files.find(base, detail=True)
-        held = [_held(files.unstrip_protocol(name), entry) for name, entry in sorted(found.items())]
+        held = [
+            _held(files.unstrip_protocol(name), name.removeprefix(base).lstrip("/"), entry)
+            for name, entry in sorted(found.items())
+        ]
     if not held:
         raise SourceError(f"{addresses.shown(path)}: nothing lies there; expected files below this prefix. Check the address")
     return held
@@ -84,7 +88,7 @@ def bring(path: str, into: Path, options: Mapping[str, Any], rules: Rules, tell:
     shown = addresses.shown(path)
     with _told(path):
         files, name = _opened(path, options)
-        held = _held(path, files.info(name))
+        held = _held(path, "", files.info(name))
     refuse_size(shown, held.size, rules.bytes_at_most)
     with unfinished(f"{shown} {held.version}") as folder:
         part = folder / "part"
@@ -102,7 +106,7 @@ def bring(path: str, into: Path, options: Mapping[str, Any], rules: Rules, tell:
                     raise TransientError(f"{shown}: expected {held.size} bytes, {have + came} came; run again")
         with _told(path):
             files.invalidate_cache()
-            if _held(path, files.info(name)) != held:
+            if _held(path, "", files.info(name)) != held:
                 part.unlink()
                 raise TransientError(f"{shown}: was replaced while it was read; run again")
         shutil.move(part, into)
@@ -115,9 +119,9 @@ def _opened(path: str, options: Mapping[str, Any]) -> tuple[Any, str]:
     return files, str(name)
 
 
-def _held(address: str, entry: Mapping[str, Any]) -> Held:
+def _held(address: str, name: str, entry: Mapping[str, Any]) -> Held:
     when = next((entry[key] for key in ("ETag", "etag", "LastModified", "mtime", "created") if entry.get(key)), "")
-    return Held(address, int(entry.get("size") or 0), slugs.digest(f"{when} {entry.get('size')}"))
+    return Held(address, name, int(entry.get("size") or 0), slugs.digest(f"{when} {entry.get('size')}"))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ class Site:
 
     files: dict[str, bytes] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
-    cut_after: dict[str, int] = field(default_factory=dict)  # bytes, then the connection breaks; once told, busy until it is lifted
+    cut_after: dict[str, int] = field(default_factory=dict)  # bytes; then the connection breaks, and it is busy
     unsized: set[str] = field(default_factory=set)
     statuses: dict[str, int] = field(default_factory=dict)
     untagged: bool = False
@@ -32,10 +32,7 @@ class Site:
         return [wanted for method, asked, wanted in self.asked if asked.split("?")[0] == path and method == "GET"]
 
     def feed(self, *paths: str) -> bytes:
-        items = "".join(
-            f'<item><title>{path}</title><link>{self.url}{path}</link><enclosure url="{self.url}{path}" type="video/mp4"/></item>'
-            for path in paths
-        )
+        items = "".join(f"<item><title>clip {path}</title><link>{self.url}{path}</link></item>" for path in paths)
         return f'<?xml version="1.0"?><rss version="2.0"><channel><title>walks</title>{items}</channel></rss>'.encode()
 
     def page(self, *paths: str, license: str = "", title: str = "A walk") -> bytes:

