@@ -14,7 +14,7 @@ _TELLING = frozenset({"v", "id", "vid", "video", "video_id", "list", "p", "w", "
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET = re.compile(r"sig|token|key|auth|expire|policy|pass|pw|secret|session|credential|hash|hmac|x-(amz|goog|ms)", re.I)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_AZURE = ipaddress.ip_address("168.63.129.16")  # its metadata, on a number that looks public
+_CLOUDS = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))  # metadata on numbers that look public
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -122,4 +122,5 @@ def is_public(number: str) -> bool:
             return all(is_public(str(one)) for one in inner)
         if found.is_site_local:
             return False
-    return found.is_global and not found.is_multicast and not found.is_reserved and found != _AZURE
+    elsewhere = found.is_multicast or found.is_reserved or any(found in cloud for cloud in _CLOUDS)
+    return found.is_global and not elsewhere

@@ -74,7 +74,7 @@ def settled(files: Sequence[Path], seconds: float) -> list[Path]:
     list of Path
         In the same order. What is left out is logged; the next run takes it.
     """
-    young = {path: state(path) for path in files if seconds and abs(time.time() - _touched(path)) < seconds}
+    young = {path: state(path) for path in files if seconds and time.time() - _touched(path) < seconds}
     if young:
         time.sleep(seconds)
     moving = {path for path, before in young.items() if state(path) != before}
