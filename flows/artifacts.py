@@ -15,6 +15,7 @@ from figureground.tallies import Tallies, Tally
 
 _EVERY_SECONDS = 5.0
 _LINKS = 50
+_ANSWERS = ("pull", "frequent-pull")
 _STAGES = 7
 
 _log = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def _show(bar: _Bar, summary: Summary, flow_run_id: str, catalog: Catalog) -> No
     known = Tallies(store, store.path(".locks") / "tallies.json").read()
     named = {end.source: known.get(end.source, {}) for end in summary.sources}
     made = [("markdown", f"{summary.flow}-funnel", markdown(summary, named), "what became of everybody")]
-    for source in list(named)[:_LINKS]:
+    for source in list(named)[: 0 if summary.flow in _ANSWERS else _LINKS]:
         link = _report(store, catalog, source)
         if link:
             text = f"[{link}]({link})"
@@ -183,7 +184,7 @@ def _dropped(known: dict[str, dict[str, Tally]]) -> list[tuple[str, int]]:
 
 
 def _ended(error: str, left: str) -> str:
-    return f"**failed**: {error}" if error else f"left: {left}" if left else "done"
+    return f"**failed**: {error}" if error else left or "done"
 
 
 def _row(cells: Any) -> str:

@@ -1,9 +1,11 @@
 """What runs by itself: the nightly ingest, the frequent pull, the weekly release. Each takes all that is not done yet."""
 
 import hashlib
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 from prefect import flow
 from prefect.states import Cancelled, State
@@ -19,6 +21,8 @@ from flows.release import cut
 from flows.watch import current, watched
 from tasks.tidy import Tidied, tidy
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 CatalogFile = Annotated[str, Field(description="The catalog's file, as the machine sees it that does the work.")]
 Sources = Annotated[list[str] | None, Field(description="Names of catalog sources; none means all.")]
 Push = Annotated[bool, Field(description="Give what is new to Label Studio afterwards.")]
@@ -27,7 +31,16 @@ Note = Annotated[str, Field(description="The last part of the release's name; th
 Always = Annotated[bool, Field(description="Cut a release even when nothing was labelled since the last one.")]
 
 
+def _with_descriptions(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Put the parameters' descriptions where Prefect's form takes them from: a docstring in Google's style."""
+    told = {name: hint.__metadata__[0].description for name, hint in function.__annotations__.items() if name != "return"}
+    lines = [f"    {name}: {description}" for name, description in told.items()]
+    function.__doc__ = "\n".join([inspect.getdoc(function) or "", "", "Args:", *lines])
+    return function
+
+
 @flow(name="nightly-ingest", persist_result=False)
+@_with_descriptions
 @watched("nightly-ingest")
 def nightly(
     catalog: CatalogFile = "data_catalog.yaml", sources: Sources = None, push: Push = True, tidy_up: Tidy = True
@@ -42,6 +55,7 @@ def nightly(
 
 
 @flow(name="frequent-pull", persist_result=False)
+@_with_descriptions
 @watched("frequent-pull")
 def answers(catalog: CatalogFile = "data_catalog.yaml", sources: Sources = None) -> "str | State[Any]":
     """Fetch what the annotators have done since."""
@@ -49,6 +63,7 @@ def answers(catalog: CatalogFile = "data_catalog.yaml", sources: Sources = None)
 
 
 @flow(name="weekly-release", persist_result=False)
+@_with_descriptions
 @watched("weekly-release")
 def weekly(catalog: CatalogFile = "data_catalog.yaml", note: Note = "", always: Always = False) -> str:
     """Cut a release of everything that is labelled, when there is anything that the last one of this flow did not see."""

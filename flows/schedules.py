@@ -1,6 +1,7 @@
 """When the flows run by themselves."""
 
 import asyncio
+import contextvars
 import logging
 import os
 import signal
@@ -26,6 +27,7 @@ NAME = "figureground"
 """What the deployments are called."""
 
 _LOOK_SECONDS = 20.0
+_PLANNED_SECONDS = 90.0
 _log = logging.getLogger(__name__)
 
 
@@ -151,9 +153,10 @@ def _deployment(plan: Planned, zone: str) -> Any:
 
 
 def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
-    """Give the last moment a flow should have run and did not, because nothing was serving it; None when it did.
+    """Give the last moment a flow should have run and did not, or did not end as it should; None when all is well.
 
-    A flow that never ran has missed nothing: it waits for its first time.
+    A flow that never ran has missed nothing: it waits for its first time. One that was killed or stopped in the middle has
+    missed the rest; one that failed has not, it would fail again.
 
     Parameters
     ----------
@@ -165,11 +168,13 @@ def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
         With its time zone.
     """
     schedule = timetable(plan.when, catalog.schedules.timezone)
-    last = next(iter(runs.names(Store(catalog.storage_root), plan.run)), None)
+    last = next(runs.latest(Store(catalog.storage_root), plan.run), None)
     if schedule is None or last is None:
         return None
-    due = asyncio.run(_dates(schedule, runs.moment(last) + timedelta(seconds=1), now))
-    return due[-1] if due else None
+    due = asyncio.run(_dates(schedule, runs.moment(last.run) + timedelta(seconds=1), now))
+    if due:
+        return due[-1]
+    return runs.moment(last.run) if last.outcome in ("crashed", "stopped") else None
 
 
 async def _dates(schedule: Any, start: datetime, end: datetime) -> list[datetime]:
@@ -203,24 +208,23 @@ def schedule(catalog_file: Path, say: Callable[[str], None] = _log.info) -> None
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    deployments(catalog_file)  # refuses a schedule before anything is started
+    served = deployments(catalog_file)  # refuses a schedule before anything is started
     with _stoppable(), _server_to_use(catalog_file.parent) as api, temporary_settings({PREFECT_API_URL: api}):
         os.environ["PREFECT_API_URL"] = api  # for the runs, which are processes of their own
         catalog = load(catalog_file)
         with _buried_while(catalog):
-            asyncio.run(_serve(catalog_file, catalog, api, say))
+            asyncio.run(_serve(served, planned(catalog_file), catalog, say))
 
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """End quietly on Ctrl-C and SIGTERM, after the runs that go on were told to stop, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background was told to ignore it
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
-    except (KeyboardInterrupt, SystemExit):
+    except KeyboardInterrupt:
         _log.info("stopped")
-    except BaseException as error:
-        if type(error).__name__ != "TerminationSignal":
-            raise
 
 
 @contextmanager
@@ -240,18 +244,20 @@ def _server_to_use(folder: Path) -> Iterator[str]:
         yield api
 
 
-async def _serve(catalog_file: Path, catalog: Catalog, api: str, say: Callable[[str], None]) -> None:
+async def _serve(served: list[Any], plans: list[Planned], catalog: Catalog, say: Callable[[str], None]) -> None:
     from prefect.runner import Runner
 
     # Not paused at the end: what comes due while nothing is served is seen as late, and made up for at the next start.
     runner = Runner(name=NAME, pause_on_shutdown=False, limit=None, query_seconds=5)
-    plans = {plan.flow.name: plan for plan in planned(catalog_file)}
-    for deployment in deployments(catalog_file):
-        number = await runner.aadd_deployment(deployment)
-        await _catch_up(catalog, plans[deployment.flow_name], number, say)
-    signal.signal(signal.SIGTERM, runner.handle_sigterm)
-    say(f"being served at {api.removesuffix('/api')}: " + "; ".join(f"{plan.run} {plan.when}" for plan in plans.values()))
-    await runner.start()
+    for deployment, plan in zip(served, plans, strict=True):
+        await _catch_up(catalog, plan, await runner.aadd_deployment(deployment), say)
+    address = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    watch = asyncio.create_task(_look_at_scheduler([plan for plan in plans if plan.when != "never"], say))
+    say(f"being served, seen at {address}: " + "; ".join(f"{plan.run} {plan.when}" for plan in plans))
+    try:
+        await runner.start()
+    finally:
+        watch.cancel()
 
 
 async def _catch_up(catalog: Catalog, plan: Planned, deployment_id: Any, say: Callable[[str], None]) -> None:
@@ -267,7 +273,22 @@ async def _catch_up(catalog: Catalog, plan: Planned, deployment_id: Any, say: Ca
             await client.set_flow_run_state(run.id, gone, force=True)
         if due is not None or late:
             await client.create_flow_run_from_deployment(deployment_id, name=f"{plan.run}-made-up-{now:%Y%m%d-%H%M%S}")
-            say(f"{plan.run} was due at {due or late[-1].expected_start_time:%Y-%m-%d %H:%M} UTC and missed: it runs now")
+            say(f"{plan.run} was due at {due or late[-1].expected_start_time:%Y-%m-%d %H:%M} UTC and did not end: it runs now")
+
+
+async def _look_at_scheduler(plans: list[Planned], say: Callable[[str], None]) -> None:
+    """Say so when the server plans nothing: its scheduler was seen to die quietly of a library that was too new for it."""
+    from prefect.client.orchestration import get_client
+
+    await asyncio.sleep(_PLANNED_SECONDS)
+    async with get_client() as client:
+        for plan in plans:
+            served = await client.read_deployment_by_name(f"{plan.flow.name}/{NAME}")
+            if not await _scheduled(client, served.id):
+                say(
+                    f"Prefect's server has planned no run of {plan.run} after {_PLANNED_SECONDS:.0f} s: its scheduler does not work. "
+                    "Look into its log (.prefect/server.log) and install the versions of requirements.lock"
+                )
 
 
 async def _scheduled(client: Any, deployment_id: Any) -> list[Any]:
@@ -288,8 +309,12 @@ async def _scheduled(client: Any, deployment_id: Any) -> list[Any]:
 @contextmanager
 def _buried_while(catalog: Catalog) -> Iterator[None]:
     """Look every few seconds whether a run died without a word, so that somebody hears of it before the next one starts."""
+    from flows.watch import bury
+
+    bury(catalog)
     ended = threading.Event()
-    thread = threading.Thread(target=_bury_until, args=(catalog, ended), name="watch", daemon=True)
+    here = contextvars.copy_context()  # with it goes which Prefect server is meant
+    thread = threading.Thread(target=here.run, args=(_bury_until, catalog, ended), name="watch", daemon=True)
     thread.start()
     try:
         yield
