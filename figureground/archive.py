@@ -5,6 +5,7 @@ stages that write anew rename a new file into place, which leaves the old bytes 
 """
 
 import os
+from pathlib import Path
 
 from figureground.store import Store
 
@@ -40,15 +41,21 @@ def keep(store: Store, file: str, sha256: str) -> None:
             store.write(name(sha256), store.read(file, sha256))
         return
     place = store.path(name(sha256))
-    if place.exists():
-        return
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        os.link(store.path(file), place)
+        _link(store.path(file), place)
     except FileExistsError:
         return
     except OSError:
         store.write(name(sha256), store.read(file, sha256))  # another disk, or one that cannot link
+
+
+def _link(file: Path, place: Path) -> None:
+    """Make the folder when it is not there: asking first would cost more than linking does."""
+    try:
+        os.link(file, place)
+    except FileNotFoundError:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file, place)
 
 
 def drop(store: Store, sha256: str) -> bool:

@@ -3,7 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, median
+from statistics import fmean, median
 from typing import Any
 
 import cv2
@@ -54,6 +54,11 @@ def page(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
     str
         Markdown with the Hub's YAML on top; the same for the same manifest.
     """
+    return written(facts(manifest, certificate))
+
+
+def written(told: Mapping[str, Any]) -> str:
+    """Write the card of these `facts`."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -61,7 +66,7 @@ def page(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return templates.get_template("card.md.jinja").render(facts(manifest, certificate))
+    return templates.get_template("card.md.jinja").render(told)
 
 
 def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,9 +127,9 @@ def _described(samples: Sequence[SampleRecord]) -> dict[str, Any]:
     return {
         "pictures": len(samples),
         "boxes": sum(width > 0 and height > 0 for width, height in boxes),
-        "box_width": round(mean(width for width, _ in boxes)),
-        "box_height": round(mean(height for _, height in boxes)),
-        "share": round(100 * mean(b[0] * b[1] / max(1, s[0] * s[1]) for b, s in zip(boxes, sizes, strict=True))),
+        "box_width": round(fmean(width for width, _ in boxes)),
+        "box_height": round(fmean(height for _, height in boxes)),
+        "share": round(100 * fmean(b[0] * b[1] / max(1, s[0] * s[1]) for b, s in zip(boxes, sizes, strict=True))),
         "heights": (min(height for _, height in sizes), round(median(height for _, height in sizes)), max(h for _, h in sizes)),
         "sources": sorted({sample.source for sample in samples}),
         "splits": {split: count for split in SPLITS if (count := sum(sample.split == split for sample in samples))},
@@ -187,7 +192,7 @@ def _seconds(samples: Mapping[str, SampleRecord]) -> dict[str, Any]:
 
 def _mean(values: Sequence[float | None]) -> str:
     there = [value for value in values if value is not None]
-    return f"{mean(there):.3f}" if there else "–"
+    return f"{fmean(there):.3f}" if there else "–"
 
 
 def _splits(manifest: Manifest) -> list[dict[str, Any]]:

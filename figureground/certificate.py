@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from figureground import duplicates
-from figureground.duplicates import ALIKE_AT_LEAST, Signature
+from figureground.duplicates import ALIKE_AT_LEAST, Pair, Signature
 from figureground.errors import ReleaseError
 from figureground.manifest import Manifest
 from figureground.splits import SPLITS
@@ -114,19 +114,17 @@ def problems(content: bytes, pictures: Mapping[str, Mapping[str, Signature]]) ->
     there = [split for split in SPLITS if pictures.get(split)]
     said = []
     for one, other in combinations(there, 2):
-        said += _alike(pictures[one], pictures[other])
-        found = duplicates.closest(list(pictures[one].values()), list(pictures[other].values()))
+        found, pairs = duplicates.compared(list(pictures[one].values()), list(pictures[other].values()))
+        said += _alike(list(pictures[one]), list(pictures[other]), pairs)
         claim = claimed.get((one, other))
         if found and (claim is None or abs(found.similarity - claim) > TOLERANCE):
             said.append(f"{FILE}: claims {claim} for the closest of {one} and {other}; the files give {found.similarity:.4f}")
     return said
 
 
-def _alike(some: Mapping[str, Signature], others: Mapping[str, Signature], at_most: int = 20) -> list[str]:
-    names = list(some), list(others)
-    pairs = list(duplicates.alike(list(some.values()), list(others.values())))
+def _alike(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
     said = [
-        f"nearly the same picture is in two splits: {names[0][pair.one]} and {names[1][pair.other]} "
+        f"nearly the same picture is in two splits: {some[pair.one]} and {others[pair.other]} "
         f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {ALIKE_AT_LEAST})"
         for pair in pairs[:at_most]
     ]

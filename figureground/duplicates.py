@@ -7,7 +7,7 @@ turned, so both sides are compared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -29,7 +29,8 @@ METHOD = 1
 _SIGNS = _KEPT * _KEPT - 1
 _MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
 _BLOCK = 512
-_ROWS, _COLUMNS = 1024, 4096
+_ROWS, _COLUMNS = 16, 8192
+_TURNED = _KEPT * _KEPT // 2
 
 
 class Pair(NamedTuple):
@@ -79,64 +80,99 @@ _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4
 
 def closest(some: Sequence[Signature], others: Sequence[Signature]) -> Pair | None:
     """Find the two most similar pictures of two sets, or None when one is empty; of equals the first."""
-    if not len(some) or not len(others):
-        return None
-    left, right = _Halves.of(some), _Halves.of(others)
-    tiles = ((top, beside, divmod(int(best.argmax()), best.shape[1])) for top, beside, best in _tiles(left, right))
-    found = (_pair(left, right, top + one, beside + other) for top, beside, (one, other) in tiles)
-    return min(found, key=lambda pair: (-pair.similarity, pair.one, pair.other))
+    return compared(some, others, at_least=2)[0]
 
 
 def alike(some: Sequence[Signature], others: Sequence[Signature], at_least: float = ALIKE_AT_LEAST) -> Iterator[Pair]:
     """Give every pair of two sets that is at least so similar, by the numbers of the pictures."""
-    if len(some) and len(others):
-        yield from _alike(_Halves.of(some), _Halves.of(others), at_least)
+    yield from compared(some, others, at_least)[1]
 
 
-def _alike(some: "_Halves", others: "_Halves", at_least: float) -> Iterator[Pair]:
-    for top, beside, best in _tiles(some, others):
-        if _shares(best.max()) >= at_least:
-            for one, other in np.argwhere(_shares(best) >= at_least):
-                yield _pair(some, others, top + int(one), beside + int(other))
+def compared(
+    some: Sequence[Signature], others: Sequence[Signature], at_least: float = ALIKE_AT_LEAST
+) -> tuple[Pair | None, list[Pair]]:
+    """Give `closest` and `alike` at once, for one look at each two pictures."""
+    if not len(some) or not len(others):
+        return None, []
+    left, right = _Bits.of(some), _Bits.of(others)
+    nearest, found = (_SIGNS + 1, 0, 0), []
+    for top, beside, apart in _tiles(left, right):
+        one, other = divmod(int(apart.argmin()), apart.shape[1])
+        nearest = min(nearest, (int(apart[one, other]), top + one, beside + other))
+        found += _below(left, right, top, beside, apart, at_least)
+    return _pair(left, right, *nearest[1:]), found
 
 
-class _Halves(NamedTuple):
-    """Signatures as rows, the signs that a mirror leaves and those it turns apart.
+class _Bits(NamedTuple):
+    """Signatures as bits, a column a picture; the signs that a mirror leaves and those it turns apart, 128 each.
 
-    So two products of half the length give both similarities: their sum is the one as they are, their difference the mirrored
-    one, and the sum with the second without its sign is the better of the two.
+    So the signs that differ are counted once for both sides: of the turned ones a mirror makes those that differ equal.
     """
 
-    even: NDArray[np.float32]
-    odd: NDArray[np.float32]
+    even: NDArray[np.uint64]
+    odd: NDArray[np.uint64]
 
     @classmethod
-    def of(cls, signatures: Sequence[Signature]) -> "_Halves":
-        rows = np.stack(list(signatures))
-        return cls(rows[:, _MIRROR == 1].astype(np.float32), rows[:, _MIRROR == -1].astype(np.float32))
+    def of(cls, signatures: Sequence[Signature]) -> "_Bits":
+        found = np.empty((2, 2, len(signatures)), np.uint64)
+        for start in range(0, len(signatures), _BLOCK):
+            signs = np.stack(signatures[start : start + _BLOCK]) > 0
+            for half, kept in enumerate(found):
+                kept[:, start : start + _BLOCK] = np.packbits(signs[:, half::2], axis=1).view(np.uint64).T
+        return cls(*found)
 
-    def rows(self, start: int, stop: int | None = None) -> "_Halves":
-        return _Halves(self.even[start:stop], self.odd[start:stop])
+    def __len__(self) -> int:
+        return int(self.even.shape[1])
+
+    def some(self, start: int, stop: int | None = None) -> "_Bits":
+        return _Bits(self.even[:, start:stop], self.odd[:, start:stop])
 
 
-def _tiles(some: _Halves, others: _Halves) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """Give the better products some thousand rows and columns at a time, and where they begin; the next overwrites them."""
-    space = np.empty((2, _ROWS * _COLUMNS), np.float32)
-    for top in range(0, len(some.even), _ROWS):
-        high = some.rows(top, top + _ROWS)
-        for beside in range(0, len(others.even), _COLUMNS):
-            wide = others.rows(beside, beside + _COLUMNS)
-            shape = len(high.even), len(wide.even)
-            even, odd = (room[: shape[0] * shape[1]].reshape(shape) for room in space)
-            np.matmul(high.even, wide.even.T, out=even)
-            np.abs(np.matmul(high.odd, wide.odd.T, out=odd), out=odd)
-            even += odd
+def _tiles(some: _Bits, others: _Bits) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+    """Give how many signs differ, straight or mirrored, whichever is fewer, some rows and thousands of columns at a time.
+
+    Where they begin comes with them; the next overwrites them.
+    """
+    words, counts = np.empty(_ROWS * _COLUMNS, np.uint64), np.empty((3, _ROWS * _COLUMNS), np.uint8)
+    for top in range(0, len(some), _ROWS):
+        high = some.some(top, top + _ROWS)
+        for beside in range(0, len(others), _COLUMNS):
+            wide = others.some(beside, beside + _COLUMNS)
+            shape = len(high), len(wide)
+            room = (words, *counts)
+            differing, even, odd, half = (one[: shape[0] * shape[1]].reshape(shape) for one in room)
+            for halves, count in (((high.even, wide.even), even), ((high.odd, wide.odd), odd)):
+                _count(*halves, differing, half, count)
+            np.subtract(_TURNED, odd, out=half)
+            even += np.minimum(odd, half, out=half)
             yield top, beside, even
 
 
-def _pair(some: _Halves, others: _Halves, one: int, other: int) -> Pair:
-    even, odd = (left[one] @ right[other] for left, right in zip(some, others, strict=True))
-    return Pair(one, other, float(_shares(even + abs(odd))), bool(odd < 0))
+def _count(
+    some: NDArray[np.uint64], others: NDArray[np.uint64], differing: Any, half: NDArray[np.uint8], count: NDArray[np.uint8]
+) -> None:
+    """Count the bits that differ between columns of two sets into `count`; the others are room to work in."""
+    np.bitwise_count(np.bitwise_xor(some[0][:, None], others[0][None, :], out=differing), out=count)
+    np.bitwise_count(np.bitwise_xor(some[1][:, None], others[1][None, :], out=differing), out=half)
+    count += half
+
+
+def _below(left: _Bits, right: _Bits, top: int, beside: int, apart: NDArray[np.uint8], at_least: float) -> list[Pair]:
+    """Give the pairs of a tile that are similar enough."""
+    if _share(int(apart.min())) < at_least:
+        return []
+    enough = np.array([_share(count) >= at_least for count in range(_SIGNS + 1)])
+    return [_pair(left, right, top + int(one), beside + int(other)) for one, other in np.argwhere(enough[apart])]
+
+
+def _pair(some: _Bits, others: _Bits, one: int, other: int) -> Pair:
+    even, odd = (int(np.bitwise_count(left[:, one] ^ right[:, other]).sum()) for left, right in zip(some, others, strict=True))
+    return Pair(one, other, _share(even + min(odd, _TURNED - odd)), odd > _TURNED // 2)
+
+
+def _share(differing: int) -> float:
+    """Give the similarity of two pictures with so many signs that differ."""
+    return float(np.float32(2 * _SIGNS - 2 * differing) / np.float32(2 * _SIGNS))
 
 
 def _shares(products: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -188,11 +224,13 @@ def between(groups: Mapping[str, Sequence[Signature]], at_least: float = ALIKE_A
     names = sorted(name for name, signatures in groups.items() if len(signatures))
     if not names:
         return found
-    every = _Halves.of([signature for name in names for signature in groups[name]])
+    every = _Bits.of([signature for name in names for signature in groups[name]])
     starts = np.cumsum([0, *(len(groups[name]) for name in names)])
     for at, one in enumerate(names):
         start, stop = int(starts[at]), int(starts[at + 1])
-        for pair in _alike(every.rows(start, stop), every.rows(stop), at_least):
+        own, later = every.some(start, stop), every.some(stop)
+        alike = (pair for tile in _tiles(own, later) for pair in _below(own, later, *tile, at_least))
+        for pair in alike:
             number = stop + pair.other
             other = int(np.searchsorted(starts, number, side="right")) - 1
             key = one, names[other]

@@ -1,6 +1,7 @@
 """Where a sample comes from: the tables of one source joined into the records of a manifest. Pure."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -86,8 +87,9 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
     ReleaseError
         For two labels of one crop, or a label whose crop or frame is not in the tables any more.
     """
-    frames, crops, mattes = (_rows(found, stage) for stage in ("frames", "crops", "mattes"))
+    frames, crops, mattes = (_rows(found, stage) for stage in _USED)
     not_offered = set(found["tasks"].facts.get("scenes_not_offered", ())) if "tasks" in found else set()
+    always = not_offered & set(entry.scenes)
     license_ = found["videos"].rows.iloc[0]["license"]
     made = []
     for label in _kept(entry.source_id, found["labels"]):
@@ -96,7 +98,7 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
         matte = mattes.get(label["crop_id"])
         record = SampleRecord(
             split=split,
-            scenes=tuple(sorted({*(label["scenes"] or entry.scenes), *(not_offered & set(entry.scenes))})),
+            scenes=tuple(sys.intern(scene) for scene in sorted({*(label["scenes"] or entry.scenes), *always})),
             source=entry.source_id,
             license=license_,
             frame=crop["frame_id"],
@@ -105,11 +107,11 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
             box=(crop["x0"], crop["y0"], crop["x1"], crop["y1"]),
             person=_person(crop),
             sha256=crop["sha256"],
-            matte=MatteRecord(remover=matte["remover"], sha256=matte["sha256"]) if matte else None,
+            matte=MatteRecord(remover=sys.intern(matte["remover"]), sha256=matte["sha256"]) if matte else None,
             annotation=AnnotationRecord(
                 id=label["annotation_id"],
-                annotator=label["annotator"],
-                origin=label["origin"],
+                annotator=sys.intern(label["annotator"]),
+                origin=sys.intern(label["origin"]),
                 sha256=label["sha256"],
                 iou_with_matte=_known(label["iou_with_matte"]),
                 parts=PartsRecord(sha256=label["parts_sha256"], classes=label["classes"]) if label["parts"] else None,
@@ -151,12 +153,23 @@ def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: str(row["crop_id"]))  # type: ignore[arg-type]
 
 
+_USED = {
+    "frames": ("frame_id", "index", "seconds"),
+    "crops": (
+        "crop_id", "frame_id", "x0", "y0", "x1", "y1", "person_x0", "person_y0", "person_x1", "person_y1",
+        "width", "height", "file", "sha256",
+    ),
+    "mattes": ("crop_id", "remover", "sha256"),
+}  # fmt: skip
+"""What is asked of each table's rows; the first names the row."""
+
+
 def _rows(found: Mapping[str, Table], stage: str) -> dict[str, dict[str, Any]]:
     if stage not in found:
         return {}
     rows = found[stage].rows
-    key = "frame_id" if stage == "frames" else "crop_id"
-    return {row[key]: row for row in rows.to_dict("records")}  # type: ignore[misc]
+    used = [column for column in _USED[stage] if column in rows]
+    return {row[used[0]]: row for row in rows[used].to_dict("records")}  # type: ignore[misc]
 
 
 def _row(rows: Mapping[str, dict[str, Any]], name: str, stage: str, entry: Source) -> dict[str, Any]:

@@ -6,13 +6,17 @@ nor its date nor any folder of the machine, so the same storage gives the same d
 """
 
 import hashlib
+import io
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from dataclasses import field, fields, is_dataclass
+from functools import cache
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from figureground import __version__
 from figureground.errors import ReleaseError
@@ -23,42 +27,48 @@ Found = Mapping[str, tuple[str, int]]
 """File name in the release to sha256 and size in bytes, without the manifest itself."""
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+_EXACTLY = ConfigDict(extra="forbid")
 
 
-class FileRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class FileRecord:
     """One file of the release; ``bytes`` is its size."""
 
     sha256: str
     bytes: int
 
 
-class SourceRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class SourceRecord:
     """One source: where the catalog has it from, its video's hash, its licence, the weights that looked at it."""
 
     path: str
     sha256: str
     license: str
-    weights: dict[str, str] = Field(default={}, description="file name to sha256, as far as the tables know")
-    funnel: dict[str, int] = Field(default={}, description="how many frames, people, crops and labels, and why some went")
+    weights: dict[str, str] = field(default_factory=dict)
+    """File name to sha256, as far as the tables know."""
+    funnel: dict[str, int] = field(default_factory=dict)
+    """How many frames, people, crops and labels, and why some went."""
 
 
-class MatteRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class MatteRecord:
     """The machine's mask that the annotator was shown."""
 
     remover: str
     sha256: str
 
 
-class PartsRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class PartsRecord:
     """The class of each pixel: the hash of its PNG in the storage, and of how many classes, see `figureground.parsing`."""
 
     sha256: str
     classes: int
 
 
-class SecondRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class SecondRecord:
     """Somebody else's answer to the same task: IoU and boundary IoU with the released one, when both kept it."""
 
     annotator: str
@@ -67,7 +77,8 @@ class SecondRecord(_Record):
     boundary_iou: float | None = None
 
 
-class AnnotationRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class AnnotationRecord:
     """The human's answer; ``sha256`` is the hash of its mask in the storage."""
 
     id: int
@@ -83,13 +94,9 @@ class AnnotationRecord(_Record):
         """The hashes of its files."""
         return (self.sha256, self.parts.sha256) if self.parts else (self.sha256,)
 
-    @model_serializer(mode="wrap")
-    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leave out what few labels have: the digests of releases without it stay what they are."""
-        return {key: value for key, value in write(self).items() if value is not None or key not in ("parts", "second")}
 
-
-class PreviousRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class PreviousRecord:
     """The release before this one and how many samples differ, by what happened to them."""
 
     name: str
@@ -97,7 +104,8 @@ class PreviousRecord(_Record):
     changes: dict[str, int]
 
 
-class SampleRecord(_Record):
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class SampleRecord:
     """One picture's way from its video: frame, crop ``box`` in the frame's pixels (half-open), matte, annotation."""
 
     split: Split
@@ -108,17 +116,21 @@ class SampleRecord(_Record):
     index: int
     seconds: float
     box: tuple[int, int, int, int]
-    person: tuple[int, int, int, int] = Field(default=(0, 0, 0, 0), description="the detected box in the picture's own pixels")
-    sha256: str = Field(description="hash of the crop's JPEG, which the release holds byte for byte")
+    person: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """The detected box in the picture's own pixels."""
+    sha256: str
+    """Hash of the crop's JPEG, which the release holds byte for byte."""
     matte: MatteRecord | None
     annotation: AnnotationRecord
 
 
-class Manifest(_Record):
+class Manifest(BaseModel):
     """The whole of it. ``layouts`` says in which folder of the release each layout lies, "." for the release itself.
 
     ``settings`` are the layouts' own.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
     code: str = __version__
@@ -164,9 +176,13 @@ def build(
 
 def seal(manifest: Manifest, files: Found) -> Manifest:
     """Give the manifest with its files and its digest."""
-    records = {name: FileRecord(sha256=digest, bytes=size) for name, (digest, size) in files.items()}
-    filled = manifest.model_copy(update={"files": records, "digest": ""})
+    filled = _filled(manifest, files)
     return filled.model_copy(update={"digest": digest(filled)})
+
+
+def _filled(manifest: Manifest, files: Found) -> Manifest:
+    records = {name: FileRecord(sha256=digest, bytes=size) for name, (digest, size) in files.items()}
+    return manifest.model_copy(update={"files": records, "digest": ""})
 
 
 def digest(manifest: Manifest) -> str:
@@ -181,14 +197,36 @@ def _digest(content: Mapping[str, Any]) -> str:
     return found.hexdigest()
 
 
-def _digest_of(content: bytes, held: Mapping[str, Any]) -> str:
-    """Give the same of canonical bytes by leaving the digest's line out, which writing all of it anew would only repeat."""
-    return hashlib.sha256(content.replace(f'\n"digest": {_json(held.get("digest"))},\n'.encode(), b"\n", 1)).hexdigest()
-
-
 def canonical(manifest: Manifest) -> bytes:
     """Give the bytes of ``manifest.json``."""
     return _canonical(dict(manifest))
+
+
+def write(manifest: Manifest, files: Found, file: Path) -> Manifest:
+    """Seal a manifest and write it a line at a time, so that its text is never in memory.
+
+    Returns
+    -------
+    Manifest
+        What `seal` gives; the file holds what `canonical` gives of it.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written.
+    """
+    filled, found, at = _filled(manifest, files), hashlib.sha256(), 0
+    with file.open("wb") as written:
+        for line in _lines({**dict(filled), "digest": _UNKNOWN}):
+            content = line.encode()
+            if content == _UNKNOWN_LINE:
+                at = written.tell() + content.index(_UNKNOWN.encode())
+            else:
+                found.update(content)
+            written.write(content)
+        written.seek(at)
+        written.write(found.hexdigest().encode())
+    return filled.model_copy(update={"digest": found.hexdigest()})
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:
@@ -198,30 +236,45 @@ def _canonical(content: Mapping[str, Any]) -> bytes:
 
 def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     """Give the same a line at a time: only one record is there twice."""
-    before = "{\n"
+    yield "{\n"
+    last = max(content, default="")
     for key, value in sorted(content.items()):
-        inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        yield f"{before}{_json(key)}: "
-        yield from _records(inner) if isinstance(inner, dict) and inner else (_json(inner),)
-        before = ",\n"
-    yield "\n}\n"
+        inner = _told(value) if is_dataclass(value) else value
+        end = "\n" if key == last else ",\n"
+        if isinstance(inner, dict) and inner:
+            yield f"{_json(key)}: {{\n"
+            yield from _records(inner)
+            yield f"}}{end}"
+        else:
+            yield f"{_json(key)}: {_json(inner)}{end}"
+    yield "}\n"
 
 
 def _records(content: Mapping[str, Any]) -> Iterator[str]:
-    before = "{\n"
+    last = max(content, default="")
     for key, value in sorted(content.items()):
-        yield f"{before} {_json(key)}: {_json(value)}"
-        before = ",\n"
-    yield "\n}"
+        yield f" {_json(key)}: {_json(value)}" + ("\n" if key == last else ",\n")
 
 
-def _dumped(record: Any) -> Any:
-    if not isinstance(record, BaseModel):
+@cache
+def _fields(kind: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(kind))
+
+
+def _told(record: Any) -> dict[str, Any]:
+    """Give a record's fields, without what few labels have: the digests of releases without it stay what they are."""
+    if not is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} has no place in a manifest")
-    return record.model_dump(mode="json")
+    told = {name: getattr(record, name) for name in _fields(type(record))}
+    rare = ("parts", "second") if isinstance(record, AnnotationRecord) else ()
+    return {name: value for name, value in told.items() if name not in rare or value is not None}
 
 
-_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_dumped).encode
+_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_told).encode
+
+
+_UNKNOWN = "0" * 64
+_UNKNOWN_LINE = f'"digest": {_json(_UNKNOWN)},\n'.encode()
 
 
 def parse(content: bytes) -> Manifest:
@@ -233,11 +286,51 @@ def parse(content: bytes) -> Manifest:
         When it is no JSON or lacks a field.
     """
     try:
-        return Manifest.model_validate_json(content)
+        return _by_line(content) or Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
         raise ReleaseError(f"{FILE}: damaged or of another version of figureground: {where}: {first['msg']}") from error
+
+
+def _by_line(content: bytes) -> Manifest | None:
+    """Read canonical bytes a record at a time, which needs a third of the memory; None when they are not canonical."""
+    found: dict[str, Any] = {}
+    inner: dict[str, Any] | None = None
+    kind = _OTHERS
+    try:
+        for line in io.BytesIO(content):
+            text = line.decode()
+            if text[0] == " " and inner is not None:
+                key, at = _scanned(text, 1)
+                inner[key] = kind.validate_json(text[at:].rstrip(",\n"))
+            elif text.startswith("}"):
+                inner = None
+            elif text.endswith(": {\n"):
+                key, _ = _scanned(text, 0)
+                inner = found[key] = {}
+                kind = _KINDS.get(key, _OTHERS)
+            elif text != "{\n":
+                key, at = _scanned(text, 0)
+                found[key] = json.loads(text[at:].rstrip(",\n"))
+        return Manifest.model_validate(found)
+    except (ValueError, IndexError):
+        return None  # the whole file is read, and what is wrong with it told
+
+
+def _scanned(text: str, at: int) -> tuple[str, int]:
+    """Read a key whose text begins at a place, and say where its value begins."""
+    key, end = _decoder.raw_decode(text, at)
+    if text[end : end + 2] != ": ":
+        raise ValueError("a key without value")
+    return key, end + 2
+
+
+_decoder = json.JSONDecoder()
+_OTHERS: TypeAdapter[Any] = TypeAdapter(Any)
+_KINDS: dict[str, TypeAdapter[Any]] = {
+    "files": TypeAdapter(FileRecord), "samples": TypeAdapter(SampleRecord), "sources": TypeAdapter(SourceRecord),
+}  # fmt: skip
 
 
 def places(content: bytes) -> set[tuple[str, Split]]:
@@ -256,15 +349,27 @@ def altered(content: bytes) -> str:
     content
         The file's bytes.
     """
+    if _sealed(content):
+        return ""
     try:
         held = json.loads(content)
         exact = isinstance(held, dict) and _canonical(held) == content
-        sealed = isinstance(held, dict) and held.get("digest") == (_digest_of(content, held) if exact else _digest(held))
+        sealed = isinstance(held, dict) and held.get("digest") == _digest(held)
     except ValueError as error:
         return f"{FILE}: altered: {error}"
-    if not sealed:
+    if not sealed or exact:
         return f"{FILE}: altered: its content does not give the digest it holds"
-    return "" if exact else f"{FILE}: altered: not the bytes its content is written as"
+    return f"{FILE}: altered: not the bytes its content is written as"
+
+
+def _sealed(content: bytes) -> bool:
+    """Tell whether the bytes without the digest's line give the digest, which only those do that were sealed."""
+    start = content.find(b'\n"digest": "') + 1
+    end = content.find(b"\n", start) + 1
+    line = content[start:end]
+    found = hashlib.sha256(memoryview(content)[:start])
+    found.update(memoryview(content)[end:])
+    return start > 0 and line == f'"digest": {_json(found.hexdigest())},\n'.encode()
 
 
 def differing(manifest: Manifest, found: Found) -> list[str]:

@@ -1,6 +1,5 @@
 """Cutting a release: labels the annotators kept, in a folder that never changes again."""
 
-import dataclasses
 import fcntl
 import logging
 import os
@@ -10,9 +9,10 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from figureground import (
     __version__,
@@ -38,7 +38,7 @@ from figureground.duplicates import Signature
 from figureground.errors import ArrayError, ReleaseError, StoreError
 from figureground.labelling import KEEP
 from figureground.lineage import Pick
-from figureground.manifest import Manifest, PreviousRecord, SampleRecord
+from figureground.manifest import Manifest, PreviousRecord, SampleRecord, SourceRecord
 from figureground.parallel import ordered
 from figureground.splits import Split
 from figureground.store import Store
@@ -47,6 +47,8 @@ from tasks import verb
 from tasks.summarise import summarise
 
 _log = logging.getLogger(__name__)
+_TOGETHER = 8
+"""How many samples a thread takes at a time: each takes less than a millisecond."""
 _NEEDED = ("videos", "frames", "crops", "labels")
 
 
@@ -164,24 +166,19 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     earlier = _earlier(kept)
     assigned = splits.staying(splits.assign(sources, recipe.val, recipe.test), sources, earlier)
     _warn(assigned, earlier)
-    found = {source.source_id: _tables(kept, source.source_id) for source in sources}
-    per_source = {
-        source.source_id: lineage.picks(source, assigned[source.source_id], found[source.source_id])
-        for source in sorted(sources, key=lambda source: source.source_id)
-        if _labelled(found[source.source_id])
-    }
+    found = {source.source_id: _found_out(kept, source, assigned[source.source_id], catalog) for source in sources}
+    per_source = {source_id: one.picks for source_id, one in sorted(found.items())}
+    records = {source_id: one.record for source_id, one in sorted(found.items()) if one.record}
     picks = sorted((pick for some in per_source.values() for pick in some), key=lambda pick: pick.stem)
     if not picks:
-        raise ReleaseError(_nothing(sources, found))
+        raise ReleaseError(_nothing([one.said for one in found.values()]))
     if len({pick.stem for pick in picks}) < len(picks):
         raise ReleaseError("two sources have a crop of the same id; expected ids used once. Rename one source in the catalog")
     looks = _remembered_looks(kept, picks)
-    joined = _joined(picks, looks, {source_id: lineage.source(found[source_id]).sha256 for source_id in per_source})
+    joined = _joined(picks, looks, {source_id: record.sha256 for source_id, record in records.items()})
     assigned = splits.together(assigned, sources, joined)
     picks = [_moved(pick, assigned[pick.record.source]) for pick in picks]
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
-    used = [source_id for source_id, some in per_source.items() if some]
-    records = {source_id: lineage.source(found[source_id], _funnel(source_id, catalog, found[source_id])) for source_id in used}
     plan = manifest.build(_layouts(catalog, picks), records, {pick.stem: pick.record for pick in picks})
     plan = plan.model_copy(update={"previous": _previous(kept, plan)})
     if leaks := manifest.leaking(plan, _pictures(picks)):
@@ -192,8 +189,21 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     return picks, plan, certificate.build(plan, looks, joined)
 
 
-def _labelled(found: Mapping[str, tables.Table]) -> bool:
-    return "labels" in found and len(found["labels"].rows) > 0
+class _Found(NamedTuple):
+    """What a source brings: its samples, its own record when it has any, and in words what was there."""
+
+    picks: list[Pick]
+    record: SourceRecord | None
+    said: str
+
+
+def _found_out(kept: Store, source: Source, split: Split, catalog: Catalog) -> _Found:
+    """Read one source's tables and keep no more of them than the release needs: all sources' tables would not fit."""
+    found = _tables(kept, source.source_id)
+    said = _looked(source.source_id, found)
+    picks = lineage.picks(source, split, found) if "labels" in found and len(found["labels"].rows) else []
+    record = lineage.source(found, _funnel(source.source_id, catalog, found)) if picks else None
+    return _Found(picks, record, said)
 
 
 def _funnel(source_id: str, catalog: Catalog, tables_: Mapping[str, tables.Table]) -> dict[str, int]:
@@ -276,7 +286,7 @@ def _joined(picks: Sequence[Pick], looks: Mapping[str, Signature], videos: Mappi
 
 
 def _moved(pick: Pick, split: Split) -> Pick:
-    return dataclasses.replace(pick, record=pick.record.model_copy(update={"split": split}))
+    return pick if pick.record.split == split else replace(pick, record=replace(pick.record, split=split))
 
 
 def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
@@ -290,8 +300,8 @@ def _tables(kept: Store, source_id: str) -> dict[str, tables.Table]:
     return {stage: table for stage, table in (found | {"labels": labels}).items() if table is not None}
 
 
-def _nothing(sources: Sequence[Source], found: Mapping[str, Mapping[str, tables.Table]]) -> str:
-    looked = "; ".join(_looked(source.source_id, found[source.source_id]) for source in sources) or "no source was given"
+def _nothing(said: Sequence[str]) -> str:
+    looked = "; ".join(said) or "no source was given"
     return (
         f"nothing to release: {looked}. Expected at least one label whose verdict is {KEEP!r}. "
         "Run `figureground push`, annotate in Label Studio, then `figureground pull`"
@@ -360,21 +370,24 @@ def _make(
             layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
-        sealed = manifest.seal(plan, store.hash_folder(bench, flushed=True))
+        sealed = manifest.write(plan, store.hash_folder(bench, flushed=True), bench / manifest.FILE)
         if expected and sealed.digest != expected.digest:
             raise ReleaseError(_otherwise(expected, sealed))
-        for pick in picks:
-            archive.keep(kept, pick.picture, pick.record.sha256)
-            archive.keep(kept, pick.label, pick.record.annotation.sha256)
-            if pick.record.annotation.parts:
-                archive.keep(kept, pick.parts, pick.record.annotation.parts.sha256)
-        (bench / manifest.FILE).write_bytes(manifest.canonical(sealed))
+        for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
+            pass
         store.flush(bench / manifest.FILE)
         store.flush(bench)
         bench.chmod(0o755)
         bench.rename(folder)
         store.flush(folder.parent)
     return sealed
+
+
+def _archive(kept: Store, pick: Pick) -> None:
+    archive.keep(kept, pick.picture, pick.record.sha256)
+    archive.keep(kept, pick.label, pick.record.annotation.sha256)
+    if pick.record.annotation.parts:
+        archive.keep(kept, pick.parts, pick.record.annotation.parts.sha256)
 
 
 def _otherwise(expected: Manifest, sealed: Manifest) -> str:
@@ -399,8 +412,8 @@ def _certify(kept: Store, picks: Sequence[Pick], proof: Mapping[str, Any], bench
 def _introduce(kept: Store, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], bench: Path) -> None:
     """Write the card with its chart and examples."""
     (bench / card.FOLDER).mkdir()
-    (bench / card.FILE).write_bytes(card.page(plan, proof).encode())
     facts = card.facts(plan, proof)
+    (bench / card.FILE).write_bytes(card.written(facts).encode())
     for name, counted in (("funnel", facts["funnel"]), ("pictures", facts["shares"])):
         (bench / card.FOLDER / f"{name}.svg").write_bytes(card.chart(counted).encode())
     by_stem = {pick.stem: pick for pick in picks}
@@ -451,7 +464,8 @@ def _fitted(found: Iterator[Sample], side: int | None) -> Iterator[Sample]:
 
 
 def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:
-    return progress.track(ordered(lambda pick: _sample(kept, pick), picks), "release", what, len(picks))
+    """Give the samples, each read by the thread that its layout writes it in."""
+    return ordered(lambda pick: _sample(kept, pick), progress.track(picks, "release", what, len(picks)), together=_TOGETHER)
 
 
 def _sample(kept: Store, pick: Pick) -> Sample:
@@ -462,4 +476,4 @@ def _sample(kept: Store, pick: Pick) -> Sample:
     if drawn is None:
         return sample
     ids = parts.from_png(kept.read(pick.parts, drawn.sha256), drawn.classes, pick.parts)
-    return dataclasses.replace(sample, parts=ids, parts_of=drawn.classes)
+    return replace(sample, parts=ids, parts_of=drawn.classes)

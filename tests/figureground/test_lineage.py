@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from figureground import lineage
+from figureground.manifest import AnnotationRecord, MatteRecord
 from figureground.tables import Table
 from figureground.types import Source
 
@@ -36,8 +37,8 @@ def test_a_kept_label_becomes_a_pick() -> None:
     assert (record.index, record.seconds, record.box, record.sha256) == (4, 0.16, (1, 2, 30, 40), "c")
     assert record.matte is None
     assert record.person == (0, 3, 19, 36)
-    told = {"id": 3, "annotator": "anna", "origin": "manual", "sha256": "l", "iou_with_matte": 0.75}
-    assert record.annotation.model_dump() == told
+    told = AnnotationRecord(id=3, annotator="anna", origin="manual", sha256="l", iou_with_matte=0.75)
+    assert record.annotation == told
 
 
 @pytest.mark.parametrize("label", [{"verdict": "blurred"}, {"verdict": ""}, {"file": ""}])
@@ -60,8 +61,7 @@ def test_scenes_the_annotators_were_not_offered_always_count() -> None:
 def test_a_matte_is_remembered() -> None:
     mattes = table({"crop_id": "park-000004-00", "remover": "rembg", "file": "m.png", "sha256": "m"})
     (pick,) = lineage.picks(SOURCE, "val", {**found(), "mattes": mattes})
-    assert pick.record.matte is not None
-    assert pick.record.matte.model_dump() == {"remover": "rembg", "sha256": "m"}
+    assert pick.record.matte == MatteRecord(remover="rembg", sha256="m")
 
 
 def test_weights_that_the_tables_name_are_collected() -> None:

@@ -15,8 +15,8 @@ FOUND = {"img_dir/train/a.jpg": (A, 10), "img_dir/val/b.jpg": (B, 11), "split_di
 
 
 def sample(source: str = "park", split: str = "train", sha256: str = A, annotation: int = 1, **other: object) -> SampleRecord:
-    return SampleRecord.model_validate(
-        {
+    return SampleRecord(
+        **{
             "split": split,
             "scenes": ("park",),
             "source": source,
