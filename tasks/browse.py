@@ -240,9 +240,10 @@ class _Session:
 
     def take(self, entry: Entry) -> dict[str, Any]:
         with self._open(noplaylist=True) as ydl:
-            if entry.found:
-                return dict(ydl.process_ie_result(dict(entry.found), download=True))
-            return dict(ydl.extract_info(entry.address, download=True))
+            found = entry.found or ydl.extract_info(entry.address, download=False) or {}
+            if found.get("_type", "video") != "video" or not found:
+                self.refuse("expected one clip, found a list or nothing")
+            return dict(ydl.process_ie_result(dict(found), download=True))
 
     def _progress(self, state: Mapping[str, Any]) -> None:
         done = int(state.get("downloaded_bytes") or 0)

@@ -22,6 +22,11 @@ ASK_AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HOPS = 10
 _BROKEN = (httpx.TimeoutException, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
+
+class SizeError(SourceError):
+    """More bytes were announced or came than its source allows."""
+
+
 Tell = Callable[[int, int], None]
 """Called with bytes done and bytes in all (0 when unknown)."""
 
@@ -55,7 +60,11 @@ def unfinished(what: str) -> Iterator[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         folder.mkdir(exist_ok=True)
-        yield folder
+        try:
+            yield folder
+        except SizeError:
+            shutil.rmtree(folder)
+            raise
         shutil.rmtree(folder)
 
 
@@ -128,11 +137,11 @@ def refuse_size(shown: str, found: int, at_most: int) -> None:
 
     Raises
     ------
-    SourceError
+    SizeError
         When more than `at_most` bytes were announced or came.
     """
     if found > at_most:
-        raise SourceError(
+        raise SizeError(
             f"{shown}: too big: expected at most {at_most} bytes, {found} were announced or came; nothing of it is kept. "
             "Raise limits.bytes_at_most of its source, or remove it"
         )

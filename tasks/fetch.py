@@ -229,12 +229,17 @@ def _fetch_clip(source: Source, row: Mapping[str, Any], catalog: Catalog, store:
 
 def _entry_now(source: Source, row: Mapping[str, Any], catalog: Catalog, rules: Rules) -> Entry:
     """Find a clip's address as it is now: one that is signed, or has no page of its own, is looked up on the list again."""
-    if row["site"] == clips.GENERIC:
-        listed = browse.listing(catalog.source(catalog.entry_of(source.source_id)).path, rules)
-        for entry in listed:
+    if row["site"] != clips.GENERIC:
+        return Entry(row["site"], row["clip_id"], row["page"])
+    page = catalog.source(catalog.entry_of(source.source_id)).path
+    for place in (page, row["page"]):
+        for entry in browse.listing(place, rules):
             if entry.clip_id == row["clip_id"]:
                 return entry
-    return Entry(row["site"], row["clip_id"], row["page"])
+    raise SourceError(
+        f"source {source.source_id}: {row['page']} has it no more, nor has {addresses.shown(page)}; "
+        "the next ingest looks again and gives the reason in the listings table"
+    )
 
 
 # --- photos ---

@@ -19,7 +19,11 @@ from tasks.download import Rules, Tell, pace, refuse_size, unfinished
 _BLOCK = 1 << 23
 _BUSY = frozenset({errno.EBUSY, errno.EIO, errno.ETIMEDOUT, errno.ECONNRESET, errno.EAGAIN})
 _NEVER = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound", "InvalidEndpoint")
-_PATIENT = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 5, "mode": "standard"}}
+_PATIENT = {
+    "connect_timeout": 10,
+    "read_timeout": 60,
+    "retries": {"total_max_attempts": 1, "mode": "standard"},
+}  # s3fs asks again itself
 
 
 @dataclass(frozen=True, slots=True)

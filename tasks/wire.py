@@ -49,9 +49,10 @@ class Journal:
         """Give what ``If-Range`` may ask with, or ""."""
         return self.validators.get(_key(url), "")
 
-    def remember(self, url: str, headers: Any) -> None:
-        """Keep what tells the file at this address from a later one."""
-        if self.folder and (mark := validator(headers)):
+    def remember(self, url: str, headers: Any, *, resumed: bool) -> None:
+        """Keep what tells the file at this address from a later one; what half a download came with stays until it goes on."""
+        half = self.folder is not None and any(self.folder.glob("*.part"))
+        if self.folder and (resumed or not half) and (mark := validator(headers)):
             self.validators[_key(url)] = mark
             (self.folder / "validators.json").write_text(json.dumps(self.validators))
 
@@ -132,6 +133,7 @@ def handler(journal: Journal) -> type:
             headers["Accept-Encoding"] = "identity"
 
         def _send(self, request: Any) -> Any:
+            resumed = bool(_OPEN_RANGE.fullmatch(request.headers.get("Range") or ""))
             asked = _carried_on(request, journal)
             try:
                 answer = super()._send(request)
@@ -143,7 +145,7 @@ def handler(journal: Journal) -> type:
                 known = isinstance(error, hosts.HostError)
                 told = hosts.HostError(f"{addresses.shown(request.url)}: {error}") if known else error
                 raise RequestError(str(journal.refuse(told))) from error
-            journal.remember(request.url, answer.headers)
+            journal.remember(request.url, answer.headers, resumed=resumed)
             return answer
 
     return GuardedRH

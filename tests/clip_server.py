@@ -17,6 +17,7 @@ class Site:
     files: dict[str, bytes] = field(default_factory=dict)
     redirects: dict[str, str] = field(default_factory=dict)
     cut_after: dict[str, int] = field(default_factory=dict)  # bytes; then the connection breaks, and it is busy
+    spared: int = 0  # so many answers are whole before one is cut
     unsized: set[str] = field(default_factory=set)
     statuses: dict[str, int] = field(default_factory=dict)
     untagged: bool = False
@@ -87,7 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
-        limit = site.cut_after.get(path, len(content))
+        limit = site.cut_after.get(path, len(content)) if not site.spared else len(content)
+        site.spared -= path in site.cut_after and site.spared > 0
         if limit < len(content):
             site.statuses[path] = 503  # whoever asks again in this run is put off
         for at in range(begun, limit, 1 << 14):
