@@ -7,13 +7,15 @@
     train.txt  val.txt  test.txt     "images/<stem>.jpg labels/<stem>.png", a line a pair, sorted
     scenes/<scene>.txt               the stems of a scene
     classes.txt                      the names of the ids, a line each
+    mmseg_config.py                  the datasets and their loaders for mmsegmentation, with these names and a colour each
+    stems/<split>.txt                a split's stems, one a line, sorted: what mmsegmentation wants as a list
 
 ``images`` and ``labels`` can be called otherwise. Of 18 and 5 classes (see `figureground.parsing`) only samples whose parts
 somebody drew can be written; of 2 every sample can.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
@@ -22,7 +24,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, pairs, parsing, samples, scene_lists
+from figureground import jpeg, mmseg, pairs, parsing, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
 from figureground.pairs import Pair
 from figureground.parallel import ordered
@@ -31,6 +33,7 @@ from figureground.types import Mask, Sample
 
 _PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
 
+_STEMS = "stems"
 Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
 
 
@@ -57,8 +60,17 @@ class HumanParsing:
                 scenes[scene].append(sample.stem)
         scene_lists.write(scenes, into / "scenes")
         (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in parsing.NAMES[self.classes]).encode())
-        for split in sorted(set(seen.values())):
-            (into / f"{split}.txt").write_bytes(self._listed(stem for stem, its in seen.items() if its == split))
+        by_split: dict[str, list[str]] = defaultdict(list)
+        for stem, its in seen.items():
+            by_split[its].append(stem)
+        for split, stems in by_split.items():
+            (into / f"{split}.txt").write_bytes(self._listed(stems))
+        scene_lists.write(by_split, into / _STEMS)
+        (into / "mmseg_config.py").write_bytes(self._config(set(seen.values())))
+
+    def _config(self, splits: Collection[Split]) -> bytes:
+        places = {split: mmseg.Places(self.pictures, self.labels, f"{_STEMS}/{split}.txt") for split in splits}
+        return mmseg.config(parsing.NAMES[self.classes], places)
 
     def _written(self, sample: Sample, into: Path) -> Sample:
         samples.check(sample)
@@ -134,6 +146,12 @@ class HumanParsing:
         if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(parsing.NAMES[self.classes]):
             yield f"classes.txt: expected the names of {self.classes} classes"
         yield from scene_lists.problems(from_ / "scenes", stems)
+        config = from_ / "mmseg_config.py"
+        if not config.is_file() or config.read_bytes() != self._config(set(stems.values())):
+            yield "mmseg_config.py: missing, or not the one for exactly these splits and classes"
+        yield from scene_lists.problems(from_ / _STEMS, stems)
+        if scene_lists.read(from_ / _STEMS) != {stem: (split,) for stem, split in stems.items()}:
+            yield f"{_STEMS}: missing, or not the stems of train.txt, val.txt and test.txt"
 
     def _pair(self, folder: Path, stem: str) -> tuple[Path, Path]:
         return folder / self.pictures / f"{stem}.jpg", folder / self.labels / f"{stem}.png"

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, pairs, samples, scene_lists
+from figureground import jpeg, mmseg, pairs, parsing, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
 from figureground.pairs import Pair
 from figureground.parallel import ordered
@@ -97,54 +97,8 @@ class MmsegCustom:
             yield "mmseg_config.py: missing, or not the one for exactly these splits"
 
 
-def _config(splits: Collection[str]) -> bytes:
-    """Write mmsegmentation's config of the datasets; mmengine puts the file's own folder in place of ``fileDirname``."""
-    parts = [_CONFIG_HEAD]
-    for split in (split for split in SPLITS if split in splits):
-        train = split == "train"
-        shuffled, steps = ('"InfiniteSampler"', "train_pipeline") if train else ('"DefaultSampler"', "test_pipeline")
-        parts.append(_CONFIG_LOADER.format(split=split, sampler=shuffled, shuffle=train, steps=steps, batch=4 if train else 1))
-        if not train:
-            parts.append(f'{split}_evaluator = dict(type="IoUMetric", iou_metrics=["mIoU"])\n')
-    return "".join(parts).encode()
-
-
-_CONFIG_HEAD = """\
-data_root = "{{ fileDirname }}"
-metainfo = dict(classes=("background", "person"), palette=[[0, 0, 0], [255, 255, 255]])
-crop_size = (512, 512)
-train_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="LoadAnnotations"),
-    dict(type="RandomResize", scale=(1024, 512), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type="RandomCrop", crop_size=crop_size, cat_max_ratio=0.9),
-    dict(type="RandomFlip", prob=0.5),
-    dict(type="PackSegInputs"),
-]
-test_pipeline = [
-    dict(type="LoadImageFromFile"),
-    dict(type="Resize", scale=(1024, 512), keep_ratio=True),
-    dict(type="LoadAnnotations"),
-    dict(type="PackSegInputs"),
-]
-"""
-_CONFIG_LOADER = """\
-{split}_dataloader = dict(
-    batch_size={batch},
-    num_workers=2,
-    sampler=dict(type={sampler}, shuffle={shuffle}),
-    dataset=dict(
-        type="BaseSegDataset",
-        data_root=data_root,
-        metainfo=metainfo,
-        img_suffix=".jpg",
-        seg_map_suffix=".png",
-        data_prefix=dict(img_path="img_dir/{split}", seg_map_path="ann_dir/{split}"),
-        reduce_zero_label=False,
-        pipeline={steps},
-    ),
-)
-"""
+def _config(splits: Collection[Split]) -> bytes:
+    return mmseg.config(parsing.TWO, {split: mmseg.Places(f"img_dir/{split}", f"ann_dir/{split}") for split in splits})
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:

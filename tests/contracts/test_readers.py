@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from figureground import plugins
+from figureground import parsing, plugins
 from figureground.splits import SPLITS
 from figureground.store import sha256
 from figureground.types import Sample
@@ -30,6 +32,13 @@ def items() -> list[Sample]:
         picture = bytes(cv2.imencode(".jpg", pixels)[1])
         made.append(Sample(f"park-{number}", SPLITS[number % 3], ("park",) * (number % 2), picture, alpha))
     return made
+
+
+@pytest.fixture(scope="module")
+def parts(items: list[Sample]) -> list[Sample]:
+    """The same with 18 classes in stripes."""
+    stripes = (np.arange(90)[:, None] // 5 % 18 * np.ones((1, 60))).astype(np.uint8)
+    return [replace(item, parts=stripes) for item in items]
 
 
 def write(name: str, items: list[Sample], into: Path) -> Path:
@@ -79,6 +88,27 @@ def test_mmengine_reads_the_config(items: list[Sample], tmp_path: Path) -> None:
         assert list(dataset.metainfo.classes) == ["background", "person"]
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("classes", [5, 18])
+def test_mmengine_reads_the_config_of_parts(parts: list[Sample], tmp_path: Path, classes: int) -> None:
+    config = pytest.importorskip("mmengine.config").Config
+    layout = plugins.build("layouts", "human_parsing", {"classes": classes})
+    layout.write(parts, tmp_path)
+    found = config.fromfile(str(tmp_path / "mmseg_config.py"))
+    assert list(found.metainfo.classes) == list(parsing.NAMES[classes])
+    assert len({tuple(colour) for colour in found.metainfo.palette}) == classes
+    flip = next(step for step in found.train_pipeline if step.type == "RandomFlip")
+    swapped = [[found.metainfo.classes[side] for side in pair] for pair in flip.get("swap_seg_labels", [])]
+    sides = [[f"left-{part}", f"right-{part}"] for part in ("shoe", "leg", "arm")]
+    assert swapped == (sides if classes == 18 else [])
+    for split in SPLITS:
+        dataset = found[f"{split}_dataloader"].dataset
+        listed = (Path(dataset.data_root) / dataset.ann_file).read_text().split()
+        assert listed == [item.stem for item in own(parts, split)]
+        for kind, ending in (("img_path", dataset.img_suffix), ("seg_map_path", dataset.seg_map_suffix)):
+            assert all((Path(dataset.data_root) / dataset.data_prefix[kind] / f"{stem}{ending}").is_file() for stem in listed)
+
+
 ROOT = Path(__file__).parents[2]
 MMSEG = Path(os.environ.get("FIGUREGROUND_MMSEG", ROOT / ".mmseg"))
 READ_WITH_MMSEG = """
@@ -112,16 +142,20 @@ print(json.dumps(told))
 """
 
 
-def test_mmsegmentation_loads_it_with_its_own_dataset_class(items: list[Sample], tmp_path: Path) -> None:
+def read_with_mmseg(config: Path) -> dict[str, Any]:
     if not (MMSEG / "mmseg").is_dir():
         pytest.fail(f"no mmsegmentation in {MMSEG}: run `make mmseg`, or set FIGUREGROUND_MMSEG to where it is")
-    config = write("mmseg_custom", items, tmp_path) / "mmseg_config.py"
     own_packages = {**os.environ, "PYTHONPATH": str(MMSEG)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", READ_WITH_MMSEG, config], env=own_packages, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
+    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return told
+
+
+def test_mmsegmentation_loads_it_with_its_own_dataset_class(items: list[Sample], tmp_path: Path) -> None:
+    told = read_with_mmseg(write("mmseg_custom", items, tmp_path) / "mmseg_config.py")
     for split in SPLITS:
         assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == ["background", "person"]
         for row, item in zip(told[split]["rows"], own(items, split), strict=True):
@@ -131,6 +165,16 @@ def test_mmsegmentation_loads_it_with_its_own_dataset_class(items: list[Sample],
             assert label == (image if split == "train" else [90, 60])
             assert (row["image"], row["shape"]) == ([90, 60, 3], [90, 60])
             assert row["mask"] == sha256(mask.tobytes())
+
+
+def test_mmsegmentation_loads_parts_with_all_their_classes(parts: list[Sample], tmp_path: Path) -> None:
+    plugins.build("layouts", "human_parsing", {"classes": 18}).write(parts, tmp_path)
+    told = read_with_mmseg(tmp_path / "mmseg_config.py")
+    for split in SPLITS:
+        assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == list(parsing.ATR)
+        for row, item in zip(told[split]["rows"], own(parts, split), strict=True):
+            assert row["picture"] == f"{item.stem}.jpg"
+            assert row["mask"] == sha256(item.parts.tobytes())
 
 
 @pytest.mark.filterwarnings("default")
