@@ -1,17 +1,19 @@
 """The dataset's card: README.md of a release in English and Chinese, all computed from its manifest and certificate."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 import numpy as np
 
 from figureground import pictures
 from figureground.labelling import KEEP
-from figureground.manifest import Manifest, SampleRecord
+from figureground.manifest import AttributionRecord, Manifest, SampleRecord
 from figureground.pictures import HUMAN
 from figureground.splits import SPLITS
 from figureground.types import Alpha, Image
@@ -148,9 +150,25 @@ def _sources(manifest: Manifest) -> list[dict[str, Any]]:
     counts = Counter(sample.source for sample in manifest.samples.values())
     splits = {sample.source: sample.split for sample in manifest.samples.values()}
     return [
-        {"name": name, "path": one.path, "license": one.license, "pictures": counts[name], "split": splits[name]}
+        {
+            "name": name,
+            "path": one.path,
+            "license": one.license,
+            "pictures": counts[name],
+            "split": splits[name],
+            "owed": _owed(one.attribution),
+        }
         for name, one in sorted(manifest.sources.items())
     ]
+
+
+def _owed(found: AttributionRecord | None) -> str:
+    """Say whom footage from a page is owed to; somebody else's words stay words, whatever Markdown or HTML is in them."""
+    if found is None:
+        return ""
+    said = ", ".join(part for part in (found.title and f"“{found.title}”", found.uploader, found.uploaded) if part)
+    plain = re.sub(r"([\\`*_{}\[\]()<>#!&~])", r"\\\1", said)
+    return f"{plain}{', ' if plain else ''}<{quote(found.page, safe=':/?=&%@+,;~')}>"
 
 
 def _funnel(manifest: Manifest) -> dict[str, int]:

@@ -12,7 +12,15 @@ import pandas as pd
 
 from figureground.errors import ReleaseError
 from figureground.labelling import KEEP
-from figureground.manifest import AnnotationRecord, MatteRecord, PartsRecord, SampleRecord, SecondRecord, SourceRecord
+from figureground.manifest import (
+    AnnotationRecord,
+    AttributionRecord,
+    MatteRecord,
+    PartsRecord,
+    SampleRecord,
+    SecondRecord,
+    SourceRecord,
+)
 from figureground.splits import Split
 from figureground.store import sha256
 from figureground.tables import Table
@@ -49,7 +57,10 @@ def source(found: Mapping[str, Table], funnel: Mapping[str, int] | None = None) 
     video = rows.iloc[0]
     weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
     path, digest = (video["path"], video["sha256"]) if len(rows) == 1 else _of_all(rows)
-    return SourceRecord(path=public(path), sha256=digest, license=video["license"], weights=weights, funnel=dict(funnel or {}))
+    told = {name: str(video.get(name, "")) for name in ("title", "uploader", "page", "uploaded", "site")}
+    owed = AttributionRecord(**told) if told["page"] else None
+    known = {"path": public(path), "sha256": digest, "license": video["license"], "attribution": owed}
+    return SourceRecord(**known, weights=weights, funnel=dict(funnel or {}))
 
 
 def _of_all(rows: pd.DataFrame) -> tuple[str, str]:

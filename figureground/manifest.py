@@ -39,12 +39,25 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
+class AttributionRecord:
+    """Whom footage from a page is owed to: what the page called it, who put it there, where and when; "" when nobody says."""
+
+    title: str
+    uploader: str
+    page: str
+    uploaded: str
+    site: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=_EXACTLY)
 class SourceRecord:
     """One source: where the catalog has it from, its video's hash, its licence, the weights that looked at it."""
 
     path: str
     sha256: str
     license: str
+    attribution: AttributionRecord | None = None
+    """Only of footage from a page."""
     weights: dict[str, str] = field(default_factory=dict)
     """File name to sha256, as far as the tables know."""
     funnel: dict[str, int] = field(default_factory=dict)
@@ -256,17 +269,20 @@ def _records(content: Mapping[str, Any]) -> Iterator[str]:
         yield f" {_json(key)}: {_json(value)}" + ("\n" if key == last else ",\n")
 
 
+_RARE: dict[type, tuple[str, ...]] = {AnnotationRecord: ("parts", "second"), SourceRecord: ("attribution",)}
+
+
 @cache
 def _fields(kind: type) -> tuple[str, ...]:
     return tuple(one.name for one in fields(kind))
 
 
 def _told(record: Any) -> dict[str, Any]:
-    """Give a record's fields, without what few labels have: the digests of releases without it stay what they are."""
+    """Give a record's fields, without what few have: the digests of releases without it stay what they are."""
     if not is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} has no place in a manifest")
     told = {name: getattr(record, name) for name in _fields(type(record))}
-    rare = ("parts", "second") if isinstance(record, AnnotationRecord) else ()
+    rare = _RARE.get(type(record), ())
     return {name: value for name, value in told.items() if name not in rare or value is not None}
 
 

@@ -237,6 +237,8 @@ def _tuner(source: _Source, pictured: int) -> dict[str, Any]:
 def _facts(source: _Source) -> Iterable[tuple[str, str]]:
     for video in source.rows.get("videos", []):
         yield from (("from", video["path"]), ("licence", video["license"]))
+        if owed := ", ".join(video[name] for name in ("title", "uploader", "uploaded") if video[name]):
+            yield "by", owed
     facts, frames = source.facts.get("frames", {}), source.rows.get("frames", [])
     if frames:
         yield "video", ", ".join(_video(facts, frames[0]))

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from figureground import card, manifest
-from figureground.manifest import AnnotationRecord, MatteRecord, SampleRecord, SecondRecord, SourceRecord
+from figureground.manifest import AnnotationRecord, AttributionRecord, MatteRecord, SampleRecord, SecondRecord, SourceRecord
 
 PROOF = {
     "alike_at_least": 0.75,
@@ -25,6 +25,24 @@ def sample(source: str, split: str, origin: str, iou: float | None, scenes: tupl
         person=(10, 20, 60, 120), sha256="c", matte=MatteRecord(remover="rembg", sha256="m"),
         annotation=AnnotationRecord(id=1, annotator="anna", origin=origin, sha256="l", iou_with_matte=iou),
     )  # fmt: skip
+
+
+def test_footage_from_a_page_says_whom_it_is_owed_to_and_its_words_stay_words() -> None:
+    owed = AttributionRecord(
+        title="<script>alert(1)</script> [x](http://evil)", uploader="anna|b", page="https://e.org/w?v=1`<b>",
+        uploaded="2026-11-21", site="Youtube",
+    )  # fmt: skip
+    plain = made()
+    park = replace(plain.sources["park"], attribution=owed)
+    held = made(sources={**plain.sources, "park": park})
+    text = card.page(held, PROOF)
+    line = next(line for line in text.splitlines() if line.startswith("| park |"))
+    assert line.endswith(
+        r"`park\|.mp4`: “\<script\>alert\(1\)\</script\> \[x\]\(http://evil\)”, anna\|b, 2026-11-21, "
+        "<https://e.org/w?v=1%60%3Cb%3E> |"
+    )
+    assert manifest.parse(manifest.canonical(held)).sources["park"].attribution == owed
+    assert b"attribution" not in manifest.canonical(plain)  # the digests of releases without it stay what they are
 
 
 def made(**changes: object) -> manifest.Manifest:

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from figureground import lineage
-from figureground.manifest import AnnotationRecord, MatteRecord
+from figureground.manifest import AnnotationRecord, AttributionRecord, MatteRecord
 from figureground.tables import Table
 from figureground.types import Source
 
@@ -86,6 +86,14 @@ def test_weights_that_the_tables_name_are_collected() -> None:
 )
 def test_a_release_tells_no_secrets_and_no_folders(path: str, told: str) -> None:
     assert lineage.public(path) == told
+
+
+def test_footage_from_a_page_is_attributed_and_other_footage_is_not() -> None:
+    words = {"title": "A walk", "uploader": "anna", "page": "https://e.org/w?v=1", "uploaded": "2026-11-21", "site": "Youtube"}
+    row = {"path": "https://e.org/w?v=1", "sha256": "v", "license": "CC-BY-4.0"}
+    assert lineage.source({"videos": table(row | words)}).attribution == AttributionRecord(**words)
+    assert lineage.source({"videos": table(row | dict.fromkeys(words, ""))}).attribution is None
+    assert lineage.source({"videos": table(row)}).attribution is None
 
 
 def test_several_photos_are_told_as_their_folder_and_the_hash_of_their_hashes() -> None:
