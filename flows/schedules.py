@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from flows.engine import announced, embed, healthy
 NAME = "figureground"
 """What the deployments are called."""
 
+_ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
 _LOOK_SECONDS = 20.0
 _PLANNED_SECONDS = 90.0
 _log = logging.getLogger(__name__)
@@ -127,9 +129,7 @@ def timetable(when: str, timezone: str) -> Any:
     if when == "never":
         return None
     if when.startswith("every "):
-        count, unit = when.split()[1:]
-        seconds = {"minute": 60, "hour": 3600, "day": 86400}[unit.rstrip("s")] * int(count)
-        return IntervalSchedule(interval=timedelta(seconds=seconds), anchor_date=datetime(2024, 1, 1, tzinfo=UTC))
+        return IntervalSchedule(interval=_interval(when), anchor_date=_ANCHOR)
     try:
         return CronSchedule(cron=when, timezone=timezone)
     except ValueError as error:
@@ -167,23 +167,29 @@ def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
     now
         With its time zone.
     """
-    schedule = timetable(plan.when, catalog.schedules.timezone)
     last = next(runs.latest(Store(catalog.storage_root), plan.run), None)
-    if schedule is None or last is None:
+    if plan.when == "never" or last is None:
         return None
-    due = asyncio.run(_dates(schedule, runs.moment(last.run) + timedelta(seconds=1), now))
-    if due:
-        return due[-1]
-    return runs.moment(last.run) if last.outcome in ("crashed", "stopped") else None
+    begun, due = runs.moment(last.run), _due(plan.when, catalog.schedules.timezone, now)
+    if due > begun:
+        return due
+    return begun if last.outcome in ("crashed", "stopped") else None
 
 
-async def _dates(schedule: Any, start: datetime, end: datetime) -> list[datetime]:
-    """List when a schedule comes due; Prefect's server knows how, its client does not."""
-    from prefect.server.schemas.schedules import CronSchedule, IntervalSchedule
+def _due(when: str, timezone: str, now: datetime) -> datetime:
+    """Give the last moment that came due."""
+    if when.startswith("every "):
+        return now - (now - _ANCHOR) % _interval(when)
+    from prefect._vendor.croniter import croniter  # what Prefect itself reads cron with; croniter proper is another package
 
-    kind = CronSchedule if hasattr(schedule, "cron") else IntervalSchedule
-    same = kind.model_validate(schedule.model_dump())
-    return [date for date in await same.get_dates(n=1000, start=start, end=end) if start <= date <= end]
+    here = now.astimezone(zoneinfo.ZoneInfo(timezone)) + timedelta(seconds=1)
+    found: datetime = croniter(when, here).get_prev(datetime)
+    return found.astimezone(UTC)
+
+
+def _interval(when: str) -> timedelta:
+    count, unit = when.split()[1:]
+    return timedelta(seconds={"minute": 60, "hour": 3600, "day": 86400}[unit.rstrip("s")] * int(count))
 
 
 def schedule(catalog_file: Path, say: Callable[[str], None] = _log.info) -> None:
@@ -286,7 +292,7 @@ async def _look_at_scheduler(plans: list[Planned], say: Callable[[str], None]) -
             served = await client.read_deployment_by_name(f"{plan.flow.name}/{NAME}")
             if not await _scheduled(client, served.id):
                 say(
-                    f"Prefect's server has planned no run of {plan.run} after {_PLANNED_SECONDS:.0f} s: its scheduler does not work. "
+                    f"Prefect's server has planned no run of {plan.run} after {_PLANNED_SECONDS:.0f} s: its scheduler fails. "
                     "Look into its log (.prefect/server.log) and install the versions of requirements.lock"
                 )
 
