@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -169,12 +170,15 @@ def _entry(found: Mapping[str, Any], around: str) -> Entry:
 
 def _site(address: str, key: str, clip_id: str) -> tuple[str, str]:
     """Find whose extractor an address is for, and the id it reads from the address alone."""
+    found = _extractors().get(key) or next(one for one in _extractors().values() if one.suitable(address))  # the last suits all
+    return found.ie_key(), clip_id or str(found.get_temp_id(address) or "")
+
+
+@cache
+def _extractors() -> dict[str, Any]:
     from yt_dlp.extractor import list_extractor_classes
 
-    for one in list_extractor_classes():
-        if (key == one.ie_key()) if key else one.suitable(address):
-            return one.ie_key(), clip_id or str(one.get_temp_id(address) or "")
-    return clips.GENERIC, ""
+    return {one.ie_key(): one for one in list_extractor_classes()}
 
 
 def _media(found: Mapping[str, Any]) -> str:

@@ -23,7 +23,9 @@ class Site:
     untagged: bool = False
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
     sent: dict[str, int] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict)
     port: int = 0
+    server: Any = None
 
     @property
     def url(self) -> str:
@@ -42,7 +44,13 @@ class Site:
         return f"<!DOCTYPE html><html><head><title>{title}</title></head><body>{rel}{clips}</body></html>".encode()
 
 
-TYPES = {"mp4": "video/mp4", "xml": "application/rss+xml", "html": "text/html; charset=utf-8"}
+TYPES = {
+    "mp4": "video/mp4",
+    "m3u8": "application/vnd.apple.mpegurl",
+    "ts": "video/mp2t",
+    "xml": "application/rss+xml",
+    "html": "text/html; charset=utf-8",
+}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -59,6 +67,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         site, path = self.site, self.path.split("?")[0]
         wanted = self.headers.get("Range") or ""
         site.asked.append((self.command, self.path, wanted))
+        site.passwords[path] = self.headers.get("Authorization") or ""
         if path in site.redirects:
             self.send_response(302)
             self.send_header("Location", site.redirects[path])
@@ -115,7 +124,7 @@ def serving() -> Iterator[Site]:
     handler = type("Here", (Handler,), {"site": site})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        site.port = server.server_port
+        site.port, site.server = server.server_port, server
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield site
         server.shutdown()

@@ -358,6 +358,76 @@ def test_nothing_but_the_web_is_asked(site: Any, walks: Callable[..., Walks], wh
     assert all("cannot be had" in reason for reason in found.values())
 
 
+def stream(clips_at: str) -> bytes:
+    return (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{clips_at}/0.ts\n#EXTINF:1,\n{clips_at}/1.ts\n#EXT-X-ENDLIST\n".encode()
+    )
+
+
+@pytest.fixture(scope="module")
+def segments(tmp_path_factory: pytest.TempPathFactory, clips: list[bytes]) -> list[bytes]:
+    """The first film in two pieces, as a stream has them."""
+    folder = tmp_path_factory.mktemp("segments")
+    (folder / "clip.mp4").write_bytes(clips[0])
+    with av.open(str(folder / "clip.mp4")) as film, av.open(str(folder / "whole.ts"), "w") as whole:
+        track = whole.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(film.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = track
+                whole.mux(packet)
+    content = (folder / "whole.ts").read_bytes()
+    half = len(content) // 2 // 188 * 188
+    return [content[:half], content[half:]]
+
+
+def test_a_stream_in_pieces_needs_no_other_program(site: Any, walks: Callable[..., Walks], segments: list[bytes]) -> None:
+    site.files |= {"/live.m3u8": stream("/hls"), "/hls/0.ts": segments[0], "/hls/1.ts": segments[1]}
+    here = walks(site.url + "/live.m3u8")
+    assert set(here.look().values()) == {""}
+    [row] = here.rows()
+    assert here.store.read(row["file"], row["sha256"]) == b"".join(segments)
+    [source] = expand(here.catalog.source("walks"), here.catalog)
+    assert sample.fn(source, tables.find(here.store, "videos", source.source_id), here.catalog).rows == 3
+
+
+def test_pieces_on_a_private_host_are_refused_and_all_pieces_count(
+    site: Any, walks: Callable[..., Walks], segments: list[bytes]
+) -> None:
+    site.files |= {
+        "/live.m3u8": stream(f"http://localhost:{site.port}/hls"),
+        "/hls/0.ts": segments[0],
+        "/hls/1.ts": segments[1],
+    }
+    here = walks(site.url + "/live.m3u8")
+    here.look()
+    with pytest.raises(HostError, match=r"/hls/0\.ts: localhost "):
+        here.fetch()
+    assert not site.asked_for("/hls/0.ts")
+    site.files["/live.m3u8"] = stream("/hls")
+    here.entry["limits"] = {"bytes_at_most": len(segments[0]) + len(segments[1]) // 2}
+    with pytest.raises(SourceError, match=r"too big: expected at most"):
+        here.fetch()
+
+
+def test_behind_a_proxy_the_gate_stands_too(site: Any, walks: Callable[..., Walks], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", site.url)
+    for host in ("169.254.169.254", "localhost"):
+        with pytest.raises(HostError, match=r"is not a host of the internet"):
+            walks(f"http://{host}/feed.xml").look()
+    assert not site.asked
+    with pytest.raises(SourceError, match="404"):
+        walks("http://only-the-proxy-knows.invalid/feed.xml").look()
+    assert [path for _, path, _ in site.asked] == ["http://only-the-proxy-knows.invalid/feed.xml"]
+
+
+def test_a_password_is_not_taken_along_to_another_host(site: Any, walks: Callable[..., Walks]) -> None:
+    site.redirects["/moved.xml"] = f"http://localhost:{site.port}/feed.xml"
+    here = walks(site.url.replace("//", "//me:s3cret@") + "/moved.xml")
+    here.content["allow_hosts"] = ["127.0.0.1", "localhost"]
+    here.look()
+    assert site.passwords["/moved.xml"] and not site.passwords["/feed.xml"]
+
+
 def test_a_site_that_does_not_answer_now(site: Any, walks: Callable[..., Walks]) -> None:
     here = walks(site.url + "/feed.xml")
     site.statuses["/feed.xml"] = 503

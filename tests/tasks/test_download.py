@@ -1,7 +1,10 @@
 """Direct links against a web server on this machine: carried on, bounded, paced, and never led to a private host."""
 
 import importlib.util
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -137,6 +140,45 @@ def test_a_name_that_resolves_to_this_machine_is_refused(
         bring(f"http://evil.example:{site.port}/clip.mp4")
     assert not site.asked
     assert bring(f"http://evil.example:{site.port}/clip.mp4", allow="evil.example") == CLIP
+
+
+def test_behind_a_proxy_the_gate_stands_too(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", site.url)
+    with pytest.raises(HostError):
+        bring("http://169.254.169.254/clip.mp4")
+    assert not site.asked
+    with pytest.raises(SourceError, match="404"):
+        bring("http://only-the-proxy-knows.invalid/clip.mp4")
+    assert [path for _, path, _ in site.asked] == ["http://only-the-proxy-knows.invalid/clip.mp4"]
+
+
+def test_a_password_is_not_taken_along_to_another_host(site: Any, tmp_path: Path) -> None:
+    site.redirects["/moved.mp4"] = f"http://localhost:{site.port}/clip.mp4"
+    url = site.url.replace("//", "//me:s3cret@") + "/moved.mp4"
+    download(url, tmp_path / "out", Rules(Gate.of(["127.0.0.1", "localhost"]), 10**7), lambda *_: None)
+    assert site.passwords["/moved.mp4"] and not site.passwords["/clip.mp4"]
+
+
+def test_https_is_checked_by_the_name_although_a_number_is_connected_to(
+    tmp_path: Path, site: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shutil.which("openssl"):
+        pytest.skip("no openssl on this machine")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    named = ["-subj", "/CN=media.test", "-addext", "subjectAltName=DNS:media.test"]
+    subprocess.run([*new, *named, "-keyout", "key.pem", "-out", "cert.pem"], cwd=tmp_path, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "cert.pem", tmp_path / "key.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "cert.pem"))
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more: real("127.0.0.1", *more))
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    rules = Rules(Gate.of(["media.test", "other.test"]), 10**7)
+
+    download(f"https://media.test:{site.port}/clip.mp4", tmp_path / "out", rules, lambda *_: None)
+    assert (tmp_path / "out").read_bytes() == CLIP
+    with pytest.raises(SourceError, match=r"cannot be reached .*(?i:certificate|hostname)"):
+        download(f"https://other.test:{site.port}/clip.mp4", tmp_path / "out", rules, lambda *_: None)
 
 
 def test_no_secret_is_told(site: Any, bring: Callable[..., bytes]) -> None:
