@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
-    """Run a Prefect server of our own on a free port while the block lasts.
+    """Run a Prefect server of our own while the block lasts, on Prefect's usual port or a free one.
 
     Prefect's ephemeral server starts no scheduler, so a schedule needs a real one.
 
@@ -57,15 +57,14 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
         When it ends or stays silent.
     """
     embed(folder, shared=False)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _port()
     log = folder / ".prefect" / "server.log"
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             stdout=sink,
             stderr=sink,
+            env=os.environ | {"PREFECT_SERVER_UI_API_URL": "/api"},  # else its pages ask port 4200, whoever listens there
             start_new_session=True,  # Ctrl-C is for us: the server goes last, when everybody has said goodbye to it
         )
     address = f"http://127.0.0.1:{port}/api"
@@ -84,6 +83,17 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _port() -> int:
+    for wanted in (4200, 0):
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", wanted))
+            except OSError:
+                continue
+            return int(free.getsockname()[1])
+    raise StoreError("no port of 127.0.0.1 is free for Prefect's server")
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,12 +226,12 @@ def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
     assert any(one["key"] == "report-meadow" and "meadow.html" in one["data"] for one in second.ask("/artifacts/filter"))
 
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
-    page.goto(f"{second.api.removesuffix('/api')}/artifacts/artifact/{funnel['id']}", wait_until="networkidle")
+    page.goto(f"{second.api.removesuffix('/api')}/artifacts/artifact/{funnel['id']}", wait_until="domcontentloaded")
     page.get_by_text("how it ended").wait_for(timeout=30000)
     if PICTURE:
         page.wait_for_timeout(1500)
         page.screenshot(path=PICTURE)
-    page.goto(f"{second.api.removesuffix('/api')}/runs", wait_until="networkidle")
+    page.goto(f"{second.api.removesuffix('/api')}/runs", wait_until="domcontentloaded")
     page.get_by_text("nightly-ingest").first.wait_for(timeout=30000)
     page.close()
 
