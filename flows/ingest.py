@@ -19,8 +19,8 @@ from flows.watch import watched
 from tasks.adopt import adopt
 from tasks.compare import compare
 from tasks.crop import crop
-from tasks.discover import discover
-from tasks.fetch import expand, fetch, fetch_asset, is_listed
+from tasks.discover import discover, refusals
+from tasks.fetch import being_written, expand, fetch, fetch_asset, is_listed
 from tasks.judge import judge
 from tasks.matte import matte
 from tasks.measure import measure
@@ -63,9 +63,9 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     settings = load(Path(catalog))
     sweep(settings)
     fetch_weights(settings)
-    unheard = _discover(settings, sources)
+    seen = _discover(settings, sources)
     found, refused = resolve(settings, sources)
-    refused = unheard + refused
+    refused = seen + [outcome for outcome in refused if outcome not in seen]
     with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
         return refused + busy + _outcomes(_submit(mine, settings, workers))
 
@@ -87,14 +87,16 @@ def fetch_weights(catalog: Catalog) -> None:
 
 def _discover(catalog: Catalog, names: Iterable[str] | None) -> list[Outcome]:
     """Ask pages and prefixes what is new; one that cannot be asked is an outcome, and what it had before goes on."""
-    unheard = []
+    seen = []
     for source in [catalog.source(name) for name in (names or catalog.sources)]:
         try:
-            if is_listed(source):
-                discover(source, catalog)
+            listed = is_listed(source)
+            left = refusals(discover(source, catalog), catalog) if listed else being_written(source, catalog)
         except FiguregroundError as error:
-            unheard.append(Outcome(source.source_id, str(error)))
-    return unheard
+            seen.append(Outcome(source.source_id, str(error)))
+        else:
+            seen += [Outcome(source.source_id, "", left)] if left else []
+    return seen
 
 
 def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:

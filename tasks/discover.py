@@ -67,6 +67,24 @@ def discover(source: Source, catalog: Catalog) -> TableRef:
     return tables.write(store, "listings", source.source_id, pd.DataFrame(rows), fingerprint="")
 
 
+def refusals(ref: TableRef, catalog: Catalog) -> str:
+    """Say in one line how much of a listing is not taken, and why; "" when all is.
+
+    Parameters
+    ----------
+    ref
+        As `discover` gives it.
+    catalog
+        Gives the storage.
+    """
+    reasons = [reason for reason in tables.read(Store(catalog.storage_root), ref).rows["reason"] if reason]
+    if not reasons:
+        return ""
+    kinds = Counter(reason.partition(":")[0] for reason in reasons)
+    told = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    return f"{len(reasons)} of {ref.rows} are not taken ({told}); {ref.file} says why"
+
+
 class _Listing:
     """One look at one source: what it was, what is there, and what becomes of it."""
 

@@ -79,6 +79,18 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
     return list(found.values())
 
 
+def being_written(source: Source, catalog: Catalog) -> str:
+    """Say which of a folder's videos are still being written, so that `expand` leaves them for the next run; "" for none."""
+    entry = catalog.sources.get(source.source_id)
+    if entry is None or source.kind != "video" or addresses.is_address(source.path):
+        return ""
+    place = places.of(source.path, catalog)
+    files = [] if place.is_file() else places.videos(source, catalog)
+    moving = sorted(set(files) - set(places.settled(files, entry.limits.seconds_untouched_at_least)))
+    names = ", ".join(places.as_written(path, source, catalog) for path in moving)
+    return f"{names}: still being written; the next run takes it" if moving else ""
+
+
 def is_listed(source: Source) -> bool:
     """Tell whether a source stands for what has to be asked for: a page, or a prefix of a storage."""
     if source.kind == "web":

@@ -19,7 +19,7 @@ from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, SourceError, TransientError
 from figureground.store import Store
 from figureground.types import TableRef
-from tasks.discover import discover
+from tasks.discover import discover, refusals
 from tasks.fetch import expand, fetch
 from tasks.forget import forget
 from tasks.hosts import HostError
@@ -241,6 +241,8 @@ def test_each_limit_refuses_and_says_so(
         found = here.look()
     assert sorted(found.values()) == ["", "", "number: 2 are taken; videos_at_most: 2"]
     assert "/clips/three.mp4 is not taken: number: 2 are taken" in caplog.text
+    ref = discover.fn(here.catalog.source("walks"), here.catalog)
+    assert refusals(ref, here.catalog) == "1 of 3 are not taken (number 1); tables/listings/walks.parquet says why"
     assert not site.asked_for("/clips/three.mp4")
     here.entry["limits"] = {"videos_at_most": 3}
     assert set(here.look().values()) == {""}

@@ -11,7 +11,7 @@ import pytest
 
 from figureground.catalog import Catalog, LimitsEntry
 from tasks import places
-from tasks.fetch import expand, fetch
+from tasks.fetch import being_written, expand, fetch
 
 
 @pytest.fixture
@@ -44,9 +44,12 @@ def test_what_is_new_is_taken_and_what_is_being_written_waits(watched: Catalog, 
             time.sleep(0.01)
         with caplog.at_level(logging.WARNING):
             assert ids(watched) == ["park-done"]
+            told = being_written(watched.source("park"), watched)
     finally:
         stop.set()
         writer.join()
+    assert told == "in/growing.mp4: still being written; the next run takes it"
+    assert being_written(watched.source("park"), watched) == ""
     assert "in/growing.mp4 is still being written: it changed within the last 0.3 seconds; the next run takes it" in caplog.text
     assert ids(watched) == ["park-done", "park-growing"]
 
