@@ -93,7 +93,7 @@ def translated(error: BaseException, what: str) -> FiguregroundError:
     what
         The beginning of a sentence, such as "cannot read a.jpg from s3://bucket".
     """
-    said = " ".join(str(error).split()) or type(error).__name__
+    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if _may_work_later(error):
         return TransientError(
             f"{what}: {said}. It was tried {len(PAUSES) + 1} times in {sum(PAUSES):.0f} s; nothing is half-written. "
@@ -186,12 +186,12 @@ def put_file(fs: Any, full: str, file: Path, digest: str) -> None:
 
 def remove(fs: Any, full: str) -> None:
     """Remove a file; one that is not there is as good as removed."""
-
-    def gone() -> None:
-        if fs.isfile(full):
-            fs.rm_file(full)
-
-    gone() if _local(fs) else _patiently(gone)
+    if _s3(fs):
+        bucket, key, _ = fs.split_path(full)
+        # Not asked for first: fsspec's isfile takes a busy server for a file that is not there.
+        _patiently(lambda: fs.call_s3("delete_object", Bucket=bucket, Key=key))
+    elif fs.isfile(full):
+        fs.rm_file(full)
 
 
 def names(fs: Any, folder: str) -> list[str]:
@@ -199,3 +199,34 @@ def names(fs: Any, folder: str) -> list[str]:
     if _local(fs):
         return list(fs.find(folder)) if fs.exists(folder) else []
     return list(_patiently(lambda: fs.find(folder)))
+
+
+def put_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: str) -> str:
+    """Write an object of S3 under a condition; give its new version (ETag), or "" when the condition does not hold."""
+    bucket, key, _ = fs.split_path(full)
+    condition = {"IfNoneMatch": if_none_match} if if_none_match else {"IfMatch": if_match}
+
+    def put() -> str:
+        try:
+            return str(fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)["ETag"])
+        except foreign() as error:
+            if _refused(error):
+                return ""
+            raise
+
+    return _patiently(put)
+
+
+def _refused(error: BaseException) -> bool:
+    """Tell whether a condition did not hold; s3fs makes different errors of that."""
+    words = ("PreconditionFailed", "pre-conditions", "ConditionalRequestConflict")
+    return isinstance(error, (FileExistsError, FileNotFoundError)) or any(word in str(error) for word in words)
+
+
+def tag(fs: Any, full: str) -> str:
+    """Give the version (ETag) of an object of S3, "" when there is none."""
+    bucket, key, _ = fs.split_path(full)
+    try:
+        return str(_patiently(lambda: fs.call_s3("head_object", Bucket=bucket, Key=key))["ETag"])
+    except FileNotFoundError:
+        return ""

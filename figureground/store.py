@@ -391,6 +391,16 @@ class Store:
             except FileNotFoundError:
                 return False  # taken away since
 
+    def put_if(self, name: str, content: bytes, *, if_none_match: str = "", if_match: str = "") -> str:
+        """Write one object under a condition, on s3:// only; give its version, or "" when the condition does not hold."""
+        with self._asking(f"write {name} to", writing=True):
+            return remote.put_if(self._fs, self._full(name), content, if_none_match=if_none_match, if_match=if_match)
+
+    def tag(self, name: str) -> str:
+        """Give an object's version, on s3:// only; "" when there is none."""
+        with self._asking(f"look at {name} in"):
+            return remote.tag(self._fs, self._full(name))
+
     def names(self, folder: str) -> list[str]:
         """List the files below a folder, sorted, leaving temporary ones out."""
         full = self._full(folder)

@@ -34,6 +34,8 @@ _THREADS = 2
 _WORKERS_SECONDS = 120.0
 """How long a cluster may have no worker before somebody is told; own ones take some seconds to start."""
 
+_CONNECT_SECONDS = 30.0
+
 _HANDED_ON = frozenset({"fetch", "sample", "crop", "measure", "compare", "judge", "matte", "report", "adopt"})
 _GPU = "GPU"
 _TOPIC = "figureground"
@@ -154,7 +156,7 @@ def _cluster(entry: DaskEntry) -> Iterator[_Cluster]:
     with ExitStack() as ends:
         address = entry.address or ends.enter_context(_own(entry))
         try:
-            client = ends.enter_context(Client(address, timeout=30, set_as_default=False))
+            client = ends.enter_context(Client(address, timeout=_CONNECT_SECONDS, set_as_default=False))
         except OSError as error:
             told = f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
             raise TransientError(told) from error

@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
+from figureground.leases import leased
 from figureground.locks import Kind, held
 from figureground.store import Store
 from figureground.types import Source
@@ -73,8 +74,8 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
 @contextmanager
 def alone(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
     """Hold the sources' locks while the block lasts: give those that were free, and an outcome for each other one."""
-    folder = Store(catalog.storage_root).path(".locks")
-    with held(folder, kind, flow, [source.source_id for source in found]) as (_, taken):
+    store, names = Store(catalog.storage_root), [source.source_id for source in found]
+    with leased(store, f"leases/{kind}"), held(store.path(".locks"), kind, flow, names) as (_, taken):
         mine = [source for source in found if source.source_id not in taken]
         yield mine, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
 

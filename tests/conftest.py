@@ -1,8 +1,13 @@
+import contextlib
 import hashlib
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -97,3 +102,47 @@ def shared_videos() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no ../shared/data")
     return SHARED / "videos"
+
+
+class Bucket:
+    """An S3-speaking server with a bucket, see s3_server.py."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.environment = {"AWS_ENDPOINT_URL": address, "AWS_DEFAULT_REGION": "us-east-1"}
+        self.environment |= {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+    def behave(self, share: float, seed: int = 0) -> None:
+        """Answer 503 to that share of the requests from now on, and count anew."""
+        told = json.dumps({"share": share, "seed": seed}).encode()
+        urllib.request.urlopen(urllib.request.Request(f"{self.address}/_behave", told), timeout=10).close()
+
+    def counts(self) -> dict[str, int]:
+        """Tell what was asked since."""
+        with urllib.request.urlopen(f"{self.address}/_counts", timeout=10) as answer:
+            return dict(json.load(answer))
+
+
+@pytest.fixture(scope="session")
+def bucket_server() -> Iterator[Bucket]:
+    """A real process that speaks S3, on a free port; its bucket is called ``bucket``."""
+    pytest.importorskip("moto")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command, found = [sys.executable, str(ROOT / "tests/s3_server.py"), str(port)], Bucket(f"http://127.0.0.1:{port}")
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            assert process.poll() is None, "the S3 server ended"
+            with contextlib.suppress(OSError):
+                found.behave(0)
+                break
+            time.sleep(0.2)
+        made = urllib.request.Request(f"{found.address}/bucket", method="PUT")
+        urllib.request.urlopen(made, timeout=30).close()
+        yield found
+    finally:
+        process.kill()
+        process.wait()

@@ -37,7 +37,7 @@ class Moody:
             self.counts[f"{method} {'503' if refused else ' '.join(path.split('/')[2:4])}"] += 1
         if refused:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-            return self.answer(start_response, "503 Slow Down", BUSY)
+            return self.answer(start_response, "503 Slow Down", b"" if method == "HEAD" else BUSY)
         return self.app(environ, start_response)
 
     @staticmethod

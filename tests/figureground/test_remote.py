@@ -1,15 +1,7 @@
 """A storage on s3://, against a server that speaks S3 and is busy now and then."""
 
 import contextlib
-import importlib.util
-import json
 import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
@@ -17,71 +9,38 @@ from figureground import remote
 from figureground.errors import StoreError, TransientError
 from figureground.store import Root, Store, sha256
 
-SERVER = Path(__file__).parents[1] / "s3_server.py"
-
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(importlib.util.find_spec("moto") is None, reason="no moto"),
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),  # aiobotocore's own
 ]
 
 
-class Server:
-    def __init__(self, address: str) -> None:
-        self.address = address
-
-    def behave(self, share: float, seed: int = 0) -> None:
-        told = json.dumps({"share": share, "seed": seed}).encode()
-        urllib.request.urlopen(urllib.request.Request(f"{self.address}/_behave", told), timeout=10).close()
-
-    def counts(self) -> dict[str, int]:
-        with urllib.request.urlopen(f"{self.address}/_counts", timeout=10) as answer:
-            return json.load(answer)
-
-
-@pytest.fixture(scope="module")
-def server():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, str(SERVER), str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    found = Server(f"http://127.0.0.1:{port}")
-    try:
-        until = time.monotonic() + 60
-        while time.monotonic() < until and process.poll() is None:
-            with contextlib.suppress(OSError):
-                found.behave(0)
-                break
-            time.sleep(0.2)
-        yield found
-    finally:
-        process.kill()
-        process.wait()
+@pytest.fixture
+def server(bucket_server, monkeypatch):
+    for name, value in bucket_server.environment.items():
+        if name != "AWS_ENDPOINT_URL":
+            monkeypatch.setenv(name, value)
+    return bucket_server
 
 
 @pytest.fixture
-def store(server: Server, monkeypatch, tmp_path) -> Store:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def store(server, monkeypatch, tmp_path) -> Store:
     monkeypatch.setattr(remote, "PAUSES", (0.01, 0.02, 0.04, 0.08, 0.1, 0.1))
     server.behave(0)
     made = Store(Root("s3://bucket/some/prefix", {"endpoint_url": server.address}, str(tmp_path)))
-    with contextlib.suppress(FileExistsError, OSError):
-        made._fs.mkdir("bucket")
     with contextlib.suppress(FileNotFoundError):
         made._fs.rm("bucket/some", recursive=True)
     server.behave(0)
     return made
 
 
-def test_the_environment_alone_opens_it(store: Store, server: Server, monkeypatch) -> None:
+def test_the_environment_alone_opens_it(store: Store, server, monkeypatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", server.address)
     store.write("a.txt", b"one")
     assert Store("s3://bucket/some/prefix").read("a.txt") == b"one"
 
 
-def test_a_file_costs_two_requests_to_write_one_to_read_and_one_to_verify(store: Store, server: Server) -> None:
+def test_a_file_costs_two_requests_to_write_one_to_read_and_one_to_verify(store: Store, server) -> None:
     digest = store.write("crops/a.jpg", b"one" * 1000)
     assert server.counts() == {"HEAD some prefix": 1, "PUT some prefix": 1}
     assert store.read("crops/a.jpg", digest) == b"one" * 1000
@@ -103,7 +62,7 @@ def test_what_somebody_else_put_there_is_hashed_from_its_bytes(store: Store) -> 
         pass
 
 
-def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, server: Server) -> None:
+def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, server) -> None:
     other = Store(Root("s3://bucket/some/prefix", {"endpoint_url": server.address, "default_fill_cache": False}))
     assert store.names("tables") == []
     other.write("tables/frames/a.parquet", b"a")
@@ -128,7 +87,7 @@ def test_a_big_file_is_seen_whole_or_not_at_all(store: Store, tmp_path) -> None:
     assert store.names("videos") == ["videos/a/clip.mp4"]
 
 
-def test_a_busy_server_is_asked_again(store: Store, server: Server) -> None:
+def test_a_busy_server_is_asked_again(store: Store, server) -> None:
     server.behave(0.3, seed=3)
     contents = {f"crops/{number}.jpg": os.urandom(2000) for number in range(60)}
     hashes = {name: store.write(name, content) for name, content in contents.items()}
@@ -138,7 +97,7 @@ def test_a_busy_server_is_asked_again(store: Store, server: Server) -> None:
     assert sum(count for what, count in found.items() if what.endswith("503")) > 30, found
 
 
-def test_one_that_stays_busy_is_one_message_that_says_how_long_was_waited(store: Store, server: Server) -> None:
+def test_one_that_stays_busy_is_one_message_that_says_how_long_was_waited(store: Store, server) -> None:
     store.write("crops/a.jpg", b"one")
     server.behave(1.0)
     for ask in (lambda: store.read("crops/a.jpg"), lambda: store.exists("crops/a.jpg"), lambda: store.names("crops")):
@@ -158,7 +117,7 @@ def test_a_server_that_is_gone_may_come_back(store: Store, monkeypatch) -> None:
         away.read("a.txt")
 
 
-def test_a_bucket_that_is_not_there_is_said_at_once(store: Store, server: Server) -> None:
+def test_a_bucket_that_is_not_there_is_said_at_once(store: Store, server) -> None:
     nowhere = Store(Root("s3://no-such-bucket/prefix", {"endpoint_url": server.address}))
     with pytest.raises(StoreError, match=r"cannot write a\.txt to s3://no-such-bucket/prefix: .*bucket"):
         nowhere.write("a.txt", b"one")

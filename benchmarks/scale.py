@@ -1,0 +1,138 @@
+"""What a thousand frames cost by stage, and what a second worker brings: prints the tables of docs/scale.md.
+
+    python benchmarks/scale.py VIDEO [--catalog data_catalog.yaml] [--every 0.5] [--rounds 2] [--stages | --workers]
+
+``--stages`` runs the stages one after the other in this process and counts processor seconds, which other people's load
+does not change much, wall seconds, which it does, and what lies on the storage afterwards. ``--workers`` runs the whole
+flow on several sources with one and two workers of one core each, in turn, in processes of their own; time is counted from
+the first to the last file written, without what starting takes.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SOURCES = 4
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("video", type=Path)
+    asked.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
+    asked.add_argument("--every", type=float, default=0.5, help="seconds between frames")
+    asked.add_argument("--rounds", type=int, default=2)
+    asked.add_argument("--stages", action="store_true")
+    asked.add_argument("--workers", action="store_true")
+    told = asked.parse_args()
+    if not told.video.is_file():
+        sys.exit(f"no {told.video}: give any video with people in it")
+    if told.stages or not told.workers:
+        _stages(told)
+    if told.workers or not told.stages:
+        _workers(told)
+
+
+def _written(told: argparse.Namespace, folder: Path, count: int, **more: Any) -> Path:
+    """Write a catalog with the same video under several names: nothing is shared between sources but duplicates."""
+    content = yaml.safe_load(told.catalog.read_text())
+    entry = {"path": str(told.video.resolve()), "license": "unknown"}
+    content["sources"] = {f"video{number}": dict(entry) for number in range(count)}
+    content["recipe"]["sample"] = {"every_seconds": told.every, "sharpest_within": 0.0}
+    content["recipe"]["checks"].pop("duplicate", None)  # the copies would be each other's
+    content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
+    (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content | more, sort_keys=False))
+    return folder / "data_catalog.yaml"
+
+
+def _stages(told: argparse.Namespace) -> None:
+    from figureground import catalog, tables
+    from figureground.store import Store
+    from tasks.compare import compare
+    from tasks.crop import crop
+    from tasks.fetch import fetch, fetch_asset
+    from tasks.judge import judge
+    from tasks.matte import matte
+    from tasks.measure import measure
+    from tasks.report import report
+    from tasks.sample import sample
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = catalog.load(_written(told, Path(folder), 2))
+        for weights in settings.weights():
+            fetch_asset(settings.asset(weights.name))
+        costs: dict[str, tuple[float, float]] = {}
+        for name in ("video0", "video1"):  # the first one opens the networks; only the second one counts
+            made = {"fetch": _timed(costs, fetch, settings.source(name), settings)}
+            made["sample"] = _timed(costs, sample, settings.source(name), made["fetch"], settings)
+            made["crop"] = _timed(costs, crop, made["sample"], settings)
+            measures = _timed(costs, measure, made["crop"], settings)
+            verdicts = _timed(costs, judge, _timed(costs, compare, measures, settings), settings)
+            made["matte"] = _timed(costs, matte, made["crop"], verdicts, settings)
+            _timed(costs, report, name, settings)
+        facts = tables.read(Store(settings.storage_root), made["sample"]).facts
+        counts = {stage: made[stage].rows for stage in ("sample", "crop", "matte")}
+        _show(costs, counts, facts, {stage: _size(Path(folder), stage, name) for stage in ("frames", "crops", "mattes")})
+
+
+def _timed(costs: dict[str, tuple[float, float]], stage: Any, *given: Any) -> Any:
+    wall, busy = time.monotonic(), time.process_time()
+    done = stage.fn(*given)
+    costs[stage.fn.__name__] = (time.monotonic() - wall, time.process_time() - busy)
+    return done
+
+
+def _size(folder: Path, kind: str, name: str) -> float:
+    return sum(path.stat().st_size for path in (folder / "data" / kind / name).iterdir()) / 1e6
+
+
+def _show(costs: dict[str, tuple[float, float]], counts: dict[str, int], facts: Any, sizes: dict[str, float]) -> None:
+    thousand = 1000 / counts["sample"]
+    print(f"{counts['sample']} frames of {facts['decoded']} decoded, {counts['crop']} crops, {counts['matte']} mattes\n")
+    print("| per 1,000 frames | processor seconds | wall seconds |\n|---|---|---|")
+    for stage, (wall, busy) in costs.items():
+        print(f"| {stage} | {busy * thousand:.1f} | {wall * thousand:.1f} |")
+    busy, wall = (sum(pair[at] for pair in costs.values()) * thousand for at in (1, 0))
+    print(f"| together | {busy:.0f} | {wall:.0f} |\n")
+    print("| per 1,000 frames | files | MB |\n|---|---|---|")
+    for kind, stage in (("frames", "sample"), ("crops", "crop"), ("mattes", "matte")):
+        print(f"| {kind} | {counts[stage] * thousand:.0f} | {sizes[kind] * thousand:.0f} |")
+    print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
+
+
+def _workers(told: argparse.Namespace) -> None:
+    found: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(told.rounds):
+        for count, rates in found.items():
+            with tempfile.TemporaryDirectory() as folder:
+                rates.append(_rate(told, Path(folder), count))
+            print(f"{count} workers: {rates[-1]:.1f} frames a minute", flush=True)
+    middle = {count: statistics.median(rates) for count, rates in found.items()}
+    ratio = statistics.median(two / one for one, two in zip(found[1], found[2], strict=True))
+    print("\n| workers of one core | frames a minute |\n|---|---|")
+    for count, rate in middle.items():
+        print(f"| {count} | {rate:.1f} |")
+    print(f"\ntwo beside one, median of {told.rounds} rounds in turn: {ratio:.2f} times")
+
+
+def _rate(told: argparse.Namespace, folder: Path, workers: int) -> float:
+    _written(told, folder, SOURCES, runner={"dask": {"workers": workers}})
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_LANES": "1", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "flows.cli", "ingest"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    written = [path.stat().st_mtime for path in (folder / "data").rglob("*") if path.is_file()]
+    frames = len(list((folder / "data/frames").rglob("*.jpg")))
+    return 60 * frames / (max(written) - min(written))
+
+
+if __name__ == "__main__":
+    main()
