@@ -289,12 +289,99 @@ class ReleaseRecipe(_Strict):
 
     def settings(self) -> dict[str, dict[str, Any]]:
         """Give the settings of each layout by its name; one that is named again is called ``<name>-2``."""
-        found: dict[str, dict[str, Any]] = {}
-        for entry in self.layouts:
-            name, own = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
-            again = sum(one.partition("-")[0] == name for one in found)
-            found[f"{name}-{again + 1}" if again else name] = dict(own or {})
+        return _layout_settings(self.layouts)
+
+
+def _layout_settings(entries: tuple[str | Plugin, ...]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name, own = (entry, None) if isinstance(entry, str) else next(iter(entry.items()))
+        again = sum(one.partition("-")[0] == name for one in found)
+        found[f"{name}-{again + 1}" if again else name] = dict(own or {})
+    return found
+
+
+class BackgroundsEntry(_Strict):
+    """Where backgrounds come from: ``path``, a folder of pictures, or the frames of a ``source`` of this catalog."""
+
+    path: Annotated[str, Field(min_length=1)] | None = None
+    source: Name | None = None
+    horizon: float | None = Field(default=None, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.path is None) == (self.source is None):
+            raise ValueError("give either path, a folder of pictures, or source, a source of this catalog")
+        return self
+
+
+class ShadowsEntry(_Strict):
+    """How much light shadows take away at most."""
+
+    contact: float = Field(default=0.6, ge=0, le=1)
+    cast: float = Field(default=0.55, ge=0, le=1)
+
+
+class MatchEntry(_Strict):
+    """How far a person's light and colour go towards the place's."""
+
+    mean: float = Field(default=0.4, ge=0, le=1)
+    contrast: float = Field(default=0.3, ge=0, le=1)
+
+
+class AugmentationsEntry(_Strict):
+    """albumentations' transforms by name, each with its settings; see `figureground.augmentations`. None: its defaults."""
+
+    backgrounds: dict[str, dict[str, Any] | None] | None = None
+    people: dict[str, dict[str, Any] | None] | None = None
+    composites: dict[str, dict[str, Any] | None] | None = None
+
+
+class ComposeRecipe(_Strict):
+    """Synthetic pairs: cutouts on new backgrounds; see `figureground.composing`."""
+
+    note: Name = "synthetic"
+    people: Annotated[tuple[str, ...], Field(min_length=1)]
+    backgrounds: tuple[BackgroundsEntry, ...]
+    detector: Plugin | None = None
+    pictures: int = Field(default=1000, ge=1)
+    seed: int = 1
+    width: int = Field(default=768, ge=32, le=8192)
+    height: int = Field(default=576, ge=32, le=8192)
+    val: float = Field(default=0.1, ge=0, lt=1)
+    real: str | None = Field(default=None, min_length=1)
+    real_share: float = Field(default=0.0, ge=0, le=1)
+    layouts: tuple[str | Plugin, ...] = ()
+    people_at_most: int = Field(default=1, ge=1, le=8)
+    person_height: tuple[float, float] = (0.35, 0.95)
+    horizon: tuple[float, float] = (0.25, 0.5)
+    half_length: float = Field(default=0.15, ge=0, le=1)
+    faces: float = Field(default=0.05, ge=0, le=1)
+    mirrored: float = Field(default=0.5, ge=0, le=1)
+    turned_at_most: float = Field(default=3.0, ge=0, le=45)
+    enlarged_at_most: float = Field(default=1.5, ge=1, le=4)
+    zoom_at_most: float = Field(default=1.6, ge=1, le=8)
+    shadows: ShadowsEntry = ShadowsEntry()
+    match: MatchEntry = MatchEntry()
+    blend: Literal["display", "linear"] = "display"
+    jpeg_quality: tuple[int, int] = (75, 95)
+    augmentations: AugmentationsEntry = AugmentationsEntry()
+
+    @field_validator("person_height", "horizon", "jpeg_quality")
+    @classmethod
+    def _in_order(cls, found: tuple[float, float], which: ValidationInfo) -> tuple[float, float]:
+        low, high = (1, 100) if which.field_name == "jpeg_quality" else (0.02, 1)
+        if not low <= found[0] <= found[1] <= high:
+            raise ValueError(f"expected two numbers from {low} to {high}, the smaller first")
         return found
+
+    @model_validator(mode="after")
+    def _shares(self) -> Self:
+        if self.half_length + self.faces > 1:
+            raise ValueError("half_length and faces are shares of the pictures; together at most 1")
+        if self.real_share and self.real is None:
+            raise ValueError("real_share needs real: the folder of a release")
+        return self
 
 
 class ScheduleEntry(_Strict):
@@ -370,6 +457,7 @@ class Catalog(_Strict):
     recipe: Recipe
     label_studio: LabelStudioEntry = LabelStudioEntry()
     releases: ReleaseRecipe = ReleaseRecipe()
+    compose: ComposeRecipe | None = None
     schedules: ScheduleEntry = ScheduleEntry()
     notify: NotifyEntry | None = None
     budget: BudgetEntry = BudgetEntry()
@@ -502,6 +590,33 @@ class Catalog(_Strict):
         """Build the layouts a release is written in."""
         return {name: layouts.build(name, settings) for name, settings in self.releases.settings().items()}
 
+    def composition(self) -> ComposeRecipe:
+        """Give the recipe of synthetic pairs.
+
+        Raises
+        ------
+        CatalogError
+            When the catalog has none.
+        """
+        if self.compose is None:
+            raise CatalogError(
+                "the catalog has no `compose:`; give it at least `people: [FOLDER]` and `backgrounds: [{path: FOLDER}]`: "
+                "docs/compose.md"
+            )
+        return self.compose
+
+    def screener(self) -> Any:
+        """Build the detector that looks for people in backgrounds: the composition's own, or the recipe's."""
+        own = self.compose.detector if self.compose else None
+        return self._plugin("detectors", own or self.recipe.detector)
+
+    def composed_layouts(self) -> dict[str, Any]:
+        """Give the settings of the layouts that synthetic pairs are written in besides ``im_gt``, each checked."""
+        settings = _layout_settings(self.compose.layouts) if self.compose else {}
+        for name, own in settings.items():
+            layouts.build(name, own)
+        return settings
+
     def _plugin(self, kind: str, entry: dict[str, dict[str, Any] | None]) -> Any:
         name, settings = next(iter(entry.items()))
         return plugins.build(kind, name, settings or {}, self._weights())
@@ -557,6 +672,8 @@ def load(path: Path, *, whole: bool = True) -> Catalog:
         (catalog.checks, ("recipe", "checks")),
         (catalog.remover, ("recipe", "remover")),
         (catalog.layouts, ("releases", "layouts")),
+        (catalog.screener, ("compose", "detector") if catalog.compose and catalog.compose.detector else ("recipe", "detector")),
+        (catalog.composed_layouts, ("compose", "layouts")),
         *((partial(catalog.dataset, name), ("sources", name, "layout")) for name, one in catalog.sources.items() if one.layout),
     ]
     for build, where in parts if whole else ():
@@ -585,7 +702,7 @@ def moved(catalog: Catalog, folder: Path, *, url: str, project: str, note: str) 
     str
         YAML that `load` reads.
     """
-    content = catalog.model_dump(mode="json", exclude={"folder", "storage_options", "local"})
+    content = catalog.model_dump(mode="json", exclude={"folder", "storage_options", "local", "compose"})
     for entry in content["sources"].values():
         entry["path"] = _absolute(entry["path"], catalog.folder)
     for entry in content["assets"].values():
@@ -632,6 +749,11 @@ _MODELS: dict[tuple[str, ...], type[BaseModel]] = {
     ("label_studio",): LabelStudioEntry,
     ("label_studio", "pays_off"): PaysOffEntry,
     ("releases",): ReleaseRecipe,
+    ("compose",): ComposeRecipe,
+    ("compose", "backgrounds", "*"): BackgroundsEntry,
+    ("compose", "shadows"): ShadowsEntry,
+    ("compose", "match"): MatchEntry,
+    ("compose", "augmentations"): AugmentationsEntry,
     ("schedules",): ScheduleEntry,
     ("notify",): NotifyEntry,
     ("budget",): BudgetEntry,
@@ -644,7 +766,7 @@ def _message(path: Path, node: yaml.Node | None, problem: Any) -> str:
     loc = tuple(str(part) for part in problem["loc"] if part != "[key]")
     where = f"{path}:{_line(node, loc)}: {'.'.join(loc) or 'catalog'}"
     if problem["type"] == "extra_forbidden":
-        allowed = _keys(_MODELS.get(loc[:-1]) or _MODELS[(loc[0], "*", *loc[2:-1])])
+        allowed = _keys(_MODELS.get(loc[:-1]) or _MODELS.get((*loc[:-2], "*")) or _MODELS[(loc[0], "*", *loc[2:-1])])
         return f"{where}: unknown key{_perhaps(loc[-1], allowed)}; allowed: {', '.join(allowed)}"
     if problem["type"] == "missing":
         return f"{where}: missing; expected a value"

@@ -180,12 +180,42 @@ def release(
 
 
 @app.command()
+def compose(
+    note: Note = "",
+    processes: Annotated[int, typer.Option("--processes", min=0, help="How many work at a time; 0: one a processor.")] = 0,
+    picture: Annotated[str, typer.Option("--picture", metavar="STEM", help="Make only this one again, into --into.")] = "",
+    into: Annotated[Path, typer.Option("--into", metavar="DIR", help="Where --picture writes.")] = Path("remade"),
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Put people on new backgrounds: synthetic pairs with exact truth, disjoint splits, and a page of them."""
+    settings = _begin(catalog, verbose)
+    from flows.compose import compose as go
+    from flows.compose import remake
+
+    if picture:
+        files, differing = remake(catalog, picture, into, note)
+        for file in files:
+            out.print(str(file), soft_wrap=True, markup=False, highlight=False)
+        out.print(f"not as in the composition: {', '.join(differing)}" if differing else "the same as in the composition")
+        return
+    with _progress():
+        made = go(str(catalog), note, processes)
+    for lack in made.lacking:
+        out.print(lack, soft_wrap=True, markup=False, highlight=False)
+    counts = _counts(made.release.counts)
+    out.print(f"composed and verified: {made.release.name} ({counts})\n  {made.release.folder}", soft_wrap=True)
+    out.print(f"pictures: {settings.storage_root}/{made.page}", soft_wrap=True)
+
+
+@app.command()
 def verify(folder: Folder, verbose: Verbose = False) -> None:
     """Check every file of a release against its manifest, and that no footage is in two splits."""
     _log(verbose)
+    from tasks.recheck import recheck
     from tasks.verify import verify as check
 
-    found = check(folder)
+    found = recheck(folder) if (folder / "composition.json").is_file() else check(folder)
     out.print(f"{found.name} is whole: {_counts(found.counts)}; digest {found.digest}", soft_wrap=True)
 
 
