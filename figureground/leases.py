@@ -2,12 +2,12 @@
 
 A lease is made with a put that fails when the object is there (``If-None-Match: *``), and is taken over, once it has run
 out, with a put that fails when somebody else changed it since it was read (``If-Match``). Who holds it writes anew long
-before that. A process that dies holds it until then, so nothing waits for ever and nobody has to clear up.
+before that. A process that dies holds it until then (on its own machine it is
+known to be dead at once), so nothing waits for ever and nobody has to clear up.
 """
 
 import json
 import logging
-import os
 import platform
 import threading
 import time
@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from figureground.errors import FiguregroundError, StoreError, TransientError
+from figureground.processes import Process
 from figureground.store import Store
 
 _log = logging.getLogger(__name__)
@@ -29,9 +30,21 @@ SECONDS = 60.0
 class Lease:
     """Who holds a lock: a machine's process, by a word that nobody else has, until when in seconds since 1970."""
 
-    holder: str
+    host: str
+    process: str
     word: str
     until: float
+
+    @property
+    def over(self) -> bool:
+        """Whether it ran out, or its process on this machine is dead."""
+        process = Process.parse(self.process)
+        dead = self.host == platform.node() and process is not None and not process.alive
+        return dead or self.until < time.time()
+
+    def __str__(self) -> str:
+        left = max(0.0, self.until - time.time())
+        return f"process {self.process.partition('@')[0]} on {self.host} holds it for another {left:.0f} s"
 
 
 @contextmanager
@@ -83,10 +96,9 @@ class _Lock:
             self._prove()
             return
         found = self._read()
-        if found and found[0].until < time.time() and self._put(if_match=found[1]):
+        if found and found[0].over and self._put(if_match=found[1]):
             return
-        left = max(0.0, found[0].until - time.time()) if found else 0.0
-        who = f"{found[0].holder} holds it for another {left:.0f} s" if found else "it changes hands now"
+        who = found[0] if found else "it changes hands now"
         raise TransientError(f"{self._store.place(self._name)} is locked: {who}. Wait for it or end it, then run again")
 
     def keep(self, done: threading.Event) -> None:
@@ -115,7 +127,8 @@ class _Lock:
 
     def _put(self, *, if_none_match: str = "", if_match: str = "", again: bool = False) -> bool:
         """Write under a condition and tell whether it held; an answer that was lost is looked up."""
-        content = json.dumps(asdict(Lease(_holder(), self._word, time.time() + self._seconds))).encode()
+        lease = Lease(platform.node(), str(Process.own()), self._word, time.time() + self._seconds)
+        content = json.dumps(asdict(lease)).encode()
         tag = self._store.put_if(self._name, content, if_none_match=if_none_match, if_match=if_match)
         if not tag and not again and (found := self._read()) and found[0].word == self._word:
             tag = found[1]
@@ -129,7 +142,3 @@ class _Lock:
             return (Lease(**json.loads(self._store.read(self._name))), tag) if tag else None
         except (StoreError, ValueError, TypeError):
             return None
-
-
-def _holder() -> str:
-    return f"process {os.getpid()} on {platform.node()}"

@@ -1,8 +1,11 @@
 """Locks on an object store, with a server that speaks S3: one holder at a time, and none for ever."""
 
 import json
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -45,7 +48,7 @@ def test_a_lease_is_renewed_while_it_is_held(store: Store) -> None:
 
 
 def test_what_a_dead_process_held_runs_out(store: Store) -> None:
-    dead = {"holder": "process 1 on another machine", "word": "x", "until": time.time() + 2}
+    dead = {"host": "another machine", "process": "1@1", "word": "x", "until": time.time() + 2}
     store.write("leases/make", json.dumps(dead).encode())
     with pytest.raises(TransientError, match="process 1 on another machine"), leased(store, "leases/make"):
         pass
@@ -54,8 +57,17 @@ def test_what_a_dead_process_held_runs_out(store: Store) -> None:
         pass
 
 
+def test_what_a_process_killed_on_this_machine_held_is_free_at_once(store: Store) -> None:
+    imports = "import os; from figureground.store import Store; from figureground.leases import leased; "
+    code = imports + f"held = leased(Store({store.root!r}), 'leases/make'); held.__enter__(); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 9
+    assert store.exists("leases/make")
+    with leased(store, "leases/make"):
+        pass
+
+
 def test_of_many_who_come_together_one_gets_in(store: Store) -> None:
-    dead = {"holder": "process 1 on another machine", "word": "x", "until": 0.0}
+    dead = {"host": "another machine", "process": "1@1", "word": "x", "until": 0.0}
     for name in ("leases/new", "leases/left"):
         if name == "leases/left":
             store.write(name, json.dumps(dead).encode())
