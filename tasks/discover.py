@@ -19,7 +19,7 @@ from figureground.types import Source, TableRef
 from figureground.video import SUFFIXES
 from tasks import browse, objects, verb
 from tasks.browse import Entry
-from tasks.download import Rules, rules_of
+from tasks.download import Rules, rules_of, sweep_unfinished
 
 _log = logging.getLogger(__name__)
 
@@ -59,6 +59,7 @@ def discover(source: Source, catalog: Catalog) -> TableRef:
         When the storage cannot be written to.
     """
     store = Store(catalog.storage_root)
+    sweep_unfinished()
     latest = tables.latest(store, "listings", source.source_id)
     before = {} if latest is None else {(row["site"], row["clip_id"]): row for row in latest.rows.to_dict("records")}
     listing = _Listing(source, catalog, store, before)
@@ -197,7 +198,7 @@ class _Listing:
         room = slugs.LONGEST_ID - len(self._source.source_id) - 1
         stem = str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
         own = f"{self._source.source_id}-{slugs.slug(stem, room)}"
-        return clips.source_id(self._source.source_id, stem, page, {own}) if self._is_named(own) else own
+        return self._ours(clips.source_id(self._source.source_id, stem, page, {own}) if self._is_named(own) else own)
 
     # --- both ---
 
@@ -235,7 +236,13 @@ class _Listing:
 
     def _name(self, clip: Clip) -> str:
         others = {*self._named, *self._catalog.sources}
-        return clips.source_id(self._source.source_id, clip.clip_id, clip.site, others)
+        return self._ours(clips.source_id(self._source.source_id, clip.clip_id, clip.site, others))
+
+    def _ours(self, named: str) -> str:
+        """Keep a name that reads like another source's clip out of its way: `walks-2-x` when there is a source `walks-2`."""
+        if self._catalog.entry_of(named) == self._source.source_id:
+            return named
+        return f"{self._source.source_id}-{slugs.digest(named)}"
 
 
 def _clip(row: Row) -> Clip:

@@ -3,13 +3,13 @@
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 import httpx
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from figureground import addresses, assets
 from figureground.catalog import Catalog, LimitsEntry
@@ -20,6 +20,7 @@ from tasks.hosts import Gate
 TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte, not in all
 ASK_AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
 _HOPS = 10
+_KEPT_SECONDS = 30 * 86400
 _BROKEN = (httpx.TimeoutException, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 
 
@@ -66,6 +67,15 @@ def unfinished(what: str) -> Iterator[Path]:
             shutil.rmtree(folder)
             raise
         shutil.rmtree(folder)
+
+
+def sweep_unfinished() -> None:
+    """Drop what nobody carried on for a month."""
+    folder = assets.cache_folder() / "unfinished"
+    for half in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if half.is_dir() and time.time() - max(path.stat().st_mtime for path in (half, *half.iterdir())) > _KEPT_SECONDS:
+            with suppress(Timeout), FileLock(f"{half}.lock", timeout=0):
+                shutil.rmtree(half)
 
 
 def download(url: str, into: Path, rules: Rules, tell: Tell) -> None:

@@ -105,6 +105,21 @@ def test_the_projects_own_catalog_is_read() -> None:
     assert catalog.load(ROOT / "data_catalog.yaml").sources
 
 
+def test_a_page_and_a_prefix(tmp_path: Path) -> None:
+    text = GOOD.replace("assets:", """\
+  page: {kind: web, path: "https://example.org/feed", licenses: [CC-BY-4.0], limits: {bytes_at_most: 2 GB, videos_at_most: 3}}
+  shelf: {path: "s3://footage/2026/", license: MIT, storage_options: {endpoint_url: "https://minio.example.org"}}
+allow_hosts: [Media.LAN, 10.0.0.5]
+assets:""", 1)  # fmt: skip
+    found = load(tmp_path, text)
+    assert (found.sources["page"].limits.bytes_at_most, found.sources["page"].limits.videos_at_most) == (2_000_000_000, 3)
+    assert found.source("page") == Source("page", "web", "https://example.org/feed", "", "", (), "auto")
+    assert found.allow_hosts == ("media.lan", "10.0.0.5")
+    again = catalog.moved(found, tmp_path, url="http://127.0.0.1:1", project="demo", note="demo")
+    (tmp_path / "data_catalog.yaml").write_text(again)
+    assert catalog.load(tmp_path / "data_catalog.yaml").sources["page"] == found.sources["page"]
+
+
 def test_a_catalog_is_frozen(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         load(tmp_path, GOOD).storage = "elsewhere"
@@ -133,6 +148,18 @@ MISTAKES = {
     "too small": ("every_seconds: 0.5", "every_seconds: 0", 20, "recipe.sample.every_seconds: expected greater than 0; found"),
     "an unknown word": ("split: train", "split: training", 9, "sources.park.split: expected 'auto', 'train', 'val' or 'test';"),
     "an unknown kind": ("kind: video", "kind: vidio", 4, "sources.park.kind: expected 'video', 'images', 'layout' or 'web';"),
+    "a page without a licence": ("license: MIT}", "licence_: 1, kind: web}", 10, "sources.walk.license: missing; expected a v"),
+    "a page that is none": ("license: MIT}", "kind: web, licenses: [MIT]}", 10, "sources.walk: kind: web needs the address of"),
+    "a page with a hash": (
+        "kind: video\n    path: clips/park.mp4", "kind: web\n    path: https://example.org/clips", 3,
+        "sources.park: a page is no file, which a sha256 could pin; remove it",
+    ),
+    "licences of a file": ("    split: train", "    licenses: [MIT]", 3, "sources.park: licenses is only for kind: web, where"),
+    "an unknown limit": ("split: train", "limits: {video_at_most: 1}", 9, "sources.park.limits.video_at_most: unknown key, di"),
+    "a size without a unit": ("split: train", "limits: {bytes_at_most: big}", 9, "sources.park.limits.bytes_at_most: expected"),
+    "options of a folder": ("split: train", "storage_options: {endpoint_url: x}", 3, "sources.park: storage_options open a st"),
+    "credentials": ("split: train", "storage_options: {key: x}", 9, "sources.park.storage_options: expected no key here: cred"),
+    "a host with a scheme": ("assets:", "allow_hosts: ['http://a']\nassets:", 11, "allow_hosts.0: expected a host's name or n"),
     "a word for a list": ("[park, jumping]", "park", 8, "sources.park.scenes: expected a list, for example [park, jumping];"),
     "a bad word in a list": ("[park, jumping]", "[park, a/b]", 8, "sources.park.scenes.1: expected a name of 1 to 64 letters"),
     "a list for keys": ("    size: {at_least: 96}\n    sharpness: {}", "    - size", 23, "recipe.checks: expected keys with"),

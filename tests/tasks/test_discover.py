@@ -230,6 +230,16 @@ def test_a_feed_of_pages_is_walked(site: Any, walks: Callable[..., Walks], clips
     assert here.store.read(row["file"], row["sha256"]) == clips[0]
 
 
+def test_a_name_that_reads_like_another_sources_is_not_given(site: Any, walks: Callable[..., Walks]) -> None:
+    site.files["/clips/2-x.mp4"] = site.files["/clips/one.mp4"]
+    site.files["/feed.xml"] = site.feed("/clips/2-x.mp4")
+    here = walks(site.url + "/feed.xml")
+    here.content["sources"]["walks-2"] = {"path": "b.mp4", "license": "MIT"}
+    [name] = here.look()
+    assert here.catalog.entry_of(name) == "walks"
+    assert here.rows()[0]["source_id"] == name
+
+
 # --- limits ---
 
 

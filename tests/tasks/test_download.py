@@ -1,6 +1,7 @@
 """Direct links against a web server on this machine: carried on, bounded, paced, and never led to a private host."""
 
 import importlib.util
+import os
 import shutil
 import socket
 import ssl
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from figureground.errors import SourceError, TransientError
-from tasks.download import Rules, download
+from tasks.download import Rules, download, sweep_unfinished
 from tasks.hosts import Gate, HostError
 
 HERE = Path(__file__).parents[1] / "clip_server.py"
@@ -96,6 +97,19 @@ def test_what_is_too_big_is_refused_before_or_cut_at_the_bound(
     assert not left(tmp_path)
     assert not (tmp_path / "out").exists()
     assert site.sent.get("/clip.mp4", 0) < len(site.files["/clip.mp4"]) or not unsized
+
+
+def test_what_nobody_carried_on_for_a_month_is_dropped(site: Any, bring: Callable[..., bytes], tmp_path: Path) -> None:
+    site.cut_after["/clip.mp4"] = 100_000
+    with pytest.raises(TransientError):
+        bring()
+    sweep_unfinished()
+    assert left(tmp_path)
+    [folder] = (tmp_path / "cache/unfinished").glob("*/")
+    for path in (*folder.iterdir(), folder):
+        os.utime(path, (1, 1))
+    sweep_unfinished()
+    assert not left(tmp_path)
 
 
 def test_a_rate_is_kept(bring: Callable[..., bytes]) -> None:

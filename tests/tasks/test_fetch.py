@@ -412,6 +412,12 @@ def test_an_address_is_fetched_once(catalog: Catalog, server: tuple[str, list[st
     assert len(asked) == before
 
 
+def test_no_password_and_no_signature_gets_into_a_table(catalog: Catalog, server: tuple[str, list[str]]) -> None:
+    url = server[0].replace("//", "//me:s3cret@") + "/clip.mp4?sign=s3cret&id=7#s3cret"
+    assert fetched(catalog, source(url))[0]["path"] == f"{server[0]}/clip.mp4?id=7"
+    assert not [file for file in (catalog.folder / "data").rglob("*.parquet") if b"s3cret" in file.read_bytes()]
+
+
 @pytest.mark.parametrize(
     ("path", "kind", "message"),
     [
