@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from figureground import duplicates
-from figureground.duplicates import ALIKE_AT_LEAST, Pair, Signature
+from figureground.duplicates import ALIKE_AT_LEAST, Look, Pair
 from figureground.errors import ReleaseError
 from figureground.manifest import Manifest
 from figureground.splits import SPLITS
@@ -30,7 +30,7 @@ _RECHECK = "run `figureground verify` on this folder: it computes all of this fr
 _THUMBNAIL = 160
 
 
-def build(manifest: Manifest, signatures: Mapping[str, Signature], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+def build(manifest: Manifest, signatures: Mapping[str, Look], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Make the certificate.
 
     Parameters
@@ -56,7 +56,7 @@ def build(manifest: Manifest, signatures: Mapping[str, Signature], joined: Seque
 
 
 def _pair(
-    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, Signature]
+    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, Look]
 ) -> dict[str, Any]:
     found = duplicates.closest(*([signatures[stem] for stem in stems[split]] for split in (one, other)))
     if found is None:
@@ -92,7 +92,7 @@ def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(cv2.resize(picture, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def problems(content: bytes, pictures: Mapping[str, Mapping[str, Signature]]) -> list[str]:
+def problems(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[str]:
     """Check the claim again.
 
     Parameters

@@ -8,11 +8,12 @@ nor its date nor any folder of the machine, so the same storage gives the same d
 import hashlib
 import io
 import json
+from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -20,6 +21,7 @@ from pydantic.dataclasses import dataclass
 
 from figureground import __version__
 from figureground.errors import ReleaseError
+from figureground.listing import Listing
 from figureground.splits import SPLITS, Split
 
 FILE = "manifest.json"
@@ -151,9 +153,9 @@ class Manifest(BaseModel):
     settings: dict[str, dict[str, Any]] = {}
     counts: dict[str, int]
     sources: dict[str, SourceRecord]
-    samples: dict[str, SampleRecord]
+    samples: Mapping[str, SampleRecord]
     previous: PreviousRecord | None = None
-    files: dict[str, FileRecord] = {}
+    files: Mapping[str, FileRecord] = {}
     digest: str = ""
 
 
@@ -194,8 +196,50 @@ def seal(manifest: Manifest, files: Found) -> Manifest:
 
 
 def _filled(manifest: Manifest, files: Found) -> Manifest:
-    records = {name: FileRecord(sha256=digest, bytes=size) for name, (digest, size) in files.items()}
-    return manifest.model_copy(update={"files": records, "digest": ""})
+    return manifest.model_copy(update={"files": _Files(files), "digest": ""})
+
+
+class _Files(Mapping[str, FileRecord]):
+    """What was found, as records that are made when they are asked for."""
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+
+    def __getitem__(self, name: str) -> FileRecord:
+        digest, size = self.found[name]
+        return FileRecord(sha256=digest, bytes=size)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.found)
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+
+class _Samples(Mapping[str, SampleRecord]):
+    """Samples as a manifest has them, a line each: a record is made when it is asked for, and takes twice its line's room."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+        self._text, self._ends = bytearray(), array("q", [0])
+
+    def add(self, stem: str, text: str) -> None:
+        """Keep a sample's JSON, once it is seen to be right; of a stem that comes again the later."""
+        content = text.encode()
+        _SAMPLE.validate_json(content)
+        self._numbers[stem] = len(self._ends) - 1
+        self._text += content
+        self._ends.append(len(self._text))
+
+    def __getitem__(self, stem: str) -> SampleRecord:
+        number = self._numbers[stem]
+        return _SAMPLE.validate_json(self._text[self._ends[number] : self._ends[number + 1]])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
 
 def digest(manifest: Manifest) -> str:
@@ -254,18 +298,19 @@ def _lines(content: Mapping[str, Any]) -> Iterator[str]:
     for key, value in sorted(content.items()):
         inner = _told(value) if is_dataclass(value) else value
         end = "\n" if key == last else ",\n"
-        if isinstance(inner, dict) and inner:
+        if isinstance(inner, Mapping) and inner:
             yield f"{_json(key)}: {{\n"
             yield from _records(inner)
             yield f"}}{end}"
         else:
-            yield f"{_json(key)}: {_json(inner)}{end}"
+            yield f"{_json(key)}: {_json(dict(inner) if isinstance(inner, Mapping) else inner)}{end}"
     yield "}\n"
 
 
 def _records(content: Mapping[str, Any]) -> Iterator[str]:
     last = max(content, default="")
-    for key, value in sorted(content.items()):
+    for key in sorted(content):
+        value = content[key]
         yield f" {_json(key)}: {_json(value)}" + ("\n" if key == last else ",\n")
 
 
@@ -310,27 +355,31 @@ def parse(content: bytes) -> Manifest:
 
 
 def _by_line(content: bytes) -> Manifest | None:
-    """Read canonical bytes a record at a time, which needs a third of the memory; None when they are not canonical."""
+    """Read canonical bytes a record at a time, which needs a tenth of the memory; None when they are not canonical."""
     found: dict[str, Any] = {}
-    inner: dict[str, Any] | None = None
-    kind = _OTHERS
+    samples, files, inner = _Samples(), [], ""
     try:
         for line in io.BytesIO(content):
             text = line.decode()
-            if text[0] == " " and inner is not None:
+            if text[0] == " ":
                 key, at = _scanned(text, 1)
-                inner[key] = kind.validate_json(text[at:].rstrip(",\n"))
-            elif text.startswith("}"):
-                inner = None
+                value = text[at:].rstrip(",\n")
+                if inner == "samples":
+                    samples.add(key, value)
+                elif inner == "files":
+                    record = _FILE.validate_json(value)
+                    files.append((key, (record.sha256, record.bytes)))
+                else:
+                    found[inner][key] = json.loads(value)
             elif text.endswith(": {\n"):
-                key, _ = _scanned(text, 0)
-                inner = found[key] = {}
-                kind = _KINDS.get(key, _OTHERS)
-            elif text != "{\n":
+                inner, _ = _scanned(text, 0)
+                found[inner] = {}
+            elif text[0] not in "{}":
                 key, at = _scanned(text, 0)
                 found[key] = json.loads(text[at:].rstrip(",\n"))
-        return Manifest.model_validate(found)
-    except (ValueError, IndexError):
+        read = Manifest.model_validate(found)
+        return read.model_copy(update={"samples": samples, "files": _Files(Listing(files))})
+    except (ValueError, KeyError):
         return None  # the whole file is read, and what is wrong with it told
 
 
@@ -343,10 +392,7 @@ def _scanned(text: str, at: int) -> tuple[str, int]:
 
 
 _decoder = json.JSONDecoder()
-_OTHERS: TypeAdapter[Any] = TypeAdapter(Any)
-_KINDS: dict[str, TypeAdapter[Any]] = {
-    "files": TypeAdapter(FileRecord), "samples": TypeAdapter(SampleRecord), "sources": TypeAdapter(SourceRecord),
-}  # fmt: skip
+_FILE, _SAMPLE = TypeAdapter(FileRecord), TypeAdapter(SampleRecord)
 
 
 def places(content: bytes) -> set[tuple[str, Split]]:
@@ -400,24 +446,24 @@ def differing(manifest: Manifest, found: Found) -> list[str]:
     """
     expected = manifest.files
     changed = [
-        f"{name}: altered: expected {expected[name].bytes} bytes with sha256 {expected[name].sha256}, "
+        f"{name}: altered: expected {record.bytes} bytes with sha256 {record.sha256}, "
         f"found {found[name][1]} bytes with sha256 {found[name][0]}"
-        for name in sorted(expected.keys() & found.keys())
-        if (expected[name].sha256, expected[name].bytes) != found[name]
+        for name, record in sorted(expected.items())
+        if name in found and (record.sha256, record.bytes) != found[name]
     ]
-    missing = [f"{name}: missing" for name in sorted(expected.keys() - found.keys())]
-    extra = [f"{name}: extra: the manifest does not know it" for name in sorted(found.keys() - expected.keys())]
+    missing = [f"{name}: missing" for name in sorted(expected) if name not in found]
+    extra = [f"{name}: extra: the manifest does not know it" for name in sorted(found) if name not in expected]
     return changed + missing + extra
 
 
 def incomplete(manifest: Manifest, found: Found) -> list[str]:
     """Name every sample whose picture is in no file: for layouts that keep pictures byte for byte."""
-    held = {content for content, _ in found.values()}
-    return [
+    held = {content for _, (content, _) in found.items()}
+    return sorted(
         f"sample {stem}: no file holds its picture (sha256 {sample.sha256})"
-        for stem, sample in sorted(manifest.samples.items())
+        for stem, sample in manifest.samples.items()
         if sample.sha256 not in held
-    ]
+    )
 
 
 def leaking(manifest: Manifest, found: Found) -> list[str]:
@@ -430,28 +476,30 @@ def leaking(manifest: Manifest, found: Found) -> list[str]:
     found
         The files as they are: pictures are compared by their bytes.
     """
-    return [*_shared_sources(manifest), *_shared_videos(manifest), *_shared_pictures(found)]
+    splits = _splits(manifest)
+    return [*_shared_sources(splits), *_shared_videos(manifest, splits), *_shared_pictures(found)]
 
 
 def _splits(manifest: Manifest) -> dict[str, dict[Split, str]]:
     """Give for each source its splits, each with the first stem."""
     splits: dict[str, dict[Split, str]] = defaultdict(dict)
-    for stem, sample in sorted(manifest.samples.items()):
+    for stem in sorted(manifest.samples):
+        sample = manifest.samples[stem]
         splits[sample.source].setdefault(sample.split, stem)
     return dict(splits)
 
 
-def _shared_sources(manifest: Manifest) -> list[str]:
+def _shared_sources(splits: Mapping[str, Mapping[Split, str]]) -> list[str]:
     return [
         f"source {source_id} is shared between " + " and ".join(f"{split} ({stem})" for split, stem in sorted(places.items()))
-        for source_id, places in sorted(_splits(manifest).items())
+        for source_id, places in sorted(splits.items())
         if len(places) > 1
     ]
 
 
-def _shared_videos(manifest: Manifest) -> list[str]:
+def _shared_videos(manifest: Manifest, splits: Mapping[str, Mapping[Split, str]]) -> list[str]:
     videos: dict[str, dict[str, str]] = defaultdict(dict)
-    for source_id, places in sorted(_splits(manifest).items()):
+    for source_id, places in sorted(splits.items()):
         record = manifest.sources.get(source_id)
         for split in places if record else ():
             videos[record.sha256 if record else ""].setdefault(split, source_id)
@@ -463,16 +511,28 @@ def _shared_videos(manifest: Manifest) -> list[str]:
 
 
 def _shared_pictures(found: Found) -> list[str]:
-    first: dict[str, dict[str, str]] = defaultdict(dict)
-    for name, (content, _) in sorted(found.items()):
-        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), "")
-        if split and name.endswith(".jpg"):
+    first: dict[str, dict[str, str]] = {}
+    seen: dict[str, str] = {}
+    for name in sorted(found):
+        split, (content, _) = split_of(name), found[name]
+        if split and name.endswith(".jpg") and seen.setdefault(content, split) != split:
+            first[content] = {}
+    for name in sorted(found) if first else ():
+        content, _ = found[name]
+        if content in first and name.endswith(".jpg") and (split := split_of(name)):
             first[content].setdefault(split, name)
     return [
-        "the same picture is in two splits: " + " and ".join(sorted(places.values()))
-        for _, places in sorted(first.items())
-        if len(places) > 1
+        "the same picture is in two splits: " + " and ".join(sorted(places.values())) for _, places in sorted(first.items())
     ]
+
+
+def split_of(name: str) -> str:
+    """Give the split whose folder a file lies in, "" when it lies in none.
+
+    >>> split_of("img_dir/val/park-000120-00.jpg"), split_of("val.txt")
+    ('val', '')
+    """
+    return next((part for part in name.split("/")[:-1] if part in SPLITS), "")
 
 
 def difference(old: Manifest, new: Manifest) -> dict[str, tuple[str, ...]]:

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from figureground import remote
 from figureground.errors import StoreError
+from figureground.listing import Listing
 from figureground.parallel import ordered
 
 
@@ -48,7 +49,7 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def hash_folder(folder: Path, *, flushed: bool = False) -> dict[str, tuple[str, int]]:
+def hash_folder(folder: Path, *, flushed: bool = False) -> Listing:
     """Hash every file below a local folder, hidden ones too, without holding a big one in memory.
 
     Parameters
@@ -60,7 +61,7 @@ def hash_folder(folder: Path, *, flushed: bool = False) -> dict[str, tuple[str, 
 
     Returns
     -------
-    dict
+    Listing
         Name in the folder, with ``/``, to sha256 and size in bytes; sorted by name.
 
     Raises
@@ -69,10 +70,10 @@ def hash_folder(folder: Path, *, flushed: bool = False) -> dict[str, tuple[str, 
         When a file cannot be read, or the disk refuses.
     """
     names, folders = _below(folder)
-    batches = [names[at : at + _TOGETHER] for at in range(0, len(names), _TOGETHER)]
     # The disk brings many files down at once as fast as one, so more threads wait for it than there are processors.
-    hashed = ordered(lambda some: [_hashed(folder / name, flushed) for name in some], batches, _WAITING if flushed else None)
-    found = {name: one for batch, done in zip(batches, hashed, strict=True) for name, one in zip(batch, done, strict=True)}
+    threads = _WAITING if flushed else None
+    hashed = ordered(lambda name: _hashed(f"{folder}/{name}", flushed), names, threads, together=_TOGETHER)
+    found = Listing(zip(names, hashed, strict=True))
     for below in folders if flushed else ():
         flush(below)
     return found
@@ -86,8 +87,8 @@ def _below(folder: Path) -> tuple[list[str], list[Path]]:
     names, folders = [], []
     for place, _, files in os.walk(folder, topdown=False, onerror=_raised):
         folders.append(Path(place))
-        inside = PurePosixPath(Path(place).relative_to(folder).as_posix())
-        names += [str(inside / file) for file in files]
+        inside = Path(place).relative_to(folder).as_posix()
+        names += files if inside == "." else [f"{inside}/{file}" for file in files]
     return sorted(names), folders
 
 
@@ -95,8 +96,8 @@ def _raised(error: OSError) -> None:
     raise error
 
 
-def _hashed(path: Path, flushed: bool) -> tuple[str, int]:
-    with path.open("rb", buffering=0) as file:
+def _hashed(path: str, flushed: bool) -> tuple[str, int]:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a path object for each of many small files would take longer
         size = os.fstat(file.fileno()).st_size
         digest = sha256(file.read()) if size < _SMALL else hashlib.file_digest(file, "sha256").hexdigest()
         if flushed:

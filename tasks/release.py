@@ -34,7 +34,7 @@ from figureground import (
     tables,
 )  # fmt: skip
 from figureground.catalog import Catalog
-from figureground.duplicates import Signature
+from figureground.duplicates import Look, Signature
 from figureground.errors import ArrayError, ReleaseError, StoreError
 from figureground.labelling import KEEP
 from figureground.lineage import Pick
@@ -248,17 +248,20 @@ def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
     return None
 
 
-def _remembered_looks(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
-    """Look only at the pictures that nobody has looked at, and remember these, too."""
-    sources = sorted({pick.record.source for pick in picks})
-    known = {source_id: signatures.of_source(kept, source_id) for source_id in sources}
-    new = [pick for pick in picks if pick.record.sha256 not in known[pick.record.source]]
-    looks = _looks(kept, new)
-    for pick in new:
-        known[pick.record.source][pick.record.sha256] = looks[pick.stem]
-    for source_id in sorted({pick.record.source for pick in new}):
-        signatures.keep(kept, source_id, known[source_id])
-    return {pick.stem: known[pick.record.source][pick.record.sha256] for pick in picks}
+def _remembered_looks(kept: Store, picks: Sequence[Pick]) -> dict[str, bytes]:
+    """Look only at the pictures that nobody has looked at, and remember these, too; signatures come packed."""
+    looks: dict[str, bytes] = {}
+    by_source: dict[str, list[Pick]] = defaultdict(list)
+    for pick in picks:
+        by_source[pick.record.source].append(pick)
+    for source_id, some in sorted(by_source.items()):
+        known = signatures.of_source(kept, source_id)
+        if new := [pick for pick in some if pick.record.sha256 not in known]:
+            seen = _looks(kept, new)
+            known |= {pick.record.sha256: seen[pick.stem] for pick in new}
+            signatures.keep(kept, source_id, known)
+        looks |= {pick.stem: duplicates.packed(known[pick.record.sha256]) for pick in some}
+    return looks
 
 
 def _looks(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
@@ -274,9 +277,9 @@ def _signature(kept: Store, pick: Pick) -> Signature:
         raise ReleaseError(f"{pick.picture}: {error}") from error
 
 
-def _joined(picks: Sequence[Pick], looks: Mapping[str, Signature], videos: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _joined(picks: Sequence[Pick], looks: Mapping[str, Look], videos: Mapping[str, str]) -> list[tuple[str, ...]]:
     """Give the sources that hold the same video or pictures alike, those of one chain together."""
-    groups: dict[str, list[Signature]] = defaultdict(list)
+    groups: dict[str, list[Look]] = defaultdict(list)
     for pick in picks:
         groups[pick.record.source].append(looks[pick.stem])
     first = {videos[source_id]: source_id for source_id in sorted(groups, reverse=True)}
@@ -349,9 +352,9 @@ def _held(folder: Path, plan: Manifest) -> Manifest:
     return held
 
 
-def _found(folder: Path) -> dict[str, tuple[str, int]]:
+def _found(folder: Path) -> manifest.Found:
     found = store.hash_folder(folder)
-    found.pop(manifest.FILE, None)
+    found.pop(manifest.FILE)
     return found
 
 

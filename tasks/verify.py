@@ -2,14 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from figureground import certificate, difference, duplicates, layouts, manifest, progress, store
-from figureground.duplicates import Signature
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
 from figureground.parallel import ordered
-from figureground.splits import SPLITS
 from figureground.types import Release, Sample
 
 
@@ -39,6 +37,7 @@ def verify(folder: Path) -> Release:
     except ReleaseError as error:
         raise _refused(folder, [*problems, str(error)]) from error
     found = _found(folder)
+    del content
     problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
     problems += _recheck(folder, held, found)
     if problems:
@@ -99,7 +98,7 @@ def _content(folder: Path) -> bytes:
         ) from error
 
 
-def _found(folder: Path) -> dict[str, tuple[str, int]]:
+def _found(folder: Path) -> manifest.Found:
     try:
         found = store.hash_folder(folder)
     except OSError as error:
@@ -120,7 +119,7 @@ def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[
         problems: Iterable[str] = plugin.problems(folder / place)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
         if plugin.verbatim and layouts.LETTERBOX not in settings:
-            own = {name: content for name, content in found.items() if name.startswith(where)}
+            own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 
 
@@ -128,12 +127,13 @@ def _recheck(folder: Path, held: Manifest, found: manifest.Found) -> list[str]:
     """Compute the leak certificate's claims again from the pictures that are there."""
     wanted: dict[tuple[str, str], str] = {}
     listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
-    for name, (content, _) in sorted(found.items()):
-        split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), listed.get(content, ""))
+    for name in sorted(found):
+        content, _ = found[name]
+        split = manifest.split_of(name) or listed.get(content, "")
         if split and name.endswith(".jpg"):
             wanted.setdefault((split, content), name)
-    looked = ordered(lambda name: _signature(folder / name), list(wanted.values()))
-    pictures: dict[str, dict[str, Signature]] = defaultdict(dict)
+    looked = ordered(lambda name: _signature(folder / name), list(wanted.values()), together=8)
+    pictures: dict[str, dict[str, bytes]] = defaultdict(dict)
     for (split, _), name, signature in zip(wanted, wanted.values(), looked, strict=True):
         if signature is not None:
             pictures[split][name] = signature
@@ -143,10 +143,10 @@ def _recheck(folder: Path, held: Manifest, found: manifest.Found) -> list[str]:
         return [f"{certificate.FILE}: {error.strerror}"]
 
 
-def _signature(file: Path) -> Signature | None:
-    """Give None for what is no picture: its layout says so."""
+def _signature(file: Path) -> bytes | None:
+    """Give a packed signature, or None for what is no picture: its layout says so."""
     try:
-        return duplicates.of_jpeg(file.read_bytes())
+        return duplicates.packed(duplicates.of_jpeg(file.read_bytes()))
     except ArrayError:
         return None
 

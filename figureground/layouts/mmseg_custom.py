@@ -90,7 +90,7 @@ class MmsegCustom:
             stems.update(dict.fromkeys(pictures, split))
             complete = sorted(set(pictures) & set(masks))
             pairs = ((split, stem) for stem in complete)
-            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
+            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs, together=8) if problem)
         yield from scene_lists.problems(from_ / "split_dir", stems)
         config = from_ / "mmseg_config.py"
         if not config.is_file() or config.read_bytes() != _config(set(stems.values())):
@@ -138,7 +138,7 @@ def _problem(folder: Path, split: Split, stem: str) -> str:
     """Name what is wrong with one picture and its mask, "" when nothing is."""
     picture, file = _pair(folder, split, stem)
     try:
-        mask, (width, height) = _mask(file), jpeg.size(picture.read_bytes())
+        mask, (width, height) = _mask(file), jpeg.size_of(picture)
     except (ReleaseError, ArrayError) as error:
         return f"ann_dir/{split}/{stem}.png or its picture: {error}"
     where = f"ann_dir/{split}/{stem}.png"

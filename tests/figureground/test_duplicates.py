@@ -68,3 +68,14 @@ def test_groups_that_hold_a_copy_are_found_with_their_closest_pair() -> None:
 def test_what_is_no_picture_is_refused(content: bytes) -> None:
     with pytest.raises(ArrayError):
         duplicates.of_jpeg(content)
+
+
+def test_packed_signatures_compare_as_they_did() -> None:
+    signs = np.where(np.random.default_rng(3).random((40, 256)) < 0.5, 1, -1).astype(np.int8)
+    signs[:, 0] = 0
+    packed = [duplicates.packed(one) for one in signs]
+    assert duplicates.compared(packed[:9], packed[9:], 0.55) == duplicates.compared(list(signs[:9]), list(signs[9:]), 0.55)
+    straight = signs[:9].astype(int) @ signs[9:].astype(int).T
+    mirrored = signs[:9].astype(int) @ (signs[9:] * np.tile([1, -1], 128)).astype(int).T
+    found = duplicates.closest(packed[:9], packed[9:])
+    assert found is not None and found.similarity == pytest.approx((np.maximum(straight, mirrored).max() + 255) / 510, abs=1e-6)

@@ -1,5 +1,7 @@
 """A JPEG's size without decoding it."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -27,3 +29,11 @@ def test_segments_before_the_frame_header_are_stepped_over() -> None:
 def test_what_has_no_size_is_refused(content: bytes) -> None:
     with pytest.raises(ArrayError, match="JPEG"):
         jpeg.size(content)
+
+
+def test_of_a_file_the_same_however_long_its_beginning(tmp_path: Path) -> None:
+    plain = bytes(cv2.imencode(".jpg", np.zeros((7, 9, 3), np.uint8))[1])
+    long = plain[:2] + b"\xff\xe1\x9c\x42" + bytes(40000) + plain[2:]
+    for content in (plain, long):
+        (tmp_path / "a.jpg").write_bytes(content)
+        assert jpeg.size_of(tmp_path / "a.jpg") == jpeg.size(content) == (9, 7)

@@ -1,6 +1,7 @@
 """The manifest: its bytes, its seal, and what can be told from it."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -172,3 +173,14 @@ def test_summary_says_what_differs_in_lines() -> None:
     assert manifest.summary(old, newer) == [f'code: "{old.code}" there, "9.9" now']
     retold = sealed({"a": sample(index=2), "b": sample("walk", "val", B)})
     assert manifest.summary(old, retold) == ["where samples come from: a"]
+
+
+def test_it_is_written_as_it_is_sealed(tmp_path: Path) -> None:
+    plan = sealed()
+    written = manifest.write(plan.model_copy(update={"digest": "old"}), FOUND, tmp_path / "manifest.json")
+    assert written == plan and (tmp_path / "manifest.json").read_bytes() == manifest.canonical(plan)
+
+
+def test_a_manifest_that_is_not_canonical_is_read_all_the_same() -> None:
+    plan = sealed()
+    assert manifest.parse(json.dumps(json.loads(manifest.canonical(plan)), indent=3).encode()) == plan

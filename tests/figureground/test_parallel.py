@@ -47,3 +47,21 @@ def test_what_the_things_raise_is_not_swallowed() -> None:
 
     with pytest.raises(KeyError, match="gone"):
         list(ordered(str, things(), threads=2))
+
+
+def test_things_made_by_ordered_work_are_worked_on_by_the_thread_that_made_them() -> None:
+    made = ordered(lambda number: (number, threading.get_ident()), range(30), threads=3, together=4)
+    both = list(ordered(lambda pair: (*pair, threading.get_ident()), made))
+    assert [number for number, _, _ in both] == list(range(30))
+    assert all(maker == worker != threading.get_ident() for _, maker, worker in both)
+
+
+def test_ordered_work_that_has_begun_is_taken_as_it_comes() -> None:
+    made = ordered(str, range(5), threads=2)
+    assert next(made) == "0"
+    assert list(ordered(len, made, threads=2)) == [1, 1, 1, 1]
+
+
+def test_what_fails_among_things_taken_together_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(ordered(lambda number: 1 // number, [1, 1, 0, 1, 1], threads=2, together=3))

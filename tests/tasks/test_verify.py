@@ -42,7 +42,7 @@ def reseal(folder: Path) -> None:
     """Write a manifest that agrees with the folder: a release that was built wrongly, rather than changed later."""
     held = manifest.parse((folder / manifest.FILE).read_bytes())
     found = store.hash_folder(folder)
-    del found[manifest.FILE]
+    found.pop(manifest.FILE)
     (folder / manifest.FILE).write_bytes(manifest.canonical(manifest.seal(held, found)))
 
 
