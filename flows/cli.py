@@ -93,7 +93,7 @@ def ingest(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbos
 
     with _progress():
         outcomes = flow(str(catalog), sources)
-    done = [outcome.source_id for outcome in outcomes if not outcome.error]
+    done = [outcome.source_id for outcome in outcomes if not outcome.error and not outcome.left]
     funnels = [summarise(source_id, settings) for source_id in done]
     _print_funnels(funnels)
     for funnel in funnels:

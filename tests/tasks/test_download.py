@@ -18,6 +18,8 @@ from figureground.errors import SourceError, TransientError
 from tasks.download import Rules, download, sweep_unfinished
 from tasks.hosts import Gate, HostError
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parents[1] / "clip_server.py"
 CLIP = bytes(range(256)) * 1200
 
