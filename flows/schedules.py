@@ -265,6 +265,7 @@ async def _serve(served: list[Any], plans: list[Planned], catalog: Catalog, say:
 
     # Not paused at the end: what comes due while nothing is served is seen as late, and made up for at the next start.
     runner = Runner(name=NAME, pause_on_shutdown=False, limit=None, query_seconds=5)
+    runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]  # its own needs no loop
     for deployment, plan in zip(served, plans, strict=True):
         await _catch_up(catalog, plan, await runner.aadd_deployment(deployment), say)
     address = os.environ["PREFECT_API_URL"].removesuffix("/api")

@@ -280,3 +280,26 @@ def test_prefect_yaml_deploys_the_same_flows_as_schedule() -> None:
     crons = [one["schedules"][0]["cron"] for one in told]
     default = ScheduleEntry()
     assert crons == [default.ingest, default.pull, default.release]
+
+
+@pytest.mark.slow
+def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.schedules import server
+
+    for name in ("PREFECT_HOME", "PREFECT_API_URL", "FIGUREGROUND_OWNER"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    with server(tmp_path) as api:
+        given = os.environ | {"PREFECT_API_URL": api, "FIGUREGROUND_HOME": str(tmp_path), "COLUMNS": "200"}
+        given["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"
+        prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+        subprocess.run([*prefect, "work-pool", "create", "figureground", "--type", "process"], env=given, check=True)
+        subprocess.run([*prefect, "deploy", "--all"], cwd=ROOT, env=given, check=True)
+        found = httpx.post(f"{api}/deployments/filter", json={}, timeout=20).json()
+    told = {one["entrypoint"]: one["schedules"][0]["schedule"]["cron"] for one in found}
+    assert told == {
+        "flows.nightly.nightly": "0 2 * * *",
+        "flows.nightly.answers": "*/15 * * * *",
+        "flows.nightly.weekly": "0 6 * * 1",
+    }
+    assert all(one["pull_steps"][0].popitem()[1] == {"directory": str(tmp_path)} for one in found)

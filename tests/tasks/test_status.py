@@ -1,0 +1,124 @@
+"""Where everything stands: read from footers, notes and summaries, fast, and right about each state."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from figureground import locks, progress, runs, tables
+from figureground.catalog import Catalog
+from figureground.store import Store
+from tasks.status import as_json, status
+
+ROOT = Path(__file__).parents[2]
+
+
+def write(store: Store, stage: str, source: str, rows: list[dict[str, Any]]) -> None:
+    tables.write(store, stage, source, pd.DataFrame(rows), fingerprint=f"{stage} {len(rows)}")
+
+
+def frames(count: int, source: str = "park") -> list[dict[str, Any]]:
+    fixed = {"source_id": source, "width": 9, "height": 9, "original": "a", "reason": "", "file": "", "sha256": ""}
+    return [{"frame_id": f"{source}-{n:06d}", "index": n, "seconds": n / 2, **fixed} for n in range(count)]
+
+
+def verdicts(count: int) -> list[dict[str, Any]]:
+    return [{"crop_id": f"park-{n:06d}-00", "kept": n % 2 == 0, "reason": "" if n % 2 == 0 else "size"} for n in range(count)]
+
+
+def tasks(count: int) -> list[dict[str, Any]]:
+    fixed = {"key": "k", "project_id": 1, "task_id": 1, "prediction_sha256": "", "blank": "", "remover": "r", "people": 1}
+    return [{"crop_id": f"park-{n:06d}-00", **fixed} for n in range(count)]
+
+
+def test_each_state_is_told(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(6))
+    write(store, "verdicts", "park", verdicts(6))
+    write(store, "tasks", "park", tasks(3))
+    summary = runs.Summary("20261121T020000.000Z-ingest", "ingest", "failed", "", "2026-11-21T03:00:00Z", 3600.0)
+    runs.write(store, runs.Summary(**{**vars_of(summary), "sources": (runs.SourceEnd("park", "no detector"),)}))
+    with locks.held(store.path(".locks"), "make", "ingest", ["park"]):
+        progress.tell("crop", "park", 3, 6)
+        [park] = status(catalog).sources
+    stages = {stage.stage: stage for stage in park.stages}
+    assert (stages["crops"].state, stages["crops"].done, stages["crops"].total) == ("running", 3, 6)
+    assert (park.kept, park.pushed, park.waiting, park.answered, park.released) == (3, 3, 3, 0, 0)
+    assert park.running.startswith("ingest (process ")
+    assert park.failed == "ingest at 2026-11-21T03:00:00Z: no detector"
+    assert json.loads(json.dumps(as_json(status(catalog))))["sources"][0]["pending"] == list(status(catalog).sources[0].pending)
+
+
+def vars_of(summary: runs.Summary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in runs.Summary.__slots__}
+
+
+def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    for hour, error in ((1, "no detector"), (2, "")):
+        run = f"20261121T0{hour}0000.000Z-ingest"
+        runs.write(store, runs.Summary(run, "ingest", "done", "", "", 1.0, sources=(runs.SourceEnd("park", error),)))
+    [park] = status(catalog).sources
+    assert park.failed == ""
+
+
+def test_a_table_older_than_what_it_is_made_from_is_pending(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    for stage in ("videos", "frames", "crops", "measures", "scores", "verdicts", "mattes"):
+        write(store, stage, "park", [])
+    [park] = status(catalog).sources
+    assert park.pending == ()
+    later = time.time() + 60
+    os.utime(store.path("tables/crops/park.parquet"), (later, later))
+    [park] = status(catalog).sources
+    assert park.pending == ("verdicts", "mattes")
+
+
+def test_a_damaged_table_is_one_that_has_to_be_made(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    store.write("tables/videos/park.parquet", b"PAR1 and nothing more")
+    [park] = status(catalog).sources
+    assert park.pending[0] == "videos"
+
+
+def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(10_000))
+    write(store, "verdicts", "park", verdicts(10_000))
+    begun = time.process_time()
+    [park] = status(catalog).sources
+    cold, begun = time.process_time() - begun, time.process_time()
+    assert (park.kept, next(stage.rows for stage in park.stages if stage.stage == "frames")) == (5_000, 10_000)
+    assert status(catalog).sources == (park,)
+    warm = time.process_time() - begun
+    assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
+
+
+def test_status_needs_no_prefect_no_pandas_and_no_network(tmp_path: Path) -> None:
+    text = (ROOT / "data_catalog.yaml").read_text()
+    (tmp_path / "data_catalog.yaml").write_text(text)
+    code = "import sys; sys.argv = ['figureground', 'status']; from flows.cli import app\ntry: app()\nexcept SystemExit: pass\n"
+    code += "print([name for name in ('prefect', 'pandas', 'cv2', 'torch', 'httpx', 'pyarrow') if name in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines()[-1] == "[]", found.stdout
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_command_tells_it(tmp_path: Path, run: Any, options: list[str]) -> None:
+    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
+    told = run("status", *options, cwd=tmp_path).stdout
+    assert "park" in told and "walk" in told
+    assert not options or json.loads(told)["sources"][0]["source"] == "park"
