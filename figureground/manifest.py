@@ -547,12 +547,19 @@ def difference(old: Manifest, new: Manifest) -> dict[str, tuple[str, ...]]:
     before, after = old.samples, new.samples
     both = sorted(before.keys() & after.keys())
     fields = {"re-annotated": "annotation", "re-cropped": "sha256", "moved": "split", "relisted": "scenes"}
-    changed = {
-        word: tuple(stem for stem in both if getattr(before[stem], field) != getattr(after[stem], field))
-        for word, field in fields.items()
-    }
+    changed: dict[str, list[str]] = {word: [] for word in fields}
+    for stem in both:
+        one, other = before[stem], after[stem]
+        for word, name in fields.items():
+            if getattr(one, name) != getattr(other, name):
+                changed[word].append(stem)
     added, dropped = sorted(after.keys() - before.keys()), sorted(before.keys() - after.keys())
-    return {"added": tuple(added), "dropped": tuple(dropped), **changed}
+    return {word: tuple(stems) for word, stems in ({"added": added, "dropped": dropped} | changed).items()}
+
+
+def alike(old: Manifest, new: Manifest) -> bool:
+    """Tell whether two releases hold the same samples with the same story; one of each is in memory at a time."""
+    return len(old.samples) == len(new.samples) and not _retraced(old, new)
 
 
 def summary(old: Manifest, new: Manifest, at_most: int = 5) -> Sequence[str]:
@@ -564,7 +571,7 @@ def summary(old: Manifest, new: Manifest, at_most: int = 5) -> Sequence[str]:
     ]
     was, now = (manifest.model_dump(mode="json", exclude={"samples", "files", "digest", "counts"}) for manifest in (old, new))
     lines += [f"{key}: {_json(was[key])} there, {_json(now[key])} now" for key in sorted(was) if was[key] != now[key]]
-    if not lines and old.samples != new.samples:
+    if not lines and not alike(old, new):
         lines.append("where samples come from: " + ", ".join(_retraced(old, new)[:at_most]))
     return lines
 

@@ -241,7 +241,7 @@ def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
             _log.warning("%s is altered and not taken for the release before", file)
             continue
         held = manifest.parse(content)
-        if held.samples == plan.samples:
+        if manifest.alike(held, plan):
             return held.previous
         changes = {word: len(stems) for word, stems in manifest.difference(held, plan).items() if stems}
         return PreviousRecord(name=file.parent.name, digest=held.digest, changes=changes)

@@ -117,14 +117,17 @@ def test_a_mask_of_another_kind_is_named(folder: Path, mask: np.ndarray) -> None
     assert f"{MASK}: {mask.dtype} of shape {mask.shape}; expected 8 bits and one channel" in problems(folder)
 
 
-def test_a_train_picture_copied_into_val_is_named(folder: Path) -> None:
-    copy = folder / "img_dir/val/new.jpg"
-    shutil.copy(folder / PICTURE, copy)
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_train_picture_copied_into_a_held_out_split_is_named(folder: Path, split: str) -> None:
+    copy = f"img_dir/{split}/new.jpg"
+    (folder / copy).parent.mkdir(exist_ok=True)
+    shutil.copy(folder / PICTURE, folder / copy)
     said = problems(folder)
-    assert "img_dir/val/new.jpg: extra" in said
-    assert f"the same picture is in two splits: {PICTURE} and img_dir/val/new.jpg" in said
+    assert f"{copy}: extra" in said
+    shared = f"the same picture is in two splits: {' and '.join(sorted([PICTURE, copy]))}"
+    assert shared in said
     reseal(folder)
-    assert f"the same picture is in two splits: {PICTURE} and img_dir/val/new.jpg" in problems(folder)
+    assert shared in problems(folder)
 
 
 @pytest.mark.parametrize("change", ["recompressed", "mirrored", "brighter"])
