@@ -50,9 +50,8 @@ class Augmentations:
     """
 
     def __init__(self, settings: Settings, target: Target) -> None:
-        library = _library()
-        chain = [_transform(library, name, given or {}, target) for name, given in settings.items()]
-        self._chain = library.Compose(chain, save_applied_params=True) if chain else None
+        chain = [_transform(_library(), name, given or {}, target) for name, given in settings.items()]
+        self._chain = _library().Compose(chain, save_applied_params=True) if chain else None
 
     def applied(self, image: Image, seed: int) -> tuple[Image, dict[str, Any]]:
         """Change a picture.

@@ -127,18 +127,22 @@ class Composer:
         """
         manner = self.manner
         seed = seeds.number(manner.seed, "picture", number)
-        random = seeds.generator(manner.seed, "picture", number)
+
+        def stream(of: str) -> np.random.Generator:  # its own for each, so that moving one limit leaves the rest as it was
+            return seeds.generator(manner.seed, "picture", number, of)
+
         background = _turn_of(pool.backgrounds, turn, manner.seed, f"backgrounds {split}")
-        plate, window, flipped = self._plate(random, background, inputs)
+        plate, window, flipped = self._plate(stream("plate"), background, inputs)
+        rough = plates.roughness(plate)
         plate, plate_drawn = self._plates.applied(plate, seed)
-        people = self._chosen(random, turn, split, pool)
-        camera = placement.ground(random, manner.rules)
+        people = self._chosen(stream("people"), turn, split, pool)
+        camera = placement.ground(stream("camera"), manner.rules)
         if background.horizon is not None:
             camera = placement.Ground(_horizon(background, window), camera.eye)
-        light = shadows.drawn(random, manner.cast, manner.contact)
-        quality = int(random.integers(manner.quality[0], manner.quality[1] + 1))
+        light = shadows.drawn(stream("light"), manner.cast, manner.contact)
+        quality = int(stream("quality").integers(manner.quality[0], manner.quality[1] + 1))
         subjects = [person.subject for person in people]
-        places = placement.placed(random, subjects, manner.size, camera, manner.rules, plates.roughness(plate))
+        places = placement.placed(stream("places"), subjects, manner.size, camera, manner.rules, rough)
         cutouts = {person.subject.person_id: inputs.cutout(person) for person in people}
         layers = [compositing.layer(cutouts[place.person_id], place, manner.size) for place in places]
         canvas = self._shaded(plate, layers, places, light)

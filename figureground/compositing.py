@@ -128,8 +128,8 @@ def inside(one: Layer) -> Box | None:
 
 def _times(some: Levels, others: Levels) -> Levels:
     product: NDArray[np.uint16] = some.astype(np.uint16) * others.astype(np.uint16) + np.uint16(127)
-    rounded: NDArray[np.uint16] = product // np.uint16(255)
-    return rounded.astype(np.uint8)
+    rounded: Levels = np.asarray(product // np.uint16(255)).astype(np.uint8)
+    return rounded
 
 
 @cache
@@ -142,4 +142,5 @@ def _to_light() -> NDArray[np.float32]:
 def _to_levels() -> NDArray[np.uint8]:
     light = np.arange(65536, dtype=np.float64) / 65535
     shown = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
-    return np.rint(shown * 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.rint(shown * 255).astype(np.uint8)
+    return levels

@@ -19,6 +19,8 @@ Levels = NDArray[np.uint8]
 """Shape (h, w), an alpha of 0 to 255."""
 
 _MARGIN = 2
+_SURE = 13
+"""From this alpha on, a twentieth, a colour is known well enough to go on beyond the border."""
 _SEEN = 128
 _OLD_BACKGROUND = 0.05
 """Colours under this share of the clear pixels say that the old background is still in the picture."""
@@ -123,7 +125,7 @@ def extended(image: Image, levels: Levels) -> Image:
     Image
         The same where alpha is above 0.
     """
-    weight = (levels.astype(np.float32) / 255)[:, :, None]
+    weight = (levels >= min(_SURE, int(levels.max()))).astype(np.float32)[:, :, None]
     far = _pulled(image.astype(np.float32) * weight, weight)
     clear = levels == 0
     made: Image = image.copy()
@@ -133,7 +135,7 @@ def extended(image: Image, levels: Levels) -> Image:
 
 def _pulled(sums: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
     """Average into ever coarser pictures, then fill what has no weight from the next coarser one."""
-    known = np.minimum(weights, 1)
+    known = 1 - (1 - np.minimum(weights, 1)) ** 4  # a quarter of a coarse pixel is enough to know its colour
     own = sums / np.maximum(weights, 1e-6)
     if max(sums.shape[:2]) <= 1:
         return np.asarray(own, np.float32)

@@ -52,8 +52,8 @@ def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) ->
     fixed
         Where earlier releases or the catalog put a source; with those it is like, the most held-out wins.
     val
-        The share of the sources that goes to val, 0 to below 1. When it is above 0, val gets people and backgrounds even when
-        they are few: those of the cluster that is highest on the ruler of `figureground.splits`.
+        The share of the sources that goes to val, 0 to below 1. Train, and when it is above 0 then val, get people and
+        backgrounds even when they are few: train the cluster lowest on the ruler of `figureground.splits`, val the highest.
 
     Returns
     -------
@@ -66,19 +66,21 @@ def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) ->
         told = [fixed[name] for name in cluster if name in fixed]
         drawn: Split = "val" if max(map(splits.position, cluster)) >= 1 - val else "train"
         found.update(dict.fromkeys(cluster, max(told, key=splits.SPLITS.index) if told else drawn))
-    for kind in ("people", "backgrounds") if val else ():
+    for kind in ("people", "backgrounds"):
         own = {one.source for one in inputs if one.kind == kind}
-        _fill_val(found, [cluster for cluster in clusters if own & set(cluster)], fixed)
+        mine = sorted((one for one in clusters if own & set(one)), key=lambda one: max(map(splits.position, one)))
+        _fill(found, mine, fixed, "train")
+        if val and sum(found[cluster[0]] == "train" for cluster in mine) > 1:
+            _fill(found, mine[::-1], fixed, "val")
     return found, [cluster for cluster in clusters if len(cluster) > 1]
 
 
-def _fill_val(found: dict[str, Split], clusters: Sequence[Sequence[str]], fixed: Mapping[str, Split]) -> None:
-    free = [cluster for cluster in clusters if found[cluster[0]] == "train" and not set(cluster) & set(fixed)]
-    in_train = sum(found[cluster[0]] == "train" for cluster in clusters)
-    if not free or in_train < 2 or any(found[cluster[0]] == "val" for cluster in clusters):
+def _fill(found: dict[str, Split], clusters: Sequence[Sequence[str]], fixed: Mapping[str, Split], split: Split) -> None:
+    """Move the first cluster that nobody fixed into a split that has none of them."""
+    if any(found[cluster[0]] == split for cluster in clusters):
         return
-    highest = max(free, key=lambda cluster: (max(map(splits.position, cluster)), cluster))
-    found.update(dict.fromkeys(highest, "val"))
+    free = [cluster for cluster in clusters if found[cluster[0]] != "test" and not set(cluster) & set(fixed)]
+    found.update(dict.fromkeys(free[0] if free else (), split))
 
 
 def _pairs(inputs: Iterable[Input]) -> list[tuple[str, str]]:

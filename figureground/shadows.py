@@ -22,6 +22,8 @@ Shade = NDArray[np.float32]
 _COARSE = 4
 _FORESHORTENED = 0.3
 """How much shorter a length on the ground looks along the line of sight: a camera that looks down by about 17°."""
+_FLATTEST = 0.15
+"""A shadow exactly along the picture's rows would have no width: bodies are no paper."""
 _AT_THE_FEET = 0.07
 
 
@@ -110,10 +112,11 @@ def _cast(alpha: Shade, feet: int, tall: int, light: Light) -> Shade:
     reach = 1 / np.tan(np.radians(light.elevation))
     across = reach * np.cos(np.radians(light.azimuth))
     away = reach * np.sin(np.radians(light.azimuth)) * _FORESHORTENED
-    away = float(np.copysign(max(abs(away), 0.08), away))  # a shadow exactly along the picture's rows has no width
+    away = float(np.copysign(max(abs(away), _FLATTEST), away))
+    averaged = cv2.blur(alpha, (1, 2 * round(0.5 / abs(away)) + 1))  # so many rows become one
     matrix = np.array([[1, -across, across * feet], [0, away, feet * (1 - away)]], np.float32)
     size = alpha.shape[1], alpha.shape[0]
-    flat = cv2.warpAffine(alpha, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
+    flat = cv2.warpAffine(averaged, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0)
     near = cv2.GaussianBlur(flat, (0, 0), 0.4 + 0.012 * tall * light.softness)
     far = cv2.GaussianBlur(flat, (0, 0), 0.6 + 0.1 * tall * light.softness)
     height = np.abs(np.arange(alpha.shape[0], dtype=np.float32) - feet + 0.5) / (abs(away) * tall)

@@ -100,7 +100,7 @@ def remake(catalog: Path, stem: str, into: Path, note: str = "") -> tuple[list[P
     if not all(found):
         raise ReleaseError(f"nothing was composed as {name} yet; run `figureground compose` first")
     people, backgrounds = (tables[0] for tables in found if tables)
-    files, differing = again(stem, settings, people, backgrounds)
+    files, differing = again(stem, people, backgrounds, settings)
     for file, content in files.items():
         (into / file).parent.mkdir(parents=True, exist_ok=True)
         (into / file).write_bytes(content)

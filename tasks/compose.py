@@ -141,14 +141,16 @@ def check(catalog: Catalog) -> None:
         Augmentations(settings, target)  # type: ignore[arg-type]
 
 
-def again(stem: str, catalog: Catalog, people: TableRef, backgrounds: TableRef) -> tuple[dict[str, bytes], list[str]]:
+def again(
+    stem: str, people: TableRef, backgrounds: TableRef, catalog: Catalog
+) -> tuple[dict[str, bytes], list[str]]:
     """Make one picture of a finished folder again, alone.
 
     Parameters
     ----------
     stem
         The picture's.
-    catalog, people, backgrounds
+    people, backgrounds, catalog
         See `compose`.
 
     Returns
