@@ -19,6 +19,7 @@ from tasks.hosts import Gate
 
 TIMEOUT = httpx.Timeout(30, connect=10)  # seconds without a byte, not in all
 ASK_AGAIN_LATER = frozenset({408, 425, 429, 500, 502, 503, 504})
+PATIENCE, SLOWEST = 60.0, 1000.0  # seconds, bytes a second
 _HOPS = 10
 _KEPT_SECONDS = 30 * 86400
 _BROKEN = (httpx.TimeoutException, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
@@ -137,6 +138,7 @@ def _receive(shown: str, answer: httpx.Response, part: Path, have: int, rules: R
             refuse_size(shown, have + came, rules.bytes_at_most)
             file.write(block)
             tell(have + came, total)
+            refuse_drip(shown, begun, came, rules.bytes_per_second)
             pace(begun, came, rules.bytes_per_second)
     if total and have + came != total:
         raise TransientError(f"{shown}: the transfer broke off: expected {total} bytes, {have + came} came; run again")
@@ -155,6 +157,19 @@ def refuse_size(shown: str, found: int, at_most: int) -> None:
             f"{shown}: too big: expected at most {at_most} bytes, {found} were announced or came; nothing of it is kept. "
             "Raise limits.bytes_at_most of its source, or remove it"
         )
+
+
+def refuse_drip(shown: str, begun: float, came: int, per_second: int | None) -> None:
+    """Break off what would take for ever: a server that sends a byte now and then holds up a whole night.
+
+    Raises
+    ------
+    TransientError
+        When a minute's worth came slower than `SLOWEST` bytes a second, and no slower pace was asked for.
+    """
+    seconds = time.monotonic() - begun
+    if seconds > PATIENCE and came / seconds < min(SLOWEST, (per_second or SLOWEST) / 2):
+        raise TransientError(f"{shown}: the transfer broke off: {came} bytes came in {seconds:.0f} seconds; run again")
 
 
 def pace(begun: float, came: int, per_second: int | None) -> None:

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import re
+import time
 import urllib.error
 import urllib.request
 import zlib
@@ -14,9 +15,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from figureground import addresses
-from figureground.errors import SourceError
+from figureground.errors import SourceError, TransientError
 from tasks import hosts
-from tasks.download import Rules, refuse_size, validator
+from tasks.download import Rules, refuse_drip, refuse_size, validator
 
 _PAGE = 1 << 25  # bytes of what is read whole: a web page, a feed, a playlist
 _BLOCK = 1 << 16
@@ -163,11 +164,26 @@ def _carried_on(request: Any, journal: Journal) -> int:
     return 0
 
 
+def _some(answer: Any, amount: int) -> bytes:
+    """Read what is there, at most so much: who drips is noticed at the next byte, not at the next block."""
+    from yt_dlp.networking._urllib import handle_response_read_exceptions
+
+    if answer.closed:
+        return b""
+    try:
+        return bytes(answer.fp.read1(amount))
+    except Exception as error:
+        handle_response_read_exceptions(error)
+        raise
+
+
 def _bound(answer: Any, begun: int, url: str, journal: Journal) -> None:
     """Count what is read: a page that is read whole up to a page's size, a file up to what its source allows."""
+    from yt_dlp.networking.exceptions import RequestError, TransportError
+
     shown, at_most = addresses.shown(url), journal.rules.bytes_at_most
-    length, read = answer.headers.get("Content-Length") or "", answer.read
-    came = begun if answer.status == 206 else 0
+    length, began = answer.headers.get("Content-Length") or "", time.monotonic()
+    came = first = begun if answer.status == 206 else 0
     if length.isdigit():
         refuse_size(shown, came + int(length), at_most)
 
@@ -175,14 +191,15 @@ def _bound(answer: Any, begun: int, url: str, journal: Journal) -> None:
         nonlocal came
         whole = amount is None or amount < 0
         parts = []
-        while block := read(_BLOCK if whole else amount):
+        while block := _some(answer, _BLOCK if amount is None or amount < 0 else amount):
             came += len(block)
             try:
                 refuse_size(shown, came, min(_PAGE, at_most) if whole else at_most)
+                refuse_drip(shown, began, came - first, journal.rules.bytes_per_second)
             except SourceError as error:
-                from yt_dlp.networking.exceptions import RequestError
-
                 raise RequestError(str(journal.refuse(error))) from error
+            except TransientError as error:
+                raise TransportError(str(error)) from error
             parts.append(block)
             if not whole:
                 break

@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ class Site:
     spared: int = 0  # so many answers are whole before one is cut
     unsized: set[str] = field(default_factory=set)
     statuses: dict[str, int] = field(default_factory=dict)
+    dripping: set[str] = field(default_factory=set)  # a byte now and then
     untagged: bool = False
     asked: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
     sent: dict[str, int] = field(default_factory=dict)
@@ -101,8 +103,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         site.spared -= path in site.cut_after and site.spared > 0
         if limit < len(content):
             site.statuses[path] = 503  # whoever asks again in this run is put off
-        for at in range(begun, limit, 1 << 14):
-            block = content[at : min(at + (1 << 14), limit)]
+        step = 1 if path in site.dripping else 1 << 14
+        for at in range(begun, limit, step):
+            time.sleep(0.05 if step == 1 else 0)
+            block = content[at : min(at + step, limit)]
             try:
                 self.wfile.write(block)
             except OSError:

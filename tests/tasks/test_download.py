@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from figureground.errors import SourceError, TransientError
+from tasks import download as module
 from tasks.download import Rules, download, sweep_unfinished
 from tasks.hosts import Gate, HostError
 
@@ -112,6 +113,15 @@ def test_what_nobody_carried_on_for_a_month_is_dropped(site: Any, bring: Callabl
         os.utime(path, (1, 1))
     sweep_unfinished()
     assert not left(tmp_path)
+
+
+def test_a_server_that_drips_holds_nobody_up(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    site.dripping.add("/clip.mp4")
+    begun = time.monotonic()
+    with pytest.raises(TransientError, match=r"/clip\.mp4: the transfer broke off: \d+ bytes came in 0 seconds"):
+        bring()
+    assert time.monotonic() - begun < 30
 
 
 def test_a_rate_is_kept(bring: Callable[..., bytes]) -> None:
