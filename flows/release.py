@@ -9,11 +9,13 @@ from figureground.catalog import load
 from figureground.errors import ReleaseError
 from figureground.types import Release
 from flows.ingest import resolve
+from flows.watch import watched
 from tasks.release import rebuild, release
 from tasks.verify import verify
 
 
 @flow(name="release", validate_parameters=False, persist_result=False)
+@watched("release")
 def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
     """Cut a release of everything that is labelled, and verify what was written.
 
@@ -40,6 +42,7 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> R
 
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False)
+@watched("rebuild")
 def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
     """Cut a release again from its manifest and the storage, and verify what was written.
 

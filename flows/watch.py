@@ -26,6 +26,7 @@ from tasks.notify import notify
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_BY_HAND = ("ingest", "push", "pull", "release", "rebuild")
 _log = logging.getLogger(__name__)
 _current: ContextVar["Watch | None"] = ContextVar("_current", default=None)
 
@@ -173,12 +174,17 @@ def settle(catalog: Catalog, summary: Summary) -> None:
     """
     store = Store(catalog.storage_root)
     runs.write(store, summary)
-    if summary.outcome not in ("failed", "crashed") or catalog.notify is None or sys.stdout.isatty():
+    if summary.outcome not in ("failed", "crashed") or catalog.notify is None or _seen(summary):
         return
     told = _told_already(store, catalog, summary)
     if not told and not notify(catalog.notify, *letter(summary, catalog), asdict(summary)):
         told = locks.now()
     runs.write(store, replace(summary, notified=told))
+
+
+def _seen(summary: Summary) -> bool:
+    """Tell whether somebody sits there who started the run and reads its error anyway."""
+    return summary.outcome == "failed" and summary.flow in _BY_HAND and sys.stdout.isatty()
 
 
 def _told_already(store: Store, catalog: Catalog, summary: Summary) -> str:

@@ -180,3 +180,13 @@ def test_a_summary_is_json_for_programs(catalog: Path) -> None:
     [file] = (store_of(catalog).path("runs")).iterdir()
     told = json.loads(file.read_text())
     assert told["sources"] == [{"source": "park", "error": "", "left": ""}]
+
+
+def test_who_sits_there_is_not_written_to_but_schedules_and_crashes_are(
+    catalog: Path, letters: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    running(catalog, "ingest", lambda: [Outcome("park", "no video")])
+    assert letters == []
+    running(catalog, "nightly-ingest", lambda: [Outcome("park", "no video")])
+    assert len(letters) == 1
