@@ -1,0 +1,194 @@
+"""A Dask cluster by the catalog alone: the bytes that threads give, also when a worker is killed in the middle."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from figureground.catalog import Catalog, DaskEntry
+from figureground.errors import CatalogError, StoreError, TransientError
+from figureground.types import TableRef
+from flows import crew as crews
+from flows.crew import crew, perform
+
+ROOT = Path(__file__).parents[2]
+ASYNC = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # distributed's own
+
+
+def small(folder: Path, **runner: object) -> Catalog:
+    sources = {"park": {"path": "park.mp4", "license": "CC0-1.0"}}
+    recipe = {"sample": {"every_seconds": 0.5}, "detector": {"yolo": {}}, "checks": {}, "remover": {"rembg": {}}}
+    assets = {"u2netp.onnx": {"sha256": "3" * 64, "license": "Apache-2.0", "path": "nowhere"}}
+    return Catalog.model_validate({"folder": folder, "sources": sources, "recipe": recipe, "assets": assets, **runner})
+
+
+def test_a_worker_looks_the_verb_up_and_raises_what_it_raises(tmp_path, monkeypatch) -> None:
+    catalog = small(tmp_path)
+    monkeypatch.setattr(crews, "_equip", lambda catalog: None)
+    ref = TableRef("crops", "park", "tables/crops/park.parquet", "0" * 64, 0)
+    with pytest.raises(StoreError, match=r"tables/crops/park\.parquet"):
+        perform("tasks.measure", "measure", (ref, catalog), {})
+
+
+class Silent:
+    """A client whose cluster lost its workers."""
+
+    def nthreads(self) -> dict[str, int]:
+        return {}
+
+
+class Never:
+    def result(self, timeout: float) -> None:
+        raise TimeoutError
+
+    def done(self) -> bool:
+        return False
+
+
+@ASYNC
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_not_waited_for_for_ever() -> None:
+    with pytest.raises(TransientError, match="matte: the cluster has had no worker for 120 s"):
+        crews._patient(Silent(), Never(), "matte")
+
+
+@ASYNC
+@pytest.mark.slow
+def test_no_scheduler_at_an_address_is_one_message(monkeypatch) -> None:
+    monkeypatch.setattr(crews, "_CONNECT_SECONDS", 0.5)
+    entry = DaskEntry(address="tcp://127.0.0.1:9")
+    with pytest.raises(TransientError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"), crews._cluster(entry):
+        pass
+
+
+@contextmanager
+def dask(folder: Path, *workers: tuple[str, ...]) -> Iterator[str]:
+    """A scheduler and workers as an administrator starts them."""
+    file, started, environment = folder / "scheduler.json", [], os.environ | {"PYTHONPATH": str(ROOT)}
+    python = [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    commands = [[*python, "--port", "0", "--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(file)]]
+    python = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--no-dashboard"]
+    commands += [[*python, "--nthreads", "1", "--local-directory", str(folder), *more] for more in workers]
+    with (folder / "dask.log").open("wb") as log:
+        try:
+            for command in commands:
+                started.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True))
+            until = time.monotonic() + 60
+            while not file.exists():
+                assert time.monotonic() < until, (folder / "dask.log").read_text()
+                time.sleep(0.1)
+            yield str(yaml.safe_load(file.read_text())["address"])
+        finally:
+            for process in started:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@ASYNC
+@pytest.mark.slow
+def test_a_gpu_stage_needs_a_worker_with_one(tmp_path, monkeypatch) -> None:
+    with dask(tmp_path, ()) as address:
+        asked = small(tmp_path, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
+        with pytest.raises(CatalogError, match=r"no worker at tcp.* has the resource GPU, which gpu_stages"), crew(asked):
+            pass
+        monkeypatch.setattr(crews, "__version__", "another")
+        plain = small(tmp_path, runner={"dask": {"address": address}})
+        with pytest.raises(CatalogError, match="expected figureground another on every worker; found tcp"), crew(plain):
+            pass
+
+
+def cut(whole: Path, into: Path, start: float, end: float) -> Path:
+    import av
+
+    with av.open(str(whole)) as source, av.open(str(into), "w") as made:
+        given = source.streams.video[0]
+        stream = made.add_stream("h264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = given.width // 2 * 2, given.height // 2 * 2, "yuv420p"
+        for frame in source.decode(given):
+            if start <= frame.time < end:
+                frame.pts = None
+                made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    return into
+
+
+def write_catalog(folder: Path, clips: dict[str, Path], **more: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
+    content["sources"] = {name: {**entry, "path": str(clip)} for name, clip in clips.items()}
+    content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
+    file = folder / "data_catalog.yaml"
+    file.write_text(yaml.safe_dump(content | more, sort_keys=False))
+    return file
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> dict[str, Path]:
+    """Three clips of a second and a half, each of another length."""
+    from figureground.catalog import load
+    from tasks.fetch import fetch
+
+    folder = tmp_path_factory.mktemp("clips")
+    catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder)})
+    fetch.fn(catalog.source("park"), catalog)
+    whole = next((folder / "videos/park").iterdir())
+    cuts = {"early": (0.0, 1.6), "middle": (2.2, 3.3), "late": (4.4, 6.0)}
+    return {name: cut(whole, folder / f"{name}.mp4", *seconds) for name, seconds in cuts.items()}
+
+
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.slow
+@pytest.mark.weights
+@pytest.mark.faults
+def test_two_workers_one_of_them_killed_give_the_bytes_of_threads(clips, tmp_path, run, folder_contents) -> None:
+    write_catalog(tmp_path / "threads", clips)
+    run("ingest", cwd=tmp_path / "threads")
+    expected = folder_contents(tmp_path / "threads/data")
+    write_catalog(tmp_path / "dask", clips, runner={"dask": {"workers": 2}})
+    process = subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", "ingest"],
+        cwd=tmp_path / "dask",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        until = time.monotonic() + 600
+        while process.poll() is None and time.monotonic() < until and not list((tmp_path / "dask/data").glob("crops/*/*.jpg")):
+            time.sleep(0.05)
+        victims = workers_of(process)
+        assert len(victims) == 2
+        victims[0].send_signal(signal.SIGKILL)
+        said = process.communicate(timeout=600)[0]
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0, said
+    assert "Traceback" not in said
+    assert folder_contents(tmp_path / "dask/data") == expected
+    assert "late · matte" in said  # how far a worker is comes back to who waits
+
+
+@pytest.mark.weights
+@pytest.mark.soak
+def test_a_running_cluster_with_one_gpu_worker_gives_the_bytes_of_threads(clips, tmp_path, run, folder_contents) -> None:
+    write_catalog(tmp_path / "threads", clips)
+    run("ingest", cwd=tmp_path / "threads")
+    with dask(tmp_path, (), ("--resources", "GPU=1")) as address:
+        write_catalog(tmp_path / "dask", clips, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
+        run("ingest", cwd=tmp_path / "dask")
+    assert folder_contents(tmp_path / "dask/data") == folder_contents(tmp_path / "threads/data")
