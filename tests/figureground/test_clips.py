@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from figureground import clips
@@ -77,6 +77,7 @@ HOSTILE = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     clip_id=HOSTILE,
     site=st.sampled_from([clips.GENERIC, "Youtube"]),
@@ -90,6 +91,7 @@ def test_whatever_a_site_calls_a_clip_its_name_is_a_name(clip_id: str, site: str
     assert named == clips.source_id(source, clip_id, site, ())
 
 
+@settings(deadline=None)
 @given(one=HOSTILE, other=HOSTILE, site=st.sampled_from([clips.GENERIC, "Youtube"]))
 def test_two_clips_have_two_names(one: str, other: str, site: str) -> None:
     first = clips.source_id("walks", one, site, ())
@@ -100,6 +102,7 @@ def test_ids_that_differ_in_case_only_stay_apart() -> None:
     assert clips.source_id("walks", "aBc", "Youtube", ()) != clips.source_id("walks", "abC", "Youtube", ())
 
 
+@settings(deadline=None)
 @given(found=st.dictionaries(
     st.sampled_from(["title", "uploader", "license", "upload_date", "duration", "filesize", "is_live", "live_status"]),
     st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.lists(st.text(), max_size=2)),

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from figureground import tables
@@ -68,6 +68,7 @@ VALUES = {
 }
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(data=st.data(), stage=st.sampled_from(sorted(tables.SCHEMAS)), count=st.integers(0, 3))
 def test_every_schema_gives_back_what_was_written(data: st.DataObject, stage: str, count: int) -> None:
     store = Store("memory://tables")
