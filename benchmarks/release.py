@@ -91,15 +91,16 @@ def _round(folder: Path, note: str) -> tuple[dict[str, float], int]:
     sources = [catalog.source(source_id) for source_id in catalog.sources]
     took, made = {}, Path()
     for what in ("release", "verify", "copied and hashed", "copied, flushed and hashed"):
-        start = time.perf_counter()
+        start, busy = time.perf_counter(), time.process_time()
         if what == "release":
             made = Path(release.fn(sources, catalog, note, "20261130").folder)
         elif what == "verify":
             verify(made)
         else:
             _copied(made, folder / "copy", flushed="flushed" in what)
-        took[what] = time.perf_counter() - start
-        print(f"{note:6} {what:28} {took[what]:7.2f} s   most memory so far {_memory()} MB", flush=True)
+        took[what], took[what + _PROCESSOR] = time.perf_counter() - start, time.process_time() - busy
+        said = f"{took[what]:7.2f} s, {took[what + _PROCESSOR]:7.2f} s of the processors"
+        print(f"{note:6} {what:28} {said}   most memory so far {_memory()} MB", flush=True)
     peak = _memory()
     for left in (folder / "copy", folder / "data/archive", made):
         shutil.rmtree(left)
@@ -118,6 +119,7 @@ def measured(samples: int, rounds: int) -> dict[str, float]:
     return {what: median(one[what] for one in found) for what in found[0]} | {"memory": _memory()}
 
 
+_PROCESSOR = ", processor time"
 _COLUMNS = ("release", "verify", "copied and hashed", "copied, flushed and hashed")
 _PAGE = Path(__file__).with_suffix(".md")
 _HEAD = """# Releases beside copying and hashing the same files
@@ -125,16 +127,18 @@ _HEAD = """# Releases beside copying and hashing the same files
 `PYTHONPATH=. python benchmarks/release.py {asked} --page`: samples of {width} × {height} pixels in {sources} sources,
 signatures kept as `ingest` leaves them, everything in the disk's cache. Each of the four is done in turn, {rounds} rounds;
 seconds are medians. The copy is `shutil.copytree`, then one pass that hashes (and flushes) as the release's own does.
+The last ratios are of the processors' time, release and verify: the copy keeps one processor busy, ours two.
 
-| samples | release | verify | copied, hashed | copied, flushed, hashed | release : last | verify : last | memory |
-|---|---|---|---|---|---|---|---|
+| samples | release | verify | copied, hashed | copied, flushed, hashed | release : last | verify : last | processors | memory |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
 def _line(samples: int, found: Mapping[str, float]) -> str:
     seconds = " | ".join(f"{found[what]:.1f} s" for what in _COLUMNS)
-    ratios = " | ".join(f"{found[what] / found[_COLUMNS[-1]]:.1f}" for what in _COLUMNS[:2])
-    return f"| {samples:,} | {seconds} | {ratios} | {found['memory']:.0f} MB |\n"
+    ratios = [f"{found[what] / found[_COLUMNS[-1]]:.1f}" for what in _COLUMNS[:2]]
+    busy = [f"{found[what + _PROCESSOR] / found[_COLUMNS[-1] + _PROCESSOR]:.1f}" for what in _COLUMNS[:2]]
+    return f"| {samples:,} | {seconds} | {' | '.join(ratios)} | {', '.join(busy)} | {found['memory']:.0f} MB |\n"
 
 
 def _page(asked: str, samples: int, rounds: int, line: str) -> str:
