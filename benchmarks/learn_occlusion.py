@@ -4,10 +4,10 @@
 
 Things (`occluders`) and other people are laid before, behind and beside people who stand free, who are then detected anew.
 First a network with one hidden layer learns for each 8th pixel what it shows: background, the person, or something in
-front. Then a logistic regression weighs what it says of scenes that it has not seen together with what the detector doubts;
-a second one weighs the doubts alone, none negatively, for who runs the check without a network. Every figure is of
-scenes that taught neither; each collection of photos is one scene. The file holds weights and no picture. Learning
-needs torch.
+front, and a logistic regression weighs what it says of scenes that it has not seen together with what the detector doubts.
+A second one weighs these doubts together with what a segmentation network's outlines leave out, a third one the doubts
+alone. Every figure is of scenes that taught none of them; each collection of photos is one scene. The file holds weights
+and no picture. Learning needs torch.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ import scipy.optimize
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import crops, features, geometry, inference, yolo
+from figureground import crops, features, geometry, inference, outlines, yolo
 from figureground.checks import occlusion
 from figureground.types import Frame, Image, Mask, Person, PersonCrop, Weights
 
@@ -36,13 +36,22 @@ Found = Callable[[Image], PersonCrop | None]
 Head = dict[str, Floats]
 PHOTOS = {"ccp": 40, "pennfudan": 40}
 FEW = 8  # people of each video
+BESIDE = 2  # things beside or behind each person
 SHARES = (0.12, 0.25, 0.45)  # of the person, hidden by a thing
 HINDERED_FROM = 0.1  # hidden less, a person is neither free nor hindered
 HIDDEN, EPOCHS, PLACES, BATCH = 32, 5, 80, 1024
 FOLDS, INNER = 5, 3
-SEEN, OF_BODY_SEEN = 7, 3  # pieces of evidence that the network gives, and which of them speaks against hindrance
+SEEN, OUTLINED = 7, 25  # how many pieces of evidence the pose network gives, and where those of outlines begin
+NEVER_FOR = [(0.0, None)] * (OUTLINED + outlines.PIECES)  # no weight is negative, but for
+NEVER_FOR[3] = (None, 0.0)  # the share of the body that is seen
+NEVER_FOR[OUTLINED + 6] = NEVER_FOR[OUTLINED + 9] = (None, None)  # what is carried, and the outline's share of the box
 DOUBTS = (*range(7), 13, 15)  # weighed without a network: the better of each pair, the person, a fifth of overlap
 GOOD, PEOPLE = ("alone", "apart"), ("front", "behind")
+PARTS = {
+    "with outlines": ("outlined", slice(SEEN, None)),
+    "with the pose network": ("answer", slice(OUTLINED)),
+    "doubts alone": ("doubted", slice(SEEN, OUTLINED)),
+}
 LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 
 
@@ -57,6 +66,7 @@ class Example:
     areas: tuple[Floats, ...]
     truth: Floats
     doubts: Floats
+    outlined: Floats
 
     @property
     def hindered(self) -> bool:
@@ -77,11 +87,11 @@ def known(seen: list[Seen], data: Path, instances: Weights) -> list[Known]:
     found: dict[str, list[Known]] = {}
     for frame, people in seen:
         for number in range(min(2, len(people))):
-            if not checks.free(frame, people, number, 0.02, 0.7):
+            if frame.frame_id in checks.HINDERED or not checks.free(frame, people, number, 0.02, 0.7):
                 continue
             mask = checks.mask_of(frame, people[number], data)
             mask = _cut_out(frame, people[number], instances) if mask is None else mask
-            if mask is not None and mask.any():
+            if mask is not None:
                 found.setdefault(frame.source_id, []).append((frame, people[number], mask))
     few = {scene: PHOTOS.get(scene, FEW) for scene in found}
     return [one for scene, some in found.items() for one in some[:: max(1, len(some) // few[scene])][: few[scene]]]
@@ -102,27 +112,28 @@ def _cut_out(frame: Frame, person: Person, instances: Weights) -> Mask | None:
     return mask
 
 
-def examples(people: Sequence[Known], detector: Any, network: Weights, turn: int) -> Iterator[Example]:
+def examples(
+    people: Sequence[Known], seen: list[Seen], detector: Any, networks: tuple[Weights, Weights], turn: int
+) -> Iterator[Example]:
     """Lay things and others before, behind and beside each person, others in each turn; detect anew."""
     for number, (frame, person, mask) in enumerate(people):
-        for image, front, kind in _changed(frame, person, mask, people, np.random.default_rng([turn, number])):
+        for image, front, kind in _changed(frame, person, mask, people, seen, np.random.default_rng([turn, number])):
             crop = checks.again(detector, frame, image, person.box)
             if crop is not None and (kind != "alone" or turn == 0):
-                yield _example(frame.source_id, kind, crop, mask, front, network)
+                yield _example(frame.source_id, kind, crop, mask, front, *networks)
 
 
 def _changed(
-    frame: Frame, person: Person, mask: Mask, people: Sequence[Known], rng: np.random.Generator
+    frame: Frame, person: Person, mask: Mask, people: Sequence[Known], seen: list[Seen], rng: np.random.Generator
 ) -> Iterator[tuple[Image, Mask, str]]:
     """Give pictures, what in them is in front of the person, and how they were changed."""
-    nothing, textures = np.zeros_like(mask), [other.image for other, _, _ in people]
+    nothing = np.zeros_like(mask)
     yield frame.image, nothing, "alone"
     for share in SHARES:
-        image, thing = occluders.before(frame.image, mask, person.box, share, textures, rng)
+        image, thing = occluders.before(frame, mask, person.box, share, seen, rng)
         yield image, thing & mask, "thing"
-    image, thing = occluders.before(frame.image, mask, person.box, 0.0, textures, rng)
-    if (thing & mask).sum() < 0.002 * mask.sum():
-        yield image, nothing, "beside"
+    for _ in range(BESIDE):
+        yield occluders.beside(frame, mask, person.box, seen, rng), nothing, "beside"
     for kind in ("apart", *PEOPLE):
         donor = people[rng.integers(len(people))]
         image = checks._with_person(frame.image, mask, person.box, donor, kind, rng) if donor[0] is not frame else None
@@ -131,15 +142,15 @@ def _changed(
             yield image, (changed & (mask > 0)).astype(np.uint8) if kind == "front" else nothing, kind
 
 
-def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights) -> Example:
+def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights, instances: Weights) -> Example:
     cells, inside = features.cells(crop, network), checks._inside(crop)
     hidden, own = cells.lay(front[inside]), cells.lay(mask[inside])
     truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
-    known = occlusion.described(crop, cells).astype(np.float16)
-    return Example(
-        scene, kind, cover, known, occlusion.areas(crop, cells), np.clip(truth, 0, 1).astype(np.float32), occlusion.doubts(crop)
-    )
+    known, areas = occlusion.described(crop, cells).astype(np.float16), occlusion.areas(crop, cells)
+    outlined = outlines.evidence(crop, instances)
+    truth = np.clip(truth, 0, 1).astype(np.float32)
+    return Example(scene, kind, cover, known, areas, truth, occlusion.doubts(crop), outlined)
 
 
 # --- learning
@@ -147,19 +158,21 @@ def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, n
 
 def fitted(found: Sequence[Example]) -> Head:
     """Learn from examples: the network of places, then the weights on what it says of scenes it has not seen."""
-    evidence = np.zeros((len(found), SEEN + len(found[0].doubts)))
+    evidence = np.zeros((len(found), len(NEVER_FOR)))
     for left_out in _folds(found, INNER):
         head = placed([one for one in found if one.scene not in left_out])
         for number, one in enumerate(found):
             if one.scene in left_out:
                 evidence[number] = gathered(head, one)
     clear = np.array([one.clear for one in found])
-    hindered = np.array([one.hindered for one in found])
-    never_for = [(None, 0) if number == OF_BODY_SEEN else (0, None) for number in range(evidence.shape[1])]
-    answer = _logistic(evidence[clear], hindered[clear], never_for)
-    alone = [(0, None if number in DOUBTS else 0) for number in range(len(found[0].doubts))]
-    doubted = _logistic(evidence[clear, SEEN:], hindered[clear], alone)
-    return {**placed(found), "answer": answer.astype(np.float32), "doubted": doubted.astype(np.float32)}
+    rows, hindered = evidence[clear], np.array([one.hindered for one in found])[clear]
+    alone = [(0, None if number in DOUBTS else 0) for number in range(OUTLINED - SEEN)]
+    answers = {
+        "outlined": _logistic(rows[:, SEEN:], hindered, NEVER_FOR[SEEN:]),
+        "answer": _logistic(rows[:, :OUTLINED], hindered, NEVER_FOR[:OUTLINED]),
+        "doubted": _logistic(rows[:, SEEN:OUTLINED], hindered, alone),
+    }
+    return {**placed(found), **{name: weights.astype(np.float32) for name, weights in answers.items()}}
 
 
 def _folds(found: Sequence[Example], count: int) -> list[set[str]]:
@@ -169,7 +182,7 @@ def _folds(found: Sequence[Example], count: int) -> list[set[str]]:
 
 def gathered(head: Head, one: Example) -> Floats:
     """Give all evidence of an example."""
-    return np.r_[occlusion.in_front(occlusion.told(head, one.known.astype(np.float32)), *one.areas), one.doubts]
+    return np.r_[occlusion.in_front(occlusion.told(head, one.known.astype(np.float32)), *one.areas), one.doubts, one.outlined]
 
 
 def placed(found: Sequence[Example]) -> Head:
@@ -177,6 +190,7 @@ def placed(found: Sequence[Example]) -> Head:
     import torch
 
     torch.manual_seed(0)
+    torch.set_num_threads(1)  # sums, and so the head's bytes, depend on it
     rng = np.random.default_rng(0)
     some = [_some_cells(one, rng) for one in found]
     given, truth = (np.concatenate([pair[number] for pair in some]).astype(np.float32) for number in (0, 1))
@@ -230,16 +244,17 @@ def _logistic(rows: NDArray[np.float64], hindered: NDArray[np.bool_], bounds: li
 # --- figures
 
 
-def left_out(found: Sequence[Example]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give each example's likelihood with and without the network, by heads that have seen nothing of its scene."""
-    values, doubted = np.zeros(len(found)), np.zeros(len(found))
+def left_out(found: Sequence[Example]) -> dict[str, NDArray[np.float64]]:
+    """Give each example's likelihood with all evidence and with less, by heads that have seen nothing of its scene."""
+    values = {words: np.zeros(len(found)) for words in PARTS}
     for scenes in _folds(found, FOLDS):
         head = fitted([one for one in found if one.scene not in scenes])
         for number, one in enumerate(found):
             if one.scene in scenes:
-                values[number] = occlusion.likelihood(gathered(head, one), head["answer"])
-                doubted[number] = occlusion.likelihood(one.doubts, head["doubted"])
-    return values, doubted
+                evidence = gathered(head, one)
+                for words, (name, part) in PARTS.items():
+                    values[words][number] = occlusion.likelihood(evidence[part], head[name])
+    return values
 
 
 def figures(found: Sequence[Example], values: NDArray[np.float64]) -> None:
@@ -293,13 +308,11 @@ def main() -> None:
     detector = loaded.detector()
     seen = [(frame, detector.find([frame.image])[0]) for frame in checks.frames(asked.data)]
     people = known(seen, asked.data, instances)
-    found = [one for turn in range(asked.rounds) for one in examples(people, detector, network, turn)]
-    print(f"{len(found)} examples of {len({one.scene for one in found})} scenes")
-    values, doubted = left_out(found)
-    print("with the network, each scene judged by what others taught")
-    figures(found, values)
-    print("without")
-    figures(found, doubted)
+    found = [one for turn in range(asked.rounds) for one in examples(people, seen, detector, (network, instances), turn)]
+    print(f"{len(found)} examples of {len({one.scene for one in found})} scenes, each judged by what others taught")
+    for words, values in left_out(found).items():
+        print(words)
+        figures(found, values)
     if asked.write:
         file = learning.ROOT / "figureground/heads/occlusion.npz"
         print(f"{file}: sha256 {saved(fitted(found), file)}")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import checks
 import cv2
 import numpy as np
+from checks import Seen
 
-from figureground.types import Box, Image, Mask
+from figureground.types import Box, Frame, Image, Mask
 
 PLAIN = ("pole", "wall", "edge", "blob")  # as the tables of `checks` have them
 MORE = ("bar", "polygon", "fence", "leaves", "ellipse", "table", "thin poles")
@@ -14,7 +15,7 @@ TRIES = 12  # outlines drawn until one hides about the share asked for
 
 
 def before(
-    image: Image, mask: Mask, box: Box, share: float, textures: Sequence[Image], rng: np.random.Generator
+    frame: Frame, mask: Mask, box: Box, share: float, seen: Sequence[Seen], rng: np.random.Generator
 ) -> tuple[Image, Mask]:
     """Lay a thing over about `share` of a person.
 
@@ -23,12 +24,28 @@ def before(
     Image, Mask
         The picture, and what of it is the thing.
     """
-    name = str(rng.choice(PLAIN if rng.random() < 0.4 else MORE))
+    name = _name(rng)
     tries = [_outline(mask, box, name, rng) for _ in range(TRIES)]
     covers = [abs(float((thing & mask).sum() / mask.sum()) - share) for thing in tries]
     thing = tries[int(np.argmin(covers))]
+    return _laid(frame, thing, seen, rng), thing
+
+
+def beside(frame: Frame, mask: Mask, box: Box, seen: Sequence[Seen], rng: np.random.Generator) -> Image:
+    """Lay a thing beside or behind a person."""
+    thing = _outline(mask, box, _name(rng), rng)
+    if rng.random() < 0.7:
+        thing = np.roll(thing, int(rng.choice([-1, 1]) * rng.uniform(0.3, 1.2) * box.width), 1)
+    return _laid(frame, thing & (1 - cv2.dilate(mask, np.ones((3, 3), np.uint8))), seen, rng)
+
+
+def _name(rng: np.random.Generator) -> str:
+    return str(rng.choice(PLAIN if rng.random() < 0.4 else MORE))
+
+
+def _laid(frame: Frame, thing: Mask, seen: Sequence[Seen], rng: np.random.Generator) -> Image:
     soft = cv2.GaussianBlur(thing.astype(np.float32), (0, 0), rng.uniform(0.4, 1.6))[..., None]
-    return (image * (1 - soft) + _texture(image, textures, rng) * soft).astype(np.uint8), thing
+    return (frame.image * (1 - soft) + _texture(frame, seen, rng) * soft).astype(np.uint8)
 
 
 def _outline(mask: Mask, box: Box, name: str, rng: np.random.Generator) -> Mask:
@@ -100,24 +117,18 @@ def _poles(thing: Mask, box: Box, _: tuple[float, float], rng: np.random.Generat
         cv2.line(thing, (x, 0), (x + lean, thing.shape[0]), 1, thick)
 
 
-def _texture(image: Image, others: Sequence[Image], rng: np.random.Generator) -> Image:
-    """Give another picture or a part of it, an even colour with grain, or another place of the same picture."""
-    high, wide = image.shape[:2]
+def _texture(frame: Frame, seen: Sequence[Seen], rng: np.random.Generator) -> Image:
+    """Give a part of another scene or of this picture without people, or an even colour with grain."""
+    high, wide = frame.image.shape[:2]
     kind = rng.random()
     if kind < 0.65:
-        return cv2.resize(_part(others[rng.integers(len(others))], rng), (wide, high))
-    if kind < 0.8:
-        coarse = cv2.resize(rng.normal(0, 1, (high // 8 + 2, wide // 8 + 2)).astype(np.float32), (wide, high))[..., None]
-        grain = coarse * rng.uniform(0, 15) + rng.normal(0, rng.uniform(0, 6), (high, wide, 1))
-        light = np.linspace(-1, 1, high)[:, None, None] * rng.uniform(-40, 40)
-        return np.clip(rng.uniform(0, 255, 3) + grain + light, 0, 255).astype(np.uint8)
-    return np.roll(image[:, ::-1], (int(rng.integers(high)), int(rng.integers(wide))), (0, 1))
-
-
-def _part(image: Image, rng: np.random.Generator) -> Image:
-    if rng.random() < 0.5:
-        return image
-    share = rng.uniform(0.3, 1)
-    high, wide = int(image.shape[0] * share), int(image.shape[1] * share)
-    y, x = rng.integers(image.shape[0] - high + 1), rng.integers(image.shape[1] - wide + 1)
-    return image[y : y + high, x : x + wide]
+        return cv2.resize(checks.elsewhere(frame, seen, rng), (wide, high))
+    own = None
+    if kind >= 0.8:
+        own = checks.emptiest(frame.image, next(people for other, people in seen if other.frame_id == frame.frame_id), rng)
+    if own is not None:
+        return cv2.resize(own[:, ::-1], (wide, high))
+    coarse = cv2.resize(rng.normal(0, 1, (high // 8 + 2, wide // 8 + 2)).astype(np.float32), (wide, high))[..., None]
+    grain = coarse * rng.uniform(0, 15) + rng.normal(0, rng.uniform(0, 6), (high, wide, 1))
+    light = np.linspace(-1, 1, high)[:, None, None] * rng.uniform(-40, 40)
+    return np.clip(rng.uniform(0, 255, 3) + grain + light, 0, 255).astype(np.uint8)

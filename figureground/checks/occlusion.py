@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, features, geometry
+from figureground import body, features, geometry, outlines
+from figureground.errors import PluginError
 from figureground.features import Cells
 from figureground.types import Box, Mask, PersonCrop, Weights
 
@@ -20,7 +21,7 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "812053b576f586f50c95251b8d48505ca6f4aeaff91966c068b2abcc6e3e00ce")  # see features.py
+_HEAD = ("occlusion", "365b662c3a46f9fc60ed3cb48981486372bb63696b0dfd7cb67a9ac6aa51e974")  # see features.py
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,24 @@ class Occlusion:
     network
         The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it a thing in front is noticed only by what
         the detector doubts.
+    instances
+        The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count; instead
+        of `network`, which notices less.
+
+    Raises
+    ------
+    PluginError
+        When both are named.
     """
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.75
     network: Weights | None = None
+    instances: Weights | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two networks: nothing has been learned of what both see."""
+        if self.instances and self.network:
+            raise PluginError("checks.occlusion has network and instances; it takes one of them, or none")
 
     def measure(self, crop: PersonCrop) -> float:
         """Weigh the overlap with other people, doubt about the joints, the detector's own doubt, and what is seen in front.
@@ -45,7 +60,9 @@ class Occlusion:
         Overlapped is the share of the person's box inside other people's boxes, each shrunk by a tenth on its sides;
         who stands in front is not known, and either way two people are in one another's outline. With a network, a
         small learned head says for each 8th pixel of a small crop whether it shows background, the person or something
-        before the person. All weights were learned on people with things and people pasted before them on purpose.
+        before the person. With instances, outlines that leave out parts of the body, and those of others and of things,
+        count instead (`figureground.outlines`). All weights were learned on people with things and people pasted before
+        them on purpose.
 
         Parameters
         ----------
@@ -60,17 +77,19 @@ class Occlusion:
         Raises
         ------
         AssetError
-            When `network` is not in the cache, is not the pinned file, or has other layers.
+            When a network is not in the cache, is not the pinned file, or `network` has other layers.
         """
-        return judged(features.arrays(*_HEAD), crop, self.network)
+        return judged(features.arrays(*_HEAD), crop, self.network, self.instances)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
         return value <= self.at_most
 
 
-def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None) -> float:
-    """Give the likelihood that a head finds; without a network from the doubts alone. See `Occlusion.measure`."""
+def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None, instances: Weights | None) -> float:
+    """Give the likelihood that a head finds; without networks from the doubts alone. See `Occlusion.measure`."""
+    if instances:
+        return likelihood(np.r_[doubts(crop), outlines.evidence(crop, instances)], head["outlined"])
     if network is None:
         return likelihood(doubts(crop), head["doubted"])
     cells = features.cells(crop, network)
