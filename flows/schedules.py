@@ -88,6 +88,7 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
 def _port() -> int:
     for wanted in (4200, 0):
         with socket.socket() as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended still shows there
             try:
                 free.bind(("127.0.0.1", wanted))
             except OSError:
