@@ -17,7 +17,12 @@ from figureground.types import Alpha, Image
 
 SHARED = Path(__file__).parents[2] / "shared/data"
 _STILL = ("street_surveillance.avi", "lab_two_cam01.mp4", "lab_two_cam03.mp4", "lab_beam_cam01.mp4")
-_MOVING = {"walk_away_indoor.webm": 120, "park_two_people.mp4": 40, "ballet_single.mp4": 40, "phone_portrait_header_lies.mov": 7}
+_MOVING = {
+    "walk_away_indoor.webm": 120,
+    "park_two_people.mp4": 40,
+    "ballet_single.mp4": 40,
+    "phone_portrait_header_lies.mov": 7,
+}
 _HIDDEN = "bmx-trees"
 """A sequence whose foreground is a bicycle in pieces behind leaves."""
 

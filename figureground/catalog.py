@@ -318,8 +318,8 @@ class BackgroundsEntry(_Strict):
 class ShadowsEntry(_Strict):
     """How much light shadows take away at most."""
 
-    contact: float = Field(default=0.6, ge=0, le=1)
-    cast: float = Field(default=0.55, ge=0, le=1)
+    contact: float = Field(default=0.7, ge=0, le=1)
+    cast: float = Field(default=0.75, ge=0, le=1)
 
 
 class MatchEntry(_Strict):
