@@ -274,12 +274,13 @@ def write(
             f"table {name(stage, source_id)} needs the columns {', '.join(expected)}; found {', '.join(map(str, rows.columns))}"
         )
     metadata = {"fingerprint": fingerprint, "facts": json.dumps(dict(facts or {}), sort_keys=True)}
+    metadata["seal"] = _seal(metadata["fingerprint"].encode(), metadata["facts"].encode())
     try:
         table = pa.Table.from_pylist(rows[expected].to_dict("records"), schema=schema.with_metadata(metadata))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(f"table {name(stage, source_id)} holds a value of the wrong type: {error}") from error
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     content = buffer.getvalue()
     store.write(name(stage, source_id), content)
     return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(rows))
@@ -392,9 +393,14 @@ def _open(store: Store, stage: str, source_id: str) -> tuple[TableRef, pa.Table,
 
 def _parse(content: bytes, stage: str, file: str) -> pa.Table:
     try:
-        table = pq.read_table(io.BytesIO(content))
-    except (pa.ArrowInvalid, OSError) as error:
+        table = pq.read_table(io.BytesIO(content), page_checksum_verification=True)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:  # one changed bit can be any of these
         raise StoreError(f"{file} is not a readable parquet table: {error}; run the stage that makes it again") from error
+    metadata = table.schema.metadata or {}
+    sealed = _seal(metadata.get(b"fingerprint", b""), metadata.get(b"facts", b""))
+    if b"fingerprint" not in metadata or metadata.get(b"seal", sealed.encode()) != sealed.encode():
+        raise StoreError(f"{file} is damaged: what it says of its rows was changed; run the stage that makes it again")
     expected = _arrow_schema(stage)
     for column, absent in _absent(stage).items():
         if column not in table.schema.names:  # the table is older than the column
@@ -407,6 +413,11 @@ def _parse(content: bytes, stage: str, file: str) -> pa.Table:
             f"found {', '.join(table.schema.names)}; run the stage that makes it again"
         )
     return table
+
+
+def _seal(fingerprint: bytes, facts: bytes) -> str:
+    """Hash what parquet's own checksums, those of its pages, leave out."""
+    return hashlib.sha256(fingerprint + b"\n" + facts).hexdigest()
 
 
 def _table(table: pa.Table) -> Table:
