@@ -387,7 +387,7 @@ def _open(store: Store, stage: str, source_id: str) -> tuple[TableRef, pa.Table,
         table = _parse(content, stage, file)
     except StoreError:
         return None  # a damaged table is one that has to be made again
-    mark = (table.schema.metadata or {}).get(b"fingerprint", b"").decode()
+    mark = (table.schema.metadata or {}).get(b"fingerprint", b"").decode(errors="replace")
     return TableRef(stage, source_id, file, sha256(content), len(table)), table, mark
 
 
