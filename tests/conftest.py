@@ -74,7 +74,8 @@ def chromium() -> Iterator[Any]:
 
 def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:
     """Every file's hash, inode and time of change: equal only when nothing was written, not even the same bytes again."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not {".studio", ".locks", "runs"} & set(path.parts))
+    told = {".studio", ".locks", "runs"}  # they tell of runs, and are no result of one
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and not told & set(path.relative_to(folder).parts))
     return {str(path.relative_to(folder)): (digest(path), path.stat().st_ino, path.stat().st_mtime_ns) for path in files}
 
 
