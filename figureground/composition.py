@@ -13,13 +13,15 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 from figureground.errors import ReleaseError
 
 FILE = "composition.json"
 RECIPES = "recipes.parquet"
+CERTIFICATE = "certificate.json"
 FOLDER = "SyntheticSeg_Person_"
 Found = Mapping[str, tuple[str, int]]
 """File name in the folder to sha256 and size in bytes, without `FILE` itself."""
@@ -63,6 +65,16 @@ def differing(told: Mapping[str, Any], found: Found) -> list[str]:
     said += [f"{name}: not part of it" for name in sorted(found.keys() - files.keys())]
     both = sorted(files.keys() & found.keys())
     return said + [f"{name}: altered" for name in both if files[name]["sha256"] != found[name][0]]
+
+
+def holding(folder: Path, sources: Collection[str]) -> dict[str, int]:
+    """Say which compositions in a folder were made with pictures of some sources, and with how many."""
+    found = {}
+    for file in sorted(folder.glob(f"{FOLDER}*/{CERTIFICATE}")):
+        inputs = json.loads(file.read_bytes())["inputs"].values()
+        if count := sum(one["source"] in sources for some in inputs for one in some.values()):
+            found[file.parent.name] = count
+    return found
 
 
 def _digest(told: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from figureground import archive, downloads, dropped, manifest, tables
+from figureground import archive, composition, downloads, dropped, manifest, tables
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
@@ -82,12 +82,28 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
         if sample.source in own
         for digest in (sample.sha256, *sample.annotation.digests)
     }
+    releases |= composition.holding(store.path("releases"), own)
     waiting = {name for name in own if reason and pushed[name]}
     downloads.forget(store, own)  # first: a table that goes could be made again from there
     files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
     files += sum(archive.drop(store, digest) for digest in sorted(hashes))
+    files += sum(_remove_composed(store, note, own) for note in tables.sources(store, "composites"))
     unreadable = tuple(name for name, one in held.items() if one is None)
     return Forgotten(own, files, releases, unreadable, tasks, task_ids, reason)
+
+
+def _remove_composed(store: Store, note: str, own: tuple[str, ...]) -> int:
+    """Remove the cutouts and backgrounds that a composition keeps of these sources; composing again does without them."""
+    files = [
+        row["file"]
+        for stage in ("people", "backgrounds")
+        if (found := tables.latest(store, stage, note))
+        for row in found.rows.to_dict("records")
+        if row["origin"] in own and row["file"] and store.exists(row["file"])
+    ]
+    for file in files:
+        store.remove(file)
+    return len(files)
 
 
 def _manifests(store: Store) -> dict[str, manifest.Manifest | None]:

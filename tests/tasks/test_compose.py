@@ -302,3 +302,22 @@ def test_real_pairs_are_mixed_in_byte_for_byte(tmp_path: Path, labelled: Any) ->
         kept = Path(real.folder) / f"img_dir/{row.split}/{row.picture_id}.jpg"
         assert (folder / row.image).read_bytes() == kept.read_bytes()
     recheck(folder)
+
+
+def test_a_forgotten_source_is_in_no_composition_unsaid(tmp_path: Path, labelled: Any) -> None:
+    from tasks.forget import forget
+
+    labelled(tmp_path, {"park": ["keep"] * 2, "walk": ["keep"]}, {"park": "train", "walk": "val"})
+    inputs(tmp_path)
+    for at in (7, 8):
+        write(tmp_path / f"people/park/p{at}.png", person(at))
+    settings = catalog(tmp_path)
+    name = made(settings).name
+    kept = [tmp_path / f"data/cutouts/synthetic/park-p{at}.png" for at in (7, 8)]
+    assert all(file.is_file() for file in kept)
+    gone = forget("park", settings)
+    assert gone.releases == {name: 2}
+    assert not any(file.exists() for file in kept)
+    shutil.rmtree(tmp_path / "people/park")
+    again_ = made(catalog(tmp_path, note="after"))
+    assert "park" not in (Path(again_.folder) / "certificate.json").read_text()
