@@ -53,7 +53,7 @@ HINDERED = frozenset(
         *("swing-00005", "swing-00010", "swing-00050", "pennfudan-FudanPed00022-03", "pennfudan-FudanPed00036-02"),
     }
 )
-"""Frames, and crops, whose people boxes call free, but whom branches, grass, posts, a tree, a table or somebody really hides."""
+"""Frames, and crops, of people whom boxes call free and branches, grass, posts, a tree, a table or somebody really hides."""
 Seen = tuple[Frame, list[Person]]
 Columns = dict[str, list[PersonCrop]]
 Measure = Callable[[PersonCrop], float]
