@@ -12,6 +12,7 @@ import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isnan
@@ -491,6 +492,11 @@ def _by_processes(
     with ProcessPoolExecutor(processes, fresh, _begin, (plan, catalog, bench)) as pool:
         try:
             yield from pool.map(_make, jobs, chunksize=_TOGETHER)
+        except BrokenProcessPool as error:
+            raise ReleaseError(
+                f"one of {processes} processes that make pictures was ended from outside, perhaps for want of memory; "
+                "run again, with fewer --processes: it carries on"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

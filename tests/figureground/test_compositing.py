@@ -66,7 +66,7 @@ def test_the_truth_is_the_alpha_that_went_the_same_way_alone(
 
 
 @given(one=cutout(), x=st.integers(-30, 60), y=st.integers(-30, 45))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_a_cutout_of_its_own_size_is_moved_and_nothing_else(one: Cutout, x: int, y: int) -> None:
     height, width = one.levels.shape
     truth, _ = compositing.truths([compositing.layer(one, place(x, y, width, height), SIZE)], SIZE)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from figureground import catalog as catalogs
-from figureground import layouts
+from figureground import layouts, plugins
 from figureground.catalog import Catalog
 from figureground.errors import CatalogError, ReleaseError, SourceError
 from figureground.types import Box, Person, Release
@@ -247,7 +247,10 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
         catalogs.load(ROOT / "data_catalog.yaml", whole=False).composition()
 
 
-@pytest.mark.parametrize("layout", ["mmseg_custom", "aisegment", "coco", "yolo_seg", "human_parsing", "huggingface"])
+@pytest.mark.parametrize(
+    "layout",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "mmseg_custom")) for name in plugins.names("layouts")],
+)
 def test_every_layout_holds_the_pairs(tmp_path: Path, layout: str) -> None:
     inputs(tmp_path)
     folder = Path(made(catalog(tmp_path, layouts=[layout])).folder)
