@@ -74,8 +74,11 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
     ------
     FiguregroundError
         When it is not installed, the port is in use, it runs on another port, or it does not come up.
+    StoreError
+        When the storage is not a local folder: it has to serve the pictures from one.
     """
     home = _home(catalog)
+    Store(catalog.storage_root).path("crops")
     with _alone(home):
         if studio := running(catalog):
             if port is not None and studio.url != _url(port):
