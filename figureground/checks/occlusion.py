@@ -21,7 +21,7 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "365b662c3a46f9fc60ed3cb48981486372bb63696b0dfd7cb67a9ac6aa51e974")  # see features.py
+_HEAD = ("occlusion", "f87f51bfa65576531ef702c18a8a63a7c7dff2290366046186d6bc31bdded719")  # see features.py
 
 
 @dataclass(frozen=True)
