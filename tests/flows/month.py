@@ -67,8 +67,9 @@ class Month:
 
         begun = end - timedelta(days=1)
         again = [(plan, begun) for plan in plans if made_up and missed(self.catalog, plan, begun) is not None]
-        for plan, _ in again:
-            self.write("made up", run=plan.run)
+        with time_machine.travel(begun):
+            for plan, _ in again:
+                self.write("made up", run=plan.run)
         moments = [(plan, begun + timedelta(hours=hour)) for plan in plans for hour in self.hours(plan.run, begun)]
         again += [(plan, moment) for plan, moment in moments if moment > start]
         return sorted(again, key=lambda found: found[1])
@@ -152,11 +153,17 @@ class Month:
 def main():
     folder, days = Path(sys.argv[1]), int(sys.argv[2])
     embed(folder)
-    month = Month(folder, days)
-    try:
-        month.go()
-    finally:
-        month.end()
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    from flows.schedules import server
+
+    # as under `figureground schedule`: its server is the one that commands by hand use, too
+    with server(folder) as api, temporary_settings({PREFECT_API_URL: api}):
+        month = Month(folder, days)
+        try:
+            month.go()
+        finally:
+            month.end()
 
 
 if __name__ == "__main__":

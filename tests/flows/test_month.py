@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 DAYS = 31 if int(os.environ.get("FIGUREGROUND_ROUNDS", "1")) > 1 else 9
 CLIPS = 7
 
-pytestmark = [pytest.mark.weights, pytest.mark.studio, pytest.mark.slow]
+pytestmark = [pytest.mark.weights, pytest.mark.studio, pytest.mark.soak]
 
 
 def cut(whole: Path, into: Path, start: float, end: float) -> None:
@@ -46,7 +46,8 @@ def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str) -> P
         fetch.fn(catalog.source(name), catalog)
     whole = next((folder / "clips/videos/park").iterdir())
     for number in range(CLIPS):
-        cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + 0.7)
+        # the third comes on the day of two starts, and gives the first of them something to do
+        cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + (3.0 if number == 2 else 0.7))
     shutil.copy(next((folder / "clips/videos/walk").iterdir()), folder / "held.webm")
     write_catalog(folder, studio._any_port())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_STUDIO": studio_executable, "COLUMNS": "200"}
@@ -71,7 +72,7 @@ def write_catalog(folder: Path, port: int) -> None:
     }
     content["schedules"] = {"ingest": "0 2 * * *", "pull": "30 */12 * * *", "release": "0 6 * * 1"}
     hear = "import sys, uuid, pathlib; pathlib.Path('heard', uuid.uuid4().hex).write_text(sys.stdin.read())"
-    content["notify"] = {"command": [sys.executable, "-c", hear]}
+    content["notify"] = {"command": [sys.executable, "-c", hear], "again_after_hours": 20}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
