@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -37,10 +38,10 @@ def cut(whole: Path, into: Path, start: float, end: float) -> Path:
         given = source.streams.video[0]
         stream = made.add_stream("h264", rate=30)
         stream.width, stream.height, stream.pix_fmt = given.width // 2 * 2, given.height // 2 * 2, "yuv420p"
-        for frame in source.decode(given):
-            if start <= frame.time < end:
-                frame.pts = None
-                made.mux(stream.encode(frame))
+        taken = (frame for frame in source.decode(given) if start <= frame.time < end)
+        for number, frame in enumerate(taken):
+            frame.pts, frame.time_base = number, Fraction(1, 30)
+            made.mux(stream.encode(frame))
         made.mux(stream.encode())
     return into
 
