@@ -215,4 +215,7 @@ def sweep(folder: Path) -> list[str]:
 
 
 def _cannot(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"cannot write {path}: {error.strerror}. Make the storage writable with room left, then run again")
+    return StoreError(
+        f"cannot write {path}: {error.strerror}. Free some space, change its permissions, or set another `storage:` in the "
+        "catalog (`local:` when it is behind an address), then run again"
+    )
