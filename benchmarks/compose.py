@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import shutil
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -37,6 +38,7 @@ ROOT = Path(__file__).parents[1]
 _PROFILES = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
 _TO_LAB = ImageCms.buildTransform(*_PROFILES, "RGB", "LAB")
 _FROM_LAB = ImageCms.buildTransform(*_PROFILES[::-1], "LAB", "RGB")
+_WARM = 8  # pictures of each process that are made before its rate is taken
 
 
 # --- the plain loop ---
@@ -159,13 +161,15 @@ def speed(plan: ours.Plan, settings: Catalog, folder: Path, pictures: int, round
 
 def scaling(plan: ours.Plan, settings: Catalog, folder: Path, rounds: int) -> dict[int, float]:
     """Give the median pictures per second of one and of two processes, from the first picture to the last."""
+    if len(plan.jobs) <= _WARM * 2:
+        sys.exit(f"{len(plan.jobs)} pictures are too few to tell two processes' rate; give more than {_WARM * 2}")
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(rounds):
         for processes, found in rates.items():
             bench = folder / f"{turn}-{processes}"
             (bench / ours._DONE).mkdir(parents=True)
             moments = [time.perf_counter() for _ in ours._by_processes(plan, settings, bench, plan.jobs, processes)]
-            skipped = 8 * processes  # until every process is at work
+            skipped = _WARM * processes  # until every process is at work
             found.append((len(moments) - skipped) / (moments[-1] - moments[skipped - 1]))
             shutil.rmtree(bench)
     return {processes: median(found) for processes, found in rates.items()}
