@@ -1,8 +1,12 @@
 """Lists of stems, one file a scene, one stem a line: which pictures show what."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+
+from figureground.errors import ReleaseError
+from figureground.splits import Split
+from figureground.types import Sample
 
 
 def write(scenes: Mapping[str, Collection[str]], into: Path) -> None:
@@ -18,6 +22,38 @@ def write(scenes: Mapping[str, Collection[str]], into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     for scene, stems in scenes.items():
         (into / f"{scene}.txt").write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
+
+
+def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
+    """Take samples as they are written, then write their scenes' lists.
+
+    Parameters
+    ----------
+    written
+        The samples of a release.
+    into
+        The lists' own folder; it is made.
+
+    Returns
+    -------
+    dict
+        Stem to split, in the samples' order.
+
+    Raises
+    ------
+    ReleaseError
+        When two samples have one stem.
+    """
+    seen: dict[str, Split] = {}
+    scenes: dict[str, list[str]] = defaultdict(list)
+    for sample in written:
+        if sample.stem in seen:
+            raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
+        seen[sample.stem] = sample.split
+        for scene in set(sample.scenes):
+            scenes[scene].append(sample.stem)
+    write(scenes, into)
+    return seen
 
 
 def read(from_: Path) -> dict[str, tuple[str, ...]]:

@@ -8,7 +8,6 @@
 What was behind the person is not in the file, so the picture that is read back shows it before black.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,15 +32,7 @@ class Cutouts:
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
-        seen: set[str] = set()
-        scenes: dict[str, list[str]] = defaultdict(list)
-        for sample in ordered(lambda sample: _written(sample, into), items):
-            if sample.stem in seen:
-                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-            seen.add(sample.stem)
-            for scene in set(sample.scenes):
-                scenes[scene].append(sample.stem)
-        scene_lists.write(scenes, into / "scenes")
+        scene_lists.take(ordered(lambda sample: _written(sample, into), items), into / "scenes")
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""

@@ -50,15 +50,7 @@ class HumanParsing:
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
-        seen: dict[str, Split] = {}
-        scenes: dict[str, list[str]] = defaultdict(list)
-        for sample in ordered(lambda sample: self._written(sample, into), items):
-            if sample.stem in seen:
-                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-            seen[sample.stem] = sample.split
-            for scene in set(sample.scenes):
-                scenes[scene].append(sample.stem)
-        scene_lists.write(scenes, into / "scenes")
+        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into), items), into / "scenes")
         (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in parsing.NAMES[self.classes]).encode())
         by_split: dict[str, list[str]] = defaultdict(list)
         for stem, its in seen.items():

@@ -11,7 +11,6 @@ A polygon cannot hold holes and separate parts, so they are strung together by l
 lines come back one pixel wide.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,15 +38,7 @@ class YoloSeg:
 
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
-        seen: dict[str, Split] = {}
-        scenes: dict[str, list[str]] = defaultdict(list)
-        for sample in ordered(lambda sample: self._written(sample, into), items):
-            if sample.stem in seen:
-                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-            seen[sample.stem] = sample.split
-            for scene in set(sample.scenes):
-                scenes[scene].append(sample.stem)
-        scene_lists.write(scenes, into / "scenes")
+        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into), items), into / "scenes")
         (into / "data.yaml").write_bytes(_yaml(set(seen.values())))
 
     def _written(self, sample: Sample, into: Path) -> Sample:
