@@ -7,6 +7,7 @@ that asking whether a file is the right one costs one small request and no downl
 makes it again (tables, labels, originals, releases) is on the disk with its folder's list when a write returns.
 """
 
+import fcntl
 import hashlib
 import os
 import platform
@@ -112,6 +113,32 @@ def flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def remove_when_dead(left: Path) -> None:
+    """Remove a half-built folder, or a temporary file, unless the process that builds it still holds its lock.
+
+    Parameters
+    ----------
+    left
+        What was found; a builder holds `fcntl.flock` on it as long as it lives.
+
+    Raises
+    ------
+    OSError
+        When it cannot be removed.
+    """
+    try:
+        handle = os.open(left, os.O_RDONLY)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    finally:
+        os.close(handle)
+    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def write_file(path: Path, content: bytes, *, lasting: bool = True) -> str:

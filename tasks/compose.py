@@ -142,9 +142,7 @@ def check(catalog: Catalog) -> None:
         Augmentations(settings, target)  # type: ignore[arg-type]
 
 
-def again(
-    stem: str, people: TableRef, backgrounds: TableRef, catalog: Catalog
-) -> tuple[dict[str, bytes], list[str]]:
+def again(stem: str, people: TableRef, backgrounds: TableRef, catalog: Catalog) -> tuple[dict[str, bytes], list[str]]:
     """Make one picture of a finished folder again, alone.
 
     Parameters
@@ -485,9 +483,7 @@ def _here(plan: Plan, catalog: Catalog, bench: Path, jobs: Iterable[Job]) -> Ite
         cv2.setNumThreads(threads)
 
 
-def _by_processes(
-    plan: Plan, catalog: Catalog, bench: Path, jobs: Sequence[Job], processes: int
-) -> Iterator[dict[str, Any]]:
+def _by_processes(plan: Plan, catalog: Catalog, bench: Path, jobs: Sequence[Job], processes: int) -> Iterator[dict[str, Any]]:
     fresh = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of this process hold
     with ProcessPoolExecutor(processes, fresh, _begin, (plan, catalog, bench)) as pool:
         try:
@@ -587,7 +583,7 @@ def _bench(folder: Path, mark: str) -> Iterator[Path]:
         bench.mkdir(parents=True, exist_ok=True)
         for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*")):
             if left != bench:
-                _remove_when_dead(left)
+                store.remove_when_dead(left)
         handle = os.open(bench, os.O_RDONLY)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -601,17 +597,6 @@ def _bench(folder: Path, mark: str) -> Iterator[Path]:
             f"cannot write {folder}: {error}. Expected a folder this user may write to with room left; "
             "free some space or change its permissions, then run again: it carries on"
         ) from error
-
-
-def _remove_when_dead(left: Path) -> None:
-    handle = os.open(left, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    finally:
-        os.close(handle)
-    shutil.rmtree(left)
 
 
 def lacks(catalog: Catalog) -> tuple[str, ...]:

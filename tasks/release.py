@@ -431,7 +431,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in sorted(folder.parent.glob(".tmp-*")):
-            _remove_when_dead(left)
+            store.remove_when_dead(left)
         bench = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
         handle = os.open(bench, os.O_RDONLY)
         try:
@@ -445,21 +445,6 @@ def _workshop(folder: Path) -> Iterator[Path]:
             f"cannot write the release {folder}: {error}. Expected a folder this user may write to with room left; "
             "free some space or change its permissions, then run again"
         ) from error
-
-
-def _remove_when_dead(left: Path) -> None:
-    """Remove a half-built release unless the process that builds it still holds it."""
-    try:
-        handle = os.open(left, os.O_RDONLY)
-    except FileNotFoundError:
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return
-    finally:
-        os.close(handle)
-    shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _fitted(found: Iterator[Sample], side: int | None) -> Iterator[Sample]:
