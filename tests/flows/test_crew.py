@@ -105,46 +105,6 @@ def test_a_gpu_stage_needs_a_worker_with_one(tmp_path, monkeypatch) -> None:
             pass
 
 
-def cut(whole: Path, into: Path, start: float, end: float) -> Path:
-    import av
-
-    with av.open(str(whole)) as source, av.open(str(into), "w") as made:
-        given = source.streams.video[0]
-        stream = made.add_stream("h264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = given.width // 2 * 2, given.height // 2 * 2, "yuv420p"
-        for frame in source.decode(given):
-            if start <= frame.time < end:
-                frame.pts = None
-                made.mux(stream.encode(frame))
-        made.mux(stream.encode())
-    return into
-
-
-def write_catalog(folder: Path, clips: dict[str, Path], **more: object) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
-    entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
-    content["sources"] = {name: {**entry, "path": str(clip)} for name, clip in clips.items()}
-    content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
-    file = folder / "data_catalog.yaml"
-    file.write_text(yaml.safe_dump(content | more, sort_keys=False))
-    return file
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> dict[str, Path]:
-    """Three clips of a second and a half, each of another length."""
-    from figureground.catalog import load
-    from tasks.fetch import fetch
-
-    folder = tmp_path_factory.mktemp("clips")
-    catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder)})
-    fetch.fn(catalog.source("park"), catalog)
-    whole = next((folder / "videos/park").iterdir())
-    cuts = {"early": (0.0, 1.6), "middle": (2.2, 3.3), "late": (4.4, 6.0)}
-    return {name: cut(whole, folder / f"{name}.mp4", *seconds) for name, seconds in cuts.items()}
-
-
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
     children = psutil.Process(process.pid).children(recursive=True)
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
@@ -153,11 +113,13 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.faults
-def test_two_workers_one_of_them_killed_give_the_bytes_of_threads(clips, tmp_path, run, folder_contents) -> None:
-    write_catalog(tmp_path / "threads", clips)
+def test_two_workers_one_of_them_killed_give_the_bytes_of_threads(
+    clips, write_catalog_of, tmp_path, run, folder_contents
+) -> None:
+    write_catalog_of(tmp_path / "threads", clips)
     run("ingest", cwd=tmp_path / "threads")
     expected = folder_contents(tmp_path / "threads/data")
-    write_catalog(tmp_path / "dask", clips, runner={"dask": {"workers": 2}})
+    write_catalog_of(tmp_path / "dask", clips, runner={"dask": {"workers": 2}})
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "ingest"],
         cwd=tmp_path / "dask",
@@ -185,10 +147,12 @@ def test_two_workers_one_of_them_killed_give_the_bytes_of_threads(clips, tmp_pat
 
 @pytest.mark.weights
 @pytest.mark.soak
-def test_a_running_cluster_with_one_gpu_worker_gives_the_bytes_of_threads(clips, tmp_path, run, folder_contents) -> None:
-    write_catalog(tmp_path / "threads", clips)
+def test_a_running_cluster_with_one_gpu_worker_gives_the_bytes_of_threads(
+    clips, write_catalog_of, tmp_path, run, folder_contents
+) -> None:
+    write_catalog_of(tmp_path / "threads", clips)
     run("ingest", cwd=tmp_path / "threads")
     with dask(tmp_path, (), ("--resources", "GPU=1")) as address:
-        write_catalog(tmp_path / "dask", clips, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
+        write_catalog_of(tmp_path / "dask", clips, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
         run("ingest", cwd=tmp_path / "dask")
     assert folder_contents(tmp_path / "dask/data") == folder_contents(tmp_path / "threads/data")

@@ -5,10 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import pandas as pd
 import pytest
 import yaml
@@ -20,36 +18,19 @@ CLIPS = 7
 pytestmark = [pytest.mark.weights, pytest.mark.studio, pytest.mark.soak]
 
 
-def cut(whole: Path, into: Path, start: float, end: float) -> None:
-    with av.open(str(whole)) as source, av.open(str(into), "w") as made:
-        given = source.streams.video[0]
-        stream = made.add_stream("h264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = given.width // 2 * 2, given.height // 2 * 2, "yuv420p"
-        taken = (frame for frame in source.decode(given) if start <= frame.time < end)
-        for number, frame in enumerate(taken):
-            frame.pts, frame.time_base = number, Fraction(1, 30)
-            made.mux(stream.encode(frame))
-        made.mux(stream.encode())
-
-
 @pytest.fixture(scope="module")
-def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str) -> Path:
+def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str, demo_clip, cut) -> Path:
     """A folder after all its days."""
-    from figureground.catalog import load
     from tasks import studio
-    from tasks.fetch import fetch
 
     folder = tmp_path_factory.mktemp("month")
     for name in ("coming", "inbox", "heard"):
         (folder / name).mkdir()
-    catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder / "clips")})
-    for name in ("park", "walk"):
-        fetch.fn(catalog.source(name), catalog)
-    whole = next((folder / "clips/videos/park").iterdir())
+    whole = demo_clip("park")
     for number in range(CLIPS):
         # the third comes on the day of two starts, and gives the first of them something to do
         cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + (3.0 if number == 2 else 0.7))
-    shutil.copy(next((folder / "clips/videos/walk").iterdir()), folder / "held.webm")
+    shutil.copy(demo_clip("walk"), folder / "held.webm")
     write_catalog(folder, studio._any_port())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_STUDIO": studio_executable, "COLUMNS": "200"}
     command = [sys.executable, str(Path(__file__).with_name("month.py")), str(folder), str(DAYS)]

@@ -6,54 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from fractions import Fraction
 from pathlib import Path
 
-import av
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("FIGUREGROUND_ROUNDS", "100"))
-CUTS = {"early": (0.0, 1.2), "middle": (2.2, 3.4), "late": (4.4, 5.6)}  # seconds of the park clip
 
 pytestmark = [pytest.mark.weights, pytest.mark.soak]
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> dict[str, Path]:
-    """Three short clips of one video."""
-    from figureground.catalog import load
-    from tasks.fetch import fetch
-
-    folder = tmp_path_factory.mktemp("clips")
-    catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder)})
-    fetch.fn(catalog.source("park"), catalog)
-    whole = next((folder / "videos/park").iterdir())
-    return {name: cut(whole, folder / f"{name}.mp4", *seconds) for name, seconds in CUTS.items()}
-
-
-def cut(whole: Path, into: Path, start: float, end: float) -> Path:
-    with av.open(str(whole)) as source, av.open(str(into), "w") as made:
-        given = source.streams.video[0]
-        stream = made.add_stream("h264", rate=30)
-        stream.width, stream.height, stream.pix_fmt = given.width // 2 * 2, given.height // 2 * 2, "yuv420p"
-        taken = (frame for frame in source.decode(given) if start <= frame.time < end)
-        for number, frame in enumerate(taken):
-            frame.pts, frame.time_base = number, Fraction(1, 30)
-            made.mux(stream.encode(frame))
-        made.mux(stream.encode())
-    return into
-
-
-def write_catalog(folder: Path, clips: dict[str, Path], **more: object) -> Path:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
-    entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
-    content["sources"] = {name: {**entry, "path": str(clip)} for name, clip in clips.items()}
-    content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
-    file = folder / "data_catalog.yaml"
-    file.write_text(yaml.safe_dump(content | more, sort_keys=False))
-    return file
 
 
 def start(folder: Path) -> subprocess.Popen:
@@ -84,14 +44,16 @@ def damage(folder: Path, dice: random.Random) -> str:
 
 
 @pytest.mark.faults
-def test_many_kills_and_damages_end_in_the_bytes_of_an_undisturbed_run(clips, tmp_path, run, folder_contents) -> None:
+def test_many_kills_and_damages_end_in_the_bytes_of_an_undisturbed_run(
+    clips, write_catalog_of, tmp_path, run, folder_contents
+) -> None:
     (tmp_path / "calm").mkdir(), (tmp_path / "rough").mkdir()
-    write_catalog(tmp_path / "calm", clips)
+    write_catalog_of(tmp_path / "calm", clips)
     began = time.monotonic()
     run("ingest", cwd=tmp_path / "calm")
     whole = time.monotonic() - began
     expected = folder_contents(tmp_path / "calm/data")
-    write_catalog(tmp_path / "rough", clips)
+    write_catalog_of(tmp_path / "rough", clips)
     dice, kills, ends, damages = random.Random(7), 0, 0, 0
     while kills < ROUNDS:
         process = start(tmp_path / "rough")
