@@ -172,6 +172,29 @@ def test_a_forked_child_makes_its_own_session(cached):
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
+@pytest.mark.slow
+def test_first_calls_at_the_same_moment_end(cached):
+    """Two of them in OpenVINO's binding stop the whole process for ever; it happened once in four such processes."""
+    weights = cached(network(["n", 2]))
+    code = (
+        "import sys, threading, numpy as np\n"
+        "from figureground import inference\n"
+        "from figureground.types import Weights\n"
+        f"opened = inference._network(Weights('net.onnx', '{weights.sha256}'), 'cpu', 'exact')\n"
+        "sys.setswitchinterval(1e-6)\n"
+        "gate, answers = threading.Barrier(8), []\n"
+        "def go():\n"
+        "    gate.wait()\n"
+        "    answers.append(opened.call({'x': np.ones((2, 2), np.float32)})[0])\n"
+        "threads = [threading.Thread(target=go) for _ in range(8)]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "sys.exit(0 if len(answers) == 8 and all((one == -1).all() for one in answers) else 1)\n"
+    )
+    for _ in range(int(os.environ.get("FIGUREGROUND_ROUNDS", 6))):
+        assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
 def test_importing_it_loads_no_runtime():
     code = "import sys, figureground.inference; sys.exit(bool({'onnxruntime', 'openvino'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
