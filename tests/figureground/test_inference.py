@@ -1,6 +1,5 @@
-"""Networks are written by hand here: ONNX is protobuf, and a network of one node needs two dozen bytes of it."""
+"""Networks are opened once, on one place, and run from many threads; what does not fit is refused by name."""
 
-import hashlib
 import os
 import subprocess
 import sys
@@ -12,42 +11,7 @@ import pytest
 
 from figureground import assets, inference
 from figureground.errors import ArrayError, AssetError
-from figureground.store import write_file
 from figureground.types import Weights
-
-
-def field(number, content):
-    if isinstance(content, int):
-        return bytes([number << 3, content])
-    content = content.encode() if isinstance(content, str) else content
-    assert len(content) < 128
-    return bytes([number << 3 | 2, len(content)]) + content
-
-
-def value(name, shape):
-    sizes = b"".join(field(1, field(1, size) if isinstance(size, int) else field(2, size)) for size in shape)
-    return field(1, name) + field(2, field(1, field(1, 1) + field(2, sizes)))
-
-
-def network(shape):
-    """Negate, and give the absolute value as a second output."""
-    nodes = [field(1, "x") + field(2, name) + field(4, operator) for name, operator in (("minus", "Neg"), ("size", "Abs"))]
-    graph = b"".join(field(1, node) for node in nodes) + field(2, "g") + field(11, value("x", shape))
-    graph += field(12, value("minus", shape)) + field(12, value("size", shape))
-    head = field(1, 8)  # the file format's version
-    return head + bytes([7 << 3 | 2, len(graph) & 127 | 128, len(graph) >> 7]) + graph + field(8, field(1, "") + field(2, 13))
-
-
-@pytest.fixture
-def cached(tmp_path, monkeypatch):
-    monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
-
-    def put(content, name="net.onnx"):
-        weights = Weights(name, hashlib.sha256(content).hexdigest())
-        write_file(assets.place(weights), content)
-        return weights
-
-    return put
 
 
 @pytest.fixture(autouse=True)
@@ -63,19 +27,19 @@ BATCH = np.arange(12, dtype=np.float32).reshape(3, 4) - 5
 
 
 @pytest.mark.parametrize("shape", [(1, 4), (3, 4), ("n", 4)])
-def test_a_batch_comes_back_whole_whatever_batch_the_network_was_made_for(cached, shape):
-    minus, size = inference.run(cached(network(shape)), BATCH, outputs=2)
+def test_a_batch_comes_back_whole_whatever_batch_the_network_was_made_for(cached, shape, negating):
+    minus, size = inference.run(cached(negating(shape)), BATCH, outputs=2)
     assert np.array_equal(minus, -BATCH)
     assert np.array_equal(size, abs(BATCH))
 
 
-def test_one_output_unless_asked_for_more(cached):
-    (minus,) = inference.run(cached(network((1, 4))), BATCH)
+def test_one_output_unless_asked_for_more(cached, negating):
+    (minus,) = inference.run(cached(negating((1, 4))), BATCH)
     assert np.array_equal(minus, -BATCH)
 
 
-def test_many_threads_at_once_share_one_session(cached, opened):
-    weights = cached(network(("n", 4)))
+def test_many_threads_at_once_share_one_session(cached, opened, negating):
+    weights = cached(negating(("n", 4)))
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda n: inference.run(weights, BATCH + n)[0], range(32)))
     assert all(np.array_equal(answer, -(BATCH + n)) for n, answer in enumerate(answers))
@@ -108,15 +72,15 @@ def test_a_device_is_taken_where_it_is_there_and_wanted(monkeypatch, device, the
     assert inference.classes(weights) == ("person",)
 
 
-def test_without_a_device_both_settings_share_one_network(cached, opened):
-    weights = cached(network(("n", 4)))
+def test_without_a_device_both_settings_share_one_network(cached, opened, negating):
+    weights = cached(negating(("n", 4)))
     inference.run(weights, BATCH, device="auto")
     inference.run(weights, BATCH, device="cpu")
     assert len(opened) == 1
 
 
-def test_altered_weights_are_never_opened(cached, opened):
-    weights = cached(network((1, 4)))
+def test_altered_weights_are_never_opened(cached, opened, negating):
+    weights = cached(negating((1, 4)))
     content = bytearray(assets.place(weights).read_bytes())
     content[-1] ^= 1
     assets.place(weights).write_bytes(content)
@@ -143,19 +107,19 @@ def test_what_is_no_network_is_named(cached):
         (BATCH[:0], r"float32 \(0, 4\)"),
     ],
 )
-def test_a_batch_the_network_does_not_take_is_refused(cached, batch, found):
+def test_a_batch_the_network_does_not_take_is_refused(cached, batch, found, negating):
     with pytest.raises(ArrayError, match=rf"net\.onnx takes float32 of shape \(n >= 1, 4\); found {found}"):
-        inference.run(cached(network((1, 4))), batch)
+        inference.run(cached(negating((1, 4))), batch)
 
 
-def test_a_batch_that_does_not_divide_is_refused(cached):
+def test_a_batch_that_does_not_divide_is_refused(cached, negating):
     with pytest.raises(ArrayError, match="takes batches of 2; found 3 items"):
-        inference.run(cached(network((2, 4))), BATCH)
+        inference.run(cached(negating((2, 4))), BATCH)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_forked_child_makes_its_own_session(cached):
-    weights = cached(network((1, 4)))
+def test_a_forked_child_makes_its_own_session(cached, negating):
+    weights = cached(negating((1, 4)))
     code = (
         "import os, signal, sys, numpy as np\n"
         "from figureground import inference\n"
@@ -173,9 +137,9 @@ def test_a_forked_child_makes_its_own_session(cached):
 
 
 @pytest.mark.slow
-def test_first_calls_at_the_same_moment_end(cached):
+def test_first_calls_at_the_same_moment_end(cached, negating):
     """Two of them in OpenVINO's binding stop the whole process for ever; it happened once in four such processes."""
-    weights = cached(network(["n", 2]))
+    weights = cached(negating(["n", 2]))
     code = (
         "import sys, threading, numpy as np\n"
         "from figureground import inference\n"
@@ -200,8 +164,8 @@ def test_importing_it_loads_no_runtime():
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
 
 
-def test_inner_layers_are_given_in_the_order_asked_for(cached):
-    weights, batch = cached(network(["n", 2])), np.array([[1, -2]], np.float32)
+def test_inner_layers_are_given_in_the_order_asked_for(cached, negating):
+    weights, batch = cached(negating(["n", 2])), np.array([[1, -2]], np.float32)
     computing = ("Negative", "Multiply", "Abs")
     names = [layer.get_friendly_name() for layer in _layers(weights) if layer.get_type_name() in computing]
     assert len(names) == 2
@@ -212,9 +176,9 @@ def test_inner_layers_are_given_in_the_order_asked_for(cached):
     assert np.array_equal(alone, other)
 
 
-def test_a_layer_that_is_not_there_is_named(cached):
+def test_a_layer_that_is_not_there_is_named(cached, negating):
     with pytest.raises(AssetError, match=r"net.onnx has no layer model.4: name another network"):
-        inference.run_inner(cached(network(["n", 2])), np.zeros((1, 2), np.float32), ["model.4"])
+        inference.run_inner(cached(negating(["n", 2])), np.zeros((1, 2), np.float32), ["model.4"])
 
 
 def _layers(weights):

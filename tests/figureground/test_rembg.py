@@ -75,10 +75,10 @@ def test_a_gray_picture_is_refused_by_name():
         Rembg(U2NETP).alphas([crop_of(np.zeros((8, 8), np.uint8))])
 
 
-@pytest.mark.parametrize("name", ["birefnet-general.onnx", "yolo11n-pose.pt", "u2netp.pt"])
+@pytest.mark.parametrize("name", ["u2net_cloth_seg.onnx", "yolo11n-pose.pt", "u2netp.pt"])
 def test_a_model_it_does_not_know_is_refused_before_anything_runs(name):
     known = {name: Weights(name, "0" * 64)}
-    with pytest.raises(PluginError, match=rf"no model '{name}'; it has: silueta, u2net, u2net_human_seg, u2netp"):
+    with pytest.raises(PluginError, match=rf"no model '{name}'; it has: birefnet-cod, .*, u2net, u2net_human_seg, u2netp"):
         plugins.build("removers", "rembg", {"model": name}, known)
 
 
@@ -122,3 +122,20 @@ def test_parity_with_rembg_itself(fetched, monkeypatch):
         apart = np.abs(ours.astype(int) - theirs)
         assert apart.mean() <= 0.05 and apart.max() <= 3, f"{image.shape}: differs by {apart.mean():.4f}, at most {apart.max()}"
     assert sorted(path.name for path in Path(os.environ["U2NET_HOME"]).iterdir()) == ["u2netp.onnx"]
+
+
+@pytest.mark.parametrize("model", ["u2net", "silueta", "isnet-general-use", "isnet-anime", "birefnet-portrait", "bria-rmbg"])
+@pytest.mark.weights
+@pytest.mark.filterwarnings("ignore")  # rembg's and numba's own
+def test_every_kind_of_model_is_fed_and_read_as_rembg_does(model, cached, negating, tmp_path, monkeypatch):
+    """The network here only negates, in rembg's own session of that name and in ours: all else is arithmetic around it."""
+    weights = cached(negating(["n", 3, "h", "w"]), f"{model}.onnx")
+    monkeypatch.setenv("U2NET_HOME", str(assets.locate(weights).parent))
+    monkeypatch.setenv("MODEL_CHECKSUM_DISABLED", "1")
+    import rembg
+
+    session, remover = rembg.new_session(model), Rembg(weights)
+    for image in list(pictures())[:2]:
+        theirs = np.asarray(rembg.remove(image, session=session, only_mask=True))
+        apart = np.abs(masks.to_levels(remover.alphas([crop_of(image)])[0]).astype(int) - theirs)
+        assert apart.mean() <= 0.05 and apart.max() <= 3, f"{image.shape}: differs by {apart.mean():.4f}, at most {apart.max()}"
