@@ -20,6 +20,13 @@ SHARED = ROOT.parent / "shared" / "data"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With ``--dist loadgroup`` a file's tests share a process, for what they set up once; one process has the Label Studio."""
+    for item in items:
+        server = "real_studio" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("studio" if server else item.nodeid.partition("::")[0]))
+
+
 @pytest.fixture(autouse=True)
 def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that imports ultralytics leaves Pillow's open behind as it was: ultralytics puts in its own."""
