@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,9 @@ from figureground.errors import PluginError
 from figureground.types import Weights
 
 KINDS = ("detectors", "checks", "removers", "layouts")
+
+_parsing = threading.Lock()
+"""CPython before 3.11.9 counts the depth of all threads' trees together: two that parse at once end in a SystemError."""
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -144,7 +148,8 @@ def code(plugin: Any) -> str:
 
 @cache
 def _code(module: str) -> str:
-    texts = {one: _text(one) for one in _leans_on(module)}
+    with _parsing:
+        texts = {one: _text(one) for one in _leans_on(module)}
     return hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
 
 

@@ -1,7 +1,9 @@
 """One new file is one new plug-in, and what is not one is refused by name."""
 
 import dataclasses
+import gc
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -176,6 +178,24 @@ def test_what_person_leans_on_is_found() -> None:
     leaned = {name.split(".", 1)[1] for name in plugins._leans_on("figureground.removers.person")}
     assert {"removers.person", "yolo", "video_matting", "sureness", "masks", "inference", "conversion"} <= leaned
     assert not leaned & {"catalog", "report", "removers", "types.Alpha"}
+
+
+def test_threads_may_ask_for_the_code_at_once() -> None:
+    """Two stages of two sources begin together; whoever listens to the collector lets another thread in between."""
+    modules = [f"figureground.checks.{name}" for name in plugins.names("checks")]
+    forget()
+    switching, collecting = sys.getswitchinterval(), gc.get_threshold()
+    gc.callbacks.append(told := lambda phase, found: sum(range(50)))
+    sys.setswitchinterval(1e-6)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            hashes = list(pool.map(plugins._code, modules))
+    finally:
+        gc.callbacks.remove(told)
+        sys.setswitchinterval(switching)
+        gc.set_threshold(*collecting)
+    assert len(set(hashes)) == len(modules)
 
 
 def test_code_without_a_file_is_refused() -> None:
