@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from figureground import archive, composition, downloads, dropped, manifest, tables
+from figureground import archive, composition, downloads, dropped, manifest, tables, tallies
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
@@ -86,6 +86,8 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
     waiting = {name for name in own if reason and pushed[name]}
     downloads.forget(store, own)  # first: a table that goes could be made again from there
     files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
+    for name in own:
+        tallies.forget(store, name)
     files += sum(archive.drop(store, digest) for digest in sorted(hashes))
     files += sum(_remove_composed(store, note, own) for note in tables.sources(store, "composites"))
     unreadable = tuple(name for name, one in held.items() if one is None)

@@ -1,11 +1,14 @@
-"""A long video through the real command: memory stays level, however many frames there are."""
+"""A long video through the real command: memory stays level, however many frames there are, and `status` answers at once."""
 
 import json
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -51,29 +54,44 @@ def write_catalog(folder: Path, clip: Path) -> None:
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def resident(process: psutil.Process) -> float:
-    """Memory of a process and all below it, in MB; Prefect's server is one of these."""
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            total += one.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total / 2**20
+def resident(process: psutil.Process) -> tuple[float, float]:
+    """Memory of the run's own process, and of all below it (Prefect's server), in MB."""
+    below = 0
+    for one in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            below += one.memory_info().rss
+    return process.memory_info().rss / 2**20, below / 2**20
 
 
-def watch(folder: Path) -> list[tuple[float, int, int, float]]:
-    """Run ingest and give seconds, frames, mattes and memory, twice a second."""
-    seen, began = [], time.monotonic()
-    with (folder / "said.txt").open("wb") as said:
+def ask(folder: Path, asked: list[tuple[float, float]], began: float, ended: threading.Event) -> None:
+    """Ask for the status every few seconds as a user would; note when and how long each answer took, and that it is one."""
+    command = [str(Path(sys.executable).with_name("figureground")), "status", "--json"]
+    while not ended.wait(2.0):
+        begun = time.monotonic()
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+        asked.append((begun - began, time.monotonic() - begun))
+        assert json.loads(told)["sources"][0]["source"] == "long"
+
+
+def watch(folder: Path) -> tuple[list[tuple[float, int, int, float, float]], list[tuple[float, float]]]:
+    """Run ingest and give seconds, frames, mattes and memory, once a second; and how long status took beside it."""
+    seen, asked, began, ended = [], [], time.monotonic(), threading.Event()
+    with (folder / "said.txt").open("wb") as said, ThreadPoolExecutor(1) as other:
         command, environment = [sys.executable, "-m", "flows.cli", "ingest"], os.environ | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        while not (folder / "data/.locks/make/long.json").exists():
+            assert process.poll() is None, (folder / "said.txt").read_text()
+            time.sleep(0.1)
+        asking = other.submit(ask, folder, asked, began, ended)
         while process.poll() is None:
             counts = [len(list((folder / "data" / kind / "long").glob("*.*"))) for kind in ("frames", "mattes")]
-            seen.append((time.monotonic() - began, *counts, resident(psutil.Process(process.pid))))
-            time.sleep(0.5)
+            with suppress(psutil.NoSuchProcess):
+                seen.append((time.monotonic() - began, *counts, *resident(psutil.Process(process.pid))))
+            time.sleep(1.0)
+        ended.set()
+        asking.result()
     assert process.returncode == 0, (folder / "said.txt").read_text()
-    return seen
+    return seen, asked
 
 
 def level(memory: list[float]) -> tuple[float, float]:
@@ -82,18 +100,24 @@ def level(memory: list[float]) -> tuple[float, float]:
     return statistics.median(memory[tenth : 2 * tenth]), statistics.median(memory[-tenth:])
 
 
-def test_memory_is_level(tmp_path) -> None:
+def test_memory_is_level_and_status_answers_at_once(tmp_path) -> None:
     write_catalog(tmp_path, film(tmp_path, FRAMES))
-    seen = watch(tmp_path)
+    seen, asked = watch(tmp_path)
+    if rows := os.environ.get("FIGUREGROUND_ROWS"):
+        Path(rows).write_text(json.dumps({"seen": seen, "asked": asked}))
     assert seen[-1][1] == FRAMES
-    sampling = [memory for _, frames, _, memory in seen if 0 < frames < FRAMES]
-    after = [memory for _, frames, _, memory in seen if frames == FRAMES]
+    sampling = [own for _, frames, _, own, _ in seen if 0 < frames < FRAMES]
+    after = [own for _, frames, _, own, _ in seen if frames == FRAMES]
+    waits = sorted(wait for _, wait in asked)
     told = {"frames": FRAMES, "mattes": seen[-1][2], "seconds": round(seen[-1][0])}
     told |= {"sampling_mb": [round(one) for one in level(sampling)], "after_mb": [round(one) for one in level(after)]}
-    told |= {"peak_mb": round(max(row[3] for row in seen))}
+    told |= {"peak_mb": round(max(own + below for *_, own, below in seen))}
+    told |= {"status_asked": len(waits), "status_median_s": round(statistics.median(waits), 2)}
+    told |= {"status_most_s": round(waits[-1], 2)}
     sys.stdout.write(json.dumps(told) + "\n")
     first, last = level(sampling)
     assert last <= 1.1 * first, told
     first, last = level(after)
     assert last <= 1.2 * first, told
     assert told["peak_mb"] <= 3072, told
+    assert told["status_most_s"] < 1.0, told
