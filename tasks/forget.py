@@ -161,6 +161,6 @@ def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     found = [*made, *(file for file in (f"reports/{name}.html", *_tables(name, stages)) if store.exists(file))]
     for file in found:
         store.remove(file)
-    for folder in _FOLDERS if store.local_only else ():
-        shutil.rmtree(store.path(f"{folder}/{name}"), ignore_errors=True)  # empty but for what a killed run left
+    for folder in _FOLDERS if store.local_only else ("crops",):  # behind a URL only what was served has copies here
+        shutil.rmtree(store.served(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
     return len(found)
