@@ -152,7 +152,7 @@ def bucket_server() -> Iterator[Bucket]:
 
 @pytest.fixture
 def postgres() -> Iterator[int]:
-    """The port of a PostgreSQL of our own, owned by its user ``studio``. It refuses to run as root, so root becomes postgres."""
+    """The port of a PostgreSQL of our own, owned by its user ``studio``. It refuses to run as root: root becomes postgres."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = programs[-1] if programs else shutil.which("initdb")
     if initdb is None:
