@@ -28,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from figureground import budget, layouts, plugins, wheels
+from figureground import budget, layouts, plugins, slugs, wheels
 from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
 from figureground.store import Root
 from figureground.types import Asset, Source, Weights
@@ -522,8 +522,7 @@ class Catalog(_Strict):
 
     def entry_of(self, source_id: str) -> str:
         """Name the entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of."""
-        names = [name for name in self.sources if source_id == name or source_id.startswith(f"{name}-")]
-        return max(names, key=len, default=source_id)
+        return slugs.entry_of(source_id, self.sources)
 
     def dataset(self, source_id: str) -> Any:
         """Build the layout that a ``kind: layout`` source is read with.

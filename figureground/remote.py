@@ -6,10 +6,12 @@ metadata and asked for with one HEAD; a read is one GET. Listings are never reme
 
 import errno
 import logging
+import os
 import random
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,7 +29,7 @@ _HASH = "sha256"
 
 
 def opened(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
-    """Open the file system that a storage lies in.
+    """Open the file system that a storage lies in. A folder needs no fsspec, whose import takes `figureground status` too long.
 
     Parameters
     ----------
@@ -46,6 +48,8 @@ def opened(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
     ImportError, ValueError, TypeError
         When it is not one that can be opened.
     """
+    if "://" not in root and "::" not in root and not own:
+        return Folder(), str(Path(root).expanduser().resolve())
     import fsspec
 
     fs, base = fsspec.core.url_to_fs(root, **options(root, own))
@@ -123,6 +127,40 @@ def _patiently(deed: Callable[[], _T]) -> _T:
     return deed()
 
 
+class Folder:
+    """Files of this machine, in the words that fsspec has for them."""
+
+    protocol = ("file",)
+
+    def isfile(self, path: str) -> bool:
+        """Tell whether there is such a file."""
+        return Path(path).is_file()
+
+    def cat_file(self, path: str) -> bytes:
+        """Read a file whole."""
+        return Path(path).read_bytes()
+
+    def open(self, path: str, mode: str = "rb") -> Any:
+        """Open a file."""
+        return Path(path).open(mode)
+
+    def rm_file(self, path: str) -> None:
+        """Remove a file."""
+        Path(path).unlink()
+
+    def find(self, path: str, detail: bool = False) -> Any:
+        """List all files below a folder, with their sizes and times if wanted; one that goes meanwhile is left out."""
+        found: dict[str, dict[str, float]] = {}
+        for folder, _, files in os.walk(path, followlinks=True):
+            for name in files:
+                full, told = f"{folder}/{name}", None
+                with suppress(FileNotFoundError):
+                    told = Path(full).stat() if detail else None
+                if told or not detail:
+                    found[full] = {"size": told.st_size, "mtime": told.st_mtime} if told else {}
+        return found if detail else list(found)
+
+
 def _s3(fs: Any) -> bool:
     return hasattr(fs, "call_s3")
 
@@ -197,7 +235,7 @@ def remove(fs: Any, full: str) -> None:
 def names(fs: Any, folder: str) -> list[str]:
     """List the files below a folder, in any order."""
     if _local(fs):
-        return list(fs.find(folder)) if fs.exists(folder) else []
+        return list(fs.find(folder))
     return list(_patiently(lambda: fs.find(folder)))
 
 

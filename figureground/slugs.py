@@ -4,7 +4,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 _DIGITS = 8
@@ -81,3 +81,12 @@ def digest(name: str) -> str:
     '4d3971de'
     """
     return hashlib.sha256(unicodedata.normalize("NFC", name).encode()).hexdigest()[:_DIGITS]
+
+
+def entry_of(source_id: str, names: Iterable[str]) -> str:
+    """Name the catalog's entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of.
+
+    >>> entry_of("walks-park", ["walks", "park"])
+    'walks'
+    """
+    return max((name for name in names if source_id == name or source_id.startswith(f"{name}-")), key=len, default=source_id)

@@ -289,6 +289,46 @@ class Store:
             raise StoreError(f"{name} in {self.root} has no local path: this storage is not a local folder")
         return self.here / name
 
+    def served(self, name: str) -> Path:
+        """Give the place on this machine from which another program can serve a file: its own, or its copy's in ``local``.
+
+        Raises
+        ------
+        StoreError
+            When the name leaves the storage, or the storage is no local folder and has no folder on this machine.
+        """
+        full = self._full(name)
+        if self.local_only:
+            return Path(full)
+        if self.here is None:
+            raise StoreError(f"{name} in {self.root} has no local path: this storage is not a local folder")
+        return self.here / name
+
+    def serve(self, name: str, expected: str) -> Path:
+        """See to it that a file lies where `served` says; of a storage behind a URL a verified copy is kept there.
+
+        Parameters
+        ----------
+        name
+            The file's name in the storage.
+        expected
+            Its sha256.
+
+        Returns
+        -------
+        Path
+            See `served`.
+
+        Raises
+        ------
+        StoreError
+            When the file is missing or damaged, or its copy cannot be written.
+        """
+        place = self.served(name)
+        if not self.local_only and not (place.is_file() and sha256_file(place) == expected):
+            write_file(place, self.read(name, expected), lasting=False)
+        return place
+
     def place(self, name: str) -> str:
         """Say where a name lies, for people: a path or a URL.
 
@@ -456,11 +496,14 @@ class Store:
         """Remove the temporary files that killed processes of this machine left behind, and name them.
 
         Another machine's files on a shared folder are left alone: whether their process lives cannot be told from here.
-        An object store has none; the copies it was read through or written from are swept from the folder for temporary files.
+        An object store has none; the copies it was read through or written from are swept from the folder for temporary files,
+        and what was half copied for being served.
         """
         base = Path(self._base) if self.local_only else Path(tempfile.gettempdir())
-        found = base.rglob(f".tmp-{_host()}-*") if self.local_only else base.glob(f"figureground.tmp-{_host()}-*")
-        orphans = [path for path in sorted(found) if not _lives(path.name)] if base.exists() else []
+        found = list(base.rglob(f".tmp-{_host()}-*") if self.local_only else base.glob(f"figureground.tmp-{_host()}-*"))
+        if self.here is not None and not self.local_only:
+            found += (self.here / "crops").rglob(f".tmp-{_host()}-*")
+        orphans = [path for path in sorted(found) if not _lives(path.name)]
         try:
             for orphan in orphans:
                 if orphan.is_dir():
@@ -469,7 +512,7 @@ class Store:
                     orphan.unlink(missing_ok=True)
         except OSError as error:
             raise _cannot_write(orphan, error) from error
-        return [str(orphan.relative_to(base)) for orphan in orphans]
+        return [str(orphan.relative_to(base)) if orphan.is_relative_to(base) else str(orphan) for orphan in orphans]
 
     @contextmanager
     def _asking(self, what: str, *, writing: bool = False) -> Iterator[None]:

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from figureground import __version__, dropped
+from figureground import __version__, dropped, tallies
 from figureground.errors import StoreError
 from figureground.store import Store, sha256
 from figureground.types import TableRef
@@ -283,6 +283,7 @@ def write(
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     content = buffer.getvalue()
     store.write(name(stage, source_id), content)
+    tallies.keep(store, stage, source_id, rows, len(rows), facts or {})
     return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(rows))
 
 

@@ -1,12 +1,13 @@
-"""How many rows of which kind each table has, read from parquet's footers and single columns and remembered.
+"""How many rows of which kind each table has: noted by who writes it, else read from its footer and single columns.
 
-Reading a whole table costs a second where it is big; its footer is read in a millisecond, and a table that has not changed
-since is not opened at all. pandas and Prefect are never needed.
+A note lies in ``.locks/tallies`` and counts as long as the table has the size and time it names. Opening parquet takes a
+second of imports, so `figureground status` does it only for tables of another machine or whose writer was killed just then.
+pandas and Prefect are never needed.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,52 @@ _VERSION = 1
 
 Tally = dict[str, Any]
 """``rows``, ``changed`` (when, s since 1970), the table's own small facts, and counts by value of some columns."""
+
+
+def keep(store: Store, stage: str, source_id: str, columns: Any, rows: int, facts: Any) -> None:
+    """Note what a table holds that was just written; on a storage of this machine only.
+
+    Parameters
+    ----------
+    store
+        The storage.
+    stage, source_id
+        Which table.
+    columns
+        The values of the table's columns by name, a mapping or a data frame; only those that are counted are looked at.
+    rows
+        How many it has.
+    facts
+        The table's own.
+
+    Raises
+    ------
+    StoreError
+        When the note cannot be written.
+    """
+    from figureground.locks import write_note
+
+    if not store.local_only or stage not in STAGES:
+        return
+    told = store.path(f"tables/{stage}/{source_id}.parquet").stat()
+    counted = {name: columns[name] for name in _COLUMNS.get(stage, ()) if name in columns}
+    write_note(_note(store, stage, source_id), _tally(rows, told.st_size, told.st_mtime, facts, counted))
+
+
+def forget(store: Store, source_id: str) -> None:
+    """Remove what is noted of a source's tables."""
+    for stage in STAGES:
+        _note(store, stage, source_id).unlink(missing_ok=True)
+
+
+def _note(store: Store, stage: str, source_id: str) -> Path:
+    return store.path(f".locks/tallies/{stage}/{source_id}.json")
+
+
+def _tally(rows: int, size: int, changed: float, facts: Any, columns: Mapping[str, Iterable[Any]]) -> Tally:
+    counts = {name: dict(Counter(map(str, values))) for name, values in columns.items()}
+    small = {name: facts[name] for name in _FACTS if name in facts}
+    return {"rows": rows, "bytes": size, "changed": changed, "facts": small, "counts": counts}
 
 
 class Tallies:
@@ -70,12 +117,21 @@ class Tallies:
         for file, size, changed in self._store.sizes(f"tables/{stage}"):
             if not file.endswith(".parquet"):
                 continue
+            source_id = file.rpartition("/")[2].removesuffix(".parquet")
             known = self._known.get(file)
-            if known is None or (known["bytes"], known["changed"]) != (size, changed):
-                known = self._opened(stage, file, size, changed)
+            if not _is_of(known, size, changed):
+                known = self._noted(stage, source_id, size, changed) or self._opened(stage, file, size, changed)
             if known is not None:
                 self._found[file] = known
-                yield file.rpartition("/")[2].removesuffix(".parquet"), known
+                yield source_id, known
+
+    def _noted(self, stage: str, source_id: str, size: int, changed: float) -> Tally | None:
+        """Read what the table's writer noted, if it is of this very table."""
+        try:
+            found = json.loads(_note(self._store, stage, source_id).read_text(encoding="utf-8"))
+            return found if _is_of(found, size, changed) else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     def _opened(self, stage: str, file: str, size: int, changed: float) -> Tally | None:
         import pyarrow as pa
@@ -90,9 +146,11 @@ class Tallies:
                 rows = table.metadata.num_rows
         except (OSError, pa.ArrowInvalid, ValueError):
             return None  # gone, or damaged: the next run makes it again
-        counts = {name: dict(Counter(map(str, values))) for name, values in read.items()}
-        small = {name: facts[name] for name in _FACTS if name in facts}
-        return {"rows": rows, "bytes": size, "changed": changed, "facts": small, "counts": counts}
+        return _tally(rows, size, changed, facts, read)
+
+
+def _is_of(tally: Tally | None, size: int, changed: float) -> bool:
+    return tally is not None and (tally["bytes"], tally["changed"]) == (size, changed)
 
 
 def _counted(path: Path, changed: float) -> Tally:

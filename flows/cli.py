@@ -327,14 +327,11 @@ def status(
     """Tell of every source what is pending, running, failed, waiting for annotators, answered and released."""
     _log(verbose)
     from figureground.catalog import load
-    from tasks.status import as_json as plain
+    from flows import gist
+    from flows.glance import told
     from tasks.status import status as look
 
-    state = look(load(catalog, whole=False))
-    if as_json:
-        out.print_json(data=plain(state))
-        return
-    _print_state(state)
+    sys.stdout.write(told(look(gist.remember(catalog, load(catalog, whole=False))), as_json=as_json))
 
 
 @app.command()
@@ -493,37 +490,6 @@ def _told(funnel: Any) -> Iterator[tuple[str, int]]:
 
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} in {split}" for split, count in sorted(counts.items()))
-
-
-def _print_state(state: Any) -> None:
-    """Show a line a source, and below it what failed; the newest run of each flow comes last."""
-    table = Table("source", "made", "kept", "pushed", "waiting", "answered", "rejected", "released", "now")
-    for one in state.sources:
-        numbers = (one.kept, one.pushed, one.waiting, one.answered, one.rejected, one.released)
-        table.add_row(escape(one.source), escape(_made(one)), *(str(number or "") for number in numbers), escape(_now(one)))
-    out.print(table)
-    for one in state.sources:
-        if one.failed:
-            out.print(f"[red]{escape(one.source)}[/]: {escape(one.failed)}", soft_wrap=True)
-    for work in state.working:
-        out.print(f"running: {work}", soft_wrap=True, markup=False, highlight=False)
-    for run in state.runs:
-        out.print(f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s", markup=False, highlight=False)
-
-
-def _made(one: Any) -> str:
-    pending = one.pending
-    rows = {stage.stage: stage.rows for stage in one.stages}
-    if len(pending) == len(one.stages):
-        return "nothing yet"
-    made = f"{rows.get('frames', 0)} frames, {rows.get('crops', 0)} crops"
-    return made + (f"; pending: {', '.join(pending)}" if pending else "")
-
-
-def _now(one: Any) -> str:
-    running = next((stage for stage in one.stages if stage.state == "running"), None)
-    far = f"{running.stage} {running.done}" + (f" of {running.total}" if running.total else "") if running else ""
-    return ", ".join(part for part in (far, one.running, "failed" if one.failed else "") if part)
 
 
 def _fail(outcomes: "Sequence[Outcome]") -> None:

@@ -134,7 +134,7 @@ def _patient(client: Any, future: Any, name: str) -> Any:
         except TimeoutError as error:
             if future.done():
                 raise
-            alone = 0.0 if client.nthreads() else alone + _TOLD_EVERY * 10
+            alone = 0.0 if _workers(client) else alone + _TOLD_EVERY * 10
             if alone >= _WORKERS_SECONDS:
                 told = f"{name}: the cluster has had no worker for {alone:.0f} s; start some, then run again"
                 raise TransientError(told) from error
@@ -145,6 +145,14 @@ def _patient(client: Any, future: Any, name: str) -> Any:
             ) from error
         except (CancelledError, CommClosedError) as error:
             raise TransientError(f"{name}: the cluster's scheduler went away ({error}); start it, then run again") from error
+
+
+def _workers(client: Any) -> bool:
+    """Tell whether the cluster has workers; a scheduler that does not answer has none to give."""
+    try:
+        return bool(client.nthreads())
+    except (OSError, TimeoutError):  # a closed connection is one of these
+        return False
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from figureground.locks import Note
 from figureground.runs import SourceEnd, Summary
 from figureground.store import Store
 from figureground.tallies import Tallies
+from flows import gist
 from tasks.notify import notify
 
 _P = ParamSpec("_P")
@@ -120,6 +121,7 @@ def watching(flow: str, catalog_file: str) -> Iterator[Watch]:
         yield outer
         return
     catalog = load(Path(catalog_file))
+    gist.remember(Path(catalog_file), catalog)
     bury(catalog)
     watch = Watch(flow, catalog, catalog_file)
     with ExitStack() as stack:

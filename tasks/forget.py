@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from figureground import archive, composition, downloads, dropped, manifest, tables
+from figureground import archive, composition, downloads, dropped, manifest, tables, tallies
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.store import Store
@@ -86,6 +86,8 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
     waiting = {name for name in own if reason and pushed[name]}
     downloads.forget(store, own)  # first: a table that goes could be made again from there
     files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
+    for name in own:
+        tallies.forget(store, name)
     files += sum(archive.drop(store, digest) for digest in sorted(hashes))
     files += sum(_remove_composed(store, note, own) for note in tables.sources(store, "composites"))
     unreadable = tuple(name for name, one in held.items() if one is None)
@@ -159,6 +161,6 @@ def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     found = [*made, *(file for file in (f"reports/{name}.html", *_tables(name, stages)) if store.exists(file))]
     for file in found:
         store.remove(file)
-    for folder in _FOLDERS if store.local_only else ():
-        shutil.rmtree(store.path(f"{folder}/{name}"), ignore_errors=True)  # empty but for what a killed run left
+    for folder in _FOLDERS if store.local_only else ("crops",):  # behind a URL only what was served has copies here
+        shutil.rmtree(store.served(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
     return len(found)

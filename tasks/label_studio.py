@@ -329,7 +329,9 @@ def make_project(server: Server, catalog: Catalog) -> Project:
             made = server.client.projects.create(title=title, label_config=xml, show_collab_predictions=True)
         project = _agreed(server, catalog, made.id)
         _log.info("made the project %r: %s", title, project.url)
-    _serve_pictures(server, project, str(Store(catalog.storage_root).path("crops")))
+    folder = Store(catalog.storage_root).served("crops")
+    folder.mkdir(parents=True, exist_ok=True)  # of a storage behind a URL the first copy may be yet to come
+    _serve_pictures(server, project, str(folder))
     return project
 
 
@@ -695,7 +697,8 @@ def fetch_address(server: Server, address: str) -> bytes:
     if reply.status_code != 200 or not kind.startswith("image/"):
         raise LabelError(
             f"the Label Studio at {server.url} does not serve {address} (answer {reply.status_code} {kind}): start it with "
-            "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage>, or use `figureground studio up`"
+            "LOCAL_FILES_SERVING_ENABLED=true and LOCAL_FILES_DOCUMENT_ROOT=<storage> (`local` of one at an address), or use "
+            "`figureground studio up`"
         )
     return reply.content
 

@@ -8,7 +8,7 @@ connection, a time-out, a killed process) is settled by looking again, never by 
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -19,6 +19,7 @@ from figureground import labelling, masks, payoff, plugins, progress, tables
 from figureground.catalog import Catalog
 from figureground.errors import LabelError, StoreError, TransientError
 from figureground.labelling import Interface
+from figureground.parallel import ordered
 from figureground.store import Store, sha256
 from figureground.types import Mask, Source, TableRef
 from tasks import label_studio, studio, verb
@@ -74,7 +75,8 @@ def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) ->
     TransientError
         When the connection broke and did not come back; what is safe is in the message.
     StoreError
-        When a picture or matte is missing or damaged, or the storage is not a local folder.
+        When a picture or matte is missing or damaged, or a picture's copy cannot be written (of a storage behind a URL: the
+        server serves pictures from ``local``).
     """
     store = Store(catalog.storage_root)
     interface, xml = label_studio.interface(catalog)
@@ -91,6 +93,7 @@ def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) ->
         second_opinions=catalog.label_studio.second_opinions,
     )
     if ref := tables.fresh(store, "tasks", source.source_id, mark):
+        _serve_again(store, ref, crops)
         return ref
     plans = _plans(store, frames, crops, mattes)
     unknown = sorted(set(source.scenes) - set(interface.choices.get("scenes", ())))
@@ -219,6 +222,7 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
             for batch in _batches(_least_sure_first(plans)):
                 progress.tell("push", source_id, len(rows), len(plans))
                 letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in batch}
+                _serve(store, (plan.crop for plan in batch))
                 settled = _settle(server, project, letters, there, doubts)
                 asked = _asked(server, project, settled, letter.rule)
                 rows += [_row(plan, project, asked[plan.key]) for plan in batch]
@@ -228,6 +232,19 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
     progress.tell("push", source_id, len(plans), len(plans))
     order = {plan.crop["crop_id"]: number for number, plan in enumerate(plans)}
     return sorted(rows, key=lambda row: order[row["crop_id"]])
+
+
+def _serve(store: Store, crops: Iterable[Mapping[str, Any]]) -> None:
+    """Have the pictures where the server can serve them before it is told of them."""
+    for _ in ordered(lambda crop: store.serve(crop["file"], crop["sha256"]), crops) if not store.local_only else ():
+        continue
+
+
+def _serve_again(store: Store, tasks: TableRef, crops: TableRef) -> None:
+    """Make again what is missing of the copies that were served; a storage in a folder has none."""
+    if not store.local_only:
+        pushed = set(tables.read(store, tasks).rows["crop_id"])
+        _serve(store, [row for row in tables.read(store, crops).rows.to_dict("records") if row["crop_id"] in pushed])
 
 
 def _without_doubt(

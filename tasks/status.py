@@ -7,13 +7,12 @@ Prefect is never asked.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from figureground import locks, runs
-from figureground.catalog import Catalog
 from figureground.locks import Note
 from figureground.runs import Summary
-from figureground.store import Store
+from figureground.store import Root, Store
 from figureground.tallies import Tallies, Tally
 
 MADE = ("videos", "frames", "crops", "verdicts", "mattes")
@@ -64,7 +63,22 @@ class State:
     runs: tuple[Summary, ...]
 
 
-def status(catalog: Catalog) -> State:
+class Known(Protocol):
+    """What has to be known of a catalog: a whole one, or the little that `flows.gist` keeps of it."""
+
+    @property
+    def storage_root(self) -> Root:
+        """Where the storage is."""
+
+    @property
+    def sources(self) -> Iterable[str]:
+        """The entries' names."""
+
+    def entry_of(self, source_id: str) -> str:
+        """Name the entry that a source comes from."""
+
+
+def status(catalog: Known) -> State:
     """Look at where everything stands.
 
     Parameters
@@ -95,7 +109,7 @@ def status(catalog: Catalog) -> State:
     return State(sources, tuple(_working(folder)), tuple(_newest(recent)))
 
 
-def _names(catalog: Catalog, known: Iterable[str], working: Iterable[Mapping[str, Note]]) -> list[str]:
+def _names(catalog: Known, known: Iterable[str], working: Iterable[Mapping[str, Note]]) -> list[str]:
     """List the sources: those with tables or being worked on, and catalog entries that have none at all yet."""
     there = set(known).union(*working)
     begun = {catalog.entry_of(name) for name in there}

@@ -28,7 +28,7 @@ from figureground.store import Store, write_file
 HOST = "127.0.0.1"
 USERNAME = "admin@figureground.local"
 USUAL_PORT = 8080
-_BOOT_SECONDS = 180
+_BOOT_SECONDS = 420  # the very first start compiles all its code: on two cores with a load of 8 it took more than 180
 _STOP_SECONDS = 10
 _PRIVATE = (
     "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,"
@@ -61,7 +61,7 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
     Parameters
     ----------
     catalog
-        Gives the storage, whose pictures it serves.
+        Gives the storage, whose pictures it serves; of one behind a URL the copies that `tasks.push` keeps in ``local``.
     port
         Where it listens; None takes 8080, or any free port when that is in use.
 
@@ -74,11 +74,8 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
     ------
     FiguregroundError
         When it is not installed, the port is in use, it runs on another port, or it does not come up.
-    StoreError
-        When the storage is not a local folder: it has to serve the pictures from one.
     """
     home = _home(catalog)
-    Store(catalog.storage_root).path("crops")
     with _alone(home):
         if studio := running(catalog):
             if port is not None and studio.url != _url(port):
@@ -120,8 +117,6 @@ def running(catalog: Catalog) -> Studio | None:
 
 def token(catalog: Catalog, url: str) -> str | None:
     """Give the local Label Studio's token when `url` is its address, else None."""
-    if "://" in catalog.storage_root:
-        return None
     home = _home(catalog)
     process = _process(home)
     if process is None or _plain(url) != _url(process[1]):
@@ -132,7 +127,7 @@ def token(catalog: Catalog, url: str) -> str | None:
 def local(catalog: Catalog) -> bool:
     """Tell whether the catalog's server is one that was started here once, whether it runs or not."""
     here = httpx.URL(catalog.label_studio.url).host in (HOST, "localhost")
-    return here and "://" not in catalog.storage_root and (_home(catalog) / "token").exists()
+    return here and (_home(catalog) / "token").exists()
 
 
 def _home(catalog: Catalog) -> Path:
@@ -243,7 +238,7 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_HOST": "",
         "LOCAL_FILES_SERVING_ENABLED": "true",
-        "LOCAL_FILES_DOCUMENT_ROOT": catalog.storage_root,
+        "LOCAL_FILES_DOCUMENT_ROOT": str(Store(catalog.storage_root).served("crops").parent),
         "DISABLE_SIGNUP_WITHOUT_LINK": "true",
         # a webhook may go to this machine, and still to no other private address
         "USE_DEFAULT_BANNED_SUBNETS": "false",

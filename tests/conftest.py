@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -154,3 +155,29 @@ def bucket_server() -> Iterator[Bucket]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def postgres() -> Iterator[int]:
+    """The port of a PostgreSQL of our own, owned by its user ``studio``. It refuses to run as root: root becomes postgres."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = programs[-1] if programs else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("no initdb: apt-get install -y postgresql")
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    ctl = Path(initdb).resolve().with_name("pg_ctl")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with tempfile.TemporaryDirectory(prefix="figureground-pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        if become:
+            shutil.chown(folder, "postgres")
+        made = [*become, initdb, "-D", f"{folder}/d", "-U", "studio", "-A", "trust", "-E", "UTF8"]
+        subprocess.run(made, check=True, cwd=folder)
+        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+        start = [*become, ctl, "-D", f"{folder}/d", "-l", f"{folder}/log", "-w", "-o", options, "start"]
+        subprocess.run(start, check=True, cwd=folder)
+        try:
+            yield int(port)
+        finally:
+            subprocess.run([*become, ctl, "-D", f"{folder}/d", "-m", "immediate", "stop"], check=True, cwd=folder)

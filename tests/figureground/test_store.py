@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from figureground import store as store_module
 from figureground.errors import StoreError
-from figureground.store import Store, beside, sha256, sha256_file, write_file
+from figureground.store import Root, Store, beside, sha256, sha256_file, write_file
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -179,3 +179,50 @@ def test_a_file_is_hashed_without_holding_it(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x" * 100_000)
 
     assert sha256_file(tmp_path / "a") == sha256(b"x" * 100_000)
+
+
+def test_a_folders_own_files_are_served_and_no_copies(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    digest = store.write("crops/park/a.jpg", b"one")
+    assert store.serve("crops/park/a.jpg", digest) == tmp_path / "crops/park/a.jpg" == store.served("crops/park/a.jpg")
+    assert [path.name for path in tmp_path.rglob("*.jpg")] == ["a.jpg"]
+
+
+def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> None:
+    store = Store(Root("memory://served", local=str(tmp_path)))
+    digest = store.write("crops/park/a.jpg", b"one")
+    copy = store.serve("crops/park/a.jpg", digest)
+    assert copy == tmp_path / "crops/park/a.jpg"
+    assert copy.read_bytes() == b"one"
+    inode = copy.stat().st_ino
+    store.serve("crops/park/a.jpg", digest)
+    assert copy.stat().st_ino == inode, "nothing is written again"
+    copy.write_bytes(b"on")
+    assert store.serve("crops/park/a.jpg", digest).read_bytes() == b"one"
+    with pytest.raises(StoreError, match=r"crops/park/a\.jpg in memory://served is damaged"):
+        store.serve("crops/park/a.jpg", "0" * 64)
+    with pytest.raises(StoreError, match="names are relative"):
+        store.served("../a.jpg")
+    with pytest.raises(StoreError, match="has no local path"):
+        Store("memory://served").served("crops")
+
+
+def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.txt").write_bytes(b"two")
+    store = Store(str(tmp_path / "data"))
+    store.write("tables/a.txt", b"one!")
+    store.path("tables/linked").symlink_to(tmp_path / "elsewhere")
+    assert store.names("tables") == ["tables/a.txt", "tables/linked/b.txt"]
+    assert [(name, size) for name, size, _ in store.sizes("tables")] == [("tables/a.txt", 4), ("tables/linked/b.txt", 3)]
+    assert store.names("nothing") == []
+    assert store.sizes("nothing") == []
+    plain = Path.stat
+
+    def gone(path: Path, **given: bool) -> object:
+        if path.name == "a.txt":
+            raise FileNotFoundError(path)
+        return plain(path, **given)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert [name for name, _, _ in store.sizes("tables")] == ["tables/linked/b.txt"]

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -105,54 +105,73 @@ def test_a_gpu_stage_needs_a_worker_with_one(tmp_path, monkeypatch) -> None:
             pass
 
 
+@pytest.fixture(scope="module")
+def by_threads(clips, write_catalog_of, tmp_path_factory, run, folder_contents) -> dict[str, str]:
+    """What threads make of the clips."""
+    folder = tmp_path_factory.mktemp("threads")
+    write_catalog_of(folder, clips)
+    run("ingest", cwd=folder)
+    return dict(folder_contents(folder / "data"))
+
+
 def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    """The living workers of a run's own cluster; who ends while we look is none."""
+    found = []
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+    return found
+
+
+def until_both_work(process: subprocess.Popen, crops: Path) -> list[psutil.Process]:
+    """Wait for the first crop, and give the two workers."""
+    until = time.monotonic() + 300
+    while process.poll() is None and time.monotonic() < until:
+        if list(crops.glob("*/*.jpg")) and len(found := workers_of(process)) == 2:
+            return found
+        time.sleep(0.02)
+    process.kill()
+    raise AssertionError(f"no two workers with a crop before the run ended ({process.poll()}): {process.communicate()[0]}")
 
 
 @pytest.mark.slow
 @pytest.mark.weights
 @pytest.mark.faults
 def test_two_workers_one_of_them_killed_give_the_bytes_of_threads(
-    clips, write_catalog_of, tmp_path, run, folder_contents
+    clips, write_catalog_of, tmp_path, by_threads, folder_contents
 ) -> None:
-    write_catalog_of(tmp_path / "threads", clips)
-    run("ingest", cwd=tmp_path / "threads")
-    expected = folder_contents(tmp_path / "threads/data")
-    write_catalog_of(tmp_path / "dask", clips, runner={"dask": {"workers": 2}})
+    write_catalog_of(tmp_path, clips, runner={"dask": {"workers": 2}})
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "ingest"],
-        cwd=tmp_path / "dask",
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     try:
-        until = time.monotonic() + 600
-        while process.poll() is None and time.monotonic() < until and not list((tmp_path / "dask/data").glob("crops/*/*.jpg")):
-            time.sleep(0.05)
-        victims = workers_of(process)
-        assert len(victims) == 2
-        victims[0].send_signal(signal.SIGKILL)
+        victims = until_both_work(process, tmp_path / "data/crops")
+        victims[0].kill()
+        mattes = len(list(tmp_path.glob("data/mattes/*/*.png")))
         said = process.communicate(timeout=600)[0]
     finally:
         process.kill()
         process.wait()
     assert process.returncode == 0, said
     assert "Traceback" not in said
-    assert folder_contents(tmp_path / "dask/data") == expected
+    assert mattes < sum(name.startswith("mattes/") for name in by_threads), "it was killed in the middle"
+    assert folder_contents(tmp_path / "data") == by_threads
     assert "late · matte" in said  # how far a worker is comes back to who waits
 
 
 @pytest.mark.weights
 @pytest.mark.soak
 def test_a_running_cluster_with_one_gpu_worker_gives_the_bytes_of_threads(
-    clips, write_catalog_of, tmp_path, run, folder_contents
+    clips, write_catalog_of, tmp_path, run, by_threads, folder_contents
 ) -> None:
-    write_catalog_of(tmp_path / "threads", clips)
-    run("ingest", cwd=tmp_path / "threads")
     with dask(tmp_path, (), ("--resources", "GPU=1")) as address:
         write_catalog_of(tmp_path / "dask", clips, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
         run("ingest", cwd=tmp_path / "dask")
-    assert folder_contents(tmp_path / "dask/data") == folder_contents(tmp_path / "threads/data")
+    assert folder_contents(tmp_path / "dask/data") == by_threads

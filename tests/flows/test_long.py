@@ -1,11 +1,14 @@
-"""A long video through the real command: memory stays level, however many frames there are."""
+"""A long video through the real command: memory stays level, however many frames there are, and `status` answers at once."""
 
 import json
 import os
 import statistics
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -17,6 +20,7 @@ import yaml
 ROOT = Path(__file__).parents[2]
 FRAMES = int(os.environ.get("FIGUREGROUND_FRAMES", "10000"))
 EVERY = 40  # frames between one with people and the next
+LONG = 20  # seconds of a stage from which on it can be told whether memory grows; opening a network is a step before
 
 pytestmark = [pytest.mark.weights, pytest.mark.soak]
 
@@ -47,33 +51,55 @@ def write_catalog(folder: Path, clip: Path) -> None:
     content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["sources"] = {"long": {"license": "BSD-3-Clause", "scenes": ["park"], "path": str(clip)}}
     content["recipe"]["sample"] = {"every_frames": 1}
+    content["recipe"]["detector"]["yolo"]["image_size"] = 320  # a quarter of the time
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def resident(process: psutil.Process) -> float:
-    """Memory of a process and all below it, in MB; Prefect's server is one of these."""
-    total = 0
-    for one in [process, *process.children(recursive=True)]:
-        try:
-            total += one.memory_info().rss
-        except psutil.NoSuchProcess:
-            continue
-    return total / 2**20
+def resident(process: psutil.Process) -> tuple[float, float]:
+    """Memory of the run's own process, and of all below it (Prefect's server), in MB."""
+    below = 0
+    for one in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            below += one.memory_info().rss
+    return process.memory_info().rss / 2**20, below / 2**20
 
 
-def watch(folder: Path) -> list[tuple[float, int, int, float]]:
-    """Run ingest and give seconds, frames, mattes and memory, twice a second."""
-    seen, began = [], time.monotonic()
-    with (folder / "said.txt").open("wb") as said:
+def ask(folder: Path, asked: list[tuple[float, float]], began: float, ended: threading.Event) -> None:
+    """Ask for the status every few seconds as a user would; note when and how long each answer took, and that it is one."""
+    command = [str(Path(sys.executable).with_name("figureground")), "status", "--json"]
+    while not ended.wait(2.0):
+        begun = time.monotonic()
+        told = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+        asked.append((begun - began, time.monotonic() - begun))
+        assert json.loads(told)["sources"][0]["source"] == "long"
+
+
+def stage(folder: Path) -> str:
+    """What the run is at, from the note beside its lock."""
+    with suppress(OSError, ValueError, KeyError):
+        return str(json.loads((folder / "data/.locks/make/long.json").read_text())["stage"])
+    return ""
+
+
+def watch(folder: Path) -> tuple[list[tuple[float, str, float, float]], list[tuple[float, float]]]:
+    """Run ingest and give seconds, the stage and memory, once a second; and how long status took beside it."""
+    seen, asked, began, ended = [], [], time.monotonic(), threading.Event()
+    with (folder / "said.txt").open("wb") as said, ThreadPoolExecutor(1) as other:
         command, environment = [sys.executable, "-m", "flows.cli", "ingest"], os.environ | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=said, stderr=said)
+        while not (folder / "data/.locks/make/long.json").exists():
+            assert process.poll() is None, (folder / "said.txt").read_text()
+            time.sleep(0.1)
+        asking = other.submit(ask, folder, asked, began, ended)
         while process.poll() is None:
-            counts = [len(list((folder / "data" / kind / "long").glob("*.*"))) for kind in ("frames", "mattes")]
-            seen.append((time.monotonic() - began, *counts, resident(psutil.Process(process.pid))))
-            time.sleep(0.5)
+            with suppress(psutil.NoSuchProcess):
+                seen.append((time.monotonic() - began, stage(folder), *resident(psutil.Process(process.pid))))
+            time.sleep(1.0)
+        ended.set()
+        asking.result()
     assert process.returncode == 0, (folder / "said.txt").read_text()
-    return seen
+    return seen, asked
 
 
 def level(memory: list[float]) -> tuple[float, float]:
@@ -82,18 +108,22 @@ def level(memory: list[float]) -> tuple[float, float]:
     return statistics.median(memory[tenth : 2 * tenth]), statistics.median(memory[-tenth:])
 
 
-def test_memory_is_level(tmp_path) -> None:
+def test_memory_is_level_and_status_answers_at_once(tmp_path) -> None:
     write_catalog(tmp_path, film(tmp_path, FRAMES))
-    seen = watch(tmp_path)
-    assert seen[-1][1] == FRAMES
-    sampling = [memory for _, frames, _, memory in seen if 0 < frames < FRAMES]
-    after = [memory for _, frames, _, memory in seen if frames == FRAMES]
-    told = {"frames": FRAMES, "mattes": seen[-1][2], "seconds": round(seen[-1][0])}
-    told |= {"sampling_mb": [round(one) for one in level(sampling)], "after_mb": [round(one) for one in level(after)]}
-    told |= {"peak_mb": round(max(row[3] for row in seen))}
+    seen, asked = watch(tmp_path)
+    if rows := os.environ.get("FIGUREGROUND_ROWS"):
+        Path(rows).write_text(json.dumps({"seen": seen, "asked": asked}))
+    counts = {kind: len(list((tmp_path / "data" / kind / "long").glob("*.*"))) for kind in ("frames", "crops", "mattes")}
+    assert counts["frames"] == FRAMES
+    stages = {name: [own for _, at, own, _ in seen if at == name] for name in dict.fromkeys(at for _, at, *_ in seen)}
+    levels = {name: level(memory) for name, memory in stages.items() if name and len(memory) >= LONG}
+    waits = sorted(wait for _, wait in asked)
+    told = {**counts, "seconds": round(seen[-1][0]), "peak_mb": round(max(own + below for *_, own, below in seen))}
+    told |= {"mb": {name: [round(one) for one in pair] for name, pair in levels.items()}}
+    told |= {"status_asked": len(waits), "status_median_s": round(statistics.median(waits), 2)}
+    told |= {"status_most_s": round(waits[-1], 2)}
     sys.stdout.write(json.dumps(told) + "\n")
-    first, last = level(sampling)
-    assert last <= 1.1 * first, told
-    first, last = level(after)
-    assert last <= 1.2 * first, told
+    assert {"sample", "crop"} <= set(levels), told
+    assert all(last <= 1.1 * first for first, last in levels.values()), told
     assert told["peak_mb"] <= 3072, told
+    assert told["status_most_s"] < 1.0, told

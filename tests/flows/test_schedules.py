@@ -303,3 +303,22 @@ def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pyte
         "flows.nightly.weekly": "0 6 * * 1",
     }
     assert all(one["pull_steps"][0].popitem()[1] == {"directory": str(tmp_path)} for one in found)
+
+
+@pytest.mark.postgres
+@pytest.mark.weights
+@pytest.mark.soak
+def test_a_night_under_a_prefect_on_postgresql(tmp_path: Path, postgres: int) -> None:
+    write_catalog(tmp_path)
+    database = f"postgresql+asyncpg://studio:none@127.0.0.1:{postgres}/postgres"
+    schedule = Schedule(tmp_path, 1, PREFECT_API_DATABASE_CONNECTION_URL=database)
+    try:
+        schedule.wait(lambda: "being served" in schedule.log.read_text(), 400)
+        run = schedule.start("nightly-ingest", push=False)
+        assert schedule.ended(run)["name"] == "Completed"
+        assert not list((tmp_path / ".prefect").glob("*.db")), "the database is PostgreSQL's"
+        [summary] = runs.latest(Store(str(tmp_path / "data")), "nightly-ingest")
+        assert (summary.outcome, summary.prefect_run) == ("done", run)
+        assert schedule.stop() == 0
+    finally:
+        schedule.end()

@@ -9,12 +9,10 @@ import json
 import os
 import queue
 import random
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -393,27 +391,10 @@ def eight_at_once(catalog, some, server, alpha_of):
 
 
 @pytest.fixture
-def cluster():
-    """A PostgreSQL of our own: settings for Label Studio. It refuses to run as root, so root becomes postgres."""
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    initdb = programs[-1] if programs else shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("no initdb: apt-get install -y postgresql")
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    ctl, port = Path(initdb).resolve().with_name("pg_ctl"), free_port()
-    with tempfile.TemporaryDirectory(prefix="figureground-pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        if become:
-            shutil.chown(folder, "postgres")
-        made = [*become, initdb, "-D", f"{folder}/d", "-U", "studio", "-A", "trust", "-E", "UTF8"]
-        subprocess.run(made, check=True, cwd=folder)
-        options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
-        start = [*become, ctl, "-D", f"{folder}/d", "-l", f"{folder}/log", "-w", "-o", options, "start"]
-        subprocess.run(start, check=True, cwd=folder)
-        try:
-            settings = {"USER": "studio", "PASSWORD": "none", "NAME": "postgres", "HOST": "127.0.0.1", "PORT": str(port)}
-            yield {"DJANGO_DB": "default", **{f"POSTGRE_{name}": value for name, value in settings.items()}}
-        finally:
-            subprocess.run([*become, ctl, "-D", f"{folder}/d", "-m", "immediate", "stop"], check=True, cwd=folder)
+def cluster(postgres):
+    """Label Studio's settings for a PostgreSQL of our own."""
+    settings = {"USER": "studio", "PASSWORD": "none", "NAME": "postgres", "HOST": "127.0.0.1", "PORT": str(postgres)}
+    return {"DJANGO_DB": "default", **{f"POSTGRE_{name}": value for name, value in settings.items()}}
 
 
 def free_port():

@@ -14,8 +14,9 @@ import yaml
 
 from figureground import tables
 from figureground.catalog import Catalog, load
-from figureground.errors import ReleaseError, StoreError, TransientError
-from figureground.store import Store
+from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
+from figureground.store import Root, Store
+from tasks import doctor, label_studio
 from tasks.compare import compare
 from tasks.crop import crop
 from tasks.fetch import fetch, fetch_asset
@@ -23,6 +24,8 @@ from tasks.forget import forget
 from tasks.judge import judge
 from tasks.matte import matte
 from tasks.measure import measure
+from tasks.pull import pull
+from tasks.push import push
 from tasks.release import release
 from tasks.report import report
 from tasks.sample import sample
@@ -191,3 +194,52 @@ def test_forgetting_a_source_leaves_no_object_of_it(both) -> None:
     assert gone.files > 10
     assert [name for name in contents(there.storage_root) if "park" in name] == []
     assert [name for name in contents(there.storage_root) if "walk" in name]
+
+
+@pytest.mark.studio
+def test_what_is_pushed_from_s3_is_seen_through_label_studio(
+    bucket, real_studio, studio_folder, make_catalog, make_material
+) -> None:
+    """Copies for the server are made before it is told of them, checked by the doctor, made again, and forgotten."""
+    here = make_catalog(studio_folder, real_studio.url, "from s3")
+    there = here.model_copy(update={"storage": "s3://bucket/pushed"})
+    material = make_material(there, "park-s3", 7)
+    bucket.behave(0.05, seed=3)
+    table = push.fn(material.crops, material.mattes, material.source, there)
+    assert table.rows == 7
+    copies = studio_folder / "data/crops/park-s3"
+    store = Store(there.storage_root)
+    assert {path.name: path.read_bytes() for path in copies.iterdir()} == {
+        name.rpartition("/")[2]: store.read(name) for name in store.names("crops/park-s3")
+    }
+    assert "serves all 7 pictures" in doctor._pictures(there)
+    assert "1 looked at, one a source" in doctor._predictions(there)
+
+    first, second, *_ = sorted(copies.iterdir())
+    first.unlink()
+    second.write_bytes(second.read_bytes()[:50])
+    with pytest.raises(LabelError, match="2 of 7 pictures are not seen"):
+        doctor._pictures(there)
+    push.fn(material.crops, material.mattes, material.source, there)
+    assert "serves all 7 pictures" in doctor._pictures(there)
+
+    with label_studio.connect(there) as server:
+        project = label_studio.find_project(server, there)
+        [task, *_] = label_studio.everything(server, project)
+        [prediction] = task.content["predictions"]
+        label_studio.annotate(server, task, prediction["result"], by=1, seconds=3.0, prediction=prediction["id"])
+    pulled = pull.fn(material.crops, material.mattes, table, there)
+    assert pulled.rows == 1
+    assert len(store.names("labels/park-s3")) == 1
+    forget("park-s3", there)
+    assert not copies.exists()
+    assert not store.names("crops/park-s3")
+
+
+def test_copies_that_a_killed_push_left_half_are_swept(bucket, tmp_path) -> None:
+    store = Store(Root("s3://bucket/swept", local=str(tmp_path)))
+    orphan = tmp_path / "crops/park" / f".tmp-{os.uname().nodename.replace('-', '_')}-999999999-a.jpg"
+    orphan.parent.mkdir(parents=True)
+    orphan.write_bytes(b"half")
+    assert any(str(orphan).endswith(swept) for swept in store.sweep())
+    assert not orphan.exists()

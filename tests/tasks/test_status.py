@@ -1,5 +1,6 @@
 """Where everything stands: read from footers, notes and summaries, fast, and right about each state."""
 
+import ast
 import json
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from figureground import locks, progress, runs, tables
 from figureground.catalog import Catalog
 from figureground.store import Store
+from flows import glance
 from tasks.status import as_json, status
 
 ROOT = Path(__file__).parents[2]
@@ -100,20 +102,65 @@ def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Cata
     assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
 
 
+def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def asked(folder: Path, *slow: str) -> list[str]:
+    """Ask as a user does, in a process of its own, and tell which of these modules it imported."""
+    code = "import sys; sys.argv = ['figureground', 'status']; from flows.glance import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += f"print([name for name in {slow} if name in sys.modules])"
+    found = python(folder, "-c", code)
+    assert found.returncode == 0 and "park" in found.stdout, found
+    return list(ast.literal_eval(found.stdout.splitlines()[-1]))
+
+
 def test_status_needs_no_prefect_no_pandas_and_no_network(tmp_path: Path) -> None:
-    text = (ROOT / "data_catalog.yaml").read_text()
-    (tmp_path / "data_catalog.yaml").write_text(text)
-    code = "import sys; sys.argv = ['figureground', 'status']; from flows.cli import app\ntry: app()\nexcept SystemExit: pass\n"
-    code += "print([name for name in ('prefect', 'pandas', 'cv2', 'torch', 'httpx', 'pyarrow') if name in sys.modules])"
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert found.stdout.splitlines()[-1] == "[]", found.stdout
+    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
+    assert asked(tmp_path, "prefect", "pandas", "cv2", "torch", "httpx", "pyarrow") == []
+
+
+def test_of_a_catalog_that_was_right_nothing_is_checked_again(tmp_path: Path) -> None:
+    file, slow = tmp_path / "data_catalog.yaml", ("numpy", "pydantic", "fsspec", "yaml", "typer", "rich", "pyarrow", "prefect")
+    file.write_text((ROOT / "data_catalog.yaml").read_text())
+    assert "pydantic" in asked(tmp_path, *slow)
+    assert asked(tmp_path, *slow) == []
+    store = Store(str(tmp_path / "data"))
+    write(store, "frames", "park", frames(6))
+    assert asked(tmp_path, *slow) == [], "who writes a table notes what it holds"
+    file.write_text(file.read_text() + "# changed\n")
+    assert "pydantic" in asked(tmp_path, *slow)
+
+
+def test_a_broken_catalog_is_told_as_ever(tmp_path: Path, run: Any) -> None:
+    file = tmp_path / "data_catalog.yaml"
+    file.write_text((ROOT / "data_catalog.yaml").read_text())
+    run("status", cwd=tmp_path)
+    file.write_text(file.read_text() + "sorces: {}\n")
+    found = python(tmp_path, "-m", "flows.glance", "status")
+    assert found.returncode == 1
+    assert "sorces: unknown key, did you mean 'sources'?" in found.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ingest"], ["status", "--help"], ["status", "--verbose"], ["status", "x"], []])
+def test_what_is_no_plain_question_goes_to_the_whole_command_line(arguments: list[str]) -> None:
+    assert glance.plainly_asked(arguments) is None
+
+
+def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(6))
+    note = store.path(".locks/tallies/frames/park.json")
+    older = note.read_text()
+    write(store, "frames", "park", frames(3))
+    note.write_text(older)
+    [park] = status(catalog).sources
+    assert park.stages[1].rows == 3
+    note.write_text("{")
+    store.path(".locks/tallies.json").unlink()
+    assert status(catalog).sources == (park,)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])

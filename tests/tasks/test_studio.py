@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from figureground.errors import FiguregroundError, StoreError
+from figureground.errors import FiguregroundError
 from tasks import studio
 
 FAKE = """\
@@ -192,11 +192,12 @@ def test_a_program_that_cannot_be_run_is_said(catalog, monkeypatch, tmp_path):
         studio.up(catalog)
 
 
-def test_a_storage_that_is_no_folder_cannot_be_served(catalog):
-    remote = catalog.model_copy(update={"storage": "memory://x"})
-    with pytest.raises(StoreError, match="not a local folder"):
-        studio.up(remote)
-    assert studio.token(remote, "http://127.0.0.1:8080") is None
+def test_of_a_storage_that_is_no_folder_the_copies_here_are_served(fake, tidy, tmp_path):
+    fake(f"open({str(tmp_path / 'root')!r}, 'w').write(os.environ['LOCAL_FILES_DOCUMENT_ROOT'])")
+    remote = tidy.model_copy(update={"storage": "memory://x"})
+    found = studio.up(remote)
+    assert (tmp_path / "root").read_text() == str(tidy.folder / "data")
+    assert studio.token(remote, found.url) == found.token
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
