@@ -28,10 +28,17 @@ def check(sample: Sample) -> None:
 def write(file: Path, content: bytes) -> None:
     """Write a file, making its folder when that is not there: asking first would cost more than most files do."""
     try:
-        file.write_bytes(content)
+        _put(file, content)
     except FileNotFoundError:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        _put(file, content)
+
+
+def _put(file: Path, content: bytes) -> None:
+    with open(file, "wb", buffering=0) as opened:  # noqa: PTH123  small files, many of them
+        left = memoryview(content)
+        while left:
+            left = left[opened.write(left) :]
 
 
 def check_name(text: str, what: str) -> None:
