@@ -353,8 +353,8 @@ class Store:
         StoreError
             When the name leaves the storage.
         """
-        self._full(name)
-        return str(self.path(name)) if self.local_only else f"{self.root.rstrip('/')}/{name}"
+        full = self._full(name)
+        return full if self.local_only else f"{self.root.rstrip('/')}/{name}"
 
     def _full(self, name: str) -> str:
         if _plain(name):  # nearly every name; taking it apart takes as long as opening a file
