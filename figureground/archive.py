@@ -40,21 +40,20 @@ def keep(store: Store, file: str, sha256: str) -> None:
         if not store.exists(name(sha256)):
             store.write(name(sha256), store.read(file, sha256))
         return
-    place = store.path(name(sha256))
     try:
-        _link(store.path(file), place)
+        _link(store.place(file), store.place(name(sha256)))
     except FileExistsError:
         return
     except OSError:
         store.write(name(sha256), store.read(file, sha256))  # another disk, or one that cannot link
 
 
-def _link(file: Path, place: Path) -> None:
+def _link(file: str, place: str) -> None:
     """Make the folder when it is not there: asking first would cost more than linking does."""
     try:
         os.link(file, place)
     except FileNotFoundError:
-        place.parent.mkdir(parents=True, exist_ok=True)
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
         os.link(file, place)
 
 

@@ -146,6 +146,7 @@ class SourceEntry(_Strict):
     layout: Plugin | None = None
     classes: str | dict[Annotated[int, Field(ge=0, le=255)], Annotated[str, Field(min_length=1)]] = "person"
     remap: dict[str, str] = {}
+    specks_at_most: Annotated[float, Field(ge=0)] = 12
 
     @field_validator("license")
     @classmethod
@@ -172,8 +173,8 @@ class SourceEntry(_Strict):
     def _layouts_are_datasets(self) -> Self:
         if self.kind == "layout" and self.layout is None:
             raise ValueError("kind: layout needs to know which, for example `layout: {mmseg_custom: {}}`")
-        if self.kind != "layout" and (self.layout or self.remap or self.classes != "person"):
-            raise ValueError("layout, classes and remap are only for kind: layout")
+        if self.kind != "layout" and (self.layout or self.remap or self.classes != "person" or self.specks_at_most != 12):
+            raise ValueError("layout, classes, remap and specks_at_most are only for kind: layout")
         if self.kind == "layout" and self.sha256:
             raise ValueError("a dataset is a folder, which no sha256 pins; remove it")
         if self.kind == "layout":

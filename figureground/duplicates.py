@@ -7,7 +7,7 @@ turned, so both sides are compared.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import cv2
 import numpy as np
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from figureground import jpeg
 from figureground.errors import ArrayError
+from figureground.parallel import ordered
 from figureground.types import Image
+
+_R = TypeVar("_R")
 
 Signature = NDArray[np.int8]
 """Shape (256,), -1 or 1, and 0 in the mean's place: row by row the signs of the coefficients."""
@@ -32,7 +35,7 @@ METHOD = 1
 _SIGNS = _KEPT * _KEPT - 1
 _MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
 _BLOCK = 512
-_ROWS, _COLUMNS = 16, 8192
+_ROWS, _COLUMNS, _STRIP = 16, 8192, 256
 _TURNED = _KEPT * _KEPT // 2
 
 
@@ -102,12 +105,22 @@ def compared(some: Sequence[Look], others: Sequence[Look], at_least: float = ALI
     if not len(some) or not len(others):
         return None, []
     left, right = _Bits.of(some), _Bits.of(others)
+    looked = list(_strips(lambda strip: _compared(left, right, strip, at_least), len(left)))
+    return _pair(left, right, *min(nearest for nearest, _ in looked)[1:]), [pair for _, some in looked for pair in some]
+
+
+def _compared(left: "_Bits", right: "_Bits", strip: range, at_least: float) -> tuple[tuple[int, int, int], list[Pair]]:
     nearest, found = (_SIGNS + 1, 0, 0), []
-    for top, beside, apart in _tiles(left, right):
+    for top, beside, apart in _tiles(left, right, strip):
         one, other = divmod(int(apart.argmin()), apart.shape[1])
         nearest = min(nearest, (int(apart[one, other]), top + one, beside + other))
         found += _below(left, right, top, beside, apart, at_least)
-    return _pair(left, right, *nearest[1:]), found
+    return nearest, found
+
+
+def _strips(look: Callable[[range], _R], rows: int) -> Iterable[_R]:
+    """Look at some rows at a time, in threads: numpy leaves Python's lock meanwhile."""
+    return ordered(look, (range(start, min(start + _STRIP, rows)) for start in range(0, rows, _STRIP)))
 
 
 class _Bits(NamedTuple):
@@ -132,14 +145,14 @@ class _Bits(NamedTuple):
         return _Bits(self.even[:, start:stop], self.odd[:, start:stop])
 
 
-def _tiles(some: _Bits, others: _Bits) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
+def _tiles(some: _Bits, others: _Bits, rows: range) -> Iterator[tuple[int, int, NDArray[np.uint8]]]:
     """Give how many signs differ, straight or mirrored, whichever is fewer, some rows and thousands of columns at a time.
 
     Where they begin comes with them; the next overwrites them.
     """
     words, counts = np.empty(_ROWS * _COLUMNS, np.uint64), np.empty((3, _ROWS * _COLUMNS), np.uint8)
-    for top in range(0, len(some), _ROWS):
-        high = some.some(top, top + _ROWS)
+    for top in range(rows.start, rows.stop, _ROWS):
+        high = some.some(top, min(top + _ROWS, rows.stop))
         for beside in range(0, len(others), _COLUMNS):
             wide = others.some(beside, beside + _COLUMNS)
             shape = len(high), len(wide)
@@ -233,14 +246,17 @@ def between(groups: Mapping[str, Sequence[Look]], at_least: float = ALIKE_AT_LEA
     for at, one in enumerate(names):
         start, stop = int(starts[at]), int(starts[at + 1])
         own, later = every.some(start, stop), every.some(stop)
-        alike = (pair for tile in _tiles(own, later) for pair in _below(own, later, *tile, at_least))
-        for pair in alike:
+        for pair in (pair for some in _strips(_alike_in(own, later, at_least), len(own)) for pair in some):
             number = stop + pair.other
             other = int(np.searchsorted(starts, number, side="right")) - 1
             key = one, names[other]
             if key not in found or found[key].similarity < pair.similarity:
                 found[key] = pair._replace(other=number - int(starts[other]))
     return found
+
+
+def _alike_in(own: _Bits, later: _Bits, at_least: float) -> Callable[[range], list[Pair]]:
+    return lambda strip: [pair for tile in _tiles(own, later, strip) for pair in _below(own, later, *tile, at_least)]
 
 
 def standings(count: int, similarities: Callable[[int, int], NDArray[np.float32]]) -> NDArray[np.float64]:

@@ -40,7 +40,7 @@ def size(content: bytes) -> tuple[int, int]:
         ) from error
 
 
-def size_of(file: Path) -> tuple[int, int]:
+def size_of(file: Path | str) -> tuple[int, int]:
     """Read the size of a picture in a file, and mostly no more of it than its beginning; see `size`.
 
     Raises
@@ -50,9 +50,9 @@ def size_of(file: Path) -> tuple[int, int]:
     OSError
         When the file cannot be read.
     """
-    with file.open("rb", buffering=0) as opened:
+    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123  as text or path, and asked of every picture of a release
         beginning = opened.read(_BEGINNING)
-    return _plain(beginning) or size(file.read_bytes())
+    return _plain(beginning) or size(Path(file).read_bytes())
 
 
 _BEGINNING = 4096

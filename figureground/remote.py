@@ -194,7 +194,8 @@ def get(fs: Any, full: str) -> bytes:
         When there is none.
     """
     if _local(fs):
-        return bytes(fs.cat_file(full))
+        with open(full, "rb", buffering=0) as file:  # noqa: PTH123  fsspec's own takes three times as long for a small file
+            return file.read()
     more = {"max_concurrency": 1} if _s3(fs) else {}  # else s3fs asks for the size first
     return bytes(_patiently(lambda: fs.cat_file(full, **more)))
 

@@ -1,12 +1,13 @@
 """What every layout asks of a sample before it writes it, and fitting one into a square."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from figureground import crops, jpeg, masks
+from figureground import crops, jpeg, masks, store
 from figureground.errors import ArrayError, ReleaseError
 from figureground.types import Mask, Sample
 
@@ -25,19 +26,43 @@ def check(sample: Sample) -> None:
         )
 
 
-def write(file: Path, content: bytes) -> None:
-    """Write a file, making its folder when that is not there: asking first would cost more than most files do."""
+def write(file: Path | str, content: bytes, sha256: str = "") -> None:
+    """Write a file, making its folder when that is not there: asking first would cost more than most files do.
+
+    Parameters
+    ----------
+    file
+        Where; it is overwritten.
+    content
+        The whole file.
+    sha256
+        The content's hash when somebody has computed it, which `figureground.store.noting` remembers.
+    """
     try:
-        file.write_bytes(content)
+        _put(file, content)
     except FileNotFoundError:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        _put(file, content)
+    if sha256:
+        store.note(file, sha256, len(content))
+
+
+def _put(file: Path | str, content: bytes) -> None:
+    with open(file, "wb", buffering=0) as opened:  # noqa: PTH123  small files, many of them
+        left = memoryview(content)
+        while left:
+            left = left[opened.write(left) :]
 
 
 def check_name(text: str, what: str) -> None:
     """Raise a `ReleaseError` unless a text can be part of a file's name on every system and one line of a list."""
+    if _ordinary(text):
+        return
     if not text or text[0] in ".- " or text[-1] in ". " or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in text):
         raise ReleaseError(f"the {what} {text!r} cannot be a file's name; expected letters, digits, '_' and '-'. Rename it")
+
+
+_ordinary = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*").fullmatch
 
 
 def letterboxed(sample: Sample, side: int) -> Sample:
@@ -45,7 +70,8 @@ def letterboxed(sample: Sample, side: int) -> Sample:
     picture = crops.decode(sample.image, sample.stem)
     parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
     alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
-    return replace(sample, image=crops.encode(letterbox(picture, side, 128, label=False)), alpha=alpha, parts=parts)
+    fitted = crops.encode(letterbox(picture, side, 128, label=False))
+    return replace(sample, image=fitted, alpha=alpha, parts=parts, sha256="")
 
 
 def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:

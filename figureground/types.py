@@ -205,7 +205,7 @@ class Sample:
 
     ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte,
     ``alpha`` the human's label at the picture's size. ``parts`` are class ids of `figureground.parsing`, where somebody drew
-    them, of ``parts_of`` classes: 18 or 5.
+    them, of ``parts_of`` classes: 18 or 5. ``sha256`` is the image's, "" when nobody has computed it.
     """
 
     stem: str
@@ -215,6 +215,7 @@ class Sample:
     alpha: Alpha
     parts: Mask | None = None
     parts_of: int = 18
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

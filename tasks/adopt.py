@@ -88,7 +88,7 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
         return _told(ref, source, store)
     by, goal = parsing.reading(entry.classes, entry.remap)
     ids = slugs.ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
-    taking = _Taking(store, source, folder, by, goal == parsing.ATR)
+    taking = _Taking(store, source, folder, by, goal == parsing.ATR, entry.specks_at_most)
     numbered = [(at, frame_id, pair) for at, (frame_id, pair) in enumerate(zip(ids, found, strict=True))]
     taken = list(progress.track(ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
     looked = {rows["looked"]["sha256"]: rows["looked"]["signature"] for rows in taken if "looked" in rows}
@@ -112,6 +112,7 @@ def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> str:
     files = sorted({file for pair in found for file in (pair.picture, pair.mask) if file and file.is_file()})
     states = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     told = {"license": source.license, "scenes": source.scenes, "classes": str(entry.classes), "remap": entry.remap}
+    told["specks_at_most"] = entry.specks_at_most
     pairs_ = [[pair.stem, pair.reason, pair.split, list(pair.scenes)] for pair in found]
     how = plugins.describe(dataset) | {"code": plugins.code(dataset)}
     return tables.fingerprint("adopted", [], layout=how, states=states, pairs=pairs_, **told)
@@ -141,6 +142,7 @@ class _Taking:
     folder: Path
     by: parsing.Table
     has_parts: bool
+    specks_at_most: float
 
     def rows(self, at: int, frame_id: str, pair: Pair) -> Rows:
         """Give a pair's row in each table."""
@@ -161,7 +163,7 @@ class _Taking:
 
     def _taken(self, frame: dict[str, Any], pair: Pair, label: Label) -> Rows:
         ids = parsing.remap(label, self.by) if label.dtype == np.uint8 else None
-        alpha = np.asarray(label, np.float32) if ids is None else self._person(ids).astype(np.float32)
+        alpha = np.asarray(label, np.float32) if ids is None else self._drawn(pair, ids)
         crop = _whole(frame, alpha)
         file = f"crops/{self.source.source_id}/{crop.crop_id}.jpg"
         content = _jpeg(pair.picture)
@@ -179,6 +181,11 @@ class _Taking:
 
     def _person(self, ids: Mask) -> Mask:
         return parsing.remap(ids, parsing.TO_TWO) if self.has_parts else ids
+
+    def _drawn(self, pair: Pair, ids: Mask) -> Alpha:
+        person = self._person(ids)
+        pairs.check_drawn(person, self.specks_at_most, pair.mask.name if pair.mask else pair.stem)
+        return person.astype(np.float32)
 
     def _label(self, crop_id: str, alpha: Alpha, ids: Mask | None) -> dict[str, Any]:
         file = f"labels/{self.source.source_id}/{crop_id}.png"

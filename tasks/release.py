@@ -366,14 +366,14 @@ def _make(
     kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], expected: Manifest | None = None
 ) -> Manifest:
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
-    with _workshop(folder) as bench:
+    with _workshop(folder) as bench, store.noting() as noted:
         for layout, place in plan.layouts.items():
             settings = plan.settings.get(layout, {})
             fitted = _fitted(_samples(kept, picks, f"{folder.name} as {layout}"), settings.get(layouts.LETTERBOX))
             layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
-        sealed = manifest.write(plan, store.hash_folder(bench, flushed=True), bench / manifest.FILE)
+        sealed = manifest.write(plan, store.hash_folder(bench, flushed=True, known=noted), bench / manifest.FILE)
         if expected and sealed.digest != expected.digest:
             raise ReleaseError(_otherwise(expected, sealed))
         for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
@@ -457,9 +457,10 @@ def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:
 
 
 def _sample(kept: Store, pick: Pick) -> Sample:
+    stem, split, scenes = pick.stem, pick.record.split, pick.record.scenes
     image = kept.read(pick.picture, pick.record.sha256)
     label = kept.read(pick.label, pick.record.annotation.sha256)
-    sample = Sample(pick.stem, pick.record.split, pick.record.scenes, image, masks.from_png(label, pick.label))
+    sample = Sample(stem, split, scenes, image, masks.from_png(label, pick.label), sha256=pick.record.sha256)
     drawn = pick.record.annotation.parts
     if drawn is None:
         return sample

@@ -71,8 +71,7 @@ class Coco:
         samples.check(sample)
         mask = (sample.alpha >= self.person_at_least).astype(np.uint8)
         picture = _picture(into, sample.split, sample.stem)
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(sample.image)
+        samples.write(picture, sample.image, sample.sha256)
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))

@@ -70,8 +70,7 @@ def _written(sample: Sample, into: Path) -> Sample:
     levels = masks.to_levels(sample.alpha)
     rgb = foreground.matte_foreground(np.ascontiguousarray(bgr[:, :, ::-1]), masks.from_levels(levels))
     file = into / "cutouts" / sample.split / f"{sample.stem}.png"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(cv2.imencode(".png", np.dstack([rgb[:, :, ::-1], levels]))[1].tobytes())
+    samples.write(file, cv2.imencode(".png", np.dstack([rgb[:, :, ::-1], levels]))[1].tobytes())
     return sample
 
 

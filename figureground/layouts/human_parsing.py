@@ -67,7 +67,7 @@ class HumanParsing:
     def _written(self, sample: Sample, into: Path) -> Sample:
         samples.check(sample)
         picture, label = self._pair(into, sample.stem)
-        samples.write(picture, sample.image)
+        samples.write(picture, sample.image, sample.sha256)
         samples.write(label, cv2.imencode(".png", self._ids(sample), _PNG)[1].tobytes())
         return sample
 

@@ -69,7 +69,7 @@ def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
 def _written(sample: Sample, into: Path) -> Sample:
     samples.check(sample)
     picture, truth = _pair(into, sample.split, sample.stem)
-    samples.write(picture, sample.image)
+    samples.write(picture, sample.image, sample.sha256)
     samples.write(truth, masks.to_png(sample.alpha))
     return sample
 

@@ -57,8 +57,8 @@ class MmsegCustom:
 
     def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
         samples.check(sample)
-        picture, mask = _pair(into, sample.split, sample.stem)
-        samples.write(picture, sample.image)
+        picture, mask = _names(into, sample.split, sample.stem)
+        samples.write(picture, sample.image, sample.sha256)
         samples.write(mask, _png((sample.alpha >= self.person_at_least).astype(np.uint8)))
         return sample.stem, frozenset(sample.scenes)
 
@@ -102,7 +102,13 @@ def _config(splits: Collection[Split]) -> bytes:
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
-    return folder / "img_dir" / split / f"{stem}.jpg", folder / "ann_dir" / split / f"{stem}.png"
+    picture, mask = _names(folder, split, stem)
+    return Path(picture), Path(mask)
+
+
+def _names(folder: Path, split: str, stem: str) -> tuple[str, str]:
+    """Give a picture's and its mask's paths as text: making paths of them costs a tenth of all that is done with a sample."""
+    return f"{folder}/img_dir/{split}/{stem}.jpg", f"{folder}/ann_dir/{split}/{stem}.png"
 
 
 def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
@@ -117,7 +123,7 @@ def _png(mask: Mask) -> bytes:
     return cv2.imencode(".png", mask, _PNG)[1].tobytes()
 
 
-def _mask(file: Path) -> Mask:
+def _mask(file: Path | str) -> Mask:
     """Read a mask as it is stored, whatever its depth and channels."""
     try:
         mask = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -136,7 +142,7 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _problem(folder: Path, split: Split, stem: str) -> str:
     """Name what is wrong with one picture and its mask, "" when nothing is."""
-    picture, file = _pair(folder, split, stem)
+    picture, file = _names(folder, split, stem)
     try:
         mask, (width, height) = _mask(file), jpeg.size_of(picture)
     except (ReleaseError, ArrayError) as error:

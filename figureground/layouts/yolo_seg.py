@@ -45,10 +45,8 @@ class YoloSeg:
         samples.check(sample)
         polygon = polygons.outline((sample.alpha >= self.person_at_least).astype(np.uint8))
         picture, label = _pair(into, sample.split, sample.stem)
-        for file in (picture, label):
-            file.parent.mkdir(parents=True, exist_ok=True)
-        picture.write_bytes(sample.image)
-        label.write_bytes(_line(polygon, sample.alpha.shape).encode())
+        samples.write(picture, sample.image, sample.sha256)
+        samples.write(label, _line(polygon, sample.alpha.shape).encode())
         return sample
 
     def read(self, from_: Path) -> Iterator[Sample]:

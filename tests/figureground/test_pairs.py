@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from figureground import pairs, samples
+from figureground.errors import ArrayError
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
 
@@ -92,3 +93,27 @@ def test_the_dirty_pairs_are_refused_as_masks_of_0_and_1(tmp_path: Path) -> None
     assert len(found) == 40 and all(pair.reason == "" for pair in found)
     assert all("has the ids 255; expected only 0 to 1" in pair.reason for pair in pairs.examined(found, {0, 1}))
     assert all(pair.reason == "" for pair in pairs.examined(found, {0, 255}))
+
+
+def test_a_mask_with_specks_and_pinholes_is_no_drawn_one() -> None:
+    mask = np.zeros((200, 200), np.uint8)
+    mask[50:150, 50:150] = 1
+    pairs.check_drawn(mask, 12, "a.png")
+    mask[60:70:5, 60:90:10] = 0
+    mask[10:20:5, 10] = 1
+    with pytest.raises(ArrayError, match=r"a.png: 8 specks and pinholes, 1\d for each 1000 pixels of border; expected at most 12"):
+        pairs.check_drawn(mask, 12, "a.png")
+    pairs.check_drawn(mask, 30, "a.png")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")
+@pytest.mark.parametrize("masks", ["pennfudan/PedMasks/*.png", "davis/*/masks/*0.png"])
+def test_masks_that_people_drew_are_taken(masks: str) -> None:
+    refused = []
+    files = sorted(SHARED.glob(masks))
+    for file in files:
+        try:
+            pairs.check_drawn((cv2.imread(str(file), cv2.IMREAD_UNCHANGED) > 0).astype(np.uint8), 12, file.name)
+        except ArrayError as error:
+            refused.append(str(error))
+    assert len(files) >= 30 and len(refused) <= 1, refused  # a bicycle with its spokes

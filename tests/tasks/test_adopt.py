@@ -286,3 +286,20 @@ def test_dirty_pairs_are_refused_with_reasons(tmp_path: Path) -> None:
     store = Store(settings.storage_root)
     frames = tables.read(store, tables.find(store, "frames", "dirty")).rows
     assert len(frames) == 40 and all(frames["reason"])
+
+
+def test_dirty_pairs_whose_ids_are_announced_are_taken_as_they_are_or_refused_for_their_specks(tmp_path: Path) -> None:
+    """Half of them show that a remover cut them; what is taken has its own size and pixels."""
+    old = real("dirty_pairs")
+    entry = {"path": str(old), "layout": {"human_parsing": {"labels": "masks"}}, "classes": {0: "background", 255: "person"}}
+    settings = catalog(tmp_path, dirty=entry)
+    found, store = adopted(settings, "dirty"), Store(settings.storage_root)
+    refused = [row for row in found["frames"].rows.to_dict("records") if row["reason"]]
+    assert len(refused) >= 15 and all("it looks cut by a program" in row["reason"] for row in refused)
+    labels = found["labels"].rows.set_index("crop_id")
+    assert len(labels) + len(refused) == 40
+    for row in found["crops"].rows.to_dict("records"):
+        stem = row["crop_id"].removeprefix("dirty-").removesuffix("-00")
+        mask = cv2.imread(str(old / f"masks/{stem}.png"), cv2.IMREAD_UNCHANGED)
+        label = masks.from_png(store.read(labels.loc[row["crop_id"], "file"]))
+        assert (row["height"], row["width"]) == mask.shape and np.array_equal(label, mask / np.float32(255))
