@@ -22,7 +22,7 @@ from pydantic import TypeAdapter, ValidationError
 from figureground.errors import PluginError
 from figureground.types import Weights
 
-KINDS = ("detectors", "checks", "removers", "layouts")
+KINDS = ("detectors", "checks", "removers", "layouts", "networks")
 
 
 def names(kind: str) -> tuple[str, ...]:
