@@ -246,9 +246,24 @@ def _open_cuda(weights: Weights, path: Path) -> _Network:
     return _Network(shapes, names, lambda inputs: list(session.run(None, dict(inputs))))
 
 
-def _open_openvino(weights: Weights, path: Path, precision: Precision, layers: tuple[str, ...]) -> _Network:
+@cache
+def _openvino() -> Any:
+    """Give OpenVINO, after one thread has run a network of one layer in it.
+
+    Its Python binding looks NumPy's types up on the first call and keeps them in a C++ static. Whoever is at that waits for
+    Python's lock, and a second thread that has the lock waits for the static: two first calls at once never end.
+    """
     import openvino
 
+    layer = openvino.opset13.parameter([1], np.float32)
+    once = openvino.Core().compile_model(openvino.Model([openvino.opset13.abs(layer)], [layer]), "CPU")
+    answers = once.create_infer_request().infer({0: np.zeros(1, np.float32)}, share_inputs=True)
+    np.array(answers[0])
+    return openvino
+
+
+def _open_openvino(weights: Weights, path: Path, precision: Precision, layers: tuple[str, ...]) -> _Network:
+    openvino = _openvino()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
         "NUM_STREAMS": lanes(),
