@@ -5,7 +5,7 @@ import re
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
 
-from figureground import slugs, wheels
+from figureground import slugs, tarballs, wheels
 from figureground.errors import SourceError
 
 _LONGEST_NAME = 60  # characters; 255 bytes is what file systems take, a Chinese character has 3
@@ -24,7 +24,21 @@ def is_address(path: str) -> bool:
     >>> is_address("https://example.org/a.mp4"), is_address("clips/a.mp4")
     (True, False)
     """
-    return wheels.names_wheel(path) or "://" in path
+    return in_package(path) or "://" in path
+
+
+def in_package(path: str) -> bool:
+    """Tell whether a catalog's path means a file in a package of an index: of Python's or of npm's.
+
+    >>> in_package("package:a==1!b.txt"), in_package("npm:a@1.0.0!b.js"), in_package("https://example.org/a.mp4")
+    (True, True, False)
+    """
+    return wheels.names_wheel(path) or tarballs.names_tarball(path)
+
+
+def member(path: str) -> wheels.PackageFile:
+    """Read the path of a file in a package, see `figureground.wheels.parse` and `figureground.tarballs.parse`."""
+    return tarballs.parse(path) if tarballs.names_tarball(path) else wheels.parse(path)
 
 
 def split(url: str) -> SplitResult:
@@ -49,7 +63,7 @@ def shown(path: str) -> str:
     >>> shown("https://me:secret@example.org/a.mp4?signature=abc#t=1"), shown("clips/a.mp4")
     ('https://example.org/a.mp4', 'clips/a.mp4')
     """
-    if wheels.names_wheel(path) or "://" not in path:
+    if in_package(path) or "://" not in path:
         return path
     parts = split(path)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
@@ -92,7 +106,7 @@ def file_name(path: str) -> str:
     >>> file_name("https://example.org/%2e%2e%2f..%5cmy%20clip.mp4?token=secret")
     'my_clip.mp4'
     """
-    last = PurePosixPath(wheels.parse(path).member if wheels.names_wheel(path) else path).name
+    last = PurePosixPath(member(path).member if in_package(path) else path).name
     if "://" in path:
         last = unquote(split(path).path).replace("\\", "/").rsplit("/", 1)[-1]
     safe = re.sub(r"[^\w.-]+", "_", last).lstrip(".-")

@@ -50,8 +50,8 @@ class Augmentations:
     """
 
     def __init__(self, settings: Settings, target: Target) -> None:
-        chain = [_transform(_library(), name, given or {}, target) for name, given in settings.items()]
-        self._chain = _library().Compose(chain, save_applied_params=True) if chain else None
+        chain = [_transform(library(), name, given or {}, target) for name, given in settings.items()]
+        self._chain = library().Compose(chain, save_applied_params=True) if chain else None
 
     def applied(self, image: Image, seed: int) -> tuple[Image, dict[str, Any]]:
         """Change a picture.
@@ -100,7 +100,8 @@ def _transform(library: Any, name: str, given: Mapping[str, Any], target: Target
 
 
 @cache
-def _library() -> Any:
+def library() -> Any:
+    """Import albumentations, without its look for a newer version of itself."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

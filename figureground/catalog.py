@@ -28,7 +28,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from figureground import budget, layouts, plugins, slugs, wheels
+from figureground import addresses, budget, layouts, plugins, slugs
 from figureground.errors import ArrayError, CatalogError, PluginError, SourceError
 from figureground.store import Root
 from figureground.types import Asset, Source, Weights
@@ -87,9 +87,9 @@ def _without_credentials(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _readable(path: str) -> str:
-    if wheels.names_wheel(path):
+    if addresses.in_package(path):
         try:
-            wheels.parse(path)
+            addresses.member(path)
         except SourceError as error:
             raise ValueError(str(error)) from error
     elif "://" in path and not urlsplit(path).path.strip("/"):
@@ -717,7 +717,7 @@ def moved(catalog: Catalog, folder: Path, *, url: str, project: str, note: str) 
 
 def _absolute(path: str, folder: Path) -> str:
     """Give a local path that means the same from everywhere; an address stays as it is."""
-    return path if wheels.names_wheel(path) or "://" in path else str((folder / Path(path).expanduser()).absolute())
+    return path if addresses.is_address(path) else str((folder / Path(path).expanduser()).absolute())
 
 
 def _spot(error: yaml.YAMLError) -> str:

@@ -76,6 +76,39 @@ def shares(rows: Sequence[tuple[str, float, int]]) -> str:
     return _svg(drawn, len(rows), "Share of the pre-annotated pictures that were accepted as they are")
 
 
+def curve(points: Sequence[tuple[int, float, float]], best: int) -> str:
+    """Draw how a network learnt: its loss and, on the same picture, its score on pictures it did not learn from.
+
+    Parameters
+    ----------
+    points
+        Pictures seen, loss (at least 0), score (0 to 1); at least one.
+    best
+        After how many pictures the weights were kept.
+    """
+    across = _Place(0, max(seen for seen, _, _ in points))
+    highest = max(1e-9, *(loss for _, loss, _ in points))
+    height = _ROW * _CURVE_ROWS
+    drawn = [_tick(across(at * across.wide / 4), f"{at * across.wide / 4:,.0f}", _CURVE_ROWS, False) for at in range(5)]
+    drawn.append(_tick(across(best), "", _CURVE_ROWS, True))
+    for at in range(5):
+        y = height * (1 - at / 4)
+        drawn.append(f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y}" y2="{y}" stroke="{_LINE}"/>')
+        drawn.append(_text(_LEFT - 14, y, f"{highest * at / 4:.2f}", _DROPPED, "end"))
+        drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{at / 4:.2f}", _KEPT))
+    for colour, values in ((_DROPPED, [loss / highest for _, loss, _ in points]), (_KEPT, [score for _, _, score in points])):
+        places = [(across(seen), height * (1 - value)) for (seen, _, _), value in zip(points, values, strict=True)]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        drawn.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        drawn += [_dot(x, y, colour) for x, y in places]
+    drawn.append(_text(_LEFT - 14, height / 8, "loss", _DROPPED, "end"))
+    drawn.append(_text(_WIDTH - _RIGHT + 14, height / 8, "score", _KEPT))
+    return _svg(drawn, _CURVE_ROWS, f"Loss and score over pictures seen; kept after {best:,}")
+
+
+_CURVE_ROWS = 8
+
+
 class _Place:
     def __init__(self, low: float, high: float) -> None:
         self.low, self.wide = low, max(high - low, 1e-9)

@@ -23,7 +23,7 @@ from pydantic import TypeAdapter, ValidationError
 from figureground.errors import PluginError
 from figureground.types import Weights
 
-KINDS = ("detectors", "checks", "removers", "layouts")
+KINDS = ("detectors", "checks", "removers", "layouts", "networks")
 
 _parsing = threading.Lock()
 """CPython before 3.11.9 counts the depth of all threads' trees together: two that parse at once end in a SystemError."""

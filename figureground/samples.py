@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from figureground import crops, jpeg, masks, store
 from figureground.errors import ArrayError, ReleaseError
@@ -96,10 +97,38 @@ def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
     if side < 1:
         raise ArrayError(f"letterbox: expected a side of at least 1 pixel, found {side}")
     height, width = image.shape[:2]
+    rows, columns, size = _inside(side, height, width)
+    how = cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA if side < max(height, width) else cv2.INTER_LINEAR
+    square: Mask = np.full((side, side, *image.shape[2:]), fill, np.uint8)
+    square[rows, columns] = cv2.resize(image, size, interpolation=how)
+    return square
+
+
+def unletterbox(square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Give what a network said of a letterboxed square at the picture's own size: the inverse of `letterbox`.
+
+    Parameters
+    ----------
+    square
+        Shape (side, side) or (side, side, c), float32: probabilities or an alpha, not yet cut into classes.
+    height, width
+        The picture's.
+
+    Returns
+    -------
+    ndarray
+        Shape (height, width) or (height, width, c), float32, interpolated linearly, or averaged where it gets smaller.
+    """
+    side = square.shape[0]
+    rows, columns, _ = _inside(side, height, width)
+    how = cv2.INTER_LINEAR if side < max(height, width) else cv2.INTER_AREA
+    found: NDArray[np.float32] = cv2.resize(np.ascontiguousarray(square[rows, columns]), (width, height), interpolation=how)
+    return found.reshape(height, width, *square.shape[2:])
+
+
+def _inside(side: int, height: int, width: int) -> tuple[slice, slice, tuple[int, int]]:
+    """Give the rows and columns of a square that hold a picture, and their width and height."""
     scale = side / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    how = cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    square: Mask = np.full((side, side, *image.shape[2:]), fill, np.uint8)
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
-    square[top : top + size[1], left : left + size[0]] = cv2.resize(image, size, interpolation=how)
-    return square
+    return slice(top, top + size[1]), slice(left, left + size[0]), size

@@ -196,6 +196,43 @@ def remove_when_dead(left: Path) -> None:
     shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
+@contextmanager
+def bench(folder: Path, mark: str) -> Iterator[Path]:
+    """Give a folder to build another in, held as long as this process lives; one that was left is taken up again.
+
+    Parameters
+    ----------
+    folder
+        What is built, beside which the bench lies.
+    mark
+        Of all that decides the result, at least 16 signs; benches of other marks that nobody holds are removed.
+
+    Raises
+    ------
+    StoreError
+        When another process is building the same, or the disk refuses.
+    """
+    place = folder.parent / f".tmp-{folder.name}-{mark[:16]}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*")):
+            if left != place:
+                remove_when_dead(left)
+        handle = os.open(place, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield place
+        except BlockingIOError as error:
+            raise StoreError(f"another run is making {folder.name}; wait for it") from error
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write {folder}: {error}. Expected a folder this user may write to with room left; "
+            "free some space or change its permissions, then run again: it carries on"
+        ) from error
+
+
 def write_file(path: Path, content: bytes, *, lasting: bool = True) -> str:
     """Write a local file so that it is complete or absent.
 

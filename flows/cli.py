@@ -34,6 +34,17 @@ Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log, and trac
 Sources = Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Names of catalog sources; none means all.")]
 Note = Annotated[str, typer.Option("--note", help="Part of the release's name; the catalog's note when not given.")]
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A release's folder.")]
+Release = Annotated[Path, typer.Argument(metavar="RELEASE", help="The folder of a release, or of pictures in a layout.")]
+Network = Annotated[str, typer.Option("--network", help="unet, segnet, segresnet, deeplabv3.")]
+NetworkSettings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the network.")]
+Side = Annotated[int, typer.Option("--side", help="Of the square it sees, pixels; a multiple of 32.")]
+Pictures = Annotated[int, typer.Option("--pictures", help="How many it sees in all: the budget.")]
+Batch = Annotated[int, typer.Option("--batch", help="How many at a time.")]
+LearningRate = Annotated[float, typer.Option("--learning-rate", help="The largest on the way.")]
+Device = Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="auto: a GPU where there is one.")]
+Splits = Annotated[list[str] | None, typer.Option("--split", help="train, val or test; may be given again.")]
+Classes = Annotated[int | None, typer.Option("--classes", help="1: soft alpha; 2: person; 5: parts.")]
+Pages = Annotated[Path | None, typer.Option("--into", metavar="DIR", help="For tables and pages; else in the storage.")]
 HERE = Path("data_catalog.yaml")
 _COLUMNS = 6
 
@@ -206,6 +217,156 @@ def compose(
     counts = _counts(made.release.counts)
     out.print(f"composed and verified: {made.release.name} ({counts})\n  {made.release.folder}", soft_wrap=True)
     out.print(f"pictures: {settings.storage_root}/{made.page}", soft_wrap=True)
+
+
+@app.command()
+def train(
+    release: Release,
+    network: Network = "unet",
+    settings: NetworkSettings = None,
+    classes: Annotated[int, typer.Option("--classes", help="1: soft alpha; 2: person; 5: parts.")] = 2,
+    side: Side = 256,
+    pictures: Pictures = 20000,
+    batch: Batch = 8,
+    learning_rate: LearningRate = 1e-3,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights, order and variations.")] = 1,
+    into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="The checkpoint's; else in the storage.")] = None,
+    device: Device = "auto",
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Teach a network what a release shows; a killed run carries on and ends with the same weights."""
+    _begin(catalog, verbose)
+    from flows.baseline import train as go
+
+    how = _training(network, settings, classes, side, pictures, batch, learning_rate, seed)
+    with _progress():
+        made = go(release, how, str(catalog), into, device)  # type: ignore[arg-type]
+    score = made.card.metrics
+    out.print(f"learnt from {made.card.learnt.release}: {_counts(made.card.learnt.pictures)}\n  {made.folder}", soft_wrap=True)
+    told = f"score on its val split {score['score']:.3f}, at step {score['at_step']:.0f}"
+    out.print(f"{told}; curve: {made.folder}/curve.svg", soft_wrap=True)
+
+
+@app.command()
+def evaluate(
+    who: Annotated[str, typer.Argument(metavar="WHO", help="A checkpoint, a folder of predictions, or a remover.")],
+    release: Release,
+    split: Splits = None,
+    classes: Classes = None,
+    into: Pages = None,
+    device: Device = "auto",
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Score a checkpoint, a remover or predictions on a release: by split and scene, with intervals and the worst."""
+    _begin(catalog, verbose)
+    from figureground.scoreboard import titles, told
+    from flows.baseline import evaluate as go
+
+    with _progress():
+        found = go(who, release, str(catalog), into, split or (), classes, device)
+    table = Table("", "pictures", "sources", *(title for _, title in titles(found.groups[0].figures)))
+    for group in found.groups:
+        values = [told(group.figures[key], key) for key, _ in titles(group.figures)]
+        table.add_row(escape(group.name), str(group.pictures), str(group.sources), *values)
+    out.print(table)
+    out.print(f"page: {found.page}", soft_wrap=True)
+
+
+@app.command()
+def compare(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A release; with --on, whoever answers.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="A release; with --on, whoever answers.")],
+    on: Annotated[Path | None, typer.Option("--on", metavar="RELEASE", help="Compare two that answer, on this.")] = None,
+    split: Splits = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings a release, each of the next seed.")] = 1,
+    network: Network = "unet",
+    settings: NetworkSettings = None,
+    classes: Classes = None,
+    side: Side = 256,
+    pictures: Pictures = 20000,
+    batch: Batch = 8,
+    learning_rate: LearningRate = 1e-3,
+    into: Pages = None,
+    device: Device = "auto",
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Say whether new data helps: the same network taught by two releases; or, with --on, which of two answers better."""
+    _begin(catalog, verbose)
+    from flows.baseline import compare as releases
+    from flows.baseline import compare_answers
+
+    with _progress():
+        if on:
+            contests: Sequence[Any] = [compare_answers(old, new, on, str(catalog), into, split or ("test",), classes, device)]
+        else:
+            how = _training(network, settings, classes or 2, side, pictures, batch, learning_rate, 1)
+            done = releases(Path(old), Path(new), how, seeds, str(catalog), into, device)  # type: ignore[arg-type]
+            contests = done.contests
+            for source in done.left_out:
+                out.print(f"left out: {source}, which one release tests on and the other learns from", soft_wrap=True)
+    for contest in contests:
+        _print_contest(contest)
+
+
+def _print_contest(contest: Any) -> None:
+    from figureground.scoreboard import told
+    from tasks.contest import DECIDING
+
+    table = Table(f"mIoU on {contest.on}", "pictures", "sources", "old", "new", "gained")
+    for one in contest.differences:
+        values = [told(side[DECIDING], DECIDING) for side in (one.old, one.new, one.gained)]
+        table.add_row(escape(one.name), str(one.pictures), str(one.sources), *values)
+    out.print(table)
+    out.print(contest.verdict, soft_wrap=True, markup=False, highlight=False)
+    out.print(f"page: {contest.page}", soft_wrap=True)
+
+
+def _training(
+    network: str,
+    settings: list[str] | None,
+    classes: int,
+    side: int,
+    pictures: int,
+    batch: int,
+    learning_rate: float,
+    seed: int,
+) -> Any:
+    """Check how a network is to be taught before anything is read."""
+    from pydantic import ValidationError
+
+    from figureground import plugins
+    from figureground.errors import CatalogError
+    from figureground.training import Training
+
+    given: dict[str, Any] = dict(_setting(one) for one in settings or ())
+    plugins.build("networks", network, given)
+    try:
+        return Training(
+            network=network,
+            settings=given,
+            classes=classes,  # type: ignore[arg-type]
+            side=side,
+            pictures=pictures,
+            batch=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = "-".join(map(str, first["loc"])).replace("_", "-")
+        raise CatalogError(f"--{name}: {first['msg']}; found {first['input']!r}") from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    import yaml
+
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise typer.BadParameter(f"--set {text}: expected KEY=VALUE, such as encoder=mobilenet_v2")
+    return key, yaml.safe_load(value)
 
 
 @app.command()

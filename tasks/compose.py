@@ -3,17 +3,14 @@
 A run that was killed carries on: what its bench holds already, whole and of the same recipe, is not made again.
 """
 
-import fcntl
 import json
 import logging
 import multiprocessing
-import os
 import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from math import isnan
 from pathlib import Path
@@ -46,7 +43,7 @@ from figureground.catalog import Catalog, ComposeRecipe
 from figureground.composing import Background, Composer, Manner, Person, Pool
 from figureground.cutouts import Cutout
 from figureground.disjoint import Input
-from figureground.errors import ReleaseError, StoreError
+from figureground.errors import ReleaseError
 from figureground.placement import Subject
 from figureground.plates import Size
 from figureground.splits import Split
@@ -116,7 +113,7 @@ def compose(people: TableRef, backgrounds: TableRef, catalog: Catalog, processes
         _log.warning("%s: %s", recipe.note, lack)
     if folder.exists():
         return _held(folder, plan)
-    with _bench(folder, plan.mark) as bench:
+    with store.bench(folder, plan.mark) as bench:
         rows = list(progress.track(_made(plan, catalog, bench, processes), "compose", recipe.note, len(plan.jobs)))
         told = _finished(rows, plan, catalog, bench)
         ref = tables.write(kept, "composites", recipe.note, pd.DataFrame(rows), fingerprint=plan.mark, facts=_facts(plan))
@@ -573,30 +570,6 @@ def _held(folder: Path, plan: Plan) -> Release:
     if ill := composition.differing(told, found):
         raise ReleaseError(f"{folder} is damaged: {'; '.join(ill[:5])}. Move it away, then run again")
     return Release(folder.name, str(folder), str(told["digest"]), dict(told["counts"]))
-
-
-@contextmanager
-def _bench(folder: Path, mark: str) -> Iterator[Path]:
-    """Give a folder to build in, held as long as this process lives; one of the same mark that was left is taken up again."""
-    bench = folder.parent / f".tmp-{folder.name}-{mark[:16]}"
-    try:
-        bench.mkdir(parents=True, exist_ok=True)
-        for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*")):
-            if left != bench:
-                store.remove_when_dead(left)
-        handle = os.open(bench, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield bench
-        except BlockingIOError as error:
-            raise ReleaseError(f"another run is making {folder.name}; wait for it") from error
-        finally:
-            os.close(handle)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write {folder}: {error}. Expected a folder this user may write to with room left; "
-            "free some space or change its permissions, then run again: it carries on"
-        ) from error
 
 
 def lacks(catalog: Catalog) -> tuple[str, ...]:

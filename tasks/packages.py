@@ -61,5 +61,10 @@ def pip_said(stderr: str) -> str:
     last = [line for line in lines if line.startswith("ERROR:")][-2:] or lines[-2:] or ["nothing"]
     if any("connection broken by" in line or "Max retries exceeded" in line for line in lines):
         last = ["no connection to the package index", *last]
-    said = re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|(?<=host=)\S+", "<address>", "; ".join(last))
+    return said_without_addresses("; ".join(last))
+
+
+def said_without_addresses(text: str) -> str:
+    """Take the addresses out of what an installer wrote, and the middle when it is long."""
+    said = re.sub(r"[A-Za-z][A-Za-z0-9+.-]*://\S+|(?<=host=)\S+", "<address>", text)
     return said if len(said) <= 600 else f"{said[:200]} … {said[-400:]}"

@@ -96,9 +96,10 @@ class HumanParsing:
             for stem in sorted(self._stems(from_, split)):
                 picture, label = self._pair(from_, stem)
                 ids = self._read_ids(label)
-                parts = ids if self.classes == 18 else None
+                parts = ids if self.classes > 2 else None
                 person = parsing.remap(ids, parsing.TO_TWO) if self.classes == 18 else (ids > 0).astype(np.uint8)
-                yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), person.astype(np.float32), parts)
+                known, of = person.astype(np.float32), self.classes if self.classes > 2 else 18
+                yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), known, parts, of)
 
     def _read_ids(self, file: Path) -> Mask:
         try:

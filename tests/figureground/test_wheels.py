@@ -23,7 +23,7 @@ def wheel(folder: Path, members: dict[str, bytes]) -> Path:
 
 @given(name=PARTS, version=PARTS, member=st.lists(PARTS, min_size=1, max_size=3).map("/".join))
 def test_a_path_is_read_as_it_was_written(name: str, version: str, member: str) -> None:
-    assert wheels.parse(f"package:{name}=={version}!{member}") == wheels.WheelFile(name, version, member)
+    assert wheels.parse(f"package:{name}=={version}!{member}") == wheels.PackageFile(name, version, member)
 
 
 @pytest.mark.parametrize(

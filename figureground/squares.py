@@ -1,0 +1,116 @@
+"""A release's pictures as squares of one size in one file: decoded once, read by any number of processes, as large as the disk.
+
+A network sees each picture many times; decoding a JPEG and fitting it costs more than everything else on the way to it.
+"""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from figureground import masks, samples
+from figureground.errors import ReleaseError
+from figureground.examples import Example
+from figureground.types import Image, Mask
+
+_LIST = "list.json"
+
+
+class Square(NamedTuple):
+    """A picture and its truth: class ids, or of one class the alpha's levels (0 to 255); (side, side, 3) and (side, side)."""
+
+    image: Image
+    truth: Mask
+
+
+class Squares:
+    """Squares on disk.
+
+    Parameters
+    ----------
+    folder
+        Where `made` put them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        told = json.loads((folder / _LIST).read_bytes())
+        self.stems: tuple[str, ...] = tuple(told["stems"])
+        self.side: int = told["side"]
+        self._files: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.stems)
+
+    def __getitem__(self, at: int) -> Square:
+        image, truth = (self._opened(name)[at] for name in ("images", "truths"))
+        return Square(np.array(image), np.array(truth))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_files": {}}  # each process opens them itself
+
+    def _opened(self, name: str) -> NDArray[np.uint8]:
+        if name not in self._files:
+            self._files[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
+        found: NDArray[np.uint8] = self._files[name]
+        return found
+
+    @classmethod
+    def made(cls, folder: Path, examples: Iterable[Example], count: int, side: int, *, squashed: bool = False) -> Self:
+        """Fit pictures into squares and keep them in a folder; one that is complete already is opened as it is.
+
+        Parameters
+        ----------
+        folder
+            Its place.
+        examples
+            At most `count` of them.
+        count
+            How many there may be, which decides how large the files are made.
+        side
+            Of the squares, pixels.
+        squashed
+            Resize both sides to the square's instead of keeping the aspect: as others do, to compare with.
+
+        Raises
+        ------
+        ReleaseError
+            When there are more than `count`.
+        """
+        if (folder / _LIST).is_file():
+            return cls(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        shapes = {"images": (max(count, 1), side, side, 3), "truths": (max(count, 1), side, side)}
+        kept = {
+            name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)  # type: ignore[no-untyped-call]
+            for name, shape in shapes.items()
+        }
+        stems = []
+        for at, example in enumerate(examples):
+            if at >= count:
+                raise ReleaseError(f"expected {count} pictures for {folder}, found more: the release changed underneath")
+            kept["images"][at], kept["truths"][at] = fitted(example, side, squashed=squashed)
+            stems.append(example.stem)
+        for name in kept:
+            kept[name].flush()
+        temporary = folder / f".tmp-{os.getpid()}"
+        temporary.write_text(json.dumps({"stems": stems, "side": side}))
+        temporary.rename(folder / _LIST)
+        return cls(folder)
+
+
+def fitted(example: Example, side: int, *, squashed: bool = False) -> Square:
+    """Fit a picture and its truth into a square, see `figureground.samples.letterbox`."""
+    soft = example.truth.dtype == np.float32
+    truth: Mask = masks.to_levels(example.truth) if soft else example.truth  # type: ignore[arg-type, assignment]
+    if squashed:
+        how = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
+        image = cv2.resize(example.image, (side, side), interpolation=cv2.INTER_LINEAR)
+        return Square(image, cv2.resize(truth, (side, side), interpolation=how))
+    image = samples.letterbox(example.image, side, 128, label=False)
+    return Square(image, samples.letterbox(truth, side, 0, label=not soft))

@@ -1,0 +1,172 @@
+"""Each network learns twenty pictures by heart; a killed training ends with the same weights."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+from figureground import training
+from figureground.errors import AssetError
+from figureground.examples import Example
+from figureground.squares import Squares
+from figureground.training import Machine, Training, loss_of, teach
+
+CPU = Machine("cpu", False, False, 0)
+SMALL = {"unet": {"width": 8}, "segnet": {"width": 8}, "segresnet": {"width": 8}, "deeplabv3": {}}
+
+
+def drawn(count, classes=2, side=96):
+    """Figures of a head and a body before noise, each of its own colour and place."""
+    for at in range(count):
+        random = np.random.default_rng(at)
+        image = random.integers(10, 90, (side, side, 3), np.uint8)
+        ids = np.zeros((side, side), np.uint8)
+        middle = int(side * random.uniform(0.4, 0.6))
+        cv2.ellipse(ids, (middle, int(side * 0.68)), (side // 4, side // 3), 0, 0, 360, 2, -1)
+        cv2.circle(ids, (middle, int(side * 0.24)), side // 7, 1, -1)
+        image[ids > 0] = np.clip(random.integers(140, 240, 3) + random.integers(-15, 15, (int((ids > 0).sum()), 3)), 0, 255)
+        truth = ids if classes == 5 else (ids > 0).astype(np.uint8) if classes == 2 else (ids > 0).astype(np.float32)
+        yield Example(f"drawn-{at:06d}", "train", (), f"drawn{at}", image, truth)
+
+
+def squares(folder, count=20, classes=2, side=64):
+    return Squares.made(folder, drawn(count, classes, side), count, side)
+
+
+@pytest.mark.parametrize("network", list(SMALL))
+def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
+    taught = squares(tmp_path / "taught")
+    how = Training(
+        network, SMALL[network], side=64, pictures=640, batch=10, learning_rate=3e-3, looks=4, plain=True
+    )
+    done = teach(how, taught, taught, tmp_path, CPU)
+    assert max(point.score for point in done.curve) >= 0.95, done.curve
+
+
+def test_five_classes_and_soft_alpha_are_learnt_too(tmp_path):
+    for classes in (5, 1):
+        taught = squares(tmp_path / str(classes), 6, classes, 32)
+        how = Training("segnet", {"width": 8}, classes, 32, 300, 6, 3e-3, looks=2)
+        done = teach(how, taught, taught, tmp_path / f"bench{classes}", CPU)
+        assert done.curve[-1].loss < done.curve[0].loss
+        assert done.best and done.best.score == max(point.score for point in done.curve) > 0.5
+
+
+CHILD = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+    import torch
+    from safetensors.torch import save_file
+    from figureground.squares import Squares
+    from figureground.training import Machine, Training, teach
+
+    torch.set_num_threads(1)
+    bench = Path(sys.argv[1])
+    taught, watched = Squares(Path(sys.argv[2])), Squares(Path(sys.argv[3]))
+    how = Training("segnet", {"width": 2}, side=32, pictures=120, batch=4, looks=5, seed=7)
+    tell = lambda step, steps: print(step, flush=True)
+    done = teach(how, taught, watched, bench, Machine("cpu", False, False, 0), tell, keep_every_seconds=0.0)
+    save_file(done.weights, bench / "done.safetensors")
+    (bench / "curve.txt").write_text(repr(done.curve))
+""")
+
+
+def run(bench, taught, watched, kill_after=None):
+    """Train in a process of its own; SIGKILL it once it has told of so many steps. Gives the steps it told of."""
+    (bench).mkdir(exist_ok=True)
+    command = [sys.executable, "-c", CHILD, str(bench), str(taught), str(watched)]
+    steps = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}) as child:
+        for line in child.stdout:
+            steps.append(int(line))
+            if kill_after and len(steps) >= kill_after:
+                child.kill()
+                break
+        child.wait()
+    assert child.returncode == (-9 if kill_after else 0)
+    return steps
+
+
+@pytest.mark.faults
+def test_a_killed_training_carries_on_and_ends_with_the_same_weights_to_the_last_bit(tmp_path):
+    for name, count in (("taught", 10), ("watched", 4)):
+        squares(tmp_path / name, count, side=32)
+    places = tmp_path / "taught", tmp_path / "watched"
+    assert run(tmp_path / "whole", *places) == list(range(1, 31))
+    killed = run(tmp_path / "killed", *places, kill_after=7)
+    rest = run(tmp_path / "killed", *places)
+    assert killed[-1] == 7 and 1 < rest[0] <= 10 and rest[-1] == 30
+    one, same = (load_file(tmp_path / name / "done.safetensors") for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], same[name]) for name in one) and one.keys() == same.keys()
+    assert (tmp_path / "whole/curve.txt").read_text() == (tmp_path / "killed/curve.txt").read_text()
+
+
+def test_the_seed_decides(tmp_path):
+    taught = squares(tmp_path / "taught", 4, side=32)
+    made = [
+        teach(Training("segnet", {"width": 2}, side=32, pictures=8, batch=4, seed=seed), taught, taught, tmp_path / name, CPU)
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    one, same, other = ([*done.weights.values()] for done in made)
+    assert all(map(torch.equal, one, same)) and not all(map(torch.equal, one, other))
+
+
+def test_the_best_weights_are_kept_and_the_last_where_nobody_can_choose(tmp_path):
+    taught, nothing = squares(tmp_path / "taught", 4, side=32), Squares.made(tmp_path / "nothing", [], 0, 32)
+    how = Training("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
+    assert teach(how, taught, nothing, tmp_path / "a", CPU).best is None
+    done = teach(how, taught, taught, tmp_path / "b", CPU)
+    assert done.best == max(done.curve, key=lambda point: point.score)
+
+
+def test_nothing_to_learn_from_and_numbers_that_run_away_are_told(tmp_path, monkeypatch):
+    nothing, taught = Squares.made(tmp_path / "nothing", [], 0, 32), squares(tmp_path / "taught", 4, side=32)
+    with pytest.raises(AssetError, match="no picture to learn from"):
+        teach(Training("segnet", {"width": 2}, side=32), nothing, nothing, tmp_path, CPU)
+
+    def poisoned(logits, truths, plain=False):
+        return logits.sum() * float("nan")
+
+    monkeypatch.setattr(training, "loss_of", poisoned)
+    with pytest.raises(AssetError, match="after 1 steps; take a smaller"):
+        teach(Training("segnet", {"width": 2}, side=32), taught, taught, tmp_path / "bench", CPU)
+
+
+def test_the_loss_is_cross_entropy_and_what_is_missing_of_the_overlap():
+    torch.manual_seed(1)
+    logits, truths = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8), dtype=torch.uint8)
+    entropy = functional.cross_entropy(logits, truths.long())
+    assert torch.equal(loss_of(logits, truths, plain=True), entropy)
+    guess = logits.softmax(1)
+    overlaps = [
+        (2 * guess[:, c][truths == c].sum() + 1) / (guess[:, c].sum() + (truths == c).sum() + 1) for c in (1, 2)
+    ]
+    torch.testing.assert_close(loss_of(logits, truths), entropy + 1 - torch.stack(overlaps).mean())
+    sure = 30 * (2 * (truths > 0).float() - 1).unsqueeze(1)
+    assert loss_of(sure, (truths > 0).to(torch.uint8) * 255) < 1e-3
+
+
+def test_a_gpu_that_is_not_there_is_not_taken():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    assert Machine.found("auto") == Machine.found("cpu") == CPU
+    with pytest.raises(AssetError, match="no GPU"):
+        Machine.found("cuda")
+
+
+def test_pictures_of_a_training_are_opened_by_every_process_itself(tmp_path):
+    import pickle
+
+    made = squares(tmp_path / "taught", 3)
+    made[0]
+    again = pickle.loads(pickle.dumps(made))
+    assert len(pickle.dumps(made)) < 2000 and all(np.array_equal(a, b) for a, b in zip(made[2], again[2], strict=True))
+    assert Path(tmp_path / "taught/list.json").is_file()
