@@ -1,9 +1,11 @@
 """Where a body's parts are: COCO's joints as groups, and the area of a crop that is the person for certain."""
 
+import threading
+
 import cv2
 import numpy as np
 
-from figureground.types import Keypoints, Mask, PersonCrop
+from figureground.types import Box, Keypoints, Mask, PersonCrop
 
 VISIBLE = 0.5
 """From this confidence on a joint is taken as seen."""
@@ -14,6 +16,8 @@ HIPS, KNEES, ANKLES = (11, 12), (13, 14), (15, 16)
 GROUPS = (HEAD, SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES)
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
 TORSO = (5, 6, 12, 11)
+
+_last = threading.local()
 
 
 def area(crop: PersonCrop) -> Mask:
@@ -27,10 +31,32 @@ def area(crop: PersonCrop) -> Mask:
     Returns
     -------
     Mask
+        (h, w) uint8, 1 on the person, 0 elsewhere; not to be written to: several checks in a row ask for the same crop's.
+    """
+    kept: tuple[PersonCrop, Mask] | None = getattr(_last, "kept", None)
+    if kept is None or kept[0] is not crop:
+        kept = (crop, drawn(crop.image.shape[:2], crop.keypoints, crop.person_inside))
+        kept[1].flags.writeable = False
+        _last.kept = kept
+    return kept[1]
+
+
+def drawn(size: tuple[int, int], points: Keypoints, person: Box) -> Mask:
+    """Draw the area that is a person for certain, see `area`, on an empty plane of any scale.
+
+    Parameters
+    ----------
+    size
+        Height and width of the plane.
+    points, person
+        The joints and the person's box, in the plane's pixels.
+
+    Returns
+    -------
+    Mask
         (h, w) uint8, 1 on the person, 0 elsewhere.
     """
-    mask = np.zeros(crop.image.shape[:2], np.uint8)
-    points, person = crop.keypoints, crop.person_inside
+    mask = np.zeros(size, np.uint8)
     if len(points) and all(points[joint, 2] >= VISIBLE for joint in TORSO):
         return _skeleton(mask, points, max(2.0, 0.06 * max(person.width, person.height)))
     middle = (round((person.x0 + person.x1) / 2), round((person.y0 + person.y1) / 2))

@@ -64,7 +64,7 @@ class Instance:
     alpha: Alpha
 
 
-def letterboxed(image: Image, size: int) -> tuple[Floats, Letterbox]:
+def letterboxed(image: Image, size: int, sides: Sequence[int] = ()) -> tuple[Floats, Letterbox]:
     """Scale a picture until its longer side is `size`, and pad it with gray to multiples of the stride.
 
     Parameters
@@ -73,6 +73,9 @@ def letterboxed(image: Image, size: int) -> tuple[Floats, Letterbox]:
         (h, w, 3) uint8 RGB.
     size
         Pixels, a multiple of 32.
+    sides
+        Pad each side to the next of these instead, ascending up to `size`, multiples of 32: a network has to be prepared for
+        each new shape, which takes as long as running it several times.
 
     Returns
     -------
@@ -83,8 +86,9 @@ def letterboxed(image: Image, size: int) -> tuple[Floats, Letterbox]:
     scale = min(size / high, size / wide)
     width, height = max(1, round(wide * scale)), max(1, round(high * scale))
     small = image if (width, height) == (wide, high) else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    left, top = (round((-side % STRIDE) / 2 - 0.1) for side in (width, height))
-    padded = np.full((height + -height % STRIDE, width + -width % STRIDE, 3), _GRAY, np.uint8)
+    wider, higher = (next((one for one in sides if one >= side), side + -side % STRIDE) for side in (width, height))
+    left, top = (round((whole - side) / 2 - 0.1) for whole, side in ((wider, width), (higher, height)))
+    padded = np.full((higher, wider, 3), _GRAY, np.uint8)
     padded[top : top + height, left : left + width] = small
     batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
     return batch, Letterbox(scale, left, top, width, height, wide, high)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -138,10 +139,8 @@ def _window(crop: PersonCrop, size: tuple[int, int]) -> _Plane:
 def _autocorrelation(plane: _Plane, reach: int) -> _Plane:
     """Give how much a plane resembles itself moved by up to `reach` pixels, 1 in the middle where it is unmoved."""
     height, width = (cv2.getOptimalDFTSize(max(side * 3 // 2, 2 * reach + 1)) for side in plane.shape)
-    padded = cv2.copyMakeBorder(plane, 0, height - plane.shape[0], 0, width - plane.shape[1], cv2.BORDER_CONSTANT, value=0)
-    spectrum = cv2.dft(padded, flags=cv2.DFT_COMPLEX_OUTPUT)
-    flattened = np.sqrt(cv2.magnitude(spectrum[..., 0], spectrum[..., 1]))
-    alike = cv2.idft(cv2.merge([flattened, np.zeros_like(flattened)]))[..., 0]
+    flattened = np.sqrt(np.abs(scipy.fft.rfft2(plane, (height, width))))
+    alike = scipy.fft.irfft2(flattened, (height, width))
     around = np.roll(alike, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(around, alike[0, 0]), np.float32)

@@ -1,0 +1,120 @@
+"""What checks cost of a default ingest: prints the table of docs/checks.md, ## What checks cost.
+
+    python benchmarks/checks_cost.py [VIDEO ...] [--catalog data_catalog.yaml] [--rounds 3]
+
+Each round is a process of its own that takes the catalog as it is, its recipe and its sources (or the given videos instead),
+through all stages of `figureground ingest`, one after the other, every file hashed and written, and opens every network on
+the way as any first ingest does. Prefect's own start is left out: it would make the share smaller. Processor seconds are
+printed beside wall seconds, as others' load changes them less.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+CHECKS = ("measure", "compare", "judge")
+Costs = dict[str, list[float]]
+"""Wall and processor seconds a stage."""
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("videos", type=Path, nargs="*", help="instead of the catalog's own sources")
+    asked.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
+    asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--into", type=Path, help=argparse.SUPPRESS)
+    told = asked.parse_args()
+    if missing := [str(video) for video in told.videos if not video.is_file()]:
+        sys.exit(f"no {missing[0]}: give videos with people in them")
+    if told.into:
+        print(json.dumps(_ingested(told)))
+        return
+    _show([_round(told) for _ in range(told.rounds)])
+
+
+def _round(told: argparse.Namespace) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, *map(str, told.videos), "--catalog", str(told.catalog), "--into", folder]
+        done = subprocess.run(
+            command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+        )
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def _ingested(told: argparse.Namespace) -> dict[str, Any]:
+    from tasks.compare import compare
+    from tasks.crop import crop
+    from tasks.fetch import fetch, fetch_asset
+    from tasks.judge import judge
+    from tasks.matte import matte
+    from tasks.measure import measure
+    from tasks.report import report
+    from tasks.sample import sample
+
+    settings = _settings(told)
+    for weights in settings.weights():
+        fetch_asset(settings.asset(weights.name))
+    costs: Costs = {}
+
+    def timed(stage: Any, *given: Any) -> Any:
+        wall, busy = time.perf_counter(), time.process_time()
+        done = stage.fn(*given)
+        spent = costs.setdefault(stage.fn.__name__, [0.0, 0.0])
+        spent[0] += time.perf_counter() - wall
+        spent[1] += time.process_time() - busy
+        return done
+
+    sources = [settings.source(name) for name in settings.sources]
+    fetched = [fetch.fn(source, settings) for source in sources]  # a download, or a copy from the cache
+    frames = [timed(sample, *pair, settings) for pair in zip(sources, fetched, strict=True)]
+    crops = [timed(crop, found, settings) for found in frames]
+    measures = [timed(measure, found, settings) for found in crops]
+    scores = [timed(compare, found, settings) for found in measures]
+    verdicts = [timed(judge, found, settings) for found in scores]
+    mattes = [timed(matte, *pair, settings) for pair in zip(crops, verdicts, strict=True)]
+    for source in sources:
+        timed(report, source.source_id, settings)
+    counts = {name: sum(ref.rows for ref in made) for name, made in (("frames", frames), ("crops", crops), ("mattes", mattes))}
+    return {"costs": costs, "counts": counts}
+
+
+def _settings(told: argparse.Namespace) -> Any:
+    from figureground.catalog import Catalog
+
+    written = yaml.safe_load(told.catalog.read_text())
+    if told.videos:
+        entry = {"license": "unstated", "scenes": []}
+        written["sources"] = {f"video{n}": entry | {"path": str(path.resolve())} for n, path in enumerate(told.videos)}
+    changed = {"storage": str(told.into.resolve()), "folder": told.catalog.resolve().parent}
+    return Catalog.model_validate(written | changed)
+
+
+def _show(rounds: list[dict[str, Any]]) -> None:
+    print(", ".join(f"{count} {name}" for name, count in rounds[0]["counts"].items()))
+    print(f"\n| median of {len(rounds)} | wall seconds | processor seconds |\n|---|---|---|")
+    for stage in rounds[0]["costs"]:
+        wall, busy = (statistics.median(one["costs"][stage][at] for one in rounds) for at in (0, 1))
+        print(f"| {stage} | {wall:.2f} | {busy:.2f} |")
+    for at, words in ((0, "wall time"), (1, "processor time")):
+        shares = [_share(one["costs"], at) for one in rounds]
+        span = f"{min(shares):.1%} to {max(shares):.1%}"
+        print(f"\nmeasuring, comparing and judging: {statistics.median(shares):.1%} of the {words} ({span})")
+
+
+def _share(costs: Costs, at: int) -> float:
+    return sum(costs[name][at] for name in CHECKS) / sum(spent[at] for spent in costs.values())
+
+
+if __name__ == "__main__":
+    main()
