@@ -84,7 +84,7 @@ def _copied(made: Path, copy: Path, *, flushed: bool) -> None:
         os.sync()
     for place, _, files in os.walk(copy):
         for name in files:
-            with open(f"{place}/{name}", "rb") as file:
+            with Path(place, name).open("rb") as file:
                 hashlib.file_digest(file, "sha256").hexdigest()
 
 

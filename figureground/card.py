@@ -36,7 +36,7 @@ _CHANGES = {
     "added": "新增", "dropped": "删除", "re-annotated": "重新标注",
     "re-cropped": "重新裁剪", "moved": "换集合", "relisted": "换场景",
 }  # fmt: skip
-_STEPS = ("frames", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
+_STEPS = ("frames", "refused", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
 _FEW, _SMALL = 30, 64
 """Pictures of a scene, pixels of a person's short side: below, the card warns."""
 

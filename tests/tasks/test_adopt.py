@@ -13,13 +13,14 @@ from pycocotools.coco import COCO
 
 from figureground import masks, parsing, plugins, tables
 from figureground.catalog import Catalog, load
-from figureground.errors import CatalogError, PluginError, SourceError
+from figureground.errors import CatalogError, PluginError, ReleaseError, SourceError
 from figureground.labelling import KEEP
 from figureground.store import Store
 from figureground.types import Sample
 from tasks.adopt import adopt
 from tasks.fetch import expand
 from tasks.release import release
+from tasks.summarise import summarise
 from tasks.verify import verify
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
@@ -127,6 +128,10 @@ def test_one_bad_pair_is_a_frame_with_a_reason_and_the_others_go_on(tmp_path: Pa
     assert reasons["old-train-old3"] == "old3: its label has no person"
     assert "no JPEG" in reasons["old-train-old4"]
     assert reasons["old-train-old5"] == ""
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    told = summarise("old-train", settings)
+    assert (told.frames, told.crops, len(told.why)) == (1, 1, 4)
+    assert told.refused == {"no partner": 1, "another size": 1, "no person": 1, "unreadable": 1}
     assert list(found["labels"].rows["crop_id"]) == ["old-train-old5-00"]
 
 
@@ -216,6 +221,19 @@ def test_parts_are_released_in_every_set_of_classes_as_polygons_and_in_squares(t
     polygon = coco.annToMask(coco.loadAnns(coco.getAnnIds(1))[0])
     truth = sample(1, "train").alpha.astype(np.uint8)
     assert (polygon & truth).sum() / (polygon | truth).sum() > 0.99
+
+
+def test_more_classes_than_all_samples_have_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "val")], tmp_path / "old")
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    recipe = settings.releases.model_copy(update={"layouts": ("mmseg_custom", {"human_parsing": {"classes": 5}})})
+    settings = settings.model_copy(update={"releases": recipe})
+    sources = expand(settings.source("old"), settings)
+    for source in sources:
+        adopt.fn(source, settings)
+    with pytest.raises(ReleaseError, match=r"human_parsing asks for 5 classes; old-train-old1-00 of source old-train has 2"):
+        release.fn(sources, settings, "five", "20261121")
+    assert not (tmp_path / "data/releases").exists()
 
 
 # --- real ones
