@@ -18,6 +18,7 @@ from figureground.labelling import KEEP
 from figureground.store import Store
 from figureground.types import Sample
 from tasks.adopt import adopt
+from tasks.explain import explain
 from tasks.fetch import expand
 from tasks.release import release
 from tasks.summarise import summarise
@@ -321,3 +322,12 @@ def test_dirty_pairs_whose_ids_are_announced_are_taken_as_they_are_or_refused_fo
         mask = cv2.imread(str(old / f"masks/{stem}.png"), cv2.IMREAD_UNCHANGED)
         label = masks.from_png(store.read(labels.loc[row["crop_id"], "file"]))
         assert (row["height"], row["width"]) == mask.shape and np.array_equal(label, mask / np.float32(255))
+
+
+def test_the_story_of_an_adopted_picture_begins_with_its_own_file(tmp_path: Path) -> None:
+    plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "train")], tmp_path / "old")
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    adopted(settings, "old")
+    told = explain("old-train-old2-00", settings)
+    assert [line.subject for line in told][:3] == ["video", "frame", "crop"]
+    assert "old/img_dir/train/old2.jpg" in told[0].text
