@@ -36,7 +36,7 @@ _CHANGES = {
     "added": "新增", "dropped": "删除", "re-annotated": "重新标注",
     "re-cropped": "重新裁剪", "moved": "换集合", "relisted": "换场景",
 }  # fmt: skip
-_STEPS = ("frames", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
+_STEPS = ("frames", "refused", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
 _FEW, _SMALL = 30, 64
 """Pictures of a scene, pixels of a person's short side: below, the card warns."""
 
@@ -246,8 +246,13 @@ def _limits(manifest: Manifest) -> list[tuple[str, str]]:
         limits.append(
             ("nobody drew a mask a second time: how far two people agree is not known", "没有重复标注，标注员之间的一致度未知")
         )
-    if len({sample.annotation.annotator for sample in samples}) == 1:
+    if len({sample.annotation.annotator for sample in samples} - {""}) == 1:
         limits.append(("all masks are from one annotator", "所有掩膜出自同一名标注员"))
+    if imported := sum(sample.annotation.origin == "imported" for sample in samples):
+        english = f"{imported} pictures came with other datasets: everybody in them is labelled, and who drew that is not known"
+        limits.append((english, f"{imported} 张图片来自其他数据集：其中所有人物均已标注，标注者未知"))
+    if imported == len(samples):
+        return [*limits, ("one class", "只有一类")]
     always = ("one class, one main person a picture; bystanders are background", "只有一类，每图一个主要人物，旁人算背景")
     return [*limits, always]
 

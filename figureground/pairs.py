@@ -83,6 +83,31 @@ def _pair(stem: str, pictures: list[Path], masks: list[Path], split: Split | Non
     return Pair(stem, pictures[0] if pictures else None, mask, reason, split, label=partial(ids, mask) if mask else None)
 
 
+def kind(reason: str) -> str:
+    """Give in a few words what a picture was refused for, so that reasons can be counted.
+
+    >>> kind("7: 7.png: 60x90 pixels, its picture 61x90; expected one size, and none is resized")
+    'another size'
+    """
+    return next((words for sign, words in _KINDS.items() if sign in reason), "unreadable")
+
+
+_KINDS = {
+    "expected one size": "another size",
+    "has the ids": "unknown ids",
+    "cut by a program": "cut by a program",
+    "lossy format": "lossy mask",
+    "EXIF tag": "turned by a tag",
+    "no person": "no person",
+    "no mask": "no partner",
+    "no matting": "no partner",
+    "no picture": "no partner",
+    "listed and missing": "no partner",
+    "files for one": "two of one name",
+}
+"""What a reason says, and that in two or three words."""
+
+
 def listed(picture: Path, mask: Path, split: Split | None) -> Pair:
     """Give the pair that a line of a list names, which may be missing."""
     missing = [f"{file.name} is listed and missing" for file in (picture, mask) if not file.is_file()]

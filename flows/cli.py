@@ -108,9 +108,13 @@ def ingest(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbos
     funnels = [summarise(source_id, settings) for source_id in done]
     _print_funnels(funnels)
     for funnel in funnels:
+        for reason in funnel.why:
+            out.print(f"{funnel.source_id}: refused: {reason}", soft_wrap=True, markup=False)
+        if funnel.refused.total() > len(funnel.why):
+            out.print(f"{funnel.source_id}: and {funnel.refused.total() - len(funnel.why)} more, each in the frames table")
         if funnel.crops == 0:
             out.print(f"{funnel.source_id}: no people found in {funnel.frames} frames, so there is nothing to label")
-    if done:
+    if any(settings.source(settings.entry_of(source_id)).kind != "layout" for source_id in done):
         out.print(f"reports: {settings.storage_root}/reports/", soft_wrap=True)
     _fail(outcomes)
 
@@ -638,7 +642,9 @@ def _print_funnels(funnels: Sequence[Any]) -> None:
 
 
 def _told(funnel: Any) -> Iterator[tuple[str, int]]:
-    yield from (("frames", funnel.frames), ("people", funnel.people), ("too small to crop", funnel.too_small))
+    yield "frames", funnel.frames
+    yield from ((f"refused: {reason}", count) for reason, count in sorted(funnel.refused.items()))
+    yield from (("people", funnel.people), ("too small to crop", funnel.too_small))
     yield "crops", funnel.crops
     yield from ((f"dropped: {reason}", count) for reason, count in sorted(funnel.dropped.items()))
     yield "kept", funnel.kept

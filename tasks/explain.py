@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -50,13 +50,18 @@ def explain(name: str, catalog: Catalog) -> list[Line]:
     if not crops and not frames:
         return list(_told_by_releases(store, name)) or _unknown(store, name)
     originals = {frame["original"] for frame in frames}
-    fetched = [row for row in rows["videos"] if len(rows["videos"]) == 1 or row["path"] in originals]
+    fetched = [row for row in rows["videos"] if len(rows["videos"]) == 1 or _is_of(row["path"], originals)]
     story = [*map(_video, fetched), *map(_frame, frames)]
     if not crops and not any(frame["reason"] for frame in frames):
         story.append(Line("crop", "no person was cut out of this frame" if rows["crops"] else "not cropped yet"))
     for crop in crops:
         story += [_crop(crop), *_told_of(crop["crop_id"], rows, catalog), *_releases(store, crop["crop_id"])]
     return story
+
+
+def _is_of(path: str, originals: Collection[str]) -> bool:
+    """Tell whether a photo is one of some frames' originals; those of a dataset are told with its folder before."""
+    return any(path == original or path.endswith(f"/{original}") for original in originals if original)
 
 
 def _tables(store: Store, name: str) -> dict[str, list[Row]]:

@@ -209,7 +209,9 @@ def _found_out(kept: Store, source: Source, split: Split, catalog: Catalog) -> _
 def _funnel(source_id: str, catalog: Catalog, tables_: Mapping[str, tables.Table]) -> dict[str, int]:
     """Give what became of a source's people in the order things happened; what nobody counted is left out."""
     found = summarise(source_id, catalog, tables_)
-    numbers = {"frames": found.frames, "people": found.people, "too small to crop": found.too_small, "crops": found.crops}
+    numbers = {"frames": found.frames}
+    numbers |= {f"refused: {reason}": count for reason, count in sorted(found.refused.items())}
+    numbers |= {"people": found.people, "too small to crop": found.too_small, "crops": found.crops}
     numbers |= {f"dropped: {reason}": count for reason, count in sorted(found.dropped.items())}
     numbers |= {"kept": found.kept, "pushed": found.pushed, "labelled": found.labelled}
     numbers |= {f"rejected: {reason or 'no verdict'}": count for reason, count in sorted(found.rejected.items())}
@@ -325,6 +327,13 @@ def _layouts(catalog: Catalog, picks: Sequence[Pick]) -> dict[str, dict[str, Any
     most = min((found.classes if found else 2 for found in drawn), default=2)
     knowing = {name for name, one in catalog.layouts().items() if hasattr(one, "classes")}
     settings = catalog.releases.settings()
+    for name, own in settings.items():
+        if (classes := own.get("classes", most)) > most:
+            pick = next(pick for pick in picks if (found := pick.record.annotation.parts) is None or found.classes == most)
+            raise ReleaseError(
+                f"releases.layouts: {name} asks for {classes} classes; {pick.stem} of source {pick.record.source} has {most}. "
+                f"Leave that source out, or ask for at most {most}"
+            )
     return {name: {"classes": most} | own if name in knowing else own for name, own in settings.items()}
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from figureground import tables
+from figureground import pairs, tables
 from figureground.catalog import Catalog
 from figureground.store import Store
 from figureground.tables import Table
@@ -12,7 +12,10 @@ from figureground.tables import Table
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """How many of each; ``dropped`` and ``rejected`` count by reason, ``origins`` counts the kept labels' routes."""
+    """How many of each; ``refused``, ``dropped`` and ``rejected`` count by reason, ``origins`` the kept labels' routes.
+
+    ``refused`` are photos that cannot be read and pairs of other people's datasets that are not taken, ``frames`` the others.
+    """
 
     source_id: str
     frames: int = 0
@@ -23,6 +26,9 @@ class Funnel:
     kept: int = 0
     pushed: int = 0
     labelled: int = 0
+    why: tuple[str, ...] = ()
+    """The first refused ones' reasons."""
+    refused: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
@@ -31,7 +37,7 @@ class Funnel:
 def together(funnels: Sequence[Funnel]) -> Funnel:
     """Sum funnels up."""
     numbers = ("frames", "people", "too_small", "crops", "kept", "pushed", "labelled")
-    counters = ("dropped", "rejected", "origins")
+    counters = ("refused", "dropped", "rejected", "origins")
     return Funnel(
         "together",
         truncated=any(funnel.truncated for funnel in funnels),
@@ -42,6 +48,7 @@ def together(funnels: Sequence[Funnel]) -> Funnel:
 
 STAGES = ("frames", "crops", "verdicts", "tasks", "labels")
 """What is counted."""
+_REASONS = 5
 
 
 def summarise(source_id: str, catalog: Catalog, found: Mapping[str, Table] | None = None) -> Funnel:
@@ -66,11 +73,15 @@ def summarise(source_id: str, catalog: Catalog, found: Mapping[str, Table] | Non
     there = {stage: table for stage in STAGES if (table := read.get(stage))}
     facts = {key: value for table in there.values() for key, value in table.facts.items()}
     count = Counter({stage: len(table.rows) for stage, table in there.items()})
-    count["frames"] -= int((there["frames"].rows["reason"] != "").sum()) if "frames" in there else 0
+    reasons = [reason for reason in there["frames"].rows["reason"] if reason] if "frames" in there else []
+    refused = Counter(map(pairs.kind, reasons))
+    count["frames"] -= refused.total()
     verdicts, labels = (there[stage].rows if stage in there else None for stage in ("verdicts", "labels"))
     return Funnel(
         source_id=source_id,
         frames=count["frames"],
+        why=tuple(reasons[:_REASONS]),
+        refused=refused,
         truncated=bool(facts.get("truncated")),
         people=int(facts.get("people", 0)),
         too_small=int(facts.get("too_small", 0)),

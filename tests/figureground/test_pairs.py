@@ -101,7 +101,7 @@ def test_a_mask_with_specks_and_pinholes_is_no_drawn_one() -> None:
     pairs.check_drawn(mask, 12, "a.png")
     mask[60:70:5, 60:90:10] = 0
     mask[10:20:5, 10] = 1
-    with pytest.raises(ArrayError, match=r"a.png: 8 specks and pinholes, 1\d for each 1000 pixels of border; expected at most 12"):
+    with pytest.raises(ArrayError, match=r"a.png: 8 specks and pinholes, 1\d for each 1000 pixels of border; expected"):
         pairs.check_drawn(mask, 12, "a.png")
     pairs.check_drawn(mask, 30, "a.png")
 

@@ -13,13 +13,15 @@ from pycocotools.coco import COCO
 
 from figureground import masks, parsing, plugins, tables
 from figureground.catalog import Catalog, load
-from figureground.errors import CatalogError, PluginError, SourceError
+from figureground.errors import CatalogError, PluginError, ReleaseError, SourceError
 from figureground.labelling import KEEP
 from figureground.store import Store
 from figureground.types import Sample
 from tasks.adopt import adopt
+from tasks.explain import explain
 from tasks.fetch import expand
 from tasks.release import release
+from tasks.summarise import summarise
 from tasks.verify import verify
 
 SHARED = Path(__file__).parents[2] / "../shared/data"
@@ -127,6 +129,10 @@ def test_one_bad_pair_is_a_frame_with_a_reason_and_the_others_go_on(tmp_path: Pa
     assert reasons["old-train-old3"] == "old3: its label has no person"
     assert "no JPEG" in reasons["old-train-old4"]
     assert reasons["old-train-old5"] == ""
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    told = summarise("old-train", settings)
+    assert (told.frames, told.crops, len(told.why)) == (1, 1, 4)
+    assert told.refused == {"no partner": 1, "another size": 1, "no person": 1, "unreadable": 1}
     assert list(found["labels"].rows["crop_id"]) == ["old-train-old5-00"]
 
 
@@ -218,6 +224,19 @@ def test_parts_are_released_in_every_set_of_classes_as_polygons_and_in_squares(t
     assert (polygon & truth).sum() / (polygon | truth).sum() > 0.99
 
 
+def test_more_classes_than_all_samples_have_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "val")], tmp_path / "old")
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    recipe = settings.releases.model_copy(update={"layouts": ("mmseg_custom", {"human_parsing": {"classes": 5}})})
+    settings = settings.model_copy(update={"releases": recipe})
+    sources = expand(settings.source("old"), settings)
+    for source in sources:
+        adopt.fn(source, settings)
+    with pytest.raises(ReleaseError, match=r"human_parsing asks for 5 classes; old-train-old1-00 of source old-train has 2"):
+        release.fn(sources, settings, "five", "20261121")
+    assert not (tmp_path / "data/releases").exists()
+
+
 # --- real ones
 
 
@@ -303,3 +322,12 @@ def test_dirty_pairs_whose_ids_are_announced_are_taken_as_they_are_or_refused_fo
         mask = cv2.imread(str(old / f"masks/{stem}.png"), cv2.IMREAD_UNCHANGED)
         label = masks.from_png(store.read(labels.loc[row["crop_id"], "file"]))
         assert (row["height"], row["width"]) == mask.shape and np.array_equal(label, mask / np.float32(255))
+
+
+def test_the_story_of_an_adopted_picture_begins_with_its_own_file(tmp_path: Path) -> None:
+    plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "train")], tmp_path / "old")
+    settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
+    adopted(settings, "old")
+    told = explain("old-train-old2-00", settings)
+    assert [line.subject for line in told][:3] == ["video", "frame", "crop"]
+    assert "old/img_dir/train/old2.jpg" in told[0].text
