@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-studio
 MMSEG := .mmseg
+LITERT := .litert
 RUN := $(VENV)/bin/python
 FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 
@@ -11,7 +12,7 @@ INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip conf
 UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check studio mmseg soak lock clean
+.PHONY: help install demo test test-fast check studio mmseg litert soak lock clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -22,10 +23,12 @@ studio: $(STUDIO)/.installed  ## the environment of the Label Studio server, fro
 
 mmseg: $(MMSEG)/.installed  ## mmsegmentation beside our packages, for the test that reads a release with it
 
+litert: $(LITERT)/.installed  ## TFLite's converter and interpreter, for `figureground export-model`
+
 demo: install studio  ## the whole way on two sample clips, ending in a verified release
 	$(VENV)/bin/figureground demo
 
-test: test-fast studio mmseg  ## every test, with a real Label Studio and real weights
+test: test-fast studio mmseg litert  ## every test, with a real Label Studio and real weights
 	$(RUN) -m pytest -n 2 --dist loadgroup --durations=30 -m "not soak and not ($(FAST))"
 
 test-fast: install  ## the tests without network, server or weights
@@ -40,13 +43,14 @@ check: install  ## lint, types, rooms and docs
 soak: install studio  ## the fault tests with many more rounds; hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
-lock: install  ## resolve requirements.lock, studio.lock and mmseg.lock anew
+lock: install  ## resolve the four lock files anew
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
 	echo "label-studio==1.23.2" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o studio.lock
 	printf '%s\n' mmsegmentation==1.2.2 mmcv-lite==2.1.0 "setuptools<81" ftfy regex prettytable wcwidth | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o mmseg.lock
+	printf '%s\n' litert-torch==0.10.0 litert-converter litert-lm-builder ai-edge-litert ai-edge-quantizer jax==0.10.2 jaxlib==0.10.2 jaxtyping opt-einsum torchao immutabledict multipledispatch wadler-lindig absl-py backports-strenum fire termcolor ordered-set xdsl==0.28.0 | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o litert.lock
 
 clean:  ## remove all environments and all caches of this checkout; data stays
-	rm -rf $(VENV) $(STUDIO) $(MMSEG) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(STUDIO) $(MMSEG) $(LITERT) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip only fetches uv, by the hash the lock file has for it; uv then installs the lock in seconds.
@@ -73,4 +77,10 @@ $(STUDIO)/.installed: $(VENV)/bin/uv studio.lock
 $(MMSEG)/.installed: $(VENV)/.installed mmseg.lock
 	rm -rf $(MMSEG)
 	$(UV) pip install -q --python $(RUN) --target $(MMSEG) --no-deps --require-hashes -r mmseg.lock
+	@touch $@
+
+# The same for TFLite's converter, whose metadata ask for an older torch than ours; it works with ours.
+$(LITERT)/.installed: $(VENV)/.installed litert.lock
+	rm -rf $(LITERT)
+	$(UV) pip install -q --python $(RUN) --target $(LITERT) --no-deps --require-hashes -r litert.lock
 	@touch $@

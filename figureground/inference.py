@@ -190,6 +190,39 @@ def run_inner(
     return network.call({key: batch})
 
 
+Engine: TypeAlias = Literal["openvino", "onnxruntime"]
+Ask: TypeAlias = Callable[[NDArray[np.float32]], list[NDArray[Any]]]
+
+
+def opened(file: Path, engine: Engine = "openvino") -> Ask:
+    """Open a network that is no asset, such as one that was just exported, on the CPU with all cores for each call.
+
+    Parameters
+    ----------
+    file
+        An ``.onnx`` file; OpenVINO opens an ``.xml`` with its ``.bin`` too. Nothing verifies it, and it is not kept.
+    engine
+        Who runs it.
+
+    Returns
+    -------
+    callable
+        Takes the one input, float32, and gives the outputs in the network's own order.
+
+    Raises
+    ------
+    AssetError
+        When it is not a network that can be opened.
+    """
+    weights = Weights(file.name, "")
+    if engine == "onnxruntime":
+        network = _open_onnxruntime(weights, file, ["CPUExecutionProvider"])
+    else:
+        network = _open_openvino(weights, file, "exact", (), {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
+    key = next(iter(network.inputs))
+    return lambda batch: network.call({key: batch})
+
+
 def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, ...]:
     """List the classes a converted ``.pt`` network knows, in its own order; () when its file names none.
 
@@ -235,15 +268,19 @@ def _has_cuda() -> bool:
 
 
 def _open_cuda(weights: Weights, path: Path) -> _Network:
+    return _open_onnxruntime(weights, path, ["CUDAExecutionProvider", "CPUExecutionProvider"])
+
+
+def _open_onnxruntime(weights: Weights, path: Path, providers: list[str]) -> _Network:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CUDAExecutionProvider", "CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # onnxruntime's errors share no base class but this one
         raise AssetError(f"{weights.name} ({path}) is not a network onnxruntime can open: {error}") from error
-    if "CUDAExecutionProvider" not in session.get_providers():
+    if providers[0] not in session.get_providers():
         logger.warning("%s runs on the CPU: onnxruntime has CUDA but could not use the device", weights.name)
     shapes = {one.name: tuple(side if isinstance(side, int) else None for side in one.shape) for one in session.get_inputs()}
     names = tuple(one.name for one in session.get_outputs())
@@ -266,7 +303,9 @@ def _openvino() -> Any:
     return openvino
 
 
-def _open_openvino(weights: Weights, path: Path, precision: Precision, layers: tuple[str, ...]) -> _Network:
+def _open_openvino(
+    weights: Weights, path: Path, precision: Precision, layers: tuple[str, ...], others: Mapping[str, Any] | None = None
+) -> _Network:
     openvino = _openvino()
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
@@ -274,6 +313,7 @@ def _open_openvino(weights: Weights, path: Path, precision: Precision, layers: t
         "INFERENCE_NUM_THREADS": usable_cores(),
         "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES_KEPT,
         **({"INFERENCE_PRECISION_HINT": "f32"} if precision == "exact" else {}),
+        **(others or {}),
     }
     try:
         core = openvino.Core()

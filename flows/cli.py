@@ -545,6 +545,64 @@ def listen(
     )
 
 
+@app.command("export-model")
+def export_model(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="A folder that `figureground train` left.")],
+    release_: Annotated[Path, typer.Option("--release", metavar="DIR", help="The release that it learnt from.")],
+    into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Where; CHECKPOINT/export when not given.")] = None,
+    format_: Annotated[
+        list[str] | None, typer.Option("--format", metavar="FORMAT", help="onnx, openvino, openvino-int8, tflite; all.")
+    ] = None,
+    side: Annotated[int | None, typer.Option("--side", help="Of the square it takes; the checkpoint's.")] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Make ONNX, OpenVINO and TFLite of a trained network, each checked against torch, with a model card."""
+    _log(verbose)
+    from tasks.export import export
+
+    with _progress():
+        made = export(checkpoint, release_, into, format_ or (), side)
+    for name, one in made.checks.items():
+        kept = f"IoU {one['iou']:.4f} with torch on {one['pictures']} crops, " if "iou" in one else ""
+        out.print(f"{name}: {kept}{one['milliseconds']:.1f} ms a crop")
+    if "tflite" not in made.checks and not format_:
+        out.print("tflite: left out, there is no converter here; `make litert` installs one")
+    out.print(f"exported: {made.folder}", soft_wrap=True)
+
+
+@app.command()
+def live(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder of `figureground export-model`, or its model.onnx.")],
+    video: Annotated[Path | None, typer.Option("--video", metavar="FILE", help="A video instead of the camera.")] = None,
+    camera: Annotated[str, typer.Option("--camera", metavar="DEVICE", help="With --into: a camera here, /dev/video0.")] = "",
+    into: Annotated[Path | None, typer.Option("--into", metavar="FILE", help="Write an mp4 instead of serving a page.")] = None,
+    seconds: Annotated[float | None, typer.Option("--seconds", min=0.1, help="Of the camera; until stopped.")] = None,
+    background: Annotated[Path | None, typer.Option("--background", metavar="FILE", help="A picture that goes behind.")] = None,
+    blur: Annotated[float, typer.Option("--blur", min=0.5, max=99, help="Pixels of blur where no picture goes.")] = 14.0,
+    host: Annotated[str, typer.Option("--host", help="The address to serve the page on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0: any that is free.")] = 8095,
+    catalog: CatalogFile = HERE,
+    verbose: Verbose = False,
+) -> None:
+    """Replace the background: of a video or a camera into a file, or live on a page in the browser."""
+    _log(verbose)
+    from flows.live import serve
+    from tasks import live as verb
+
+    if into is None:
+        serve(catalog, model, host, port, background, blur, video, say=lambda text: out.print(text, soft_wrap=True))
+        return
+    if bool(video) == bool(camera):
+        raise typer.BadParameter("--into asks for either --video FILE or --camera DEVICE")
+    behind = verb.background_of(background, blur)
+    with _progress():
+        if video:
+            count = verb.replace_video(model, video, into, behind)
+        else:
+            count = verb.replace_camera(model, camera, into, behind, seconds)
+    out.print(f"{count} frames: {into.with_suffix('.mp4')}", soft_wrap=True)
+
+
 @studio.command("up")
 def studio_up(
     catalog: CatalogFile = HERE,

@@ -5,6 +5,7 @@ import torch
 
 from figureground import networks, plugins
 
+torch.set_num_threads(1)  # two threads that wait for each other in a busy machine take ten times as long
 NAMES = plugins.names("networks")
 
 

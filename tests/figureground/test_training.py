@@ -19,6 +19,7 @@ from figureground.examples import Example
 from figureground.squares import Squares
 from figureground.training import Machine, Training, loss_of, teach
 
+torch.set_num_threads(1)  # two threads that wait for each other in a busy machine take ten times as long
 CPU = Machine("cpu", False, False, 0)
 SMALL = {"unet": {"width": 8}, "segnet": {"width": 8}, "segresnet": {"width": 8}, "deeplabv3": {}}
 
@@ -41,14 +42,17 @@ def squares(folder, count=20, classes=2, side=64):
     return Squares.made(folder, drawn(count, classes, side), count, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", list(SMALL))
 def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
-    taught = squares(tmp_path / "taught")
-    how = Training(
-        network, SMALL[network], side=64, pictures=640, batch=10, learning_rate=3e-3, looks=4, plain=True
-    )
-    done = teach(how, taught, taught, tmp_path, CPU)
-    assert max(point.score for point in done.curve) >= 0.95, done.curve
+    """At a fixed rate a larger budget on the same bench carries on where the smaller one ended."""
+    taught, score = squares(tmp_path / "taught"), 0.0
+    for pictures in (400, 600, 900, 1500):
+        how = Training(network, SMALL[network], side=64, pictures=pictures, batch=10, learning_rate=3e-3, looks=1, plain=True)
+        score = teach(how, taught, taught, tmp_path, CPU).curve[-1].score
+        if score >= 0.95:
+            break
+    assert score >= 0.95
 
 
 def test_five_classes_and_soft_alpha_are_learnt_too(tmp_path):
@@ -107,6 +111,23 @@ def test_a_killed_training_carries_on_and_ends_with_the_same_weights_to_the_last
     one, same = (load_file(tmp_path / name / "done.safetensors") for name in ("whole", "killed"))
     assert all(torch.equal(one[name], same[name]) for name in one) and one.keys() == same.keys()
     assert (tmp_path / "whole/curve.txt").read_text() == (tmp_path / "killed/curve.txt").read_text()
+
+
+def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path):
+    taught = squares(tmp_path / "taught", 6, side=32)
+    how = Training("segnet", {"width": 2}, side=32, pictures=40, batch=4, looks=3)
+
+    def interrupted(step, steps):
+        if step == 4:
+            raise KeyboardInterrupt
+
+    whole = teach(how, taught, taught, tmp_path / "whole", CPU)
+    with pytest.raises(KeyboardInterrupt):
+        teach(how, taught, taught, tmp_path / "halves", CPU, interrupted, keep_every_seconds=0.0)
+    told = []
+    halves = teach(how, taught, taught, tmp_path / "halves", CPU, lambda step, steps: told.append(step))
+    assert told == [5, 6, 7, 8, 9, 10] and halves.curve == whole.curve
+    assert all(torch.equal(weights, halves.weights[name]) for name, weights in whole.weights.items())
 
 
 def test_the_seed_decides(tmp_path):

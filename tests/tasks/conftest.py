@@ -24,6 +24,16 @@ from tasks.studio import Studio
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(scope="session")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a drawn release and a checkpoint that it taught in seconds: soft alpha."""
+    from tests import taught  # torch takes seconds to import
+
+    folder = tmp_path_factory.mktemp("learnt")
+    taught.checkpoint(folder / "checkpoint", taught.release(folder / "release", 1))
+    return folder
+
+
 def catalog_in(folder: Path, url: str = "http://127.0.0.1:9", project: str = "figureground test") -> Catalog:
     """Make a small catalog: nothing of it is fetched."""
     return Catalog.model_validate(

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from figureground import catalog, checkpoints, layouts, samples
 from figureground.answers import Checkpoint, answer
@@ -17,6 +18,8 @@ from figureground.types import Sample
 from tasks.contest import contest
 from tasks.evaluate import evaluate, remover
 from tasks.train import train
+
+torch.set_num_threads(1)  # two threads that wait for each other in a busy machine take ten times as long
 
 
 def drawn(count=16):

@@ -1,0 +1,90 @@
+"""Frames per second of the live page in Chromium, with a fake camera of 256 × 256.
+
+Run as ``python benchmarks/live.py [SECONDS]``.
+The networks are untrained: how long one takes does not depend on its weights.
+"""
+
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from figureground import exporting, inference, plugins
+from figureground.catalog import load
+from figureground.exported import About
+from flows.live import runtime
+from tasks import live
+
+ROOT = Path(__file__).parents[1]
+SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
+CASES = [
+    ("unet", {"encoder": "mobilenet_v2", "width": 4}, 256),
+    ("unet", {"encoder": "mobilenet_v2", "width": 4}, 192),
+    ("unet", {"encoder": "resnet18", "width": 4}, 256),
+]
+
+
+def clip(file: Path) -> None:
+    """Write noise that moves, 60 frames a second, so that the camera never limits."""
+    chance = np.random.default_rng(0)
+    with av.open(str(file), "w", format="mjpeg") as container:
+        stream = container.add_stream("mjpeg", rate=60)
+        stream.width, stream.height, stream.pix_fmt = 256, 256, "yuvj420p"
+        for _ in range(30):
+            image = chance.integers(0, 255, (256, 256, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def shown(folder: Path, model: Path, files: dict[str, Path]) -> dict[str, float]:
+    app, held = live.page(model, files), socket.socket()
+    held.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    threading.Thread(target=server.run, args=([held],), daemon=True).start()
+    camera = [f"--use-file-for-fake-video-capture={folder / 'clip.mjpeg'}", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        options = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", *camera]
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{held.getsockname()[1]}/")
+        while not page.evaluate("window.figureground && window.figureground.frames > 10"):
+            time.sleep(0.2)
+        before, begun = page.evaluate("window.figureground.frames"), time.perf_counter()
+        time.sleep(SECONDS)
+        state = page.evaluate("window.figureground")
+        state["fps"] = (state["frames"] - before) / (time.perf_counter() - begun)
+        browser.close()
+    server.should_exit = True
+    return state
+
+
+def main() -> None:
+    files = runtime(load(ROOT / "data_catalog.yaml"))
+    print("| network | side | frames per second | ms in the network | threads | ms in OpenVINO |")
+    print("|---|---|---|---|---|---|", flush=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        clip(folder / "clip.mjpeg")
+        for name, settings, side in CASES:
+            torch.manual_seed(0)
+            network = exporting.Answering(plugins.build("networks", name, settings).build(1), 1)
+            about = About(network=name, side=side, names=("person",), release="none", digest="none", checkpoint="none")
+            exporting.write_onnx(network, about, folder / "model.onnx")
+            _, milliseconds = exporting.asked(inference.opened(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
+            found = shown(folder, folder / "model.onnx", files)
+            told = ", ".join(map(str, settings.values()))
+            row = f"{name} ({told}) | {side} | {found['fps']:.1f} | {found['milliseconds']:.0f} | {found['threads']}"
+            print(f"| {row} | {milliseconds:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

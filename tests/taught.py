@@ -1,0 +1,78 @@
+"""A network taught in seconds to tell a drawn figure from a noisy ground, and the release that taught it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from figureground import checkpoints, crops, examples, layouts, plugins, samples
+from figureground.checkpoints import Card, Learnt
+from figureground.splits import Split
+from figureground.types import Image, Mask, Sample
+
+SETTINGS = {"encoder": "mobilenet_v2", "width": 4}
+SIDE = 64
+FIGURE, GROUND = (230, 190, 160), (20, 70)
+"""The figure's colour; the least and greatest level of the ground."""
+
+
+def drawn(height: int, width: int, seed: int, at: tuple[float, float] | None = None) -> tuple[Image, Mask]:
+    """Draw a light ellipse on a dark, noisy ground; give the picture and where the ellipse is (0 or 255)."""
+    chance = np.random.default_rng(seed)
+    image = chance.integers(*GROUND, (height, width, 3), np.uint8)
+    x, y = at or chance.uniform(0.3, 0.7, 2)
+    axes = (max(4, round(width * chance.uniform(0.15, 0.25))), max(4, round(height * chance.uniform(0.2, 0.33))))
+    middle, mask = (round(width * x), round(height * y)), np.zeros((height, width), np.uint8)
+    cv2.ellipse(image, middle, axes, 0, 0, 360, FIGURE, -1)
+    cv2.ellipse(mask, middle, axes, 0, 0, 360, 255, -1)
+    return image, mask
+
+
+def release(folder: Path, classes: int, count: int = 16) -> examples.Release:
+    """Draw a dataset, three quarters to train and the rest to validate, and open it."""
+    return written(folder, classes, [drawn(96 + seed * 5 % 64, 96 + seed * 11 % 64, seed) for seed in range(count)])
+
+
+def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> examples.Release:
+    """Write pictures with their masks (0 or 255) in a layout and open it; every fourth validates."""
+    made = []
+    for number, (image, mask) in enumerate(pairs):
+        split: Split = "val" if number % 4 == 3 else "train"
+        made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), mask / np.float32(255)))
+    layouts.build("im_gt" if classes == 1 else "mmseg_custom", {}).write(iter(made), folder)
+    return examples.opened(folder, classes)
+
+
+def checkpoint(folder: Path, taught_by: examples.Release, side: int = SIDE, steps: int = 60) -> Card:
+    """Teach a small U-Net and leave a checkpoint as a training would."""
+    classes = taught_by.classes
+    torch.manual_seed(0)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # threads that wait for each other on a busy machine take ten times as long
+    network = plugins.build("networks", "unet", SETTINGS).build(classes).train()
+    shown = list(taught_by.examples("train"))
+    pixels = torch.from_numpy(np.stack([samples.letterbox(one.image, side, 128, label=False) for one in shown]))
+    pixels = pixels.permute(0, 3, 1, 2).float() / 255
+    person = [np.asarray(one.truth * (255 if classes == 1 else 1)).astype(np.uint8) for one in shown]
+    truths = torch.from_numpy(np.stack([samples.letterbox(one, side, 0, label=True) for one in person]))
+    optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
+    for step in range(steps):
+        some = torch.arange(step * 6, step * 6 + 6) % len(pixels)
+        logits, wanted = network(pixels[some]), truths[some]
+        if classes == 1:
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 0], wanted / 255.0)
+        else:
+            loss = torch.nn.functional.cross_entropy(logits, wanted.long())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    torch.set_num_threads(threads)
+    counts = {split: sum(one.split == split for one in taught_by.samples()) for split in ("train", "val")}
+    learnt = Learnt(
+        release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
+    )
+    names = ("person",) if classes == 1 else ("background", "person")
+    card = Card(network="unet", settings=SETTINGS, classes=classes, names=names, side=side, learnt=learnt)
+    return checkpoints.write(folder, card, network.state_dict())
