@@ -50,8 +50,10 @@ GOOD, PEOPLE = ("alone", "apart"), ("front", "behind")
 PARTS = {
     "with outlines": ("outlined", slice(SEEN, None)),
     "with the pose network": ("answer", slice(OUTLINED)),
+    "with both": ("both", slice(None)),
     "doubts alone": ("doubted", slice(SEEN, OUTLINED)),
 }
+DEFAULT = "with the pose network, and both where it is undecided"
 LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 
 
@@ -147,7 +149,8 @@ def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, n
     hidden, own = cells.lay(front[inside]), cells.lay(mask[inside])
     truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
-    known, areas = occlusion.described(crop, cells).astype(np.float16), occlusion.areas(crop, cells)
+    areas = occlusion.areas(crop, cells)
+    known = occlusion.described(crop, cells, *areas[:2]).astype(np.float16)
     outlined = outlines.evidence(crop, instances)
     truth = np.clip(truth, 0, 1).astype(np.float32)
     return Example(scene, kind, cover, known, areas, truth, occlusion.doubts(crop), outlined)
@@ -170,6 +173,7 @@ def fitted(found: Sequence[Example]) -> Head:
     answers = {
         "outlined": _logistic(rows[:, SEEN:], hindered, NEVER_FOR[SEEN:]),
         "answer": _logistic(rows[:, :OUTLINED], hindered, NEVER_FOR[:OUTLINED]),
+        "both": _logistic(rows, hindered, NEVER_FOR),
         "doubted": _logistic(rows[:, SEEN:OUTLINED], hindered, alone),
     }
     return {**placed(found), **{name: weights.astype(np.float32) for name, weights in answers.items()}}
@@ -254,12 +258,16 @@ def left_out(found: Sequence[Example]) -> dict[str, NDArray[np.float64]]:
                 evidence = gathered(head, one)
                 for words, (name, part) in PARTS.items():
                     values[words][number] = occlusion.likelihood(evidence[part], head[name])
-    return values
+    first = values["with the pose network"]
+    asked = np.array([occlusion.undecided(one) for one in first])
+    kinds = _kinds(found)
+    print("undecided:", {kind: f"{asked[kinds == kind].mean():.2f}" for kind in sorted(set(kinds))})
+    return values | {DEFAULT: np.where(asked, values["with both"], first)}
 
 
 def figures(found: Sequence[Example], values: NDArray[np.float64]) -> None:
     """Print AUC a kind, and what is kept and dropped at several limits."""
-    kinds = np.array([_named(one) for one in found])
+    kinds = _kinds(found)
     good, hindered = values[np.isin(kinds, GOOD)], values[[one.hindered for one in found]]
 
     def said(name: str, rows: NDArray[np.float64]) -> str:
@@ -281,6 +289,10 @@ def figures(found: Sequence[Example], values: NDArray[np.float64]) -> None:
         print(
             f"  at_most {limit}: precision {hits / (hits + misses):.3f}, recall {hits / len(hindered):.3f}, dropped {dropped}"
         )
+
+
+def _kinds(found: Sequence[Example]) -> NDArray[np.str_]:
+    return np.array([_named(one) for one in found])
 
 
 def _named(one: Example) -> str:

@@ -35,7 +35,8 @@ def area(crop: PersonCrop) -> Mask:
     """
     kept: tuple[PersonCrop, Mask] | None = getattr(_last, "kept", None)
     if kept is None or kept[0] is not crop:
-        kept = (crop, drawn(crop.image.shape[:2], crop.keypoints, crop.person_inside))
+        high, wide = crop.image.shape[:2]
+        kept = (crop, drawn((high, wide), crop.keypoints, crop.person_inside))
         kept[1].flags.writeable = False
         _last.kept = kept
     return kept[1]

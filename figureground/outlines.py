@@ -29,6 +29,7 @@ PIECES = 12
 """How many pieces of evidence there are."""
 
 _SIZE = 352  # px, the crop's longer side for the network
+_SIDES = (160, 224, 288, _SIZE)  # px, what the shorter side is padded to: few shapes of input, each has to be prepared once
 _STRIDE = 4  # px of the network's input: it gives outlines at a quarter of that
 _DOUBTFUL = 0.05  # who or what is half hidden is seldom found with more certainty
 _GUESSED = 0.1  # a hidden joint's place is a guess, but mostly a good one
@@ -70,18 +71,17 @@ def evidence(crop: PersonCrop, instances: Weights) -> Floats:
         When the network is not in the cache or is not the pinned file.
     """
     classes = inference.classes(instances, precision="fast")
-    batch, place = yolo.letterboxed(crop.image, _SIZE)
+    batch, place = yolo.letterboxed(crop.image, _SIZE, _SIDES)
     answer, prototypes = inference.run(instances, batch, outputs=2, precision="fast")
     high, wide = batch.shape[2:]
-    grid = Letterbox(_STRIDE, 0, 0, wide, high, wide // _STRIDE, high // _STRIDE)  # outlines stay as small as they come
+    size = (high // _STRIDE, wide // _STRIDE)
+    grid = Letterbox(_STRIDE, 0, 0, wide, high, size[1], size[0])  # outlines stay as small as they come
     every = yolo.instances(answer[0], prototypes[0], grid, range(len(classes)), len(classes), _DOUBTFUL)
-    person = crop.person_inside
-    sides = [(side * place.scale + by) / _STRIDE for side, by in zip(_sides(person), (place.left, place.top) * 2, strict=True)]
-    size = (grid.picture_height, grid.picture_width)
-    found = joined([(classes[one.number], one) for one in every], Box(*sides), size)
-    guessed = dataclasses.replace(crop, keypoints=_guessed(crop))
-    box, seen, promised = (_laid(plane, place, size) for plane in (_drawn(crop), body.area(crop), body.area(guessed)))
-    return summed(found, box, seen, promised)
+    person, points = _moved(crop, place)
+    guessed = np.concatenate([points[:, :2], points[:, 2:] > _GUESSED], axis=1).astype(np.float32)
+    found = joined([(classes[one.number], one) for one in every], _shrunk(person), size)
+    drawn = [_filled(person, (high, wide)), *(body.drawn((high, wide), joints, person) for joints in (points, guessed))]
+    return summed(found, *(cv2.resize(np.asarray(one, np.float32), size[::-1], interpolation=cv2.INTER_AREA) for one in drawn))
 
 
 def joined(every: Sequence[tuple[str, Instance]], person: Box, size: tuple[int, int]) -> Outlines:
@@ -136,27 +136,21 @@ def _surest(some: Sequence[Instance], nothing: Floats) -> Floats:
     return np.asarray(np.max([one.alpha * one.score for one in some], axis=0) if some else nothing, np.float32)
 
 
-def _guessed(crop: PersonCrop) -> Keypoints:
-    """Take every joint whose place the detector could guess for seen."""
-    joints = crop.keypoints.copy()
-    joints[:, 2] = joints[:, 2] > _GUESSED
-    return joints
+def _moved(crop: PersonCrop, place: Letterbox) -> tuple[Box, Keypoints]:
+    """Give the person's box and joints in the network's input."""
+    box, by = crop.person_inside, (place.left, place.top)
+    sides = [side * place.scale + by[n % 2] for n, side in enumerate((box.x0, box.y0, box.x1, box.y1))]
+    points = crop.keypoints.copy()
+    points[:, :2] = points[:, :2] * place.scale + by
+    return Box(*sides), points
 
 
-def _drawn(crop: PersonCrop) -> Mask:
-    drawn = np.zeros(crop.image.shape[:2], np.uint8)
-    x0, y0, x1, y1 = (max(0, round(side)) for side in _sides(crop.person_inside))
-    drawn[y0:y1, x0:x1] = 1
-    return drawn
+def _shrunk(box: Box) -> Box:
+    """Bring a box from the network's input to the outlines' grid."""
+    return Box(*(side / _STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
 
 
-def _sides(box: Box) -> tuple[float, float, float, float]:
-    return box.x0, box.y0, box.x1, box.y1
-
-
-def _laid(plane: Mask, place: Letterbox, size: tuple[int, int]) -> Floats:
-    """Lay a plane over the crop into the network's input, 0 beside the crop, as small as outlines are."""
-    part = cv2.resize(plane.astype(np.float32), (place.width, place.height), interpolation=cv2.INTER_AREA)
-    whole = np.zeros((size[0] * _STRIDE, size[1] * _STRIDE), np.float32)
-    whole[place.top : place.top + place.height, place.left : place.left + place.width] = part
-    return np.asarray(cv2.resize(whole, size[::-1], interpolation=cv2.INTER_AREA), np.float32)
+def _filled(box: Box, size: tuple[int, int]) -> Mask:
+    filled = np.zeros(size, np.uint8)
+    filled[max(0, round(box.y0)) : max(0, round(box.y1)), max(0, round(box.x0)) : max(0, round(box.x1))] = 1
+    return filled

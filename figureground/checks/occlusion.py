@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from figureground import body, features, geometry, outlines
-from figureground.errors import PluginError
 from figureground.features import Cells
 from figureground.types import Box, Mask, PersonCrop, Weights
 
@@ -21,7 +20,8 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "f87f51bfa65576531ef702c18a8a63a7c7dff2290366046186d6bc31bdded719")  # see features.py
+_FREE, _HIDDEN = 0.08, 0.9  # where the pose network alone is sure enough
+_HEAD = ("occlusion", "2985fa8d349bd21bd98d8e9db172bde176e19cc289ad9a746f61cfa62e72ca7d")  # see features.py
 
 
 @dataclass(frozen=True)
@@ -36,23 +36,13 @@ class Occlusion:
         The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it a thing in front is noticed only by what
         the detector doubts.
     instances
-        The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count; instead
-        of `network`, which notices less.
-
-    Raises
-    ------
-    PluginError
-        When both are named.
+        The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count. With
+        `network` beside it, it is asked only about people of whom `network` is not sure.
     """
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.75
     network: Weights | None = None
     instances: Weights | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse two networks: nothing has been learned of what both see."""
-        if self.instances and self.network:
-            raise PluginError("checks.occlusion has network and instances; it takes one of them, or none")
 
     def measure(self, crop: PersonCrop) -> float:
         """Weigh the overlap with other people, doubt about the joints, the detector's own doubt, and what is seen in front.
@@ -61,8 +51,8 @@ class Occlusion:
         who stands in front is not known, and either way two people are in one another's outline. With a network, a
         small learned head says for each 8th pixel of a small crop whether it shows background, the person or something
         before the person. With instances, outlines that leave out parts of the body, and those of others and of things,
-        count instead (`figureground.outlines`). All weights were learned on people with things and people pasted before
-        them on purpose.
+        count instead (`figureground.outlines`); with both, they count beside it where the first answer is neither near 0
+        nor near 1. All weights were learned on people with things and people pasted before them on purpose.
 
         Parameters
         ----------
@@ -88,13 +78,28 @@ class Occlusion:
 
 def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None, instances: Weights | None) -> float:
     """Give the likelihood that a head finds; without networks from the doubts alone. See `Occlusion.measure`."""
-    if instances:
-        return likelihood(np.r_[doubts(crop), outlines.evidence(crop, instances)], head["outlined"])
+    doubted = doubts(crop)
     if network is None:
-        return likelihood(doubts(crop), head["doubted"])
+        if instances is None:
+            return likelihood(doubted, head["doubted"])
+        return likelihood(np.r_[doubted, outlines.evidence(crop, instances)], head["outlined"])
+    seen = np.r_[shown(head, crop, network), doubted]
+    first = likelihood(seen, head["answer"])
+    if instances is None or not undecided(first):
+        return first
+    return likelihood(np.r_[seen, outlines.evidence(crop, instances)], head["both"])
+
+
+def undecided(first: float) -> bool:
+    """Tell whether a first answer is so far from 0 and 1 that it pays to look at outlines."""
+    return _FREE < first < _HIDDEN
+
+
+def shown(head: Mapping[str, Floats], crop: PersonCrop, network: Weights) -> Floats:
+    """Give (7,) what the cells of a crop show in front of the person, see `in_front`."""
     cells = features.cells(crop, network)
-    said = told(head, described(crop, cells))
-    return likelihood(np.r_[in_front(said, *areas(crop, cells)), doubts(crop)], head["answer"])
+    parts = areas(crop, cells)
+    return in_front(told(head, described(crop, cells, *parts[:2])), *parts)
 
 
 def likelihood(evidence: Floats, answer: Floats) -> float:
@@ -122,8 +127,15 @@ def doubts(crop: PersonCrop) -> Floats:
     return np.array([*best, *worst, 1 - crop.score, *overlapped], np.float32)
 
 
-def described(crop: PersonCrop, cells: Cells) -> Floats:
+def described(crop: PersonCrop, cells: Cells, inside: Floats, on_body: Floats) -> Floats:
     """Give what is known of each cell.
+
+    Parameters
+    ----------
+    crop, cells
+        The crop, and what the network sees of it.
+    inside, on_body
+        (h, w), the first two `areas`.
 
     Returns
     -------
@@ -131,7 +143,6 @@ def described(crop: PersonCrop, cells: Cells) -> Floats:
         (h, w, n) float32: what the network sees there, what it sees on the body on average (a thing differs from it),
         and where in the person's box the cell lies.
     """
-    inside, on_body, _ = areas(crop, cells)
     usual = np.tensordot(on_body, cells.values, axes=2) / (on_body.sum() + 1e-6)
     usual = np.broadcast_to(usual.astype(np.float32), cells.values.shape)
     x, y = cells.middles()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from figureground import body, outlines
+from figureground.checks import occlusion
 from figureground.checks.occlusion import Occlusion
-from figureground.errors import PluginError
 from figureground.outlines import Outlines
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance, letterboxed
@@ -113,7 +113,7 @@ def network(monkeypatch):
 
 def test_an_outline_lies_where_the_person_does(network):
     crop, weights = person(), Weights("yolo26n-seg.pt", "0" * 64)
-    _, place = letterboxed(crop.image, outlines._SIZE)
+    _, place = letterboxed(crop.image, outlines._SIZE, outlines._SIDES)
     x0, y0, x1, y1 = (side * place.scale + by for side, by in zip((16, 16, 112, 240), (place.left, place.top) * 2, strict=True))
     network.update(box=(x0, y0, x1, y1), down_to=y1)
     whole = outlines.evidence(crop, weights)
@@ -132,7 +132,16 @@ def test_a_crop_without_joints_is_judged_by_its_box(network):
     assert np.isfinite(outlines.evidence(crop, Weights("yolo26n-seg.pt", "0" * 64))).all()
 
 
-def test_two_networks_are_refused():
-    both = {name: Weights(f"{name}.pt", "0" * 64) for name in ("network", "instances")}
-    with pytest.raises(PluginError, match="has network and instances; it takes one of them, or none"):
-        Occlusion(**both)
+def test_outlines_are_asked_about_whom_the_pose_network_is_not_sure(monkeypatch):
+    networks = {name: Weights(f"{name}.pt", "0" * 64) for name in ("network", "instances")}
+    told, asked = {}, []
+    monkeypatch.setattr(occlusion, "shown", lambda head, crop, network: told["shown"])
+    monkeypatch.setattr(outlines, "evidence", lambda crop, instances: asked.append(crop) or np.zeros(outlines.PIECES))
+    values = {}
+    for hidden in np.linspace(-6, 0, 13):  # logarithms of the shares that something is in front of
+        told["shown"] = np.array([hidden, hidden, np.exp(hidden), 0.9, 0, 0, 0], np.float32)
+        first, before = Occlusion(network=networks["network"]).measure(person()), len(asked)
+        values[hidden] = Occlusion(**networks).measure(person())
+        assert (len(asked) > before) == occlusion.undecided(first)
+        assert occlusion.undecided(first) or values[hidden] == first
+    assert 0 < len(asked) < 13
