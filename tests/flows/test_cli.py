@@ -29,7 +29,7 @@ def test_loading_the_catalog_imports_no_network_of_any_kind() -> None:
 @pytest.mark.parametrize("command", sorted(cli.app.registered_commands, key=lambda command: command.callback.__name__),
                          ids=lambda command: command.callback.__name__)  # fmt: skip
 def test_every_command_has_help(command) -> None:
-    found = CliRunner().invoke(cli.app, [command.callback.__name__, "--help"])
+    found = CliRunner().invoke(cli.app, [command.callback.__name__.replace("_", "-"), "--help"])
     assert found.exit_code == 0
     assert command.callback.__doc__.split(".")[0][:30] in found.output
 

@@ -51,7 +51,7 @@ def taken(store: Store, ref: TableRef) -> list[str]:
 
 
 def snapshot(folder: Path) -> dict[str, tuple[int, int, str]]:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and ".locks" not in path.parts]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns, sha256(path.read_bytes())) for path in files}
 
 
