@@ -68,7 +68,10 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     found, refused = resolve(settings, sources)
     refused = seen + [outcome for outcome in refused if outcome not in seen]
     with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
-        return refused + busy + _outcomes(_submit(mine, settings, workers))
+        outcomes = refused + busy + _outcomes(_submit(mine, settings, workers))
+    if settings.cluster:
+        sweep(settings)  # a worker that was killed left what it was writing, and the run went on without it
+    return outcomes
 
 
 @contextmanager
