@@ -53,9 +53,7 @@ class _Network:
     classes: tuple[str, ...] = ()
 
 
-_Key: TypeAlias = tuple[str, _Place, Precision, tuple[str, ...]]
-_networks: dict[_Key, _Network] = {}
-_opening: dict[_Key, threading.Lock] = {}
+_networks: dict[tuple[str, _Place, Precision, tuple[str, ...]], _Network] = {}
 _abandoned: list[Any] = []
 _lock = threading.Lock()
 
@@ -203,10 +201,8 @@ def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, .
 
 def _network(weights: Weights, device: Device, precision: Precision, layers: tuple[str, ...] = ()) -> _Network:
     place = _place(weights, device)
-    key = (weights.sha256, place, precision, layers)
     with _lock:
-        opening = _opening.setdefault(key, threading.Lock())
-    with opening:  # who needs another network does not wait for this one
+        key = (weights.sha256, place, precision, layers)
         if key not in _networks:
             _networks[key] = _open(weights, place, precision, layers)
         return _networks[key]
@@ -338,9 +334,9 @@ def _forget() -> None:
 
     The networks are kept out of reach, not freed: freeing one waits for its threads.
     """
-    global _lock, _networks, _opening
+    global _lock, _networks
     _abandoned.append(_networks)
-    _lock, _networks, _opening = threading.Lock(), {}, {}
+    _lock, _networks = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):
