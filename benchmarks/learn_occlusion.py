@@ -53,7 +53,7 @@ PARTS = {
     "with both": ("both", slice(None)),
     "doubts alone": ("doubted", slice(SEEN, OUTLINED)),
 }
-DEFAULT = "with the pose network, and both where it is undecided"
+CASCADE = "with the pose network, and both where it is undecided"
 LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 
 
@@ -262,7 +262,7 @@ def left_out(found: Sequence[Example]) -> dict[str, NDArray[np.float64]]:
     asked = np.array([occlusion.undecided(one) for one in first])
     kinds = _kinds(found)
     print("undecided:", {kind: f"{asked[kinds == kind].mean():.2f}" for kind in sorted(set(kinds))})
-    return values | {DEFAULT: np.where(asked, values["with both"], first)}
+    return values | {CASCADE: np.where(asked, values["with both"], first)}
 
 
 def figures(found: Sequence[Example], values: NDArray[np.float64]) -> None:

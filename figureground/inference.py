@@ -53,9 +53,7 @@ class _Network:
     classes: tuple[str, ...] = ()
 
 
-_Key: TypeAlias = tuple[str, _Place, Precision, tuple[str, ...]]
-_networks: dict[_Key, _Network] = {}
-_opening: dict[_Key, threading.Lock] = {}
+_networks: dict[tuple[str, _Place, Precision, tuple[str, ...]], _Network] = {}
 _abandoned: list[Any] = []
 _lock = threading.Lock()
 
@@ -215,10 +213,11 @@ def opened(file: Path, engine: Engine = "openvino") -> Ask:
         When it is not a network that can be opened.
     """
     weights = Weights(file.name, "")
-    if engine == "onnxruntime":
-        network = _open_onnxruntime(weights, file, ["CPUExecutionProvider"])
-    else:
-        network = _open_openvino(weights, file, "exact", (), {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
+    with _lock:
+        if engine == "onnxruntime":
+            network = _open_onnxruntime(weights, file, ["CPUExecutionProvider"])
+        else:
+            network = _open_openvino(weights, file, "exact", (), {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
     key = next(iter(network.inputs))
     return lambda batch: network.call({key: batch})
 
@@ -236,10 +235,8 @@ def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, .
 
 def _network(weights: Weights, device: Device, precision: Precision, layers: tuple[str, ...] = ()) -> _Network:
     place = _place(weights, device)
-    key = (weights.sha256, place, precision, layers)
     with _lock:
-        opening = _opening.setdefault(key, threading.Lock())
-    with opening:  # who needs another network does not wait for this one
+        key = (weights.sha256, place, precision, layers)
         if key not in _networks:
             _networks[key] = _open(weights, place, precision, layers)
         return _networks[key]
@@ -378,9 +375,9 @@ def _forget() -> None:
 
     The networks are kept out of reach, not freed: freeing one waits for its threads.
     """
-    global _lock, _networks, _opening
+    global _lock, _networks
     _abandoned.append(_networks)
-    _lock, _networks, _opening = threading.Lock(), {}, {}
+    _lock, _networks = threading.Lock(), {}
 
 
 if hasattr(os, "register_at_fork"):

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -126,8 +128,7 @@ def test_a_forked_child_makes_its_own_session(cached, negating):
         "from figureground.types import Weights\n"
         f"w, x = Weights('net.onnx', '{weights.sha256}'), np.ones((2, 4), np.float32)\n"
         "inference.run(w, x)\n"
-        "for lock in (inference._lock, *inference._opening.values()):\n"
-        "    lock.acquire()\n"
+        "inference._lock.acquire()\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    signal.alarm(20)\n"
@@ -158,6 +159,26 @@ def test_first_calls_at_the_same_moment_end(cached, negating):
     )
     for _ in range(int(os.environ.get("FIGUREGROUND_ROUNDS", 6))):
         assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_networks_are_opened_one_at_a_time(monkeypatch):
+    """OpenVINO's first call must be one thread's: two at once stop the process for ever."""
+    inside, most = [], []
+
+    def opened(weights, *_):
+        inside.append(weights)
+        time.sleep(0.05)
+        most.append(len(inside))
+        inside.remove(weights)
+
+    monkeypatch.setattr(inference, "_networks", {})
+    monkeypatch.setattr(inference, "_open", opened)
+    threads = [threading.Thread(target=inference._network, args=(Weights("a.onnx", str(n)), "cpu", "exact")) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=20)
+    assert most == [1, 1, 1, 1]
 
 
 def test_importing_it_loads_no_runtime():
