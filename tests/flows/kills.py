@@ -123,7 +123,7 @@ def rough(folder, rounds, dice, whole, expected):
         pid = start(folder)
         # one of eight dies before it has its sources
         code = ended(pid, dice.uniform(0, 2)) if dice.random() < 0.125 else at_work(pid, folder)
-        code = ended(pid, dice.uniform(0, 0.4) * whole) if code is None else code
+        code = ended(pid, dice.uniform(0, 0.9) * whole) if code is None else code
         if code is None:
             for stage in stages(folder) or ["start"]:
                 kills[stage] += 1 / len(stages(folder) or [1])
