@@ -36,7 +36,7 @@ class Month:
 
     def __init__(self, folder, days):
         self.file, self.days, self.happens = folder / "data_catalog.yaml", days, happens(days)
-        self.folder, self.diary, self.seen = folder, [], {}
+        self.folder, self.diary, self.seen, self.doubled = folder, [], {}, set()
         self.catalog = load(self.file)
 
     def write(self, what, **more):
@@ -93,7 +93,10 @@ class Month:
             studio.up(self.catalog, int(self.catalog.label_studio.url.rpartition(":")[2]))
 
     def run(self, plan, day):
-        rival = self.rival() if day in self.happens["twice"] and plan.run == "nightly-ingest" else None
+        # only the day's first ingest has work that another one can meet: what was made up may have left the second none
+        first = plan.run == "nightly-ingest" and day in self.happens["twice"] and day not in self.doubled
+        self.doubled |= {day} if first else set()
+        rival = self.rival() if first else None
         state = plan.flow(**plan.parameters, return_state=True)
         if rival is not None:
             self.write("the other start", code=rival.wait(600), said=rival.stdout.read().decode()[-2000:])
