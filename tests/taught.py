@@ -1,7 +1,8 @@
 """A network taught in seconds to tell a drawn figure from a noisy ground, and the release that taught it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -45,13 +46,20 @@ def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> 
     return examples.opened(folder, classes)
 
 
-def checkpoint(folder: Path, taught_by: examples.Release, side: int = SIDE, steps: int = 60) -> Card:
-    """Teach a small U-Net and leave a checkpoint as a training would."""
+def checkpoint(
+    folder: Path,
+    taught_by: examples.Release,
+    side: int = SIDE,
+    steps: int = 60,
+    network_of: str = "unet",
+    settings: Mapping[str, Any] = SETTINGS,
+) -> Card:
+    """Teach a small network and leave a checkpoint as a training would."""
     classes = taught_by.classes
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other on a busy machine take ten times as long
-    network = plugins.build("networks", "unet", SETTINGS).build(classes).train()
+    network = plugins.build("networks", network_of, dict(settings)).build(classes).train()
     shown = list(taught_by.examples("train"))
     pixels = torch.from_numpy(np.stack([samples.letterbox(one.image, side, 128, label=False) for one in shown]))
     pixels = pixels.permute(0, 3, 1, 2).float() / 255
@@ -74,5 +82,5 @@ def checkpoint(folder: Path, taught_by: examples.Release, side: int = SIDE, step
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
     names = ("person",) if classes == 1 else ("background", "person")
-    card = Card(network="unet", settings=SETTINGS, classes=classes, names=names, side=side, learnt=learnt)
+    card = Card(network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt)
     return checkpoints.write(folder, card, network.state_dict())

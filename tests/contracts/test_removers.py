@@ -48,9 +48,9 @@ def _taught(folder):
     image, mask = skimage.data.astronaut(), np.zeros((512, 512), np.uint8)
     cv2.fillPoly(mask, [np.array([[150, 512], [90, 300], [170, 40], [290, 40], [300, 200], [440, 330], [460, 512]])], 255)
     shown = taught.written(folder / "release", 1, [(image, mask)] * 8)
-    card = taught.checkpoint(folder / "checkpoint", shown)
+    card = taught.checkpoint(folder / "checkpoint", shown, 64, 40, "segnet", {"width": 8})
     network, _ = checkpoints.load(folder / "checkpoint")
-    about = exported.About(network="unet", side=card.side, names=card.names, release="r", digest="d", checkpoint=card.digest)
+    about = exported.About(network="segnet", side=card.side, names=card.names, release="r", digest="d", checkpoint=card.digest)
     write_onnx(Answering(network, 1), about, folder / "model.onnx")
     weights = Weights("taught.onnx", sha256_file(folder / "model.onnx"))
     with pytest.MonkeyPatch.context() as patch:
