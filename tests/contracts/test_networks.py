@@ -5,6 +5,8 @@ import torch
 
 from figureground import networks, plugins
 
+pytestmark = pytest.mark.slow  # the libraries of networks take half a minute to import on a busy machine
+
 torch.set_num_threads(1)  # two threads that wait for each other in a busy machine take ten times as long
 NAMES = plugins.names("networks")
 

@@ -9,6 +9,8 @@ from figureground import checkpoints, plugins
 from figureground.checkpoints import Card, Learnt
 from figureground.errors import AssetError
 
+pytestmark = pytest.mark.slow  # the libraries of networks take half a minute to import on a busy machine
+
 LEARNT = Learnt(release="CustomSeg_Person_20260101_x", digest="0" * 64, layout="mmseg_custom", pictures={"train": 3})
 CARD = Card(network="segresnet", settings={"width": 8}, classes=2, names=("background", "person"), side=64, learnt=LEARNT)
 

@@ -55,6 +55,7 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
     assert scored.returncode == 0 and (folder / "e/index.html").is_file(), scored.stderr
 
 
+@pytest.mark.slow
 def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
     for words, said in (
         (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
