@@ -40,7 +40,7 @@ check: install  ## lint, types, rooms and docs
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
 
-soak: install studio  ## the fault tests with many more rounds; hours
+soak: install studio litert  ## the fault tests with many more rounds; hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
 lock: install  ## resolve the four lock files anew
