@@ -151,7 +151,7 @@ def _made(
             f"the export {made} does not keep to torch: IoU {kept.iou:.4f} on {kept.pictures} pictures, expected at least "
             f"{exporting.IOU_AT_LEAST}; leave it out with --format, or train longer: an unsure network changes with every bit"
         )
-    return {**asdict(replace(kept, iou=round(kept.iou, 6), worst=round(kept.worst, 6))), **({"layers": said} if said else {})}
+    return {**asdict(replace(kept, iou=round(kept.iou, 6), worst=round(kept.worst, 6))), "layers": said}
 
 
 def _page(
