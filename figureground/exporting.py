@@ -87,6 +87,11 @@ def agreement(expected: Answers, found: Answers, milliseconds: float) -> Agreeme
     return Agreement(len(rows), _lowest(*both), worst, round(difference, 6), milliseconds)
 
 
+def tell_anything(answers: Answers) -> bool:
+    """Tell whether any answer gives any pixel to anything but the background: without that two networks always agree."""
+    return any(bool(_shared(one, one)[1].any()) for one in answers)
+
+
 def _shared(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count, for each class but the background, the pixels that both give it and that either does."""
     wanted = [one[0] >= 0.5] if len(one) == 1 else [one.argmax(0) == number for number in range(1, len(one))]

@@ -77,6 +77,11 @@ def export(
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         exporting.write_onnx(answering, about, bench / exporting.FILES["onnx"])
         expected, milliseconds = exporting.by_torch(answering, check)
+        if not exporting.tell_anything(expected):
+            raise AssetError(
+                f"{checkpoint}: it finds nobody on any of {len(check)} pictures of {release}, so exports cannot be held "
+                "against it; train longer"
+            )
         checks: dict[str, dict[str, Any]] = {"torch": {"milliseconds": milliseconds}}
         for made in progress.track(wanted, "export", checkpoint.name, len(wanted)):
             checks[made] = _made(made, checkpoint, about, bench, teach, check, expected)

@@ -20,12 +20,12 @@ class Unet:
     Parameters
     ----------
     encoder
-        Which of the library's encoders.
+        Which of the library's encoders; the last is the quickest, for browsers.
     width
         Channels of the decoder's last stage; each stage before has twice those of the next.
     """
 
-    encoder: Literal["resnet18", "resnet34", "resnet50", "mobilenet_v2"] = "resnet18"
+    encoder: Literal["resnet18", "resnet34", "resnet50", "mobilenet_v2", "timm-mobilenetv3_small_minimal_100"] = "resnet18"
     width: Annotated[int, Field(ge=2, le=64)] = 16
 
     def build(self, classes: int) -> "nn.Module":

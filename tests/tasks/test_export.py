@@ -114,6 +114,16 @@ def test_an_export_that_does_not_keep_to_torch_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_network_that_finds_nobody_is_refused_because_everything_agrees_with_it(learnt: Path, tmp_path: Path) -> None:
+    network, card = checkpoints.load(learnt / "checkpoint")
+    blind = dict(network.state_dict())
+    blind["network.segmentation_head.0.bias"] = blind["network.segmentation_head.0.bias"] - 50
+    checkpoints.write(tmp_path / "blind", card.model_copy(update={"weights": "", "digest": ""}), blind)
+    with pytest.raises(AssetError, match="finds nobody on any of 4 pictures"):
+        export(tmp_path / "blind", learnt / "release", tmp_path / "out", ["onnx"])
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_that_is_no_export_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"\xff no network")
     with pytest.raises(AssetError, match="is no ONNX file"):
