@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 from filelock import FileLock, Timeout
 
 from figureground import progress
 from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError
+from figureground.processes import began
 from figureground.store import Store, write_file
 
 HOST = "127.0.0.1"
@@ -40,6 +42,10 @@ _FOREIGN = ("LABEL_STUDIO_", "HEARTEX_", "POSTGRE_", "DJANGO_", "PYTHON", "VIRTU
 
 _log = logging.getLogger(__name__)
 _children: "dict[int, subprocess.Popen[bytes]]" = {}
+
+
+class _PortTakenError(FiguregroundError):
+    """Another program took the port while Label Studio was starting, which takes it a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +91,13 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
                 )
             return studio
         executable = _executable(catalog)
-        return _start(home, executable, _free(port), catalog)
+        try:
+            return _start(home, executable, _free(port), catalog)
+        except _PortTakenError as error:
+            if port is not None:
+                raise
+            _log.info("%s; taking another port", error)
+            return _start(home, executable, _any_port(), catalog)
 
 
 def down(catalog: Catalog) -> bool:
@@ -167,15 +179,19 @@ def _executable(catalog: Catalog) -> Path:
 
 
 def _free(port: int | None) -> int:
-    """Give the port to listen on. Label Studio itself would silently take the next one."""
+    """Give the port to listen on. Label Studio itself silently takes the next one, see `_heard`."""
     if port is None:
         return USUAL_PORT if not _taken(USUAL_PORT) else _any_port()
     if _taken(port):
-        raise FiguregroundError(
-            f"port {port} is in use by another program; stop that one, choose another with --port, "
-            "or leave the port out to take any free one"
-        )
+        raise _in_use(port)
     return port
+
+
+def _in_use(port: int) -> _PortTakenError:
+    return _PortTakenError(
+        f"port {port} is in use by another program; stop that one, choose another with --port, "
+        "or leave the port out to take any free one"
+    )
 
 
 def _taken(port: int) -> bool:
@@ -218,7 +234,7 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
         raise FiguregroundError(f"cannot run {executable}: {error}; run `make studio` again") from error
     _children[child.pid] = child
     try:
-        state = {"pid": child.pid, "started": _started(child.pid), "port": port}
+        state = {"pid": child.pid, "started": began(child.pid), "port": port}
         write_file(home / "process.json", json.dumps(state).encode())
         _wait(child, port, log)
         return _proven(_studio(home, child.pid, port), home)
@@ -254,14 +270,30 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
 def _wait(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     """Wait until it answers; its first start makes a database and takes longest."""
     start = time.monotonic()
-    while not _healthy(_url(port)):
+    while True:
+        heard = _heard(child.pid)
+        if port in heard and _healthy(_url(port)):
+            return
         seconds = int(time.monotonic() - start)
-        if child.poll() is not None:
+        ended = child.poll() is not None
+        if (heard and port not in heard) or (ended and _taken(port)):
+            raise _in_use(port)
+        if ended:
             raise FiguregroundError(f"Label Studio ended with code {child.returncode} while starting.{_tail(log)}")
         if seconds > _BOOT_SECONDS:
             raise FiguregroundError(f"Label Studio did not answer on port {port} within {_BOOT_SECONDS} s.{_tail(log)}")
         progress.tell("studio", "", seconds, 0)
         time.sleep(0.2)
+
+
+def _heard(pid: int) -> set[int]:
+    """Give the ports a process and what it started listen on: who answers on ours may be another program."""
+    try:
+        own = psutil.Process(pid)
+        everyone = [own, *own.children(recursive=True)]
+        return {one.laddr.port for each in everyone for one in each.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _tail(log: Path) -> str:
@@ -316,19 +348,7 @@ def _process(home: Path) -> tuple[int, int] | None:
         pid, started, port = int(state["pid"]), str(state["started"]), int(state["port"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return (pid, port) if started and _started(pid) == started else None
-
-
-def _started(pid: int) -> str:
-    """Give when a process began, "" when it is gone: in clock ticks since boot, or as ps says it where there is no /proc."""
-    if Path("/proc/self/stat").exists():
-        try:
-            state, *rest = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-        except OSError:
-            return ""
-        return "" if state in "ZX" else rest[18]
-    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    return told.stdout.strip()
+    return (pid, port) if started and began(pid) == started else None
 
 
 def _stop(pid: int) -> None:
@@ -338,7 +358,7 @@ def _stop(pid: int) -> None:
             os.killpg(pid, sign)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            gone = _children[pid].poll() is not None if pid in _children else not _started(pid)
+            gone = _children[pid].poll() is not None if pid in _children else not began(pid)
             if gone:
                 _children.pop(pid, None)
                 with contextlib.suppress(ProcessLookupError):

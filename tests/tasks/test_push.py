@@ -345,7 +345,6 @@ def test_a_label_config_that_is_not_there_is_named(material):
 def test_one_push_at_a_time(memory, material, monkeypatch):
     monkeypatch.setattr("tasks.push._LOCK_SECONDS", 0.2)
     lock = Path(material.catalog.storage_root, ".locks/push.lock")
-    lock.parent.mkdir(parents=True)
     with FileLock(lock), pytest.raises(TransientError, match=r"another push has held .*push\.lock"):
         run(material)
     assert run(material).rows == 30

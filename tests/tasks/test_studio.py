@@ -1,17 +1,20 @@
 """Starting and stopping: against a program that only looks like Label Studio, and once against the real one."""
 
+import http.server
 import os
 import socket
 import stat
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import httpx
 import pytest
 
 from figureground.errors import FiguregroundError
+from figureground.processes import began
 from tasks import studio
 
 FAKE = """\
@@ -42,6 +45,21 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.setenv("FIGUREGROUND_STUDIO", str(program))
     install()
     return install
+
+
+@pytest.fixture
+def other_server():
+    """Give the port of a Label Studio that is not ours: healthy, and it does not know our token."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/health" else 401)
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_port
+        server.shutdown()
 
 
 @pytest.fixture
@@ -111,9 +129,9 @@ def test_all_it_started_ends_with_it_even_what_does_not_hear(fake, tidy, monkeyp
     )
     studio.up(tidy)
     child = int(Path(tidy.storage_root, ".studio/child").read_text())
-    assert studio._started(child)
+    assert began(child)
     studio.down(tidy)
-    assert not studio._started(child)
+    assert not began(child)
 
 
 def test_a_process_with_our_number_that_is_another_is_left_alone(fake, tidy):
@@ -123,7 +141,7 @@ def test_a_process_with_our_number_that_is_another_is_left_alone(fake, tidy):
     file.write_text(kept.replace('"started": "', '"started": "9'))
     assert studio.running(tidy) is None
     assert not studio.down(tidy)
-    assert studio._started(found.pid)
+    assert began(found.pid)
     file.write_text(kept)
 
 
@@ -146,6 +164,19 @@ def test_the_usual_port_in_use_means_any_free_one(fake, tidy, monkeypatch):
         assert found.url != f"http://127.0.0.1:{studio.USUAL_PORT}"
 
 
+def test_a_port_that_another_takes_while_it_starts_is_not_mistaken_for_it(fake, tidy, monkeypatch, other_server):
+    """Label Studio needs a while until it listens, and then silently takes the next port when ours is in use."""
+    monkeypatch.setattr(studio, "USUAL_PORT", other_server)
+    monkeypatch.setattr(studio, "_taken", lambda port: False)
+    fake(f"port = 0 if port == {other_server} else port")
+    found = studio.up(tidy)
+    assert found.url != f"http://127.0.0.1:{other_server}"
+    studio.down(tidy)
+    with pytest.raises(FiguregroundError, match=f"port {other_server} is in use by another program"):
+        studio.up(tidy, other_server)
+    assert not Path(tidy.storage_root, ".studio/process.json").exists()
+
+
 def test_another_port_than_the_one_it_runs_on_is_refused(fake, tidy):
     found = studio.up(tidy)
     with pytest.raises(FiguregroundError, match=f"runs at {found.url}, not on port 1; run `figureground studio down`"):
@@ -164,7 +195,7 @@ def test_one_that_never_answers_is_stopped(fake, tidy, monkeypatch):
     fake("open('pid', 'w').write(str(os.getpid())); import time; time.sleep(600)")
     with pytest.raises(FiguregroundError, match="did not answer on port"):
         studio.up(tidy)
-    assert not studio._started(int(Path(tidy.storage_root, ".studio/pid").read_text()))
+    assert not began(int(Path(tidy.storage_root, ".studio/pid").read_text()))
 
 
 def test_a_database_with_another_token_is_said(fake, tidy):
