@@ -387,7 +387,12 @@ def _hindered(
 
     check = CHECKS["occlusion with outlines"]
     pose, instances = CHECKS["occlusion with a network"].network, check.instances
-    ways = (((None, instances), "outlines"), ((pose, None), "pose network"), ((None, None), "doubts only"))
+    ways = (
+        ((pose, instances), "pose network and outlines"),
+        ((None, instances), "outlines"),
+        ((pose, None), "pose network"),
+        ((None, None), "doubts only"),
+    )
     found = list(examples(known(seen, data, instances), seen, detector, (pose, instances), 0))
     scenes = sorted({one.scene for one in found})
     for half, members in (("first half", scenes[::2]), ("held out", scenes[1::2])):

@@ -26,7 +26,7 @@ import scipy.optimize
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import crops, features, geometry, inference, outlines, yolo
+from figureground import crops, features, geometry, instances, outlines
 from figureground.checks import occlusion
 from figureground.types import Frame, Image, Mask, Person, PersonCrop, Weights
 
@@ -53,7 +53,6 @@ PARTS = {
     "with both": ("both", slice(None)),
     "doubts alone": ("doubted", slice(SEEN, OUTLINED)),
 }
-CASCADE = "with the pose network, and both where it is undecided"
 LIMITS = (0.6, 0.65, 0.7, 0.75, 0.8, 0.85)
 
 
@@ -84,7 +83,7 @@ class Example:
 # --- examples
 
 
-def known(seen: list[Seen], data: Path, instances: Weights) -> list[Known]:
+def known(seen: list[Seen], data: Path, weights: Weights) -> list[Known]:
     """List people who stand free, with their masks: hand-made, or a segmentation network's where there are none."""
     found: dict[str, list[Known]] = {}
     for frame, people in seen:
@@ -92,20 +91,17 @@ def known(seen: list[Seen], data: Path, instances: Weights) -> list[Known]:
             if frame.frame_id in checks.HINDERED or not checks.free(frame, people, number, 0.02, 0.7):
                 continue
             mask = checks.mask_of(frame, people[number], data)
-            mask = _cut_out(frame, people[number], instances) if mask is None else mask
+            mask = _cut_out(frame, people[number], weights) if mask is None else mask
             if mask is not None:
                 found.setdefault(frame.source_id, []).append((frame, people[number], mask))
     few = {scene: PHOTOS.get(scene, FEW) for scene in found}
     return [one for scene, some in found.items() for one in some[:: max(1, len(some) // few[scene])][: few[scene]]]
 
 
-def _cut_out(frame: Frame, person: Person, instances: Weights) -> Mask | None:
+def _cut_out(frame: Frame, person: Person, weights: Weights) -> Mask | None:
     """Let a segmentation network cut a person out; None when it sees nobody of that size there."""
     crop = crops.cut(frame, [person], 0.1)[0]
-    classes = inference.classes(instances)
-    batch, place = yolo.letterboxed(crop.image, 416)
-    answer, prototypes = inference.run(instances, batch, outputs=2)
-    found = yolo.instances(answer[0], prototypes[0], place, [classes.index("person")], len(classes), 0.3)
+    found = instances.of(crop, weights).masks(0.3, {"person"})
     overlaps = [geometry.iou(one.box, crop.person_inside) for one in found]
     if max([0.0, *overlaps]) < 0.7:
         return None
@@ -144,14 +140,14 @@ def _changed(
             yield image, (changed & (mask > 0)).astype(np.uint8) if kind == "front" else nothing, kind
 
 
-def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights, instances: Weights) -> Example:
+def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights, weights: Weights) -> Example:
     cells, inside = features.cells(crop, network), checks._inside(crop)
     hidden, own = cells.lay(front[inside]), cells.lay(mask[inside])
     truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
     areas = occlusion.areas(crop, cells)
     known = occlusion.described(crop, cells, *areas[:2]).astype(np.float16)
-    outlined = outlines.evidence(crop, instances)
+    outlined = outlines.evidence(crop, weights)
     truth = np.clip(truth, 0, 1).astype(np.float32)
     return Example(scene, kind, cover, known, areas, truth, occlusion.doubts(crop), outlined)
 
@@ -258,11 +254,7 @@ def left_out(found: Sequence[Example]) -> dict[str, NDArray[np.float64]]:
                 evidence = gathered(head, one)
                 for words, (name, part) in PARTS.items():
                     values[words][number] = occlusion.likelihood(evidence[part], head[name])
-    first = values["with the pose network"]
-    asked = np.array([occlusion.undecided(one) for one in first])
-    kinds = _kinds(found)
-    print("undecided:", {kind: f"{asked[kinds == kind].mean():.2f}" for kind in sorted(set(kinds))})
-    return values | {CASCADE: np.where(asked, values["with both"], first)}
+    return values
 
 
 def figures(found: Sequence[Example], values: NDArray[np.float64]) -> None:
@@ -316,11 +308,11 @@ def main() -> None:
     parser = learning.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=1, help="how often each person is changed in each way")
     asked, loaded = parser.parse_args(), learning.settings()
-    network, instances = (loaded.asset(name).weights for name in ("yolo11n-pose.pt", "yolo26n-seg.pt"))
+    network, weights = (loaded.asset(name).weights for name in ("yolo11n-pose.pt", "yolo26n-seg.pt"))
     detector = loaded.detector()
     seen = [(frame, detector.find([frame.image])[0]) for frame in checks.frames(asked.data)]
-    people = known(seen, asked.data, instances)
-    found = [one for turn in range(asked.rounds) for one in examples(people, seen, detector, (network, instances), turn)]
+    people = known(seen, asked.data, weights)
+    found = [one for turn in range(asked.rounds) for one in examples(people, seen, detector, (network, weights), turn)]
     print(f"{len(found)} examples of {len({one.scene for one in found})} scenes, each judged by what others taught")
     for words, values in left_out(found).items():
         print(words)

@@ -237,6 +237,7 @@ class CropRecipe(_Strict):
     margin: float = Field(default=0.1, ge=0, le=1)
     short_side_at_least: int = Field(default=32, ge=1)
     portrait: PortraitRecipe | None = None
+    instances: FileName | None = None
 
 
 class Recipe(_Strict):
@@ -578,9 +579,15 @@ class Catalog(_Strict):
         portrait = self.recipe.crop.portrait
         return plugins.asset(portrait.weights, self._weights(), "portrait", "weights") if portrait else None
 
+    def instance_weights(self) -> Weights | None:
+        """Give the weights of the segmentation network that looks at each crop as it is cut, when the recipe names one."""
+        name = self.recipe.crop.instances
+        return plugins.asset(name, self._weights(), "crop", "instances") if name else None
+
     def weights(self) -> tuple[Weights, ...]:
         """List all weights that the recipe needs, in the order of their use."""
-        used = [self.face_weights(), *(one for plugin in self._plugins() for one in plugins.weights(plugin))]
+        looking = (self.face_weights(), self.instance_weights())
+        used = [*looking, *(one for plugin in self._plugins() for one in plugins.weights(plugin))]
         return tuple(dict.fromkeys(one for one in used if one))
 
     def _plugins(self) -> tuple[Any, ...]:
@@ -669,6 +676,7 @@ def load(path: Path, *, whole: bool = True) -> Catalog:
     parts: list[tuple[Callable[[], Any], tuple[str, ...]]] = [
         (catalog.detector, ("recipe", "detector")),
         (catalog.face_weights, ("recipe", "crop")),
+        (catalog.instance_weights, ("recipe", "crop", "instances")),
         (catalog.checks, ("recipe", "checks")),
         (catalog.remover, ("recipe", "remover")),
         (catalog.layouts, ("releases", "layouts")),

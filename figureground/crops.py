@@ -108,6 +108,7 @@ def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
         "track": crop.track,
         "face": [float(getattr(crop.face, side)) for side in _SIDES] if crop.face else [],
         "face_score": float(crop.face_score),
+        "instances": crop.instances,
         "frame_width": crop.frame_width,
         "frame_height": crop.frame_height,
         "width": width,
@@ -157,6 +158,7 @@ def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
         face_score=float(row["face_score"]),
         seconds=float(row["seconds"]),
         track=int(row["track"]),
+        instances=row["instances"],
     )
 
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from figureground import body, geometry, inference, yolo
+from figureground import body, geometry, instances
 from figureground.types import Box, Keypoints, Mask, PersonCrop, Weights
 from figureground.yolo import Instance, Letterbox
 
@@ -28,10 +28,6 @@ CARRIED = frozenset(
 PIECES = 12
 """How many pieces of evidence there are."""
 
-_SIZE = 352  # px, the crop's longer side for the network
-_SIDES = (160, 224, 288, _SIZE)  # px, what the shorter side is padded to: few shapes of input, each has to be prepared once
-_STRIDE = 4  # px of the network's input: it gives outlines at a quarter of that
-_DOUBTFUL = 0.05  # who or what is half hidden is seldom found with more certainty
 _GUESSED = 0.1  # a hidden joint's place is a guess, but mostly a good one
 
 
@@ -50,14 +46,14 @@ class Outlines:
     fit: float
 
 
-def evidence(crop: PersonCrop, instances: Weights) -> Floats:
+def evidence(crop: PersonCrop, weights: Weights) -> Floats:
     """Let a network find who and what is in a crop, and sum up what that says of the person's being hidden.
 
     Parameters
     ----------
     crop
         One person.
-    instances
+    weights
         A YOLO segmentation network with COCO's classes in the cache, as a ``.pt`` file.
 
     Returns
@@ -70,31 +66,27 @@ def evidence(crop: PersonCrop, instances: Weights) -> Floats:
     AssetError
         When the network is not in the cache or is not the pinned file.
     """
-    classes = inference.classes(instances, precision="fast")
-    batch, place = yolo.letterboxed(crop.image, _SIZE, _SIDES)
-    answer, prototypes = inference.run(instances, batch, outputs=2, precision="fast")
-    high, wide = batch.shape[2:]
-    size = (high // _STRIDE, wide // _STRIDE)
-    grid = Letterbox(_STRIDE, 0, 0, wide, high, size[1], size[0])  # outlines stay as small as they come
-    every = yolo.instances(answer[0], prototypes[0], grid, range(len(classes)), len(classes), _DOUBTFUL)
-    person, points = _moved(crop, place)
+    seen = instances.of(crop, weights)
+    person, points = _moved(crop, seen.place)
     guessed = np.concatenate([points[:, :2], points[:, 2:] > _GUESSED], axis=1).astype(np.float32)
-    found = joined([(classes[one.number], one) for one in every], _shrunk(person), size)
-    drawn = [_filled(person, (high, wide)), *(body.drawn((high, wide), joints, person) for joints in (points, guessed))]
-    return summed(found, *(cv2.resize(np.asarray(one, np.float32), size[::-1], interpolation=cv2.INTER_AREA) for one in drawn))
+    found = joined(seen.outlines(), _shrunk(person), seen.size)
+    whole = (seen.place.input_height, seen.place.input_width)
+    drawn = [_filled(person, whole), *(body.drawn(whole, joints, person) for joints in (points, guessed))]
+    size = seen.size[::-1]
+    return summed(found, *(cv2.resize(np.asarray(one, np.float32), size, interpolation=cv2.INTER_AREA) for one in drawn))
 
 
-def joined(every: Sequence[tuple[str, Instance]], person: Box, size: tuple[int, int]) -> Outlines:
-    """Sort what was found on a grid of (h, w) by whose it is, by class names and the place of the person's box."""
-    people = [one for name, one in every if name == "person"]
+def joined(every: Sequence[Instance], person: Box, size: tuple[int, int]) -> Outlines:
+    """Sort what was found on a grid of (h, w) by whose it is, by its class and the place of the person's box."""
+    people = [one for one in every if one.name == "person"]
     fits = [geometry.iou(one.box, person) for one in people]
     mine = int(np.argmax([fit * (1 + one.score) for fit, one in zip(fits, people, strict=True)])) if people else -1
     nothing = np.zeros(size, np.float32)
     return Outlines(
         people[mine].alpha if people else nothing,
         _surest([one for n, one in enumerate(people) if n != mine], nothing),
-        _surest([one for name, one in every if name != "person" and name not in CARRIED], nothing),
-        _surest([one for name, one in every if name in CARRIED], nothing),
+        _surest([one for one in every if one.name != "person" and one.name not in CARRIED], nothing),
+        _surest([one for one in every if one.name in CARRIED], nothing),
         people[mine].score if people else 0.0,
         fits[mine] if people else 0.0,
     )
@@ -147,7 +139,7 @@ def _moved(crop: PersonCrop, place: Letterbox) -> tuple[Box, Keypoints]:
 
 def _shrunk(box: Box) -> Box:
     """Bring a box from the network's input to the outlines' grid."""
-    return Box(*(side / _STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
+    return Box(*(side / instances.STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
 
 
 def _filled(box: Box, size: tuple[int, int]) -> Mask:

@@ -34,7 +34,7 @@ class Column:
     type: pa.DataType
     unit: str
     meaning: str
-    absent: str | None = None
+    absent: str | bytes | None = None
 
 
 _TEXT, _INT, _REAL, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -94,6 +94,7 @@ SCHEMAS: dict[str, tuple[Column, ...]] = {
         Column("track", _INT, "", "the person's number in the source: one number follows one person over the frames"),
         Column("face", pa.list_(pa.float32()), "px", "[x0, y0, x1, y1] of the face in the crop, or empty"),
         Column("face_score", _REAL, "0..1", "the face detector's confidence; NaN when none was found or looked for"),
+        Column("instances", pa.binary(), "", "what a segmentation network saw in it; see figureground.instances", b""),
         Column("frame_width", _INT, "px", "the whole frame's"),
         Column("frame_height", _INT, "px", "the whole frame's"),
         Column("width", _INT, "px", "the crop's"),
@@ -405,7 +406,8 @@ def _parse(content: bytes, stage: str, file: str) -> pa.Table:
     expected = _arrow_schema(stage)
     for column, absent in _absent(stage).items():
         if column not in table.schema.names:  # the table is older than the column
-            table = table.append_column(expected.field(column), pa.repeat(pa.scalar(absent, pa.string()), len(table)))
+            field = expected.field(column)
+            table = table.append_column(field, pa.repeat(pa.scalar(absent, field.type), len(table)))
     if sorted(table.schema.names) == sorted(expected.names):
         table = table.select(expected.names)
     if table.schema.remove_metadata() != expected:
@@ -426,7 +428,7 @@ def _table(table: pa.Table) -> Table:
     return Table(pd.DataFrame({column: table[column].to_pylist() for column in table.column_names}), facts)
 
 
-def _absent(stage: str) -> dict[str, str]:
+def _absent(stage: str) -> dict[str, str | bytes]:
     """Give the columns that a row may lack, and what is read then."""
     return {column.name: column.absent for column in SCHEMAS[stage] if column.absent is not None}
 

@@ -113,7 +113,8 @@ class PersonCrop:
     boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
     catalog has them now. ``seconds`` is its frame's time, ``track`` the
-    person's number in the source, -1 when nobody was followed.
+    person's number in the source, -1 when nobody was followed. ``instances`` is what a segmentation network saw in it,
+    for `figureground.instances.of`; b"" when none has looked yet.
     """
 
     crop_id: str
@@ -132,6 +133,7 @@ class PersonCrop:
     scenes: tuple[str, ...] = ()
     seconds: float = 0.0
     track: int = -1
+    instances: bytes = b""
 
     @property
     def scale(self) -> float:

@@ -33,6 +33,8 @@ class Letterbox:
     height: int
     picture_width: int
     picture_height: int
+    input_width: int
+    input_height: int
 
     def boxes(self, boxes: Floats) -> Floats:
         """Bring (n, 4) corners from the input back to the picture's pixels, clipped to it."""
@@ -56,9 +58,9 @@ class Letterbox:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instance:
-    """One thing a segmentation network found: the place of its class, its score, its box and its soft mask in the picture."""
+    """One thing a segmentation network found: its class, score and box, and its soft mask, 0 to 1."""
 
-    number: int
+    name: str
     score: float
     box: Box
     alpha: Alpha
@@ -83,15 +85,28 @@ def letterboxed(image: Image, size: int, sides: Sequence[int] = ()) -> tuple[Flo
         (1, 3, H, W) float32, 0 to 1; and how to come back.
     """
     high, wide = image.shape[:2]
+    place = laid(wide, high, size, sides)
+    width, height = place.width, place.height
+    small = image if (width, height) == (wide, high) else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    padded = np.full((place.input_height, place.input_width, 3), _GRAY, np.uint8)
+    padded[place.top : place.top + height, place.left : place.left + width] = small
+    return np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255), place
+
+
+def laid(wide: int, high: int, size: int, sides: Sequence[int] = ()) -> Letterbox:
+    """Tell how `letterboxed` lays a picture of that width and height.
+
+    Examples
+    --------
+    >>> place = laid(100, 200, 416, (160, 224, 416))
+    >>> place.width, place.height, place.left, place.top, place.input_width, place.input_height
+    (208, 416, 8, 0, 224, 416)
+    """
     scale = min(size / high, size / wide)
     width, height = max(1, round(wide * scale)), max(1, round(high * scale))
-    small = image if (width, height) == (wide, high) else cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     wider, higher = (next((one for one in sides if one >= side), side + -side % STRIDE) for side in (width, height))
     left, top = (round((whole - side) / 2 - 0.1) for whole, side in ((wider, width), (higher, height)))
-    padded = np.full((higher, wider, 3), _GRAY, np.uint8)
-    padded[top : top + height, left : left + width] = small
-    batch = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
-    return batch, Letterbox(scale, left, top, width, height, wide, high)
+    return Letterbox(scale, left, top, width, height, wide, high, wider, higher)
 
 
 def suppressed(boxes: Floats, scores: Floats, overlap: float = _OVERLAP, at_most: int = _AT_MOST) -> list[int]:
@@ -157,9 +172,9 @@ def people(answer: Floats, place: Letterbox, person: int, classes: int, at_least
     return [(box, float(found[n]), points) for n, box, points in zip(chosen, places, joints, strict=True) if box.area > 0]
 
 
-def instances(
-    answer: Floats, prototypes: Floats, place: Letterbox, wanted: Sequence[int], classes: int, at_least: float
-) -> list[Instance]:
+def found(
+    answer: Floats, prototypes: Floats, place: Letterbox, classes: int, at_least: float
+) -> list[tuple[int, float, Box, Floats]]:
     """Read a segmentation network's answer.
 
     Bolya et al., "YOLACT: Real-time instance segmentation", ICCV 2019: a mask is a weighted sum of prototypes.
@@ -172,37 +187,69 @@ def instances(
         (k, H/4, W/4).
     place
         How the picture lies in the input.
-    wanted, classes
-        Places of the classes to give, and how many the network knows.
+    classes
+        How many the network knows.
     at_least
         Lower scores are left out.
 
     Returns
     -------
-    list of Instance
-        Best first; masks soft, 0 outside their box, which is given a rim of 3 % for what the box cut off.
+    list of tuple
+        Best first: the place of the class, the score, the box in the picture's pixels, and the mask's logarithm of odds,
+        (H/4, W/4), good near the box only; see `soft`.
     """
     rows = answer.T
-    numbers, found = rows[:, 4 : 4 + classes].argmax(axis=1), rows[:, 4 : 4 + classes].max(axis=1)
-    keep = np.isin(numbers, wanted) & (found > at_least)
-    rows, numbers, found = rows[keep], numbers[keep], found[keep]
+    numbers, scores = rows[:, 4 : 4 + classes].argmax(axis=1), rows[:, 4 : 4 + classes].max(axis=1)
+    keep = scores > at_least
+    rows, numbers, scores = rows[keep], numbers[keep], scores[keep]
     boxes = _corners(rows)
-    chosen = suppressed(boxes + numbers[:, None] * np.float32(1e4), found)  # apart by class: a bag may lie on a person
+    chosen = suppressed(boxes + numbers[:, None] * np.float32(1e4), scores)  # apart by class: a bag may lie on a person
     places = place.boxes(boxes[chosen])
     return [
-        Instance(int(numbers[n]), float(found[n]), Box(*map(float, box)), _mask(rows[n, 4 + classes :], prototypes, place, box))
+        (
+            int(numbers[n]),
+            float(scores[n]),
+            Box(*map(float, box)),
+            np.tensordot(rows[n, 4 + classes :], prototypes, axes=1).astype(np.float32),
+        )
         for n, box in zip(chosen, places, strict=True)
     ]
 
 
-def _mask(weights: Floats, prototypes: Floats, place: Letterbox, box: Floats) -> Alpha:
-    logits = place.plane(np.tensordot(weights, prototypes, axes=1).astype(np.float32), 4)
-    rim = 0.03 * (box[2:] - box[:2]) + 2
-    x0, y0 = (int(v) for v in np.maximum(box[:2] - rim, 0))
-    x1, y1 = (int(v) for v in np.ceil(box[2:] + rim))
+def soft(logits: Floats, box: Box, rim: float = 2) -> Alpha:
+    """Make odds a mask: 0 outside the box, which is given a rim of 3 % and `rim` for what the box cut off.
+
+    Parameters
+    ----------
+    logits
+        (h, w), logarithms of odds.
+    box
+        On the same plane.
+    rim
+        In the plane's pixels.
+
+    Returns
+    -------
+    ndarray
+        (h, w) float32, 0 to 1.
+
+    Examples
+    --------
+    >>> soft(np.zeros((4, 12), np.float32), Box(0, 0, 6, 4), rim=1).round(1)[0]
+    array([0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0. , 0. , 0. , 0. ],
+          dtype=float32)
+    """
+    left, top, right, bottom = rimmed(box, rim)
+    x0, y0, x1, y1 = max(0, int(left)), max(0, int(top)), int(np.ceil(right)), int(np.ceil(bottom))
     alpha = np.zeros_like(logits)
     alpha[y0:y1, x0:x1] = 1 / (1 + np.exp(-np.clip(logits[y0:y1, x0:x1], -30, 30)))
     return alpha
+
+
+def rimmed(box: Box, rim: float = 2) -> tuple[float, float, float, float]:
+    """Give a box with the rim of `soft`: x0, y0, x1, y1."""
+    by_x, by_y = 0.03 * box.width + rim, 0.03 * box.height + rim
+    return box.x0 - by_x, box.y0 - by_y, box.x1 + by_x, box.y1 + by_y
 
 
 def _corners(rows: Floats) -> Any:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -14,6 +14,7 @@ from figureground import (
     faces,
     geometry,
     inference,
+    instances,
     plugins,
     portraits,
     progress,
@@ -63,7 +64,8 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         When the detector's weights are not in the cache.
     """
     store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
-    looks = {"detector": plugins.describe(detector), "faces": catalog.face_weights() and asdict(catalog.face_weights())}
+    others = {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
+    looks = {"detector": plugins.describe(detector), **{name: found and asdict(found) for name, found in others.items()}}
     mark = tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks)
     if ref := tables.fresh(store, "crops", frames.source_id, mark):
         return ref
@@ -78,8 +80,8 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
         facts.update(found.counts)
         looked |= found.signatures
     _tell(frames.source_id, facts)
-    weights = {found.name: found.sha256 for found in plugins.weights(detector)}
-    said = {**facts, "weights": weights}
+    used = [*plugins.weights(detector), *(found for found in others.values() if found)]
+    said = {**facts, "weights": {found.name: found.sha256 for found in used}}
     signatures.keep(store, frames.source_id, looked)
     return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
 
@@ -113,6 +115,8 @@ def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: S
     wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
     counts = Counter(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
     contents = [crops.encode(crop.image) for crop in wanted]
+    if weights := catalog.instance_weights():
+        wanted = [replace(crop, instances=instances.find(crop.image, weights)) for crop in wanted]
     rows = [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)]
     looked = {row["sha256"]: duplicates.of_jpeg(content) for row, content in zip(rows, contents, strict=True)}
     return _Found(frame.seconds, rows, [tracks.sighting(crop) for crop in wanted], counts, looked)

@@ -20,7 +20,6 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_FREE, _HIDDEN = 0.08, 0.9  # where the pose network alone is sure enough
 _HEAD = ("occlusion", "2985fa8d349bd21bd98d8e9db172bde176e19cc289ad9a746f61cfa62e72ca7d")  # see features.py
 
 
@@ -36,8 +35,8 @@ class Occlusion:
         The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it a thing in front is noticed only by what
         the detector doubts.
     instances
-        The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count. With
-        `network` beside it, it is asked only about people of whom `network` is not sure.
+        The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count, alone or
+        beside `network`. It costs next to nothing where the recipe's ``crop: {instances: …}`` names the same.
     """
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.75
@@ -51,8 +50,8 @@ class Occlusion:
         who stands in front is not known, and either way two people are in one another's outline. With a network, a
         small learned head says for each 8th pixel of a small crop whether it shows background, the person or something
         before the person. With instances, outlines that leave out parts of the body, and those of others and of things,
-        count instead (`figureground.outlines`); with both, they count beside it where the first answer is neither near 0
-        nor near 1. All weights were learned on people with things and people pasted before them on purpose.
+        count (`figureground.outlines`). All weights were learned on people with things and people pasted before them on
+        purpose.
 
         Parameters
         ----------
@@ -84,15 +83,9 @@ def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None
             return likelihood(doubted, head["doubted"])
         return likelihood(np.r_[doubted, outlines.evidence(crop, instances)], head["outlined"])
     seen = np.r_[shown(head, crop, network), doubted]
-    first = likelihood(seen, head["answer"])
-    if instances is None or not undecided(first):
-        return first
+    if instances is None:
+        return likelihood(seen, head["answer"])
     return likelihood(np.r_[seen, outlines.evidence(crop, instances)], head["both"])
-
-
-def undecided(first: float) -> bool:
-    """Tell whether a first answer is so far from 0 and 1 that it pays to look at outlines."""
-    return _FREE < first < _HIDDEN
 
 
 def shown(head: Mapping[str, Floats], crop: PersonCrop, network: Weights) -> Floats:

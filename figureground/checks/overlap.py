@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, inference, yolo
+from figureground import body, geometry, instances
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance
 
 _SHRINK = 0.1  # of the box, on each side: what is near a box's corners is seldom the person in it
-_SIZE = 416  # px, the crop's longer side for the network
 _DOUBTFUL = 0.08  # a person half hidden behind another is seldom found with more certainty
 _SAME = 0.5  # a mask this much inside the person's, or around it, is a second guess at the same person
 _TOUCHING = 0.015  # of the person's height
@@ -58,7 +57,9 @@ class Overlap:
         """
         others = [geometry.grow(other, -_SHRINK) for other in crop.others]
         share = max(geometry.covered(crop.person_inside, others), _body_inside(crop, others)) if others else 0.0
-        return max(share, _touching(crop, _people(crop, self.instances))) if self.instances else share
+        if self.instances is None:
+            return share
+        return max(share, _touching(crop, instances.of(crop, self.instances).masks(_DOUBTFUL, {"person"})))
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -73,14 +74,6 @@ def _body_inside(crop: PersonCrop, others: list[Box]) -> float:
         if other.x0 < other.x1 and other.y0 < other.y1:
             cv2.rectangle(theirs, *corners, 1, -1)
     return float((area & theirs).sum() / max(1, int(area.sum())))
-
-
-def _people(crop: PersonCrop, instances: Weights) -> list[Instance]:
-    classes = inference.classes(instances, precision="fast")
-    person = [number for number, name in enumerate(classes) if name == "person"]
-    batch, place = yolo.letterboxed(crop.image, _SIZE)
-    answer, prototypes = inference.run(instances, batch, outputs=2, precision="fast")
-    return yolo.instances(answer[0], prototypes[0], place, person, len(classes), _DOUBTFUL)
 
 
 def _touching(crop: PersonCrop, people: list[Instance]) -> float:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, inference, masks, sureness, video_matting, yolo
+from figureground import body, geometry, instances, masks, sureness, video_matting
 from figureground.errors import PluginError
 from figureground.types import Alpha, Box, PersonCrop, Weights
 from figureground.yolo import Instance
@@ -56,8 +56,8 @@ class OnePerson:
         The catalog's asset: a YOLO segmentation network as a ``.pt`` file with COCO's classes.
     ridden
         Whether what the person rides belongs to it.
-    matting_size, instances_size
-        The longer side that each network looks at, pixels; the second a multiple of 32.
+    matting_size
+        The longer side that the matting network looks at, pixels.
     device
         ``auto`` takes CUDA for the matting network where there is a device, ``cpu`` never does.
 
@@ -71,7 +71,6 @@ class OnePerson:
     instances: Weights
     ridden: bool = True
     matting_size: Annotated[int, Field(ge=64, le=2048)] = 384
-    instances_size: Annotated[int, Field(ge=64, multiple_of=32)] = 416
     device: Literal["auto", "cpu"] = "auto"
 
     def __post_init__(self) -> None:
@@ -110,13 +109,15 @@ class OnePerson:
     def _scored(self, crop: PersonCrop) -> tuple[Alpha, float]:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
         matte, _ = video_matting.alpha(self.matting, crop.image, self.matting_size, device=self.device, step=_STEP)
-        classes, found = self._found(crop)
-        people = [one for one in found if classes[one.number] == "person"]
+        found = instances.of(crop, self.instances).masks(
+            _PERSON_AT_LEAST, {"person"} | HELD | (RIDDEN if self.ridden else frozenset())
+        )
+        people = [one for one in found if one.name == "person"]
         mine = _mine(people, crop)
         if mine is None:
             return _vouched(matte, crop), sureness.score(matte, crop, matte, np.zeros_like(matte))
         others = _others(people, mine)
-        things = _joined([one.alpha for one in found if self._belongs(one, classes[one.number], crop, mine, others)], matte)
+        things = _joined([one.alpha for one in found if _belongs(one, crop, mine, others)], matte)
         whole = np.maximum(mine.alpha, things)
         share = _share(matte, mine, crop)
         alpha = np.maximum(share * matte + (1 - share) * _soft(mine.alpha), _soft(things))
@@ -124,17 +125,11 @@ class OnePerson:
         alpha, matte = _without(alpha, whole, strange), _without(matte, whole, strange)
         return _decided(alpha), sureness.score(alpha, crop, np.maximum(matte, things), whole)
 
-    def _found(self, crop: PersonCrop) -> tuple[tuple[str, ...], list[Instance]]:
-        classes = inference.classes(self.instances, precision="fast")
-        wanted = [n for n, name in enumerate(classes) if name in {"person"} | HELD | (RIDDEN if self.ridden else frozenset())]
-        batch, place = yolo.letterboxed(crop.image, self.instances_size)
-        answer, prototypes = inference.run(self.instances, batch, outputs=2, precision="fast")
-        return classes, yolo.instances(answer[0], prototypes[0], place, wanted, len(classes), _PERSON_AT_LEAST)
 
-    def _belongs(self, thing: Instance, name: str, crop: PersonCrop, mine: Instance, others: Sequence[Alpha]) -> bool:
-        if name == "person" or thing.score < _THING_AT_LEAST or not _touches_most(thing.alpha, mine.alpha, others):
-            return False
-        return name in HELD or _carries(thing.box, crop, mine)
+def _belongs(thing: Instance, crop: PersonCrop, mine: Instance, others: Sequence[Alpha]) -> bool:
+    if thing.name == "person" or thing.score < _THING_AT_LEAST or not _touches_most(thing.alpha, mine.alpha, others):
+        return False
+    return thing.name in HELD or _carries(thing.box, crop, mine)
 
 
 def _mine(people: Sequence[Instance], crop: PersonCrop) -> Instance | None:

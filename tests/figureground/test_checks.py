@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import body, catalog, features
+from figureground import body, catalog, features, instances
 from figureground.checks import distortion, ghosting, occlusion, truncation
 from figureground.checks.distortion import Distortion
 from figureground.checks.excluded_scenes import ExcludedScenes
@@ -21,6 +21,7 @@ from figureground.checks.size import Size
 from figureground.checks.truncation import Truncation
 from figureground.errors import AssetError
 from figureground.features import Head
+from figureground.instances import Instances
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance, letterboxed
 
@@ -378,10 +379,11 @@ def test_a_person_who_is_not_found_as_a_box_is_found_by_the_mask(monkeypatch):
     def instance(x0, x1, score):
         alpha = np.zeros((180, 100), np.float32)
         alpha[20:160, x0:x1] = 1
-        return Instance(0, score, Box(x0, 20, x1, 160), alpha)
+        return Instance("person", score, Box(x0, 20, x1, 160), alpha)
 
     found = []
-    monkeypatch.setattr("figureground.checks.overlap._people", lambda crop, instances: found)
+    monkeypatch.setattr(Instances, "masks", lambda seen, at_least, names: found)
+    monkeypatch.setattr(instances, "find", lambda image, weights: b"")
     check = Overlap(instances=Weights("yolo26n-seg.pt", "0" * 64))
     found[:] = [instance(20, 80, 0.9)]
     assert check.measure(figure()) == 0

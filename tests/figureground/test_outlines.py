@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from figureground import body, outlines
-from figureground.checks import occlusion
+from figureground import body, inference, instances, outlines
 from figureground.checks.occlusion import Occlusion
 from figureground.outlines import Outlines
 from figureground.types import Box, PersonCrop, Weights
@@ -73,13 +72,13 @@ def test_who_is_surer_of_a_place_than_the_person_stands_there():
 
 def test_outlines_are_sorted_by_whose_they_are():
     every = [
-        ("person", Instance(0, 0.5, Box(90, 16, 128, 240), area(90, 16, 128, 240))),
-        ("person", Instance(0, 0.8, Box(16, 16, 112, 240), area(16, 16, 112, 240))),
-        ("handbag", Instance(26, 0.4, Box(0, 90, 20, 130), area(0, 90, 20, 130))),
-        ("chair", Instance(56, 0.6, Box(16, 200, 112, 256), area(16, 200, 112, 256))),
+        Instance("person", 0.5, Box(90, 16, 128, 240), area(90, 16, 128, 240)),
+        Instance("person", 0.8, Box(16, 16, 112, 240), area(16, 16, 112, 240)),
+        Instance("handbag", 0.4, Box(0, 90, 20, 130), area(0, 90, 20, 130)),
+        Instance("chair", 0.6, Box(16, 200, 112, 256), area(16, 200, 112, 256)),
     ]
     found = outlines.joined(every, Box(16, 16, 112, 240), (HIGH, WIDE))
-    assert found.score == 0.8 and found.fit == 1 and np.array_equal(found.own, every[1][1].alpha)
+    assert found.score == 0.8 and found.fit == 1 and np.array_equal(found.own, every[1].alpha)
     assert found.others.max() == 0.5 and found.carried[100, 10] == np.float32(0.4) and found.things[230, 50] == np.float32(0.6)
 
 
@@ -106,14 +105,14 @@ def network(monkeypatch):
         plane[..., round(y0 / 4) : round(told["down_to"] / 4), round(x0 / 4) : round(x1 / 4)] = 9
         return [row[None, :, None], plane]
 
-    monkeypatch.setattr(outlines.inference, "run", run)
-    monkeypatch.setattr(outlines.inference, "classes", lambda weights, precision: CLASSES)
+    monkeypatch.setattr(inference, "run", run)
+    monkeypatch.setattr(inference, "classes", lambda weights, precision: CLASSES)
     return told
 
 
 def test_an_outline_lies_where_the_person_does(network):
     crop, weights = person(), Weights("yolo26n-seg.pt", "0" * 64)
-    _, place = letterboxed(crop.image, outlines._SIZE, outlines._SIDES)
+    _, place = letterboxed(crop.image, instances.SIZE, instances._SIDES)
     x0, y0, x1, y1 = (side * place.scale + by for side, by in zip((16, 16, 112, 240), (place.left, place.top) * 2, strict=True))
     network.update(box=(x0, y0, x1, y1), down_to=y1)
     whole = outlines.evidence(crop, weights)
@@ -130,18 +129,3 @@ def test_a_crop_without_joints_is_judged_by_its_box(network):
     crop = dataclasses.replace(person(), keypoints=np.zeros((0, 3), np.float32))
     network.update(box=(16, 16, 112, 240), down_to=240)
     assert np.isfinite(outlines.evidence(crop, Weights("yolo26n-seg.pt", "0" * 64))).all()
-
-
-def test_outlines_are_asked_about_whom_the_pose_network_is_not_sure(monkeypatch):
-    networks = {name: Weights(f"{name}.pt", "0" * 64) for name in ("network", "instances")}
-    told, asked = {}, []
-    monkeypatch.setattr(occlusion, "shown", lambda head, crop, network: told["shown"])
-    monkeypatch.setattr(outlines, "evidence", lambda crop, instances: asked.append(crop) or np.zeros(outlines.PIECES))
-    values = {}
-    for hidden in np.linspace(-6, 0, 13):  # logarithms of the shares that something is in front of
-        told["shown"] = np.array([hidden, hidden, np.exp(hidden), 0.9, 0, 0, 0], np.float32)
-        first, before = Occlusion(network=networks["network"]).measure(person()), len(asked)
-        values[hidden] = Occlusion(**networks).measure(person())
-        assert (len(asked) > before) == occlusion.undecided(first)
-        assert occlusion.undecided(first) or values[hidden] == first
-    assert 0 < len(asked) < 13

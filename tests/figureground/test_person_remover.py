@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from figureground import inference, video_matting, yolo
+from figureground import instances, video_matting
 from figureground.errors import PluginError
 from figureground.removers.person import OnePerson
 from figureground.types import Box, PersonCrop, Weights
@@ -21,7 +21,7 @@ def part(x0, y0, x1, y1, value=1.0):
 
 
 def instance(number, *box, score=0.9):
-    return Instance(number, score, Box(*map(float, box)), part(*box))
+    return Instance(CLASSES[number], score, Box(*map(float, box)), part(*box))
 
 
 def crop(*ankles):
@@ -33,15 +33,23 @@ def crop(*ankles):
     return PersonCrop("a-0-00", "a-0", "a", whole, Box(20, 10, 40, 90), 0.9, joints, (), WIDTH, HEIGHT, image)
 
 
+class Seen:
+    """Instances as `instances.of` gives them."""
+
+    def __init__(self, found):
+        self.found = found
+
+    def masks(self, at_least, names):
+        return [one for one in self.found if one.score > at_least and one.name in names]
+
+
 @pytest.fixture
 def answers(monkeypatch):
     """Answer for both networks."""
 
     def answer(matte, *found):
         monkeypatch.setattr(video_matting, "alpha", lambda *_, **__: (matte, video_matting.NOTHING))
-        monkeypatch.setattr(inference, "classes", lambda *_, **__: CLASSES)
-        monkeypatch.setattr(inference, "run", lambda *_, **__: [np.zeros((1, 1, 1)), np.zeros((1, 1, 1))])
-        monkeypatch.setattr(yolo, "instances", lambda *asked: [one for one in found if one.number in asked[3]])
+        monkeypatch.setattr(instances, "of", lambda *_: Seen(found))
 
     return answer
 
@@ -114,7 +122,7 @@ def test_what_nobody_vouches_for_is_nothing(answers):
 def test_inside_and_outside_are_decided_and_the_border_stays_soft(answers, matte, mask, expected):
     rest = part(*ME)
     rest[30:70, 23:37] = matte
-    own = Instance(0, 0.9, Box(*map(float, ME)), part(*ME))
+    own = Instance("person", 0.9, Box(*map(float, ME)), part(*ME))
     own.alpha[30:70, 23:37] = mask
     rest[:, 19] = 0.4 * (rest[:, 20] > 0)
     answers(rest, own)
