@@ -11,7 +11,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from figureground import pictures
+from figureground import parsing, pictures
 from figureground.labelling import KEEP
 from figureground.manifest import AttributionRecord, Manifest, SampleRecord
 from figureground.pictures import HUMAN
@@ -81,6 +81,7 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
         "size": _size(len(samples)),
         "configs": _configs(manifest),
         "layouts": manifest.layouts,
+        "parts": _parts(manifest),
         "overall": _described(list(samples.values())),
         "scenes": _scenes(samples),
         "sources": _sources(manifest),
@@ -110,6 +111,13 @@ def _license(manifest: Manifest) -> str:
 def _size(count: int) -> str:
     bounds = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     return next((words for bound, words in bounds if count < bound), "n>1M")
+
+
+def _parts(manifest: Manifest) -> str:
+    """Name the classes where the release itself is label maps of parts, "" where it has masks of people."""
+    itself = manifest.layouts.get("human_parsing") == "."
+    classes = manifest.settings.get("human_parsing", {}).get("classes", 2) if itself else 2
+    return ", ".join(f"{number} ({name})" for number, name in enumerate(parsing.NAMES[classes])) if classes > 2 else ""
 
 
 def _configs(manifest: Manifest) -> list[tuple[str, str]]:

@@ -133,7 +133,8 @@ def _label(row: Row) -> str:
     scenes = ", ".join(row["scenes"]) or "none chosen"
     overlap = row["iou_with_matte"]
     alike = "" if overlap is None or math.isnan(overlap) else f", {overlap:.3f} IoU with the matte"
-    who = f"{row['verdict']} by {row['annotator']} in {row['seconds_spent']:.1f} s, {row['origin']}"
+    by = f"by {row['annotator']} in {row['seconds_spent']:.1f} s, {row['origin']}"
+    who = f"{row['verdict']} " + ("as it came with its dataset" if row["origin"] == "imported" else by)
     return f"{who}, annotation {row['annotation_id']}, scenes: {scenes}{alike}, {row['file'] or 'no mask'}"
 
 
@@ -178,7 +179,8 @@ def _told_by_releases(store: Store, stem: str) -> Iterator[Line]:
         yield Line("frame", f"{sample.frame}: decoded frame {sample.index} at {sample.seconds:.3f} s")
         x0, y0, x1, y1 = sample.box
         yield Line("crop", f"x {x0}..{x1}, y {y0}..{y1}; the tables know it no more")
-        yield Line("label", f"by {sample.annotation.annotator}, {sample.annotation.origin}, annotation {sample.annotation.id}")
+        by = f"by {sample.annotation.annotator}, {sample.annotation.origin}, annotation {sample.annotation.id}"
+        yield Line("label", "came with its dataset" if sample.annotation.origin == "imported" else by)
         yield Line("release", f"{name}: in {sample.split}")
 
 

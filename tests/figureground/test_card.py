@@ -56,6 +56,14 @@ def made(**changes: object) -> manifest.Manifest:
     return manifest.build({"mmseg_custom": {}}, sources, samples).model_copy(update=changes)
 
 
+def test_the_ids_of_a_parsing_release_are_named() -> None:
+    plain = made()
+    parts = manifest.build({"human_parsing": {"classes": 5}}, plain.sources, plain.samples)
+    text = card.page(parts, PROOF)
+    assert "Labels hold 0 (background), 1 (" in text and "4 (" in text and "Masks hold" not in text
+    assert "Masks hold 0 (background) and 1 (person)." in card.page(plain, PROOF)
+
+
 def row(page: str, start: str) -> list[str]:
     line = next(line for line in page.splitlines() if line.startswith(start))
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]

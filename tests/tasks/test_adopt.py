@@ -331,3 +331,4 @@ def test_the_story_of_an_adopted_picture_begins_with_its_own_file(tmp_path: Path
     told = explain("old-train-old2-00", settings)
     assert [line.subject for line in told][:3] == ["video", "frame", "crop"]
     assert "old/img_dir/train/old2.jpg" in told[0].text
+    assert "keep as it came with its dataset, annotation" in next(line.text for line in told if line.subject == "label")
