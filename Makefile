@@ -29,7 +29,7 @@ demo: install studio  ## the whole way on two sample clips, ending in a verified
 	$(VENV)/bin/figureground demo
 
 test: test-fast studio mmseg litert  ## every test, with a real Label Studio and real weights
-	$(RUN) -m pytest -n 2 --dist loadgroup --durations=30 -m "not soak and not ($(FAST))"
+	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 -m "not soak and not ($(FAST))"
 
 test-fast: install  ## the tests without network, server or weights
 	$(RUN) -m pytest -n auto -m "$(FAST)"

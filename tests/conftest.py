@@ -21,13 +21,6 @@ SHARED = ROOT.parent / "shared" / "data"
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup`` a file's tests share a process, for what they set up once; one process has the Label Studio."""
-    for item in items:
-        server = "real_studio" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("studio" if server else item.nodeid.partition("::")[0]))
-
-
 @pytest.fixture(autouse=True)
 def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that imports ultralytics leaves Pillow's open behind as it was: ultralytics puts in its own."""
@@ -37,17 +30,42 @@ def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def run() -> Run:
-    """The command line in a process of its own, as a user would start it."""
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API of a Prefect server for all commands of this process: one that starts its own takes 20 s of a processor more."""
+    from flows.engine import healthy
 
-    def go(*arguments: str, cwd: Path, expect: int | None = 0, **environment: str) -> "subprocess.CompletedProcess[str]":
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    own = {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | own)
+    address, until = f"http://127.0.0.1:{port}/api", time.monotonic() + 300
+    try:
+        while not healthy(address):
+            assert process.poll() is None and time.monotonic() < until, "Prefect's server did not come up"
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def run(request: pytest.FixtureRequest) -> Run:
+    """The command line in a process of its own; ``alone`` it starts a Prefect server of its own, as on a user's machine."""
+
+    def go(
+        *arguments: str, cwd: Path, expect: int | None = 0, alone: bool = False, **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        shared = {} if alone else {"PREFECT_API_URL": request.getfixturevalue("prefect_server")}
         found = subprocess.run(
             [sys.executable, "-m", "flows.cli", *arguments],
             cwd=cwd,
             capture_output=True,
             text=True,
             timeout=900,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | environment,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"} | shared | environment,
         )
         assert expect is None or found.returncode == expect, (
             f"{arguments} exited {found.returncode}\n{found.stdout}\n{found.stderr}"

@@ -22,7 +22,7 @@ def demo(tmp_path_factory, run, studio_executable) -> Iterator[Path]:
     content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    found = run("demo", "--keep", cwd=folder, FIGUREGROUND_STUDIO=studio_executable)
+    found = run("demo", "--keep", cwd=folder, alone=True, FIGUREGROUND_STUDIO=studio_executable)
     assert "Label Studio runs at http://127.0.0.1:" in found.stdout
     yield folder / "demo"
     run("studio", "down", "--catalog", "catalog.yaml", cwd=folder / "demo")
