@@ -14,7 +14,7 @@ from tasks import export as verb
 from tasks.export import Export, export
 from tests import taught
 
-pytestmark = pytest.mark.soak  # minutes on two cores: networks are taught and exported
+pytestmark = pytest.mark.slow  # networks are taught and exported
 OURS = ("onnx", "openvino", "openvino-int8")
 
 

@@ -65,7 +65,7 @@ def replaced(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     return float(figure), float(np.abs(image[away].astype(int) - BLUE).mean())
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_video_gets_another_background_and_keeps_its_times(model: Path, picture: Path, tmp_path: Path) -> None:
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
     count = live.replace_video(model, source, tmp_path / "out.mp4", live.background_of(picture, 0))
@@ -80,7 +80,7 @@ def test_a_video_gets_another_background_and_keeps_its_times(model: Path, pictur
     assert {path.name for path in tmp_path.iterdir()} == {"walk.mp4", "out.mp4"}
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: Path) -> None:
     """FFmpeg's own device that plays a clip as if it were a camera."""
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
@@ -94,7 +94,7 @@ def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: 
     assert ground < 15
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 def test_what_is_not_there_is_told_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
     blurred = live.background_of(None, 5)
     with pytest.raises(SourceError, match=r"the camera /dev/nowhere .* cannot be opened"):
@@ -135,7 +135,7 @@ def served(model: Path, picture: Path) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.mark.soak
+@pytest.mark.slow
 @pytest.mark.browser
 def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Path) -> None:
     """A fake camera plays one drawn picture; the page's canvas shows its figure before blue, and how many frames a second."""

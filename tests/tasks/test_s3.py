@@ -196,7 +196,6 @@ def test_forgetting_a_source_leaves_no_object_of_it(both) -> None:
     assert [name for name in contents(there.storage_root) if "walk" in name]
 
 
-@pytest.mark.soak
 @pytest.mark.studio
 def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     bucket, real_studio, studio_folder, make_catalog, make_material
@@ -237,7 +236,6 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     assert not store.names("crops/park-s3")
 
 
-@pytest.mark.soak
 def test_copies_that_a_killed_push_left_half_are_swept(bucket, tmp_path) -> None:
     store = Store(Root("s3://bucket/swept", local=str(tmp_path)))
     orphan = tmp_path / "crops/park" / f".tmp-{os.uname().nodename.replace('-', '_')}-999999999-a.jpg"
