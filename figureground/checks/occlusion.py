@@ -20,7 +20,7 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "2985fa8d349bd21bd98d8e9db172bde176e19cc289ad9a746f61cfa62e72ca7d")  # see features.py
+_HEAD = ("occlusion", "950b6c47cb9dcc648d41f8915f8b57d61ad419b0f2e9cc9b07cc0f6ed47bd586")  # see features.py
 
 
 @dataclass(frozen=True)
