@@ -34,6 +34,10 @@ def test_too_few_rows_are_not_cut() -> None:
     assert split(1000, at_most=1, at_least=1, together=4) == []
 
 
+def files_of(one):
+    return one["files"]
+
+
 class Stage:
     """Adds up each row's call, so that a call cut in two would show; counts what it was asked."""
 
@@ -41,7 +45,7 @@ class Stage:
         self.asked: list[int] = []
         self.store = Store(str(folder))
         given = [{"number": number} for number in range(rows)]
-        self.work = Work(self.store, "crop", "crops", "park", mark, together, lambda: given, self.find, lambda one: one["files"])
+        self.work = Work(self.store, "crop", "crops", "park", mark, together, lambda: given, self.find, files_of)
 
     def find(self, rows):
         for start in range(0, len(rows), self.work.together):
