@@ -52,6 +52,9 @@ _IN_SHARDS = frozenset({"crop", "measure", "matte"})
 _SHARDS_A_HAND = 2
 """Shards take unlike times; who has a quick one takes another."""
 
+_AWAY = (OSError, TimeoutError)
+"""What a scheduler that went away gives: a closed connection is one of these."""
+
 _GPU = "GPU"
 _TOPIC = "figureground"
 _TOLD_EVERY = 0.5
@@ -138,8 +141,10 @@ class _Cluster:
     def _ahead(self, name: str, module: str, given: tuple[Any, ...]) -> TableRef | None:
         """Have a long source's work done in shards and give None; or its table, when that is right already."""
         tables = [one for one in given if isinstance(one, TableRef)]
+        if max(table.rows for table in tables) < 2 * self.entry.shard_at_least:
+            return None
         at_most = self.entry.shards or _SHARDS_A_HAND * self._hands_of(name)
-        if at_most < 2 or max(table.rows for table in tables) < 2 * self.entry.shard_at_least:
+        if at_most < 2:
             return None
         parts = self._done(name, f"{name} begins", begin, module, given, at_most, self.entry.shard_at_least)
         if isinstance(parts, TableRef):
@@ -162,11 +167,14 @@ class _Cluster:
         return None if state.is_completed() else state.result(raise_on_failure=False)
 
     def _hands_of(self, name: str) -> int:
-        """Count how many workers' hands can do a stage at the same time."""
-        if name not in self.entry.gpu_stages:
-            return _hands(self.client)
-        workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
-        return int(sum(worker["resources"].get(_GPU, 0) for worker in workers))
+        """Count what the workers can do of a stage at the same time; a scheduler that does not answer has none to give."""
+        try:
+            if name not in self.entry.gpu_stages:
+                return _hands(self.client)
+            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            return int(sum(worker["resources"].get(_GPU, 0) for worker in workers))
+        except _AWAY:
+            return 0
 
     def _done(self, name: str, told: str, what: Callable[..., Any], *given: Any) -> Any:
         wants = {_GPU: 1} if name in self.entry.gpu_stages and what is not begin else None
@@ -240,7 +248,7 @@ def _workers(client: Any) -> bool:
     """Tell whether the cluster has workers; a scheduler that does not answer has none to give."""
     try:
         return bool(client.nthreads())
-    except (OSError, TimeoutError):  # a closed connection is one of these
+    except _AWAY:
         return False
 
 

@@ -128,6 +128,28 @@ class Silent:
     def nthreads(self) -> dict[str, int]:
         return {}
 
+    def scheduler_info(self, n_workers: int) -> dict[str, object]:
+        return {"workers": {}}
+
+
+class Gone:
+    """A client whose scheduler went away."""
+
+    def nthreads(self) -> dict[str, int]:
+        raise OSError("closed")
+
+    def scheduler_info(self, n_workers: int) -> dict[str, object]:
+        raise TimeoutError
+
+
+@pytest.mark.parametrize("client", [Silent(), Gone()])
+@pytest.mark.parametrize("stage", ["matte", "crop"])
+def test_nothing_is_cut_for_workers_that_are_not_there(client, stage) -> None:
+    entry = DaskEntry(workers=2, gpu_stages=["matte"])
+    cluster, ref = crews._Cluster(client, entry, None, None), TableRef("crops", "park", "", "", 10_000)
+    assert cluster._hands_of(stage) == 0
+    assert cluster._ahead(stage, f"tasks.{stage}", (ref,)) is None
+
 
 class Never:
     def result(self, timeout: float) -> None:
