@@ -1,11 +1,13 @@
 """What a thousand frames cost by stage, and what a second worker brings: prints the tables of docs/scale.md.
 
-    python benchmarks/scale.py VIDEO [--catalog data_catalog.yaml] [--every 0.5] [--rounds 2] [--stages | --workers]
+    python benchmarks/scale.py VIDEO [--catalog data_catalog.yaml] [--every 0.5] [--rounds 2] [--stages | --workers | --long]
 
 ``--stages`` runs the stages one after the other in this process and counts processor seconds, which other people's load
 does not change much, wall seconds, which it does, and what lies on the storage afterwards. ``--workers`` runs the whole
 flow on several sources with one and two workers of one core each, in turn, in processes of their own; time is counted from
-the first to the last file written, without what starting takes.
+the first to the last file written, without what starting takes, and each worker's processor seconds, which tell on a busy
+machine, too, how the work was shared. ``--long`` does the same with one source alone: with one worker, with two that take
+its stages whole, and with two that share it in shards.
 """
 
 import argparse
@@ -16,13 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 ROOT = Path(__file__).parents[1]
 SOURCES = 4
+LONG: dict[str, dict[str, Any]] = {
+    "1 worker": {"workers": 1},
+    "2 workers, not cut": {"workers": 2, "shards": 1},
+    "2 workers, shards": {"workers": 2, "shard_at_least": 8},
+}
 
 
 def main() -> None:
@@ -33,13 +42,17 @@ def main() -> None:
     asked.add_argument("--rounds", type=int, default=2)
     asked.add_argument("--stages", action="store_true")
     asked.add_argument("--workers", action="store_true")
+    asked.add_argument("--long", action="store_true")
     told = asked.parse_args()
     if not told.video.is_file():
         sys.exit(f"no {told.video}: give any video with people in it")
-    if told.stages or not told.workers:
+    every = not (told.stages or told.workers or told.long)
+    if told.stages or every:
         _stages(told)
-    if told.workers or not told.stages:
-        _workers(told)
+    if told.workers or every:
+        _workers(told, SOURCES, {"1 worker": {"workers": 1}, "2 workers": {"workers": 2}})
+    if told.long or every:
+        _workers(told, 1, LONG)
 
 
 def _written(told: argparse.Namespace, folder: Path, count: int, **more: Any) -> Path:
@@ -109,29 +122,56 @@ def _show(costs: dict[str, tuple[float, float]], counts: dict[str, int], facts: 
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
-def _workers(told: argparse.Namespace) -> None:
-    found: dict[int, list[float]] = {1: [], 2: []}
+def _workers(told: argparse.Namespace, sources: int, ways: dict[str, dict[str, Any]]) -> None:
+    found: dict[str, list[tuple[float, list[float]]]] = {way: [] for way in ways}
     for _ in range(told.rounds):
-        for count, rates in found.items():
+        for way, dask in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                rates.append(_rate(told, Path(folder), count))
-            print(f"{count} workers: {rates[-1]:.1f} frames a minute", flush=True)
-    middle = {count: statistics.median(rates) for count, rates in found.items()}
-    ratio = statistics.median(two / one for one, two in zip(found[1], found[2], strict=True))
-    print("\n| workers of one core | frames a minute |\n|---|---|")
-    for count, rate in middle.items():
-        print(f"| {count} | {rate:.1f} |")
-    print(f"\ntwo beside one, median of {told.rounds} rounds in turn: {ratio:.2f} times")
+                rate, busy = _rate(told, Path(folder), sources, dask)
+            found[way].append((rate, busy))
+            print(
+                f"{way}: {rate:.1f} frames a minute, {' + '.join(f'{one:.0f}' for one in busy)} processor seconds", flush=True
+            )
+    first, *_ = found.values()
+    print("\n| workers of one core | frames a minute | beside the first | most processor seconds of a worker | of all |")
+    print("|---|---|---|---|---|")
+    for way, rounds in found.items():
+        rate, most, every = (statistics.median(column) for column in zip(*map(_columns, rounds), strict=True))
+        beside = rate / statistics.median(rate for rate, _ in first)
+        print(f"| {way} | {rate:.1f} | {beside:.2f} | {most:.0f} | {every:.0f} |")
+    print(f"\nmedians of {told.rounds} rounds in turn; one video under {sources} names")
 
 
-def _rate(told: argparse.Namespace, folder: Path, workers: int) -> float:
-    _written(told, folder, SOURCES, runner={"dask": {"workers": workers}})
+def _columns(one: tuple[float, list[float]]) -> tuple[float, float, float]:
+    return one[0], max(one[1]), sum(one[1])
+
+
+def _rate(told: argparse.Namespace, folder: Path, sources: int, dask: dict[str, Any]) -> tuple[float, list[float]]:
+    """Give the frames a minute and each worker's processor seconds, what starting takes among them."""
+    _written(told, folder, sources, runner={"dask": dask})
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_LANES": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "flows.cli", "ingest"]
-    subprocess.run(command, cwd=folder, env=environment, check=True, stdout=subprocess.DEVNULL)
+    busy: dict[int, float] = {}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            busy |= _busy(process.pid)
+            time.sleep(0.2)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
     written = [path.stat().st_mtime for path in (folder / "data").rglob("*") if path.is_file()]
     frames = len(list((folder / "data/frames").rglob("*.jpg")))
-    return 60 * frames / (max(written) - min(written))
+    return 60 * frames / (max(written) - min(written)), sorted(busy.values(), reverse=True)
+
+
+def _busy(run: int) -> dict[int, float]:
+    """Give the processor seconds of a run's workers so far; one that ends while we look is left out."""
+    found = {}
+    with suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(run).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found[child.pid] = sum(child.cpu_times()[:2])
+    return found
 
 
 if __name__ == "__main__":

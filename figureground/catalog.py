@@ -427,6 +427,8 @@ class DaskEntry(_Strict):
     workers: int | None = Field(default=None, ge=1, le=1024)
     threads: int = Field(default=1, ge=1, le=64)
     gpu_stages: tuple[Literal["crop", "measure", "matte"], ...] = ()
+    shards: int | None = Field(default=None, ge=1, le=4096)
+    shard_at_least: int = Field(default=64, ge=1)
 
     @model_validator(mode="after")
     def _own_or_running(self) -> Self:

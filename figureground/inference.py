@@ -74,8 +74,13 @@ def lanes() -> int:
 
     As many as there are cores, at most 8; ``$FIGUREGROUND_LANES`` of them when that is less.
     """
+    return min(8, _own_cores())
+
+
+def _own_cores() -> int:
+    """Count the cores that are this process's share: a network's threads beyond them would be in others' way."""
     told = os.environ.get(LANES, "")
-    return min(8, usable_cores(), int(told) if told.isdigit() and int(told) else 8)
+    return min(usable_cores(), int(told)) if told.isdigit() and int(told) else usable_cores()
 
 
 def run(
@@ -307,7 +312,7 @@ def _open_openvino(
     settings = {
         "PERFORMANCE_HINT": "THROUGHPUT",
         "NUM_STREAMS": lanes(),
-        "INFERENCE_NUM_THREADS": usable_cores(),
+        "INFERENCE_NUM_THREADS": _own_cores(),
         "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES_KEPT,
         **({"INFERENCE_PRECISION_HINT": "f32"} if precision == "exact" else {}),
         **(others or {}),

@@ -306,7 +306,7 @@ def _cannot_write(path: Path, error: OSError) -> StoreError:
     )
 
 
-_MADE_AGAIN = ("frames", "crops", "mattes", "reports")
+_MADE_AGAIN = ("frames", "crops", "mattes", "reports", "shards")
 """Folders whose files the next run verifies and makes again: a power failure may take a name of theirs away."""
 
 _HERE = ("releases", ".locks", ".studio")

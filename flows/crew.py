@@ -4,26 +4,35 @@ Prefect sees the same tasks either way: their retries, order and records are thi
 is only handed on and waited for. A worker gets a stage of one source: names and references in, a reference out, never a
 picture. It needs no Prefect server, opens each network once for all sources it works on, and when it dies, Dask gives
 what it had begun to another one, who finds on the storage what was done already.
+
+A long source's stage is done in shards, by several workers at once, before the stage itself puts together what they left
+(see `figureground.shards`). Prefect and Dask see each by its name, ``matte 2/4``.
 """
 
+import contextvars
 import functools
 import importlib
+import inspect
 import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from prefect import task
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.utilities.callables import get_call_parameters
 
-from figureground import __version__, inference, progress
+from figureground import __version__, inference, progress, shards
 from figureground.catalog import Catalog, DaskEntry
 from figureground.errors import CatalogError, TransientError
+from figureground.types import TableRef
 from tasks import verb
 
 _log = logging.getLogger(__name__)
@@ -37,6 +46,15 @@ _WORKERS_SECONDS = 120.0
 _CONNECT_SECONDS = 30.0
 
 _HANDED_ON = frozenset({"fetch", "sample", "crop", "measure", "compare", "judge", "matte", "report", "adopt"})
+_IN_SHARDS = frozenset({"crop", "measure", "matte"})
+"""What is done to a row whatever the others are; their modules have a ``work`` beside the verb."""
+
+_SHARDS_A_HAND = 2
+"""Shards take unlike times; who has a quick one takes another."""
+
+_AWAY = (OSError, TimeoutError)
+"""What a scheduler that went away gives: a closed connection is one of these."""
+
 _GPU = "GPU"
 _TOPIC = "figureground"
 _TOLD_EVERY = 0.5
@@ -95,31 +113,110 @@ def crew(catalog: Catalog) -> Iterator[Crew]:
 
 @dataclass(frozen=True)
 class _Cluster:
-    """A Dask client, and which stages want a GPU."""
+    """A Dask client, what the catalog says of it, threads in which shards are waited for, and how far these are."""
 
     client: Any
-    gpu_stages: frozenset[str]
+    entry: DaskEntry
+    waiting: ThreadPoolExecutor
+    far: "_Far"
 
     def hands(self) -> int:
         """Count what the workers can do at the same time; more may come later, so some more are kept ready."""
-        return 2 * sum(self.client.nthreads().values())
+        return 2 * _hands(self.client)
 
     def carried(self, stage: Any) -> Any:
         """Make a Prefect task of the same name and retries whose body runs on a worker."""
-        name = stage.fn.__name__
+        name, module = stage.fn.__name__, stage.fn.__module__
         if name not in _HANDED_ON:
             return stage
 
         @functools.wraps(stage.fn)
         def there(*given: Any, **named: Any) -> Any:
-            return self._done(stage.fn.__module__, name, given, named)
+            takes = inspect.signature(stage.fn).bind(*given, **named).args
+            ready = self._ahead(name, module, takes) if name in _IN_SHARDS else None
+            return ready or self._done(name, name, perform, module, name, takes)
 
         return verb(there)
 
-    def _done(self, module: str, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
-        wants = {_GPU: 1} if name in self.gpu_stages else None
-        future = self.client.submit(perform, module, name, given, named, pure=False, resources=wants)
-        return _patient(self.client, future, name)
+    def _ahead(self, name: str, module: str, given: tuple[Any, ...]) -> TableRef | None:
+        """Have a long source's work done in shards and give None; or its table, when that is right already."""
+        tables = [one for one in given if isinstance(one, TableRef)]
+        if max(table.rows for table in tables) < 2 * self.entry.shard_at_least:
+            return None
+        at_most = self.entry.shards or _SHARDS_A_HAND * self._hands_of(name)
+        if at_most < 2:
+            return None
+        parts = self._done(name, f"{name} begins", begin, module, given, at_most, self.entry.shard_at_least)
+        if isinstance(parts, TableRef):
+            return parts
+        source_id, names = tables[0].source_id, [f"{name} {number}/{len(parts)}" for number in range(1, len(parts) + 1)]
+        with self.far.told(name, source_id, names, max((end for _, end in parts), default=0)):
+            asked = [
+                self.waiting.submit(contextvars.copy_context().run, self._shard, name, shard, module, given, *bounds)
+                for shard, bounds in zip(names, parts, strict=True)
+            ]
+            for shard, future in zip(names, asked, strict=True):
+                if error := future.result():
+                    _log.warning("%s: %s failed, the stage does that part itself: %s", source_id, shard, error)
+        return None
+
+    def _shard(self, name: str, shard: str, *given: Any) -> BaseException | None:
+        """Have one shard done as a task that Prefect sees; give what it failed with."""
+        doing = functools.partial(self._done, name, shard, ahead, *given, shard)
+        state = task(doing, name=shard, persist_result=False, cache_policy=None, log_prints=False)(return_state=True)
+        return None if state.is_completed() else state.result(raise_on_failure=False)
+
+    def _hands_of(self, name: str) -> int:
+        """Count what the workers can do of a stage at the same time; a scheduler that does not answer has none to give."""
+        try:
+            if name not in self.entry.gpu_stages:
+                return _hands(self.client)
+            workers = self.client.scheduler_info(n_workers=-1)["workers"].values()
+            return int(sum(worker["resources"].get(_GPU, 0) for worker in workers))
+        except _AWAY:
+            return 0
+
+    def _done(self, name: str, told: str, what: Callable[..., Any], *given: Any) -> Any:
+        wants = {_GPU: 1} if name in self.entry.gpu_stages and what is not begin else None
+        future = self.client.submit(what, *given, key=f"{told}-{uuid.uuid4().hex}", pure=False, resources=wants)
+        return _patient(self.client, future, told)
+
+
+class _Shares(NamedTuple):
+    stage: str
+    rows: int
+    done: dict[str, int]
+
+
+class _Far:
+    """Adds up how far a source's shards are, and tells it as the stage's own progress; all else is told on as it comes."""
+
+    def __init__(self) -> None:
+        self._of: dict[tuple[str, str], _Shares | None] = {}
+
+    @contextmanager
+    def told(self, stage: str, source_id: str, names: Iterable[str], rows: int) -> Iterator[None]:
+        """Add up what is told of these shards while the block lasts; what comes later is old."""
+        mine = dict.fromkeys([(name, source_id) for name in names], _Shares(stage, rows, {}))
+        self._of.update(mine)
+        try:
+            yield
+        finally:
+            self._of.update(dict.fromkeys(mine))
+
+    def hear(self, event: tuple[float, Any]) -> None:
+        """Take what a worker tells; see `_teller`."""
+        name, source_id, done, total = event[1]
+        if (name, source_id) not in self._of:
+            progress.tell(name, source_id, done, total)
+        elif shares := self._of[name, source_id]:
+            shares.done[name] = done
+            far = min(shares.rows - 1, sum(shares.done.values()))  # that all is done is told by the stage itself
+            progress.tell(shares.stage, source_id, far, shares.rows)
+
+
+def _hands(client: Any) -> int:
+    return sum(client.nthreads().values())
 
 
 def _patient(client: Any, future: Any, name: str) -> Any:
@@ -151,7 +248,7 @@ def _workers(client: Any) -> bool:
     """Tell whether the cluster has workers; a scheduler that does not answer has none to give."""
     try:
         return bool(client.nthreads())
-    except (OSError, TimeoutError):  # a closed connection is one of these
+    except _AWAY:
         return False
 
 
@@ -169,8 +266,10 @@ def _cluster(entry: DaskEntry) -> Iterator[_Cluster]:
             told = f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
             raise TransientError(told) from error
         _look_over(client, entry, address)
-        client.subscribe_topic(_TOPIC, _hear)
-        yield _Cluster(client, frozenset(entry.gpu_stages))
+        far = _Far()
+        client.subscribe_topic(_TOPIC, far.hear)
+        waiting = ends.enter_context(ThreadPoolExecutor(2 * _hands(client), thread_name_prefix="shards"))
+        yield _Cluster(client, entry, waiting, far)
 
 
 @contextmanager
@@ -217,14 +316,14 @@ def version() -> str:
     return __version__
 
 
-def perform(module: str, name: str, given: tuple[Any, ...], named: dict[str, Any]) -> Any:
+def perform(module: str, name: str, given: tuple[Any, ...]) -> Any:
     """Do a stage's work on a worker.
 
     Parameters
     ----------
     module, name
         The verb. It is looked up here rather than sent: what a module keeps, such as opened networks, then lasts.
-    given, named
+    given
         What it takes.
 
     Returns
@@ -232,27 +331,60 @@ def perform(module: str, name: str, given: tuple[Any, ...], named: dict[str, Any
     object
         What the verb gives.
     """
-    for one in (*given, *named.values()):
-        if isinstance(one, Catalog):
-            _equip(one)
-    return getattr(importlib.import_module(module), name).fn(*given, **named)
+    _equip(given)
+    return getattr(importlib.import_module(module), name).fn(*given)
+
+
+def begin(module: str, given: tuple[Any, ...], at_most: int, at_least: int) -> TableRef | list[tuple[int, int]]:
+    """Find out on a worker how a stage's work on a source is cut into shards.
+
+    Parameters
+    ----------
+    module, given
+        As `perform` takes them.
+    at_most, at_least
+        So many shards, and so many rows a shard.
+
+    Returns
+    -------
+    TableRef or list of tuple of int
+        The stage's table when it is right already; else the shards' bounds, see `figureground.shards.split`.
+    """
+    _equip(given)
+    work: shards.Work = importlib.import_module(module).work(*given)
+    return work.fresh() or shards.split(len(work.rows()), at_most, at_least, work.together)
+
+
+def ahead(module: str, given: tuple[Any, ...], first: int, end: int, name: str) -> None:
+    """Do one shard of a stage on a worker.
+
+    Parameters
+    ----------
+    module, given
+        As `perform` takes them.
+    first, end, name
+        As `figureground.shards.Work.ahead` takes them.
+    """
+    _equip(given)
+    importlib.import_module(module).work(*given).ahead(first, end, name)
 
 
 _equipped: set[str] = set()
 _lock = threading.Lock()
 
 
-def _equip(catalog: Catalog) -> None:
+def _equip(given: tuple[Any, ...]) -> None:
     """Once a worker: fetch the weights into this machine's cache, and tell the one who started the run how far we are."""
     from tasks.fetch import fetch_asset
 
     with _lock:
         if not _equipped:
             progress.subscribe(_teller())
-        for weights in catalog.weights():
-            if weights.sha256 not in _equipped:
-                fetch_asset(catalog.asset(weights.name))
-                _equipped.add(weights.sha256)
+        for catalog in [one for one in given if isinstance(one, Catalog)]:
+            for weights in catalog.weights():
+                if weights.sha256 not in _equipped:
+                    fetch_asset(catalog.asset(weights.name))
+                    _equipped.add(weights.sha256)
         _equipped.add("")
 
 
@@ -270,7 +402,3 @@ def _teller() -> Callable[[str, str, int, int], None]:
             worker.log_event(_TOPIC, [stage, source_id, done, total])
 
     return tell
-
-
-def _hear(event: tuple[float, Any]) -> None:
-    progress.tell(*event[1])

@@ -27,7 +27,7 @@ from tasks.matte import matte
 from tasks.measure import measure
 from tasks.report import report
 from tasks.sample import sample
-from tasks.sweep import sweep
+from tasks.sweep import sweep, sweep_shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,9 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     found, refused = resolve(settings, sources)
     refused = seen + [outcome for outcome in refused if outcome not in seen]
     with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
-        outcomes = refused + busy + _outcomes(_submit(mine, settings, workers))
+        made = _outcomes(_submit(mine, settings, workers))
+        sweep_shards(settings, [outcome.source_id for outcome in made if not outcome.error])
+    outcomes = refused + busy + made
     if settings.cluster:
         sweep(settings)  # a worker that was killed left what it was writing, and the run went on without it
     return outcomes

@@ -4,9 +4,11 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import Any, NamedTuple
+from typing import Any, TypedDict
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from figureground import (
     crops,
@@ -17,7 +19,6 @@ from figureground import (
     instances,
     plugins,
     portraits,
-    progress,
     signatures,
     tables,
     tracks,
@@ -25,9 +26,10 @@ from figureground import (
 from figureground.catalog import Catalog
 from figureground.duplicates import Signature
 from figureground.parallel import ordered
+from figureground.shards import Work
 from figureground.store import Store
 from figureground.tracks import Sighting, Tracks
-from figureground.types import Frame, Person, PersonCrop, TableRef
+from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
 from tasks import verb
 from tasks.restore import restore
 
@@ -63,37 +65,65 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     AssetError
         When the detector's weights are not in the cache.
     """
-    store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
-    others = {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
-    looks = {"detector": plugins.describe(detector), **{name: found and asdict(found) for name, found in others.items()}}
-    mark = tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks)
-    if ref := tables.fresh(store, "crops", frames.source_id, mark):
+    doing = work(frames, catalog)
+    if ref := doing.fresh():
         return ref
-    restore(store, frames.source_id, "frames")
-    records = [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
-    seen = progress.track(_found(records, detector, catalog, store), "crop", frames.source_id, len(records))
     looked: dict[str, Signature] = {}
     rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
-    for found in seen:
-        numbers = followed.follow(found.seconds, found.people)
-        rows += [row | {"track": number} for row, number in zip(found.rows, numbers, strict=True)]
-        facts.update(found.counts)
-        looked |= found.signatures
+    for found in doing.found(doing.rows()):
+        numbers = followed.follow(found["seconds"], _sightings(found))
+        rows += [
+            row | {"track": number, "instances": bytes.fromhex(row["instances"])}
+            for row, number in zip(found["rows"], numbers, strict=True)
+        ]
+        facts.update(found["counts"])
+        looked |= {row["sha256"]: _array(text, np.int8) for row, text in zip(found["rows"], found["signatures"], strict=True)}
     _tell(frames.source_id, facts)
-    used = [*plugins.weights(detector), *(found for found in others.values() if found)]
+    used = [*plugins.weights(catalog.detector()), *(found for found in _looking(catalog).values() if found)]
     said = {**facts, "weights": {found.name: found.sha256 for found in used}}
-    signatures.keep(store, frames.source_id, looked)
-    return tables.write(store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=mark, facts=said)
+    signatures.keep(doing.store, frames.source_id, looked)
+    return tables.write(doing.store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=doing.mark, facts=said)
 
 
-class _Found(NamedTuple):
-    """What one frame gives; who is who of the frames before is asked in the frames' order, not in threads."""
+class _Found(TypedDict):
+    """What one frame gives; who is who of the frames before is asked in the frames' order, not in threads.
+
+    Arrays are text, one a row of the crops table.
+    """
 
     seconds: float
     rows: list[dict[str, Any]]
-    people: list[Sighting]
-    counts: Counter[str]
-    signatures: dict[str, Signature]
+    colours: list[str]
+    signatures: list[str]
+    counts: dict[str, int]
+
+
+def work(frames: TableRef, catalog: Catalog) -> Work:
+    """Give what `crop` does as work that can be done in shards: all of a frame but who is who."""
+    store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
+    looking = {name: used and asdict(used) for name, used in _looking(catalog).items()}
+    looks = {"detector": plugins.describe(detector), **looking}
+
+    def rows() -> list[Mapping[Any, Any]]:
+        restore(store, frames.source_id, "frames")
+        return [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
+
+    return Work(
+        store,
+        verb="crop",
+        stage="crops",
+        source_id=frames.source_id,
+        mark=tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks),
+        together=FRAMES_AT_A_TIME,
+        rows=rows,
+        find=lambda records: _found(records, detector, catalog, store),
+        files=lambda found: found["rows"],
+    )
+
+
+def _looking(catalog: Catalog) -> dict[str, Weights | None]:
+    """Give the networks that look at a frame's people besides the detector."""
+    return {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
 
 
 def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
@@ -113,13 +143,35 @@ def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog
 def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store) -> _Found:
     found = _cut(frame, people, catalog)
     wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
-    counts = Counter(frames=1, frames_without_people=not people, people=len(people), too_small=len(found) - len(wanted))
+    counts = {
+        "frames": 1,
+        "frames_without_people": int(not people),
+        "people": len(people),
+        "too_small": len(found) - len(wanted),
+    }
     contents = [crops.encode(crop.image) for crop in wanted]
     if weights := catalog.instance_weights():
         wanted = [replace(crop, instances=instances.find(crop.image, weights)) for crop in wanted]
-    rows = [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)]
-    looked = {row["sha256"]: duplicates.of_jpeg(content) for row, content in zip(rows, contents, strict=True)}
-    return _Found(frame.seconds, rows, [tracks.sighting(crop) for crop in wanted], counts, looked)
+    return {
+        "seconds": float(frame.seconds),
+        "rows": [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
+        "colours": [_text(tracks.colours(crop)) for crop in wanted],
+        "signatures": [_text(duplicates.of_jpeg(content)) for content in contents],
+        "counts": counts,
+    }
+
+
+def _sightings(found: _Found) -> list[Sighting]:
+    boxes = (Box(*(row[f"person_{side}"] for side in ("x0", "y0", "x1", "y1"))) for row in found["rows"])
+    return [Sighting(box, _array(text, np.float32)) for box, text in zip(boxes, found["colours"], strict=True)]
+
+
+def _text(array: NDArray[Any]) -> str:
+    return array.tobytes().hex()
+
+
+def _array(text: str, kind: type[np.generic]) -> NDArray[Any]:
+    return np.frombuffer(bytes.fromhex(text), kind)
 
 
 def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:
@@ -138,7 +190,8 @@ def _frame(record: Mapping[Any, Any], store: Store) -> Frame:
 
 def _written(person_crop: PersonCrop, content: bytes, store: Store) -> dict[str, Any]:
     file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
-    return crops.row(person_crop, file, store.write(file, content))
+    row = crops.row(person_crop, file, store.write(file, content))
+    return row | {"instances": person_crop.instances.hex()}
 
 
 def _tell(source_id: str, facts: Mapping[str, int]) -> None:

@@ -10,7 +10,7 @@ from figureground.errors import LabelError, ReleaseError, StoreError, TransientE
 from figureground.store import Store
 from tasks import label_studio
 
-_FOLDERS = ("videos", "frames", "crops", "mattes", "labels")
+_FOLDERS = ("videos", "frames", "crops", "mattes", "labels", "shards")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from figureground import crops as cutting
-from figureground import inference, masks, plugins, progress, sureness, tables
+from figureground import inference, masks, plugins, sureness, tables
 from figureground.catalog import Catalog
 from figureground.errors import ArrayError
 from figureground.parallel import ordered
+from figureground.shards import Work
 from figureground.store import Store, sha256
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb
@@ -54,17 +55,38 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When a crop's picture is missing or damaged, or a matte cannot be written.
     """
-    store, remover = Store(catalog.storage_root), catalog.remover()
-    mark = tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover))
-    if ref := tables.fresh(store, "mattes", crops.source_id, mark):
+    doing = work(crops, verdicts, catalog)
+    if ref := doing.fresh():
         return ref
-    restore(store, crops.source_id, "crops")
-    kept = _kept(store, crops, verdicts)
-    done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=inference.lanes())
-    rows = list(progress.track(chain.from_iterable(done), "matte", crops.source_id, len(kept)))
-    facts: dict[str, Any] = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(remover)}}
+    rows = list(doing.found(doing.rows()))
+    facts: dict[str, Any] = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(catalog.remover())}}
     facts["needs_person"] = sum(sureness.doubtful(row["score"]) for row in rows)
-    return tables.write(store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+    return tables.write(doing.store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=doing.mark, facts=facts)
+
+
+def work(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Work:
+    """Give what `matte` does as work that can be done in shards: of each kept crop its row of the mattes table is found."""
+    store, remover = Store(catalog.storage_root), catalog.remover()
+
+    def rows() -> list[Mapping[Any, Any]]:
+        restore(store, crops.source_id, "crops")
+        return _kept(store, crops, verdicts)
+
+    def find(kept: Sequence[Mapping[Any, Any]]) -> Iterator[dict[str, Any]]:
+        done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=inference.lanes())
+        return chain.from_iterable(done)
+
+    return Work(
+        store,
+        verb="matte",
+        stage="mattes",
+        source_id=crops.source_id,
+        mark=tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover)),
+        together=_together(remover),
+        rows=rows,
+        find=find,
+        files=lambda row: [row],
+    )
 
 
 class _Made(NamedTuple):
@@ -95,10 +117,13 @@ def _settings(remover: Any) -> dict[str, Any]:
     return {**plugins.describe(remover), "code": plugins.code(remover)}
 
 
+def _together(remover: Any) -> int:
+    return GROUP if getattr(remover, "remembers", False) else _AT_A_TIME
+
+
 def _groups(kept: Sequence[Mapping[Any, Any]], remover: Any) -> Iterator[list[_Job]]:
     """Give what one thread works on at a time; where the remover remembers, a matte is marked by its whole group."""
-    settings, remembers = _settings(remover), getattr(remover, "remembers", False)
-    size = GROUP if remembers else _AT_A_TIME
+    settings, remembers, size = _settings(remover), getattr(remover, "remembers", False), _together(remover)
     for start in range(0, len(kept), size):
         group = kept[start : start + size]
         hashes = [row["sha256"] for row in group] if remembers else []
@@ -144,7 +169,7 @@ def _row(job: _Job, made: _Made, remover: Any) -> dict[str, Any]:
     return {
         "crop_id": job.row["crop_id"],
         "remover": plugins.describe(remover)["name"],
-        "score": made.score,
+        "score": float(made.score),
         "file": job.file,
         "sha256": made.sha256,
     }

@@ -1,16 +1,17 @@
 """Crops → measures: every check measures every crop. What is good enough is not asked here, nor who looks like whom."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import pandas as pd
 
-from figureground import crops, inference, plugins, progress, tables
+from figureground import crops, inference, plugins, tables
 from figureground.catalog import Catalog
 from figureground.checks import LIMITS
 from figureground.parallel import ordered
+from figureground.shards import Work
 from figureground.store import Store
 from figureground.types import PersonCrop, TableRef
 from tasks import verb
@@ -42,18 +43,42 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When a crop is missing or damaged, or the storage cannot be written to.
     """
+    doing = work(crops, catalog)
+    if ref := doing.fresh():
+        return ref
+    records = doing.rows()
+    found = chain.from_iterable(doing.found(records))
+    rows = pd.DataFrame([row | {"signature": bytes.fromhex(row["signature"])} for row in found])
+    facts = {"crops": [record["crop_id"] for record in records]}
+    return tables.write(doing.store, "measures", crops.source_id, rows, fingerprint=doing.mark, facts=facts)
+
+
+def work(crops: TableRef, catalog: Catalog) -> Work:
+    """Give what `measure` does as work that can be done in shards: of each crop its rows are found, signatures as text."""
     store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
     scenes = catalog.scenes_of(crops.source_id)
     codes = {name: _code(check) for name, check in checks.items()}
-    mark = tables.fingerprint("measures", [crops], checks=codes, scenes=scenes)
-    if ref := tables.fresh(store, "measures", crops.source_id, mark):
-        return ref
-    restore(store, crops.source_id, "crops")
-    records = tables.read(store, crops).rows.to_dict("records")
-    each = ordered(lambda record: _rows(record, store, scenes, checks), records if checks else (), threads=inference.lanes())
-    rows = pd.DataFrame(chain.from_iterable(progress.track(each, "measure", crops.source_id, len(records))))
-    facts = {"crops": [record["crop_id"] for record in records]}
-    return tables.write(store, "measures", crops.source_id, rows, fingerprint=mark, facts=facts)
+
+    def rows() -> list[dict[Any, Any]]:
+        restore(store, crops.source_id, "crops")
+        return tables.read(store, crops).rows.to_dict("records")
+
+    def find(records: Sequence[Mapping[Any, Any]]) -> Iterator[list[dict[str, Any]]]:
+        if not checks:
+            return iter([[]] * len(records))
+        return ordered(lambda record: _rows(record, store, scenes, checks), records, threads=inference.lanes())
+
+    return Work(
+        store,
+        verb="measure",
+        stage="measures",
+        source_id=crops.source_id,
+        mark=tables.fingerprint("measures", [crops], checks=codes, scenes=scenes),
+        together=1,
+        rows=rows,
+        find=find,
+        files=lambda _: (),
+    )
 
 
 def _rows(record: Mapping[Any, Any], store: Store, scenes: tuple[str, ...], checks: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -64,7 +89,7 @@ def _rows(record: Mapping[Any, Any], store: Store, scenes: tuple[str, ...], chec
 
 def _row(name: str, check: Any, crop: PersonCrop) -> dict[str, Any]:
     signature = check.signature(crop) if hasattr(check, "among") else b""
-    return {"crop_id": crop.crop_id, "check": name, "value": float(check.measure(crop)), "signature": signature}
+    return {"crop_id": crop.crop_id, "check": name, "value": float(check.measure(crop)), "signature": signature.hex()}
 
 
 def _code(check: Any) -> dict[str, Any]:

@@ -84,6 +84,9 @@ def test_damaged_and_missing_files_are_made_again_with_the_same_bytes(ingested: 
     next((ingested / "data/frames/short").iterdir()).write_bytes(b"damaged")
     next((ingested / "data/crops/short").iterdir()).unlink()
     (ingested / "data/tables/scores/short.parquet").write_bytes(b"PAR1 and nothing more")
+    left = ingested / "data/shards/short/crop-0123456789abcdef-00000000-00000004.json"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"of a run on a cluster, with other settings, that was killed")
     run("ingest", cwd=ingested)
     assert folder_contents(ingested / "data") == before
 
