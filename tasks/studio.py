@@ -26,6 +26,7 @@ from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError
 from figureground.processes import began
 from figureground.store import Store, write_file
+from tasks import blank_database
 
 HOST = "127.0.0.1"
 USERNAME = "admin@figureground.local"
@@ -217,13 +218,15 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
     for name, length in (("token", 20), ("password", 8)):
         if not (home / name).exists():
             _write_secret(home / name, secrets.token_hex(length))
+    environment = _environment(home, catalog)
+    blank_database.lay(home, executable, environment)
     where = ["--data-dir", str(home), "--internal-host", HOST, "--port", str(port)]
     log = home / "studio.log"
     try:
         with log.open("wb") as output:
             child = subprocess.Popen(
                 [executable, "start", "--no-browser", *where],
-                env=_environment(home, catalog),
+                env=environment,
                 cwd=home,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

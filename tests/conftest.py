@@ -82,20 +82,25 @@ def studio_executable() -> str:
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The system's Chromium, without a window and without calls of its own to the outside."""
+def chromium_with() -> Iterator[Callable[..., Any]]:
+    """Start the system's Chromium with arguments, without a window. Only one Playwright may run in a process."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         pytest.skip("no Chromium on this machine; Debian's package is called chromium")
-    quiet = ("gpu", "quic", "background-networking", "component-update", "sync")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
+        yield lambda *more: playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--no-first-run", "--disable-gpu", *more]
         )
-        yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="session")
+def chromium(chromium_with: Callable[..., Any]) -> Iterator[Any]:
+    """A Chromium without calls of its own to the outside."""
+    browser = chromium_with(*(f"--disable-{what}" for what in ("quic", "background-networking", "component-update", "sync")))
+    yield browser
+    browser.close()
 
 
 def snapshot(folder: Path) -> dict[str, tuple[str, int, int]]:

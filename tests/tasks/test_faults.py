@@ -334,7 +334,7 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
     material = make_material(make_catalog(tmp_path, wire.url, "halfway"), "park", 10)
     file = str(write_down(material))
     try:
-        told = run("push", "--catalog", file, cwd=tmp_path, expect=1, LABEL_STUDIO_API_KEY=server.token).stderr
+        told = run("push", "--catalog", file, cwd=tmp_path, expect=1, alone=True, LABEL_STUDIO_API_KEY=server.token).stderr
         assert wire.victim is None, "it was killed"
         studio._children.pop(server.pid).wait(30)
         assert f"lost the Label Studio at {wire.url}" in told, "what happened"
@@ -345,7 +345,8 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
         assert "Traceback" not in told and server.token not in told
         again = studio.up(plain, port)
         os.utime(tmp_path / "data/.locks/park.sent", (0, 0))  # as when somebody comes back later
-        done = run("push", "park", "--verbose", "--catalog", file, cwd=tmp_path, LABEL_STUDIO_API_KEY=again.token)
+        words = ["push", "park", "--verbose", "--catalog", file]
+        done = run(*words, cwd=tmp_path, alone=True, LABEL_STUDIO_API_KEY=again.token)
         assert "park: 10 tasks in Label Studio" in done.stdout
         assert server.token not in done.stdout + done.stderr
         report.fn("park", material.catalog)

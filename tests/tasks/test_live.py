@@ -1,6 +1,5 @@
 """Backgrounds replaced: in a video, from a camera, and on the page in a real browser, with a network taught in the test."""
 
-import shutil
 import socket
 import threading
 import time
@@ -137,10 +136,8 @@ def served(model: Path, picture: Path) -> Iterator[str]:
 
 @pytest.mark.slow
 @pytest.mark.browser
-def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Path) -> None:
+def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Path, chromium_with: Any) -> None:
     """A fake camera plays one drawn picture; the page's canvas shows its figure before blue, and how many frames a second."""
-    from playwright.sync_api import sync_playwright
-
     image, mask = taught.drawn(SIZE, SIZE, 7, (0.5, 0.5))
     with av.open(str(tmp_path / "camera.mjpeg"), "w") as container:
         stream = container.add_stream("mjpeg", rate=20)
@@ -148,13 +145,11 @@ def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Pat
         for _ in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
-    program = shutil.which("chromium") or pytest.skip("no Chromium on this machine; Debian's package is called chromium")
     camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    camera += [f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}", "--no-sandbox", "--disable-gpu"]
     said: list[str] = []
     asked: list[str] = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=camera)
+    browser = chromium_with(*camera, f"--use-file-for-fake-video-capture={tmp_path / 'camera.mjpeg'}")
+    try:
         page = browser.new_page(bypass_csp=False)
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
@@ -166,6 +161,7 @@ def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Pat
         assert page.inner_text("#said") == ""
         assert "unet, 64 × 64, taught by drawn" in page.inner_text("#told")
         assert float(page.inner_text("#fps")) > 0
+    finally:
         browser.close()
     assert state["fps"] > 0
     figure, ground = replaced(cv2.resize(shown, (SIZE, SIZE), interpolation=cv2.INTER_AREA), mask)

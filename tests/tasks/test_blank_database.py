@@ -1,0 +1,61 @@
+"""A new home of Label Studio begins with tables that were made once."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from figureground.errors import FiguregroundError
+from tasks import blank_database
+
+
+@pytest.mark.studio
+def test_a_new_home_begins_with_tables_and_nobody_in_them(tmp_path: Path, studio_executable: str) -> None:
+    home, program = tmp_path / "home", Path(studio_executable)
+    home.mkdir()
+    blank_database.lay(home, program, os.environ)
+    with sqlite3.connect(home / blank_database.DATABASE) as database:
+        for table in ("htx_user", "authtoken_token", "organization", "project"):
+            assert database.execute(f"select count(*) from {table}").fetchone() == (0,)
+        assert database.execute("select count(*) from django_migrations").fetchone()[0] > 100
+    (home / blank_database.DATABASE).write_bytes(b"somebody's")
+    blank_database.lay(home, program, os.environ)
+    assert (home / blank_database.DATABASE).read_bytes() == b"somebody's"
+
+
+@pytest.fixture
+def installation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """An installation whose python does what it is told; give its program."""
+    monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "lib/python3.11/site-packages/label_studio-9.9.dist-info").mkdir(parents=True)
+
+    def install(script: str) -> Path:
+        python = tmp_path / "bin/python"
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        return tmp_path / "bin/label-studio"
+
+    return install
+
+
+def test_tables_are_made_once(installation, tmp_path: Path) -> None:
+    program = installation('echo tables > "$LABEL_STUDIO_BASE_DATA_DIR/label_studio.sqlite3"; echo >> "$COUNT"')
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        blank_database.lay(tmp_path / name, program, {**os.environ, "COUNT": str(tmp_path / "count")})
+        assert (tmp_path / name / blank_database.DATABASE).read_text() == "tables\n"
+    assert (tmp_path / "count").read_text() == "\n"
+
+
+def test_tables_that_cannot_be_made_are_one_message_and_leave_nothing(installation, tmp_path: Path) -> None:
+    program = installation("echo no such table >&2; exit 3")
+    with pytest.raises(FiguregroundError, match=r"cannot make its tables .*ended with 3.*\n    no such table"):
+        blank_database.lay(tmp_path, program, os.environ)
+    assert not (tmp_path / blank_database.DATABASE).exists() and not list((tmp_path / "cache/studio").glob("*.sqlite3"))
+
+
+def test_an_installation_of_another_kind_makes_its_own(tmp_path: Path) -> None:
+    blank_database.lay(tmp_path, tmp_path / "bin/label-studio", os.environ)
+    assert list(tmp_path.iterdir()) == []
