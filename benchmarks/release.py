@@ -32,7 +32,7 @@ Y, X = np.mgrid[:HEIGHT, :WIDTH]
 
 
 def _row(stage: str, **known: object) -> dict[str, object]:
-    empty = {"string": "", "int64": 0, "double": 0.5, "bool": True}
+    empty = {"string": "", "int64": 0, "double": 0.5, "bool": True, "binary": b""}
     return {column.name: known.get(column.name, empty.get(str(column.type), [])) for column in tables.SCHEMAS[stage]}
 
 
