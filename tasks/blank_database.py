@@ -31,7 +31,7 @@ def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
     executable
         The label-studio program; its version is told by the packages of the environment it lies in.
     environment
-        Of the server.
+        Of the server; where it names another database than SQLite, nothing is laid.
 
     Raises
     ------
@@ -40,6 +40,8 @@ def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
     StoreError
         When the cache or the home cannot be written to.
     """
+    if environment.get("DJANGO_DB", "sqlite") != "sqlite":
+        return
     root, python = executable.resolve().parents[1], executable.resolve().with_name("python")
     packages = next(iter(sorted(root.glob("lib/python3*/site-packages/label_studio-*.dist-info"))), None)
     if packages is None or not python.exists() or (home / DATABASE).exists():

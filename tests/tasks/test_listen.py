@@ -87,9 +87,9 @@ def desk(real, write_down):
 
 
 def labels(material):
-    store = Store(material.catalog.storage_root)
-    ref = tables.find(store, "labels", material.source.source_id)
-    return [] if ref is None else list(tables.read(store, ref).rows["annotation_id"])
+    """In one look: between finding a table and reading it a pull may have written the next."""
+    held = tables.latest(Store(material.catalog.storage_root), "labels", material.source.source_id)
+    return [] if held is None else list(held.rows["annotation_id"])
 
 
 def until(condition, seconds=120.0):
