@@ -1,13 +1,13 @@
 """Who and what a segmentation network sees in a crop: found once, kept beside the crop, and read by whoever asks.
 
 Checks ask for outlines, the remover for masks; the network is what costs. What it found is kept small: the masks' raw values
-at a quarter of the network's input, in sixteenths and around each thing only, some kB a crop. It is read back from there
-also when nothing had been kept, so that both ways give the same numbers.
+at a quarter of the network's input, in sixteenths and around each thing only, some kB a crop. Values are rounded so whether
+they are kept or not: both ways give the same numbers.
 """
 
 import json
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,7 @@ class Instances:
         return [
             Instance(part.name, part.score, box, yolo.soft(_logits(part, self.size), box, rim=2 / STRIDE))
             for part in self._wanted(at_least, names)
-            for box in [_on_grid(part.box, self.place)]
+            for box in [on_grid(self.place.into(part.box))]
         ]
 
     def _wanted(self, at_least: float, names: Collection[str] | None) -> list[_Part]:
@@ -109,15 +109,7 @@ def find(image: Image, weights: Weights) -> bytes:
     AssetError
         When the network is not in the cache or is not the pinned file.
     """
-    classes = inference.classes(weights, precision="fast")
-    batch, place = yolo.letterboxed(image, SIZE, _SIDES)
-    answer, prototypes = inference.run(weights, batch, outputs=2, precision="fast")
-    parts = []
-    for number, score, box, raw in yolo.found(answer[0], prototypes[0], place, len(classes), DOUBTFUL)[:_AT_MOST]:
-        left, top, right, bottom = _cells(box, place, raw.shape)
-        values = np.round(np.clip(raw[top:bottom, left:right], -_SURE, _SURE) * _STEPS).astype(np.int8)
-        parts.append(_Part(classes[number], score, box, left, top, values))
-    return _packed(parts, weights)
+    return _packed(_seen(image, weights), weights)
 
 
 def of(crop: PersonCrop, weights: Weights) -> Instances:
@@ -128,15 +120,26 @@ def of(crop: PersonCrop, weights: Weights) -> Instances:
     AssetError
         When it has to look, and the network is not in the cache or is not the pinned file.
     """
-    found = _unpacked(crop.instances, weights)
-    if found is None:
-        found = _unpacked(find(crop.image, weights), weights) or ()
+    kept = _unpacked(crop.instances, weights)
+    found = _seen(crop.image, weights) if kept is None else kept
     high, wide = crop.image.shape[:2]
     place = yolo.laid(wide, high, SIZE, _SIDES)
     return Instances(found, place, (place.input_height // STRIDE, place.input_width // STRIDE))
 
 
-def _packed(parts: list[_Part], weights: Weights) -> bytes:
+def _seen(image: Image, weights: Weights) -> tuple[_Part, ...]:
+    classes = inference.classes(weights, precision="fast")
+    batch, place = yolo.letterboxed(image, SIZE, _SIDES)
+    answer, prototypes = inference.run(weights, batch, outputs=2, precision="fast")
+    parts = []
+    for number, score, box, raw in yolo.found(answer[0], prototypes[0], place, len(classes), DOUBTFUL)[:_AT_MOST]:
+        left, top, right, bottom = _cells(box, place, raw.shape)
+        values = np.round(np.clip(raw[top:bottom, left:right], -_SURE, _SURE) * _STEPS).astype(np.int8)
+        parts.append(_Part(classes[number], score, box, left, top, values))
+    return tuple(parts)
+
+
+def _packed(parts: Sequence[_Part], weights: Weights) -> bytes:
     told = [
         [part.name, part.score, part.box.x0, part.box.y0, part.box.x1, part.box.y1, part.left, part.top, *part.values.shape]
         for part in parts
@@ -170,16 +173,15 @@ def _logits(part: _Part, size: tuple[int, int]) -> NDArray[np.float32]:
     return whole
 
 
-def _on_grid(box: Box, place: Letterbox) -> Box:
-    x0, x1 = ((x * place.scale + place.left) / STRIDE for x in (box.x0, box.x1))
-    y0, y1 = ((y * place.scale + place.top) / STRIDE for y in (box.y0, box.y1))
-    return Box(x0, y0, x1, y1)
+def on_grid(box: Box) -> Box:
+    """Bring a box from the network's input to the grid of its masks."""
+    return Box(*(side / STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
 
 
 def _cells(box: Box, place: Letterbox, size: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Give the cells from which a mask inside a box of the crop and its rim is drawn, half-open: left, top, right, bottom."""
     with_rim = Box(*yolo.rimmed(box))
-    on_grid = _on_grid(with_rim, place)
-    left, top = max(0, int(on_grid.x0) - _AROUND), max(0, int(on_grid.y0) - _AROUND)
-    right, bottom = (min(whole, int(end) + 1 + _AROUND) for whole, end in ((size[1], on_grid.x1), (size[0], on_grid.y1)))
+    cells = on_grid(place.into(with_rim))
+    left, top = max(0, int(cells.x0) - _AROUND), max(0, int(cells.y0) - _AROUND)
+    right, bottom = (min(whole, int(end) + 1 + _AROUND) for whole, end in ((size[1], cells.x1), (size[0], cells.y1)))
     return left, top, max(left, right), max(top, bottom)

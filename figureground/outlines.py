@@ -69,7 +69,7 @@ def evidence(crop: PersonCrop, weights: Weights) -> Floats:
     seen = instances.of(crop, weights)
     person, points = _moved(crop, seen.place)
     guessed = np.concatenate([points[:, :2], points[:, 2:] > _GUESSED], axis=1).astype(np.float32)
-    found = joined(seen.outlines(), _shrunk(person), seen.size)
+    found = joined(seen.outlines(), instances.on_grid(person), seen.size)
     whole = (seen.place.input_height, seen.place.input_width)
     drawn = [_filled(person, whole), *(body.drawn(whole, joints, person) for joints in (points, guessed))]
     size = seen.size[::-1]
@@ -130,16 +130,9 @@ def _surest(some: Sequence[Instance], nothing: Floats) -> Floats:
 
 def _moved(crop: PersonCrop, place: Letterbox) -> tuple[Box, Keypoints]:
     """Give the person's box and joints in the network's input."""
-    box, by = crop.person_inside, (place.left, place.top)
-    sides = [side * place.scale + by[n % 2] for n, side in enumerate((box.x0, box.y0, box.x1, box.y1))]
     points = crop.keypoints.copy()
-    points[:, :2] = points[:, :2] * place.scale + by
-    return Box(*sides), points
-
-
-def _shrunk(box: Box) -> Box:
-    """Bring a box from the network's input to the outlines' grid."""
-    return Box(*(side / instances.STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
+    points[:, :2] = points[:, :2] * place.scale + (place.left, place.top)
+    return place.into(crop.person_inside), points
 
 
 def _filled(box: Box, size: tuple[int, int]) -> Mask:

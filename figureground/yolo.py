@@ -41,6 +41,12 @@ class Letterbox:
         moved = (boxes - [self.left, self.top, self.left, self.top]) / self.scale
         return np.clip(moved, 0, [self.picture_width, self.picture_height] * 2).astype(np.float32)
 
+    def into(self, box: Box) -> Box:
+        """Bring a box of the picture into the input."""
+        x0, x1 = (x * self.scale + self.left for x in (box.x0, box.x1))
+        y0, y1 = (y * self.scale + self.top for y in (box.y0, box.y1))
+        return Box(x0, y0, x1, y1)
+
     def keypoints(self, points: Floats) -> Floats:
         """Bring (n, k, 3) joints from the input back to the picture's pixels, clipped to it."""
         moved = (points[..., :2] - [self.left, self.top]) / self.scale

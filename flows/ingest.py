@@ -9,6 +9,7 @@ from typing import Any
 from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
 
+from figureground import shards
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
 from figureground.leases import leased
@@ -27,7 +28,7 @@ from tasks.matte import matte
 from tasks.measure import measure
 from tasks.report import report
 from tasks.sample import sample
-from tasks.sweep import sweep, sweep_shards
+from tasks.sweep import sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     refused = seen + [outcome for outcome in refused if outcome not in seen]
     with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
         made = _outcomes(_submit(mine, settings, workers))
-        sweep_shards(settings, [outcome.source_id for outcome in made if not outcome.error])
+        shards.sweep(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
     outcomes = refused + busy + made
     if settings.cluster:
         sweep(settings)  # a worker that was killed left what it was writing, and the run went on without it

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from figureground.assets import cache_folder
-from figureground.errors import FiguregroundError
+from figureground.errors import FiguregroundError, StoreError
 from figureground.store import beside
 
 DATABASE = "label_studio.sqlite3"
@@ -47,10 +47,15 @@ def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
     if packages is None or not python.exists() or (home / DATABASE).exists():
         return
     kept = cache_folder() / "studio" / f"{packages.name.removesuffix('.dist-info')}.sqlite3"
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(kept.with_suffix(".lock")):
-        if not kept.exists():
-            _make(kept, python, packages.parent / "label_studio/manage.py", environment)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(kept.with_suffix(".lock")):
+            if not kept.exists():
+                _make(kept, python, packages.parent / "label_studio/manage.py", environment)
+    except OSError as error:
+        raise StoreError(
+            f"cannot keep Label Studio's empty tables in {kept.parent}: {error}; make it writable, or set FIGUREGROUND_CACHE"
+        ) from error
     with beside(home / DATABASE) as temporary:
         shutil.copyfile(kept, temporary)
 

@@ -1,9 +1,7 @@
 """Clearing away what a killed run left half-written."""
 
 import logging
-from collections.abc import Collection
 
-from figureground import shards
 from figureground.catalog import Catalog
 from figureground.store import Store
 
@@ -27,26 +25,3 @@ def sweep(catalog: Catalog) -> list[str]:
     for orphan in orphans:
         _log.info("removed %s, left by a run that was killed", orphan)
     return orphans
-
-
-def sweep_shards(catalog: Catalog, done: Collection[str]) -> list[str]:
-    """Remove what was kept of long sources' stages while several worked on them.
-
-    Parameters
-    ----------
-    catalog
-        Gives the storage.
-    done
-        The sources whose stages all ended well; whoever calls holds their locks.
-
-    Returns
-    -------
-    list of str
-        What was removed, relative to the storage.
-
-    Raises
-    ------
-    StoreError
-        When the storage cannot be written to.
-    """
-    return shards.sweep(Store(catalog.storage_root), done)

@@ -3,7 +3,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
@@ -34,9 +35,7 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server for all commands of this process: one that starts its own takes 20 s of a processor more."""
     from flows.engine import healthy
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own = {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | own)
@@ -159,9 +158,7 @@ class Bucket:
 def bucket_server() -> Iterator[Bucket]:
     """A real process that speaks S3, on a free port; its bucket is called ``bucket``."""
     pytest.importorskip("moto")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command, found = [sys.executable, str(ROOT / "tests/s3_server.py"), str(port)], Bucket(f"http://127.0.0.1:{port}")
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -189,9 +186,7 @@ def postgres() -> Iterator[int]:
         pytest.skip("no initdb: apt-get install -y postgresql")
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     ctl = Path(initdb).resolve().with_name("pg_ctl")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="figureground-pg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
         if become:
             shutil.chown(folder, "postgres")

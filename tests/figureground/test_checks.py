@@ -383,7 +383,7 @@ def test_a_person_who_is_not_found_as_a_box_is_found_by_the_mask(monkeypatch):
 
     found = []
     monkeypatch.setattr(Instances, "masks", lambda seen, at_least, names: found)
-    monkeypatch.setattr(instances, "find", lambda image, weights: b"")
+    monkeypatch.setattr(instances, "_seen", lambda image, weights: ())
     check = Overlap(instances=Weights("yolo26n-seg.pt", "0" * 64))
     found[:] = [instance(20, 80, 0.9)]
     assert check.measure(figure()) == 0

@@ -12,6 +12,7 @@ import pytest
 from figureground.errors import CatalogError, StoreError
 from flows.listen import Bell, _pull_until, receiver, serving
 from tasks import listen as hook
+from tests.ports import free_port
 
 WORD = "a word that nobody guesses"
 CREATED = {"action": "ANNOTATION_CREATED"}
@@ -35,12 +36,6 @@ def url(rings):
     port = free_port()
     with serving(receiver(WORD, rings.ring, rings.proof), "127.0.0.1", port):
         yield f"http://127.0.0.1:{port}"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def post(url, word=WORD, **how):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from figureground.errors import FiguregroundError
+from figureground.errors import FiguregroundError, StoreError
 from tasks import blank_database
 
 
@@ -56,10 +56,18 @@ def test_tables_that_cannot_be_made_are_one_message_and_leave_nothing(installati
     assert not (tmp_path / blank_database.DATABASE).exists() and not list((tmp_path / "cache/studio").glob("*.sqlite3"))
 
 
-def test_an_installation_of_another_kind_and_another_database_make_their_own(installation, tmp_path: Path) -> None:
+def test_beside_another_database_none_is_laid(installation, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     blank_database.lay(tmp_path / "home", installation("exit 3"), {**os.environ, "DJANGO_DB": "default"})
     assert list((tmp_path / "home").iterdir()) == []
-    tmp_path = tmp_path / "home"
+
+
+def test_a_cache_that_cannot_be_written_is_named(installation, tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(StoreError, match=r"cannot keep Label Studio's empty tables in .*cache/studio: .*FIGUREGROUND_CACHE"):
+        blank_database.lay(tmp_path, installation("exit 3"), os.environ)
+
+
+def test_an_installation_of_another_kind_makes_its_own(tmp_path: Path) -> None:
     blank_database.lay(tmp_path, tmp_path / "bin/label-studio", os.environ)
     assert list(tmp_path.iterdir()) == []

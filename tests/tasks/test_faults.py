@@ -10,7 +10,6 @@ import os
 import queue
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -31,6 +30,7 @@ from tasks import label_studio, studio
 from tasks.pull import pull
 from tasks.push import push
 from tasks.report import report
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.studio, pytest.mark.faults]
 
@@ -396,12 +396,6 @@ def cluster(postgres):
     """Label Studio's settings for a PostgreSQL of our own."""
     settings = {"USER": "studio", "PASSWORD": "none", "NAME": "postgres", "HOST": "127.0.0.1", "PORT": str(postgres)}
     return {"DJANGO_DB": "default", **{f"POSTGRE_{name}": value for name, value in settings.items()}}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.mark.postgres

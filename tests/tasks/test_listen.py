@@ -3,7 +3,6 @@
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -19,17 +18,12 @@ from figureground.store import Store
 from tasks import label_studio
 from tasks import listen as hook
 from tasks.push import push
+from tests.ports import free_port
 
 pytestmark = pytest.mark.studio
 
 WORD = "not to be told to anybody"
 ROOT = Path(__file__).parents[2]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Listener:
