@@ -584,7 +584,7 @@ class Catalog(_Strict):
     def instance_weights(self) -> Weights | None:
         """Give the weights of the segmentation network that looks at each crop as it is cut, when the recipe names one."""
         name = self.recipe.crop.instances
-        return plugins.asset(name, self._weights(), "crop", "instances") if name else None
+        return plugins.outlining(plugins.asset(name, self._weights(), "crop", "instances"), "crop") if name else None
 
     def weights(self) -> tuple[Weights, ...]:
         """List all weights that the recipe needs, in the order of their use."""
@@ -678,7 +678,7 @@ def load(path: Path, *, whole: bool = True) -> Catalog:
     parts: list[tuple[Callable[[], Any], tuple[str, ...]]] = [
         (catalog.detector, ("recipe", "detector")),
         (catalog.face_weights, ("recipe", "crop")),
-        (catalog.instance_weights, ("recipe", "crop", "instances")),
+        (catalog.instance_weights, ("recipe",)),
         (catalog.checks, ("recipe", "checks")),
         (catalog.remover, ("recipe", "remover")),
         (catalog.layouts, ("releases", "layouts")),

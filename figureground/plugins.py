@@ -210,6 +210,27 @@ def asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> W
     return matches[0]
 
 
+def outlining(found: Weights, who: str) -> Weights:
+    """Give weights on, unless by their name they are no YOLO segmentation network.
+
+    Parameters
+    ----------
+    found
+        What somebody's setting ``instances`` names.
+    who
+        Whose: ``removers.person``.
+
+    Raises
+    ------
+    PluginError
+        When they are of another kind.
+    """
+    if not found.name.endswith("-seg.pt"):
+        message = f"{who} has no instances {found.name!r}; it takes yolo26n-seg.pt and its like"
+        raise _refusal(message, who.rpartition(".")[2], "instances")
+    return found
+
+
 def _listed(found: Any, allowed: Iterable[str]) -> str:
     """Give what there is and, when it looks like a slip, what was probably meant."""
     near = difflib.get_close_matches(str(found), list(allowed), n=1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, features, geometry, outlines
+from figureground import body, features, geometry, outlines, plugins
 from figureground.features import Cells
 from figureground.types import Box, Mask, PersonCrop, Weights
 
@@ -42,6 +42,11 @@ class Occlusion:
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.75
     network: Weights | None = None
     instances: Weights | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse weights of another kind."""
+        if self.instances:
+            plugins.outlining(self.instances, "checks.occlusion")
 
     def measure(self, crop: PersonCrop) -> float:
         """Weigh the overlap with other people, doubt about the joints, the detector's own doubt, and what is seen in front.

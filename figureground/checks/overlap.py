@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, instances
+from figureground import body, geometry, instances, plugins
 from figureground.types import Box, PersonCrop, Weights
 from figureground.yolo import Instance
 
@@ -32,6 +32,11 @@ class Overlap:
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.1
     instances: Weights | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse weights of another kind."""
+        if self.instances:
+            plugins.outlining(self.instances, "checks.overlap")
 
     def measure(self, crop: PersonCrop) -> float:
         """Give the largest of: the person's share inside others' boxes, its body's share, and the surest touching mask.

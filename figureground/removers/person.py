@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, instances, masks, sureness, video_matting
+from figureground import body, geometry, instances, masks, plugins, sureness, video_matting
 from figureground.errors import PluginError
 from figureground.types import Alpha, Box, PersonCrop, Weights
 from figureground.yolo import Instance
@@ -77,8 +77,7 @@ class OnePerson:
         """Refuse weights of another kind."""
         if not (self.matting.name.startswith("rvm_") and self.matting.name.endswith(".onnx")):
             raise PluginError(f"removers.person has no matting {self.matting.name!r}; it has: rvm_mobilenetv3_fp32.onnx")
-        if not self.instances.name.endswith("-seg.pt"):
-            raise PluginError(f"removers.person has no instances {self.instances.name!r}; it takes yolo26n-seg.pt and its like")
+        plugins.outlining(self.instances, "removers.person")
 
     def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size.

@@ -52,6 +52,19 @@ def load(folder: Path, text: str) -> catalog.Catalog:
     return catalog.load(folder / "data_catalog.yaml")
 
 
+def test_a_segmentation_network_comes_along_and_another_kind_is_refused_where_it_stands(tmp_path: Path) -> None:
+    asset = f"  yolo26n-seg.pt: {{sha256: {'d' * 64}, license: AGPL-3.0, path: x}}\nrecipe:"
+    looking = GOOD.replace("recipe:", asset).replace("short_side_at_least: 32", "instances: yolo26n-seg.pt")
+    assert "yolo26n-seg.pt" in [weights.name for weights in load(tmp_path, looking).weights()]
+    wrong = r":\d+: recipe\.crop\.instances: crop has no instances 'u2netp\.onnx'; it takes yolo26n-seg\.pt"
+    with pytest.raises(PluginError, match=wrong):
+        load(tmp_path, looking.replace("instances: yolo26n-seg.pt", "instances: u2netp.onnx"))
+    for check in ("occlusion", "overlap"):
+        where = rf"recipe\.checks\.{check}\.instances: checks\.{check} has no instances 'yolo11n-pose\.pt'"
+        with pytest.raises(PluginError, match=where):
+            load(tmp_path, looking.replace("sharpness: {}", f"{check}: {{instances: yolo11n-pose.pt}}"))
+
+
 def test_portraits_bring_their_weights_and_checks(tmp_path: Path) -> None:
     asset = f"  face_detection_yunet_2023mar.onnx: {{sha256: {'d' * 64}, license: MIT, path: x}}\nrecipe:"
     portraits = GOOD.replace("recipe:", asset).replace("margin: 0.1", "portrait: {width: 60, height: 80}")
