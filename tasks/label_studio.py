@@ -32,7 +32,9 @@ KEYS_AT_ONCE = 100
 TASKS_AT_ONCE = 1000
 REQUEST_SECONDS = 90.0  # so long after it was sent a request may still be done, though nobody listens any more
 _TIMEOUT_SECONDS = 60
-_SETTLED_SECONDS = 1.0  # two who make the same project see each other's after that
+# two who make the same project see each other's after that, or after as many times as long as the making took: the other
+# one's began before ours was to be seen, on the same server
+_SETTLED_SECONDS, _SETTLED_TIMES = 1.0, 3.0
 _BUSY = (408, 425, 429)
 _TWIN, _TITLE_LETTERS = "unused twin of", 50
 # The queue shows predictions of the one model version that a project has, and the first import sets that: so all have one
@@ -325,9 +327,10 @@ def make_project(server: Server, catalog: Catalog) -> Project:
     if project is None:
         _, xml = interface(catalog)
         title = catalog.label_studio.project
+        began = time.monotonic()
         with speaking(server.url, f"making the project {title!r}"):
             made = server.client.projects.create(title=title, label_config=xml, show_collab_predictions=True)
-        project = _agreed(server, catalog, made.id)
+        project = _agreed(server, catalog, made.id, time.monotonic() - began)
         _log.info("made the project %r: %s", title, project.url)
     folder = Store(catalog.storage_root).served("crops")
     folder.mkdir(parents=True, exist_ok=True)  # of a storage behind a URL the first copy may be yet to come
@@ -335,12 +338,12 @@ def make_project(server: Server, catalog: Catalog) -> Project:
     return project
 
 
-def _agreed(server: Server, catalog: Catalog, made: int) -> Project:
+def _agreed(server: Server, catalog: Catalog, made: int, took: float) -> Project:
     """Take the project that everybody takes who made one at the same moment, and rename ours when it is another.
 
     It is not deleted: while a project is deleted the server counts nothing, and after two at once never again (see `recount`).
     """
-    time.sleep(_SETTLED_SECONDS)
+    time.sleep(max(_SETTLED_SECONDS, _SETTLED_TIMES * took))
     project = find_project(server, catalog) or Project(made, f"{server.url}/projects/{made}")
     if project.project_id != made:
         with speaking(server.url, f"renaming project {made}, a twin nobody has used"), gone_is_fine():

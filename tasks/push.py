@@ -227,8 +227,15 @@ def _pushed(store: Store, plans: Sequence[_Plan], letter: _Letter, catalog: Cata
                 asked = _asked(server, project, settled, letter.rule)
                 rows += [_row(plan, project, asked[plan.key]) for plan in batch]
             rows = _without_doubt(server, project, plans, rows, letter, doubts)
+            now = _patient(lambda: label_studio.find_project(server, catalog))
         except TransientError as error:
             raise _stopped(error, source_id, len(rows), len(plans), catalog) from error
+        if now is None or now.project_id != project.project_id:
+            raise TransientError(
+                f"{project.url} was the project {catalog.label_studio.project!r} when {source_id} was pushed to it, and is no "
+                f"more: that is {now.url if now else 'none'} now (somebody renamed or deleted it, or made one at the same "
+                f"moment). Run `figureground push {source_id}` to have the tasks in the right one"
+            )
     progress.tell("push", source_id, len(plans), len(plans))
     order = {plan.crop["crop_id"]: number for number, plan in enumerate(plans)}
     return sorted(rows, key=lambda row: order[row["crop_id"]])

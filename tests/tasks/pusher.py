@@ -52,11 +52,12 @@ def wait(pid):
 
 
 def main(folder, url, project, *how):
-    label_studio._TIMEOUT_SECONDS, label_studio.REQUEST_SECONDS = 10, 14  # the wire stalls for 11
     pushing.BATCH, pushing._PAUSES = 10, (0.05, 0.3)
     pulling.PORTION, pulling._PORTIONS_A_TABLE = 10, 1
     if "unlocked" in how:
         pushing._alone = lambda store: nullcontext()
+    else:
+        label_studio._TIMEOUT_SECONDS, label_studio.REQUEST_SECONDS = 10, 14  # the wire stalls for 11
     catalog = catalog_in(Path(folder), url, project)
     say("ready")
     for line in sys.stdin:

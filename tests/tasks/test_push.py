@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -38,7 +39,9 @@ class Memory:
         self.calls: list[str] = []
         self.broken: list[str] = []
         monkeypatch.setattr(label_studio, "connect", lambda catalog: self)
+        self.project = Project(1, "http://memory/projects/1")
         monkeypatch.setattr(label_studio, "make_project", lambda server, catalog: Project(1, "http://memory/projects/1"))
+        monkeypatch.setattr(label_studio, "find_project", lambda server, catalog: self.project)
         for name in ("look_up", "create_tasks", "replace_prediction", "delete_task", "make_view", "ask_people", "is_answered"):
             monkeypatch.setattr(label_studio, name, getattr(self, name))
         monkeypatch.setattr("tasks.push.time.sleep", lambda seconds: self.calls.append("sleep"))
@@ -279,6 +282,18 @@ def test_a_twin_with_an_answer_that_the_server_does_not_count_stays_too(memory, 
     assert table["task_id"][0] == 31
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize(("now", "said"), [(Project(2, "http://memory/projects/2"), "http://.*/2"), (None, "none")])
+def test_a_project_that_is_another_in_the_end_leaves_no_table(memory, material, now, said):
+    memory.project = now
+    with pytest.raises(TransientError, match=rf"projects/1 was the project .* and is no more: that is {said} now"):
+        run(material)
+    assert tables.find(Store(material.catalog.storage_root), "tasks", "park") is None
+    memory.project = Project(1, "http://memory/projects/1")
+    run(material)
+    memory.exactly_once(30)
+
+
 def test_two_annotated_twins_are_for_a_person_to_decide(memory, material):
     run(material)
     memory.tasks[1]["annotations"] = 1
@@ -415,6 +430,24 @@ def test_pushing_twice_to_the_real_one_creates_each_task_once(real):
     forget(material)
     assert run(material) == first
     assert on_server(material) == there
+
+
+@pytest.mark.studio
+@pytest.mark.faults
+def test_two_who_make_the_project_at_once_on_a_slow_server_take_the_same_one(real):
+    """The slower one's project is not to be seen yet when the faster one looks whether it is alone, a second later."""
+    catalog = real(0).catalog
+
+    def make(seconds):
+        with label_studio.connect(catalog) as server:
+            create = server.client.projects.create
+            server.client.projects.create = lambda **content: time.sleep(seconds) or create(**content)
+            return label_studio.make_project(server, catalog).project_id
+
+    with ThreadPoolExecutor() as pool:
+        made = list(pool.map(make, [1.5, 4.0]))
+    assert made[0] == made[1]
+    assert label_studio.find_project(label_studio.connect(catalog), catalog).project_id == made[0]
 
 
 @pytest.mark.studio
