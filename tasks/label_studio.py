@@ -570,6 +570,7 @@ def replace_prediction(
         When the connection broke, or somebody else who pushes has deleted the task: looking again settles it.
     """
     with speaking(server.url, f"replacing the prediction of task {task.task_id}"), _still_there(server, task):
+        _check_key(server, task)
         for old in server.client.predictions.list(task=task.task_id):
             with gone_is_fine():
                 server.client.predictions.delete(old.id)
@@ -604,9 +605,23 @@ def make_view(server: Server, project: Project) -> None:
         server.client.views.create(project=project.project_id, data=data)
 
 
+def _check_key(server: Server, task: Remote) -> None:
+    """Make sure that a number still means the task: a server on SQLite gives the number of a deleted one to the next."""
+    key = str((server.client.tasks.get(str(task.task_id)).data or {}).get("key") or "")
+    if key != task.key:
+        raise TransientError(f"task {task.task_id} at {server.url} is another one now: somebody else deleted it just now")
+
+
 def delete_task(server: Server, task: Remote) -> None:
-    """Delete a task. Meant for a twin that nobody has worked on."""
+    """Delete a task. Meant for a twin that nobody has worked on.
+
+    Raises
+    ------
+    TransientError
+        When the connection broke, or the number is another task's by now: looking again settles it.
+    """
     with speaking(server.url, f"deleting task {task.task_id}, which is there twice"), gone_is_fine():
+        _check_key(server, task)
         server.client.tasks.delete(str(task.task_id))
 
 

@@ -257,20 +257,24 @@ def _serve_again(store: Store, tasks: TableRef, crops: TableRef) -> None:
 def _without_doubt(
     server: Server, project: Project, plans: Sequence[_Plan], rows: list[dict[str, Any]], letter: _Letter, doubts: Doubts
 ) -> list[dict[str, Any]]:
-    """Look once more for what was sent and not heard of: it may have arrived after everybody had looked, as a twin."""
-    if not doubts.keys:
-        return rows
-    _log.warning("some tasks were sent and not heard of; looking for late ones in %.0f s", doubts.left())
-    time.sleep(doubts.left())
-    for batch in _batches(plans):
-        there = _patient(lambda batch=batch: label_studio.look_up(server, project, [plan.key for plan in batch]))  # type: ignore[misc]
-        late = [plan for plan in batch if len(there.get(plan.key, ())) != 1]
-        letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in late}
-        settled = _settle(server, project, letters, there, doubts) if late else {}
-        fresh = {plan.crop["crop_id"]: _row(plan, project, settled[plan.key]) for plan in late}
-        rows = [fresh.get(row["crop_id"], row) for row in rows]
+    """Look once more at all, and settle what is not as it was.
+
+    What was sent and not heard of may have arrived after everybody had looked, as a twin; that is waited for. And somebody
+    who pushes the same source with another lock (a storage behind a URL has one a machine) may have kept the other twin.
+    """
+    if doubts.keys:
+        _log.warning("some tasks were sent and not heard of; looking for late ones in %.0f s", doubts.left())
+        time.sleep(doubts.left())
+    numbers = {str(row["key"]): row["task_id"] for row in rows}
+    there = _patient(lambda: label_studio.look_up(server, project, [plan.key for plan in plans]))
+    late = [plan for plan in plans if [one.task_id for one in there.get(plan.key, ())] != [numbers[plan.key]]]
+    fresh: dict[str, dict[str, Any]] = {}
+    for batch in _batches(late):
+        letters = {plan.key: letter.write(plan, there.get(plan.key, ())) for plan in batch}
+        asked = _asked(server, project, _settle(server, project, letters, there, doubts), letter.rule)
+        fresh |= {plan.key: _row(plan, project, asked[plan.key]) for plan in batch}
     doubts.clear()
-    return rows
+    return [fresh.get(str(row["key"]), row) for row in rows]
 
 
 def _stopped(error: TransientError, source_id: str, done: int, total: int, catalog: Catalog) -> TransientError:

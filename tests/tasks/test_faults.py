@@ -366,9 +366,13 @@ def told_anywhere(secret, folder):
     return [path for path in files if secret.encode() in path.read_bytes()]
 
 
-def test_eight_pushers_at_once_end_complete(sources, real_studio, alpha_of):
+def test_eight_pushers_at_once_end_complete(real, make_material, real_studio, alpha_of):
     """Two a source, as from machines that do not share our lock, while SQLite takes one writer at a time."""
-    catalog, some = sources
+    catalog = real(0).catalog
+    name = catalog.label_studio.project.removeprefix("project ")
+    some = [f"many-{name}-{number}" for number in range(4)]
+    for source_id in some:
+        make_material(catalog, source_id, TASKS)
     eight_at_once(catalog, some, real_studio, alpha_of)
 
 

@@ -172,7 +172,7 @@ def test_a_lost_table_is_found_again_by_key(memory, material):
     forget(material)
     memory.calls.clear()
     assert run(material) == first
-    assert memory.calls == ["look_up", "close"]
+    assert memory.calls == ["look_up", "look_up", "close"]
 
 
 def test_nothing_to_push_calls_no_server(memory, catalog, make_material):
@@ -490,6 +490,25 @@ def test_a_prediction_the_real_one_lost_is_repaired(real):
     forget(material)
     assert run(material) == first
     assert [predictions for _, predictions in on_server(material)] == [1, 1, 1]
+
+
+@pytest.mark.studio
+@pytest.mark.faults
+def test_a_number_that_is_another_tasks_by_now_is_left_alone(real):
+    """A server on SQLite gives the next task the number of the last one when that is deleted."""
+    material = real(1)
+    run(material)
+    with label_studio.connect(material.catalog) as server:
+        project = label_studio.find_project(server, material.catalog)
+        (old,) = label_studio.everything(server, project)
+        label_studio.delete_task(server, old)
+        label_studio.create_tasks(server, project, [{"data": {**old.content["data"], "key": "another"}, "predictions": []}])
+        (new,) = label_studio.everything(server, project)
+        assert new.task_id == old.task_id
+        for deed in (label_studio.delete_task, lambda *who: label_studio.replace_prediction(*who, [], {})):
+            with pytest.raises(TransientError, match=f"task {old.task_id} at .* is another one now"):
+                deed(server, old)
+        assert label_studio.everything(server, project) == [new]
 
 
 @pytest.mark.studio
