@@ -3,6 +3,7 @@
     python benchmarks/baselines.py FOLDER [--data ../shared/data] [--side 128] [--pictures 1600] [--only unet] [--classes 2]
     python benchmarks/baselines.py FOLDER --speed        pictures a second, ours and the plain one in turn, medians of rounds
     python benchmarks/baselines.py FOLDER --table        only print what FOLDER holds
+    python benchmarks/baselines.py FOLDER --sheet FILE   a picture of what both recipes answer on some of the test split
 
 Two releases are laid into FOLDER: DAVIS (every sixth frame), Penn-Fudan and CCP for person and background; CCP for five
 classes. Sources (a sequence, a photo) are split by `figureground.splits`. The plain recipe is the published repositories' loop:
@@ -25,10 +26,12 @@ import cv2
 import numpy as np
 import scipy.io
 
-from figureground import catalog, crops, examples, parsing, plugins, splits
+from figureground import answers, catalog, crops, examples, parsing, pictures, plugins, splits
+from figureground.answers import Checkpoint
 from figureground.scoreboard import told
 from figureground.scores import differences
 from figureground.squares import Squares
+from figureground.store import write_file
 from figureground.training import Machine, Training, teach
 from figureground.types import Image, Mask, Sample, Source
 from tasks.evaluate import evaluate
@@ -56,9 +59,13 @@ def main() -> None:
     asked.add_argument("--classes", nargs="*", type=int, default=[2, 5])
     asked.add_argument("--speed", action="store_true")
     asked.add_argument("--table", action="store_true")
+    asked.add_argument("--sheet", type=Path)
     given = asked.parse_args()
     if given.table:
         table(given.folder)
+        return
+    if given.sheet:
+        write_file(given.sheet, pictures.png(sheet(given)))
         return
     if not given.data.is_dir():
         sys.exit(f"no {given.data}: this benchmark needs the annotated pictures, see its first lines")
@@ -167,35 +174,66 @@ def table(folder: Path) -> None:
         one = json.loads(file.read_text())
         held.setdefault((one["classes"], one["network"], one["side"], one["pictures"]), {})[one["recipe"]] = one
     keys = ("iou_per_image", "iou_of_dataset", "boundary_iou_per_image")
-    for (classes, network, side, pictures), both in sorted(held.items()):
+    for (classes, network, side, seen), both in sorted(held.items()):
         if set(both) != set(RECIPES):
             continue
         rows = [
             [Row(a, b, c, tuple(d), tuple(e), tuple(f), tuple(g), tuple(h)) for a, b, c, d, e, f, g, h in both[one]["rows"]]
             for one in RECIPES
         ]
-        print(f"\n{classes} classes, {network}, {side} px, {pictures} pictures seen, {len(rows[0])} test pictures")
+        print(f"\n{classes} classes, {network}, {side} px, {seen} pictures seen, {len(rows[0])} test pictures")
         for one in differences(rows[0], rows[1], both["ours"]["names"]):
             for key in [*keys, *(name for name in one.old if ":" in name and name.startswith("iou_per_image"))]:
                 ends = [told(side_[key], key) for side_ in (one.old, one.new, one.gained)]
                 print(f"| {one.name} ({one.pictures}, {one.sources} sources) | {key} | {' | '.join(ends)} |")
 
 
+# --- a picture ---
+
+
+def sheet(given: argparse.Namespace) -> Image:
+    """Show test pictures, one of each so many of a scene, beside the truth and what each network answers, on a checkerboard."""
+    release = examples.opened(given.folder / "data-2", 2)
+    by_scene: dict[tuple[str, ...], list[examples.Example]] = {}
+    for one in release.examples("test"):
+        by_scene.setdefault(one.scenes, []).append(one)
+    shown = [one for _, some in sorted(by_scene.items()) for one in some[len(some) // 5 :: -(-len(some) // 2)][:2]]
+    columns = {"picture": [one.image for one in shown], "truth": [on_ground(one, one.truth) for one in shown]}
+    for network in given.only:
+        for recipe in RECIPES:
+            who = Checkpoint(given.folder / "models" / f"{network}-2-{recipe}-{given.side}-{given.pictures}", "cpu")
+            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in answers.asked(who, shown, 2)]
+    wide, high, gap, head = 150, 112, 6, 24
+    paper = np.full((head + len(shown) * (high + gap), len(columns) * (wide + gap) - gap, 3), 255, np.uint8)
+    for column, (name, images) in enumerate(columns.items()):
+        paper = pictures.written(paper, name, column * (wide + gap) + 4, 4, 14)
+        for row, image in enumerate(images):
+            small = pictures.fit(image, wide, high)
+            y = head + row * (high + gap) + (high - small.shape[0]) // 2
+            x = column * (wide + gap) + (wide - small.shape[1]) // 2
+            paper[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return paper
+
+
+def on_ground(one: examples.Example, mask: Any) -> Image:
+    return pictures.on_checkerboard(one.image, np.asarray(mask > 0, np.float32), max(8, one.image.shape[1] // 20))
+
+
 # --- speed ---
 
 
-def speed(folder: Path, release: Path, ours: Training, rounds: int = 3, pictures: int = 48) -> None:
+def speed(folder: Path, release: Path, ours: Training, rounds: int = 3, count: int = 48) -> None:
     """Print how many pictures a second each recipe learns from, and how many the network answers for."""
     import dataclasses
 
     machine, found = Machine.found("cpu"), dict[str, list[float]]()
     with tempfile.TemporaryDirectory(dir=folder) as bench:
-        some = [one for one, _ in zip(examples.opened(release, ours.classes).examples("train"), range(pictures), strict=False)]
+        some = [one for one, _ in zip(examples.opened(release, ours.classes).examples("train"), range(count), strict=False)]
         for number in range(rounds):
             for recipe in RECIPES:
                 place = Path(bench) / f"{recipe}-{number}"
                 taught = Squares.made(place / "taught", some, len(some), ours.side, squashed=recipe == "plain")
-                one = dataclasses.replace(ours, plain=recipe == "plain", pictures=pictures, looks=1)
+                one = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, looks=1)
                 done = teach(one, taught, taught, place, machine)
                 found.setdefault(recipe, []).append(done.learnt_per_second)
                 found.setdefault("answers", []).append(done.looked_per_second)

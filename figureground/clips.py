@@ -77,8 +77,8 @@ def read(found: Mapping[str, Any], site: str, clip_id: str, page: str) -> Clip:
         uploader=plain(found.get("uploader") or found.get("creator") or found.get("channel")),
         license=license_name(found.get("license")),
         uploaded=f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day) else "",
-        seconds=float(length) if isinstance(length, int | float) and length > 0 else math.nan,
-        bytes=int(size) if isinstance(size, int | float) and size > 0 else 0,
+        seconds=float(length) if isinstance(length, int | float) and 0 < length < math.inf else math.nan,
+        bytes=int(size) if isinstance(size, int | float) and 0 < size < math.inf else 0,
         live=bool(found.get("is_live")) or found.get("live_status") in ("is_live", "is_upcoming", "post_live"),
     )
 

@@ -7,15 +7,20 @@ used by all commands of that folder: they start some seconds sooner, and everyth
 import http.client
 import json
 import os
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 
+from figureground import blank
 from figureground.errors import StoreError
 from figureground.processes import Process
 from figureground.store import write_file
 from flows import orphans
+
+_DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
 
 
 def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
@@ -33,7 +38,9 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
     Raises
     ------
     StoreError
-        When that home cannot be made.
+        When that home cannot be made, or the cache of its tables not be written.
+    FiguregroundError
+        When Prefect cannot make its tables.
     """
     defaults = {
         "PREFECT_HOME": str(folder / ".prefect"),
@@ -60,6 +67,27 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
             f"cannot make Prefect's home {os.environ['PREFECT_HOME']}: {error.strerror}. "
             "Expected a folder this user may write to; set PREFECT_HOME to another"
         ) from error
+    if "PREFECT_API_URL" not in os.environ:
+        lay_tables(Path(os.environ["PREFECT_HOME"]))
+
+
+def lay_tables(home: Path) -> None:
+    """Give a new home Prefect's empty tables, which it would make itself in 12 s of a processor.
+
+    Parameters
+    ----------
+    home
+        Prefect's home, a folder that is there. Where the environment names another database, it is left as it is.
+
+    Raises
+    ------
+    StoreError, FiguregroundError
+        As `figureground.blank.lay`.
+    """
+    if any(name.startswith(_DATABASES) for name in os.environ):
+        return
+    command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+    blank.lay(home / "prefect.db", "Prefect", f"prefect-{version('prefect')}", command, os.environ, "PREFECT_HOME")
 
 
 def serving(folder: Path) -> str:

@@ -579,6 +579,13 @@ def replace_prediction(
         server.client.tasks.update(str(task.task_id), data=dict(content))
 
 
+def count_predictions(server: Server, task: Remote) -> int:
+    """Count a task's predictions themselves; `Remote` has the server's count of them."""
+    with speaking(server.url, f"counting the predictions of task {task.task_id}"), _still_there(server, task):
+        found = server.client.predictions.list(task=task.task_id)
+    return len(found)
+
+
 def ask_people(server: Server, task: Remote, people: int) -> None:
     """Leave a task in the queue until so many people have answered it.
 

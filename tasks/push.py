@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
@@ -350,11 +351,11 @@ def _settle(
     Every try begins with what is known to be there, so trying again is safe however the last try ended.
     """
     known: Mapping[str, list[Remote]] | None = there
-    pauses = iter(_PAUSES)
+    pauses, touched = iter(_PAUSES), set[str]()
     while True:
         try:
-            known = label_studio.look_up(server, project, list(letters)) if known is None else known
-            return _filled(server, project, letters, known, doubts)
+            known = _look(server, project, letters, touched) if known is None else known
+            return _filled(server, project, letters, known, doubts, touched)
         except TransientError as error:
             pause = next(pauses, None)
             if pause is None:
@@ -370,15 +371,17 @@ def _filled(
     letters: Mapping[str, Mapping[str, Any]],
     known: Mapping[str, list[Remote]],
     doubts: Doubts,
+    touched: set[str],
 ) -> dict[str, Remote]:
-    """Create what is missing, mend what is there, read it back and prove it."""
+    """Create what is missing, mend what is there, read it back and prove it. `touched` grows by the keys that were mended."""
     missing = [letter for key, letter in letters.items() if key not in known]
     if missing:
         with doubts.over(key for key in letters if key not in known):
             label_studio.create_tasks(server, project, missing)
-    mended = [_mend(server, letter, known[key]) for key, letter in letters.items() if key in known]
-    if missing or any(mended):
-        known = label_studio.look_up(server, project, list(letters))
+    mended = {key for key, letter in letters.items() if key in known and _mend(server, letter, known[key])}
+    touched |= mended
+    if missing or mended:
+        known = _look(server, project, letters, touched)
     wrong = [key for key, letter in letters.items() if not _stands(server, known.get(key, ()), letter)]
     if wrong:
         crop_id = letters[wrong[0]]["data"]["crop_id"]
@@ -387,6 +390,20 @@ def _filled(
             f"{crop_id}, are not there once with what was predicted"
         )
     return {key: known[key][0] for key in letters}
+
+
+def _look(
+    server: Server, project: Project, letters: Mapping[str, Mapping[str, Any]], touched: set[str]
+) -> dict[str, list[Remote]]:
+    """Look what is there. Predictions of touched keys are counted one by one.
+
+    The server's own count may be wrong after two have replaced a task's prediction at once.
+    """
+    found = label_studio.look_up(server, project, list(letters))
+    return found | {
+        key: [replace(one, predictions=label_studio.count_predictions(server, one)) for one in found[key]]
+        for key in sorted(touched & found.keys())
+    }
 
 
 def _right(remote: Remote, letter: Mapping[str, Any]) -> bool:

@@ -33,10 +33,11 @@ def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server for all commands of this process: one that starts its own takes 20 s of a processor more."""
-    from flows.engine import healthy
+    from flows.engine import healthy, lay_tables
 
-    port = free_port()
-    own = {"PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    port, home = free_port(), tmp_path_factory.mktemp("prefect")
+    lay_tables(home)
+    own = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | own)
     address, until = f"http://127.0.0.1:{port}/api", time.monotonic() + 300

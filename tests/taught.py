@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import torch
 
-from figureground import checkpoints, crops, examples, layouts, plugins, samples
+from figureground import checkpoints, crops, examples, layouts, parsing, plugins, samples
 from figureground.checkpoints import Card, Learnt
 from figureground.splits import Split
 from figureground.types import Image, Mask, Sample
 
-SETTINGS = {"encoder": "mobilenet_v2", "width": 4}
+SETTINGS = {"encoder": "resnet18", "width": 4}
 SIDE = 64
 FIGURE, GROUND = (230, 190, 160), (20, 70)
 """The figure's colour; the least and greatest level of the ground."""
@@ -41,9 +41,20 @@ def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> 
     made = []
     for number, (image, mask) in enumerate(pairs):
         split: Split = "val" if number % 4 == 3 else "train"
-        made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), mask / np.float32(255)))
-    layouts.build("im_gt" if classes == 1 else "mmseg_custom", {}).write(iter(made), folder)
+        parts = None if classes < 5 else _parts(mask)
+        person = mask / np.float32(255)
+        made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), person, parts))
+    name = {1: "im_gt", 2: "mmseg_custom", 5: "human_parsing"}[classes]
+    layouts.build(name, {"classes": 5} if classes == 5 else {}).write(iter(made), folder)
     return examples.opened(folder, classes)
+
+
+def _parts(mask: Mask) -> Mask:
+    """Call the upper half of a figure its face and the lower its clothes, by their ids among 18."""
+    face, clothes = parsing.ATR.index("face"), parsing.ATR.index("upper-clothes")
+    rows = np.flatnonzero(mask.any(1))
+    upper = np.arange(len(mask))[:, None] < (rows[0] + rows[-1]) / 2
+    return np.where(mask > 0, np.where(upper, face, clothes), 0).astype(np.uint8)
 
 
 def checkpoint(
@@ -81,6 +92,6 @@ def checkpoint(
     learnt = Learnt(
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
-    names = ("person",) if classes == 1 else ("background", "person")
+    names = ("person",) if classes == 1 else parsing.NAMES[classes]
     card = Card(network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt)
     return checkpoints.write(folder, card, network.state_dict())

@@ -107,6 +107,7 @@ def test_ids_that_differ_in_case_only_stay_apart() -> None:
     st.sampled_from(["title", "uploader", "license", "upload_date", "duration", "filesize", "is_live", "live_status"]),
     st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.lists(st.text(), max_size=2)),
 ))  # fmt: skip
+@example(found={"filesize": math.inf, "duration": math.inf})
 def test_whatever_an_extractor_says_is_read(found: dict[str, object]) -> None:
     clip = clips.read(found, "Vimeo", "7", "https://vimeo.com/7")
     for words in (clip.title, clip.uploader, clip.license):

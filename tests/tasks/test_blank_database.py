@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,23 @@ def test_tables_are_made_once(installation, tmp_path: Path) -> None:
     assert (tmp_path / "count").read_text() == "\n"
 
 
+def test_two_who_begin_in_one_home_at_once_share_a_file(installation, tmp_path: Path) -> None:
+    """The second one's copy would replace the file that the first one's server has begun to write to."""
+    program = installation('sleep 0.5; echo tables > "$LABEL_STUDIO_BASE_DATA_DIR/label_studio.sqlite3"')
+
+    def begin(_: int) -> int:
+        blank_database.lay(tmp_path, program, os.environ)
+        return (tmp_path / blank_database.DATABASE).stat().st_ino
+
+    with ThreadPoolExecutor() as pool:
+        assert len(set(pool.map(begin, range(4)))) == 1
+
+
 def test_tables_that_cannot_be_made_are_one_message_and_leave_nothing(installation, tmp_path: Path) -> None:
     program = installation("echo no such table >&2; exit 3")
     with pytest.raises(FiguregroundError, match=r"cannot make its tables .*ended with 3.*\n    no such table"):
         blank_database.lay(tmp_path, program, os.environ)
-    assert not (tmp_path / blank_database.DATABASE).exists() and not list((tmp_path / "cache/studio").glob("*.sqlite3"))
+    assert not (tmp_path / blank_database.DATABASE).exists() and not list((tmp_path / "cache/blank").glob("*.sqlite3"))
 
 
 def test_beside_another_database_none_is_laid(installation, tmp_path: Path) -> None:
@@ -64,7 +77,9 @@ def test_beside_another_database_none_is_laid(installation, tmp_path: Path) -> N
 
 def test_a_cache_that_cannot_be_written_is_named(installation, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("no folder")
-    with pytest.raises(StoreError, match=r"cannot keep Label Studio's empty tables in .*cache/studio: .*FIGUREGROUND_CACHE"):
+    with pytest.raises(
+        StoreError, match=r"cannot keep the empty tables of Label Studio in .*cache/blank, .*FIGUREGROUND_CACHE"
+    ):
         blank_database.lay(tmp_path, installation("exit 3"), os.environ)
 
 

@@ -63,14 +63,37 @@ def test_the_card_says_what_it_learnt_from(learnt: Path, made: Export) -> None:
     assert told["files"]["openvino-int8/model.bin"]["bytes"] < told["files"]["openvino/model.bin"]["bytes"] / 2
 
 
-def test_a_network_of_classes_gives_the_alpha_and_the_probabilities(tmp_path: Path) -> None:
-    card = taught.checkpoint(tmp_path / "checkpoint", taught.release(tmp_path / "release", 2), steps=10)
-    made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", ["onnx"], side=96)
-    alpha, probabilities = inference.opened(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
-    assert probabilities.shape == (2, card.classes, 96, 96)
-    assert np.allclose(alpha[:, 0], 1 - probabilities[:, 0], atol=1e-6)
-    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
-    assert {path.name for path in made.folder.iterdir()} == {"model.onnx", "export.json", "README.md"}
+OTHERS = {"segnet": ({"width": 4}, 2), "segresnet": ({"width": 8}, 1), "deeplabv3": ({}, 5)}
+
+
+@pytest.mark.parametrize("network", ["segnet", "segresnet", pytest.param("deeplabv3", marks=pytest.mark.soak)])
+def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> None:
+    settings, classes = OTHERS[network]
+    taught.checkpoint(
+        tmp_path / "checkpoint", taught.release(tmp_path / "release", classes), network_of=network, settings=settings
+    )
+    made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", OURS[:2], side=96)
+    assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in OURS[:2])
+    assert {path.name for path in made.folder.iterdir()} == {"model.onnx", "openvino", "export.json", "README.md"}
+    alpha, *more = inference.opened(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
+    assert alpha.shape == (2, 1, 96, 96)
+    assert len(more) == (classes > 1), "a network of classes gives their probabilities, too"
+    for probabilities in more:
+        assert probabilities.shape == (2, classes, 96, 96)
+        assert np.allclose(alpha[:, 0], 1 - probabilities[:, 0], atol=1e-6)
+        assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(exporting.litert_folder() is None, reason="no TFLite converter; `make litert` installs it")
+@pytest.mark.parametrize("network", list(OTHERS))
+def test_the_other_networks_keep_to_torch_in_eight_bits_and_as_tflite_too(network: str, tmp_path: Path) -> None:
+    settings, classes = OTHERS[network]
+    taught.checkpoint(
+        tmp_path / "checkpoint", taught.release(tmp_path / "release", classes), network_of=network, settings=settings
+    )
+    made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", ["openvino-int8", "tflite"])
+    assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in ("openvino-int8", "tflite"))
 
 
 @pytest.mark.skipif(exporting.litert_folder() is None, reason="no TFLite converter; `make litert` installs it")

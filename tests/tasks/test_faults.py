@@ -366,8 +366,9 @@ def told_anywhere(secret, folder):
     return [path for path in files if secret.encode() in path.read_bytes()]
 
 
+@pytest.mark.soak
 def test_eight_pushers_at_once_end_complete(real, make_material, real_studio, alpha_of):
-    """Two a source, as from machines that do not share our lock, while SQLite takes one writer at a time."""
+    """Two a source, as from machines that do not share our lock, while SQLite takes one writer at a time, for minutes."""
     catalog = real(0).catalog
     name = catalog.label_studio.project.removeprefix("project ")
     some = [f"many-{name}-{number}" for number in range(4)]

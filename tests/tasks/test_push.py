@@ -42,8 +42,17 @@ class Memory:
         self.project = Project(1, "http://memory/projects/1")
         monkeypatch.setattr(label_studio, "make_project", lambda server, catalog: Project(1, "http://memory/projects/1"))
         monkeypatch.setattr(label_studio, "find_project", lambda server, catalog: self.project)
-        for name in ("look_up", "create_tasks", "replace_prediction", "delete_task", "make_view", "ask_people", "is_answered"):
+        for name in (
+            "look_up",
+            "create_tasks",
+            "replace_prediction",
+            "count_predictions",
+            "delete_task",
+            "make_view",
+            "ask_people",
+        ):
             monkeypatch.setattr(label_studio, name, getattr(self, name))
+        monkeypatch.setattr(label_studio, "is_answered", self.is_answered)
         monkeypatch.setattr("tasks.push.time.sleep", lambda seconds: self.calls.append("sleep"))
 
     def __enter__(self):
@@ -61,7 +70,7 @@ class Memory:
 
     def remote(self, number):
         task = self.tasks[number]
-        counts = len(task["predictions"]), task["annotations"]
+        counts = task.get("told", len(task["predictions"])), task["annotations"]
         return Remote(number, task["data"]["key"], *counts, "", {"data": task["data"]}, task.get("people", 1))
 
     def look_up(self, server, project, keys):
@@ -83,8 +92,12 @@ class Memory:
             raise TransientError("lost the server while creating")
 
     def replace_prediction(self, server, task, predictions, content):
-        self.hurt("replace_prediction")
-        self.tasks[task.task_id] |= {"predictions": list(predictions), "data": content}
+        twice = self.hurt("replace_prediction") == "twice"  # somebody else did so at the same moment, and the count is one
+        made = list(predictions) * (1 + twice)
+        self.tasks[task.task_id] |= {"predictions": made, "data": content, "told": len(predictions)}
+
+    def count_predictions(self, server, task):
+        return len(self.tasks[task.task_id]["predictions"])
 
     def make_view(self, server, project):
         """A tab is nothing that can go wrong here."""
@@ -280,6 +293,17 @@ def test_a_twin_with_an_answer_that_the_server_does_not_count_stays_too(memory, 
     table = rows(material, run(material))
     memory.exactly_once(30)
     assert table["task_id"][0] == 31
+
+
+@pytest.mark.faults
+def test_two_predictions_that_the_server_counts_as_one_are_made_one(memory, material):
+    run(material)
+    memory.tasks[3]["predictions"], memory.tasks[3]["told"] = [], 0
+    forget(material)
+    memory.broken = ["", "twice"]
+    run(material)
+    memory.exactly_once(30)
+    assert memory.calls.count("replace_prediction") == 2
 
 
 @pytest.mark.faults
