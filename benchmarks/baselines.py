@@ -192,7 +192,7 @@ def table(folder: Path) -> None:
 
 
 def sheet(given: argparse.Namespace) -> Image:
-    """Show test pictures, one of each so many of a scene, beside the truth and what each network answers, on a checkerboard."""
+    """Show two test pictures of each scene beside the truth and what each network answers, on a checkerboard."""
     release = examples.opened(given.folder / "data-2", 2)
     by_scene: dict[tuple[str, ...], list[examples.Example]] = {}
     for one in release.examples("test"):
@@ -208,10 +208,8 @@ def sheet(given: argparse.Namespace) -> Image:
     for column, (name, images) in enumerate(columns.items()):
         paper = pictures.written(paper, name, column * (wide + gap) + 4, 4, 14)
         for row, image in enumerate(images):
-            small = pictures.fit(image, wide, high)
-            y = head + row * (high + gap) + (high - small.shape[0]) // 2
-            x = column * (wide + gap) + (wide - small.shape[1]) // 2
-            paper[y : y + small.shape[0], x : x + small.shape[1]] = small
+            y, x = head + row * (high + gap), column * (wide + gap)
+            paper[y : y + high, x : x + wide] = pictures.centred(image, wide, high)
     return paper
 
 

@@ -16,13 +16,8 @@ _GAP = 4
 
 def tile(image: Image, truth: Levels) -> Image:
     """Give one pair, small: the picture on the left, its truth on the right, ``HEIGHT`` high and twice ``WIDTH`` wide."""
-    paper = np.full((HEIGHT, 2 * WIDTH, 3), 255, np.uint8)
     shown = np.repeat(truth[:, :, None], 3, axis=2)
-    for at, one in enumerate((image, shown)):
-        small = pictures.fit(one, WIDTH, HEIGHT)
-        y, x = (HEIGHT - small.shape[0]) // 2, at * WIDTH + (WIDTH - small.shape[1]) // 2
-        paper[y : y + small.shape[0], x : x + small.shape[1]] = small
-    return paper
+    return np.concatenate([pictures.centred(one, WIDTH, HEIGHT) for one in (image, shown)], axis=1)
 
 
 def sheets(tiles: Iterable[Image]) -> Iterator[Image]:

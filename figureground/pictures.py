@@ -38,6 +38,19 @@ def scaled(image: Any, width: int, height: int) -> Any:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
+def centred(image: Image, width: int, height: int) -> Image:
+    """Shrink a picture until it fits, and put it into the middle of white paper of just that size.
+
+    >>> centred(np.zeros((100, 50, 3), np.uint8), 40, 40)[20, [9, 10, 29, 30], 0].tolist()
+    [255, 0, 0, 255]
+    """
+    small = fit(image, width, height)
+    paper = np.full((height, width, 3), 255, np.uint8)
+    y, x = (height - small.shape[0]) // 2, (width - small.shape[1]) // 2
+    paper[y : y + small.shape[0], x : x + small.shape[1]] = small
+    return paper
+
+
 def on_checkerboard(image: Image, alpha: Alpha, cell: int = 8) -> Image:
     """Show what a matte keeps, over the pattern that stands for nothing."""
     return masks.composite(image, alpha, masks.checkerboard(image.shape[0], image.shape[1], cell))

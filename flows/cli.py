@@ -166,7 +166,7 @@ def pull(sources: Sources = None, catalog: CatalogFile = HERE, verbose: Verbose 
 @app.command()
 def meter(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
     """Say whether pre-annotation pays: by scene, remover and annotator, with charts."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from figureground.meter import verdict
     from tasks.meter import meter as measure
 
@@ -412,7 +412,7 @@ def explain(
     verbose: Verbose = False,
 ) -> None:
     """Tell the story of one image, from its video to its releases."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from tasks.explain import explain as tell
 
     table = Table.grid(padding=(0, 2))
@@ -429,7 +429,7 @@ def forget(
     verbose: Verbose = False,
 ) -> None:
     """Remove a source's video and everything made from it; say which releases still hold it."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from tasks.forget import forget as go
     from tasks.forget import holdings
 
@@ -460,7 +460,7 @@ def doctor(
     verbose: Verbose = False,
 ) -> None:
     """Check everything outside: weights, storage, Label Studio, pictures reachable."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from flows.ingest import fetch_weights
     from tasks.doctor import examine
 
@@ -506,7 +506,7 @@ def tidy(
     verbose: Verbose = False,
 ) -> None:
     """Drop what is over the catalog's budget and can be made again; clear what killed runs left."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from figureground.budget import told
     from tasks.sweep import sweep
     from tasks.tidy import tidy as go
@@ -610,7 +610,7 @@ def studio_up(
     verbose: Verbose = False,
 ) -> None:
     """Start the local Label Studio and leave it running."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from tasks.studio import up
 
     with out.status("starting Label Studio (the first start takes a minute)"):
@@ -625,7 +625,7 @@ def studio_up(
 @studio.command("down")
 def studio_down(catalog: CatalogFile = HERE, verbose: Verbose = False) -> None:
     """Stop the local Label Studio."""
-    settings = _begin(catalog, verbose)
+    settings = _begin(catalog, verbose, runs=False)
     from tasks.studio import down
 
     out.print("stopped" if down(settings) else "it was not running")
@@ -635,14 +635,14 @@ def _log(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
 
 
-def _begin(catalog_file: Path, verbose: bool, *, shared: bool = True) -> "Catalog":
+def _begin(catalog_file: Path, verbose: bool, *, shared: bool = True, runs: bool = True) -> "Catalog":
     """Read the catalog before anything slow is imported, so that a typo is told at once."""
     _log(verbose)
     from figureground.catalog import load
     from flows.engine import embed
 
     catalog = load(catalog_file)
-    embed(catalog.folder, verbose=verbose, shared=shared)
+    embed(catalog.folder, verbose=verbose, shared=shared, runs=runs)
     return catalog
 
 

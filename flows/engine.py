@@ -20,10 +20,10 @@ from figureground.processes import Process
 from figureground.store import write_file
 from flows import orphans
 
-_DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE")
+_DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE", "PREFECT_PROFILE")  # a profile may name one, too
 
 
-def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
+def embed(folder: Path, *, verbose: bool = False, shared: bool = True, runs: bool = True) -> None:
     """Point Prefect at its embedded server, with its home in `folder`.
 
     Parameters
@@ -34,6 +34,8 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
         Show Prefect's own log.
     shared
         Use the server of `figureground schedule` when one runs for this folder.
+    runs
+        Flows are to be run: a new home gets Prefect's tables.
 
     Raises
     ------
@@ -67,7 +69,7 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True) -> None:
             f"cannot make Prefect's home {os.environ['PREFECT_HOME']}: {error.strerror}. "
             "Expected a folder this user may write to; set PREFECT_HOME to another"
         ) from error
-    if "PREFECT_API_URL" not in os.environ:
+    if runs and "PREFECT_API_URL" not in os.environ:
         lay_tables(Path(os.environ["PREFECT_HOME"]))
 
 

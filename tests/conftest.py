@@ -32,7 +32,7 @@ def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The API of a Prefect server for all commands of this process: one that starts its own takes 20 s of a processor more."""
+    """The API of a Prefect server for all commands of this process: each that starts its own takes some seconds more."""
     from flows.engine import healthy, lay_tables
 
     port, home = free_port(), tmp_path_factory.mktemp("prefect")

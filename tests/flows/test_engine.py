@@ -1,11 +1,16 @@
 """How Prefect is started: a new home begins with empty tables that were made once."""
 
+import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from flows.engine import lay_tables
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -23,3 +28,12 @@ def test_a_home_that_is_told_of_another_database_gets_none(tmp_path: Path, monke
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path / "cache"))
     lay_tables(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_runs_no_flow_waits_for_no_tables(tmp_path: Path) -> None:
+    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_CACHE": str(tmp_path / "cache")}
+    command = [sys.executable, "-m", "flows.cli", "studio", "down"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "it was not running\n"), done.stderr
+    assert not (tmp_path / ".prefect/prefect.db").exists() and not (tmp_path / "cache").exists()

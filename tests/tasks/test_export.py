@@ -1,6 +1,7 @@
 """One small network, taught in the test, in all formats: each keeps to torch on crops, and says what it learnt from."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -66,13 +67,16 @@ def test_the_card_says_what_it_learnt_from(learnt: Path, made: Export) -> None:
 OTHERS = {"segnet": ({"width": 4}, 2), "segresnet": ({"width": 8}, 1), "deeplabv3": ({}, 5)}
 
 
+def exported_of(network: str, folder: Path, formats: Sequence[str]) -> Export:
+    settings, classes = OTHERS[network]
+    release = taught.release(folder / "release", classes)
+    taught.checkpoint(folder / "checkpoint", release, network_of=network, settings=settings)
+    return export(folder / "checkpoint", folder / "release", folder / "out", formats, side=96)
+
+
 @pytest.mark.parametrize("network", ["segnet", "segresnet", pytest.param("deeplabv3", marks=pytest.mark.soak)])
 def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> None:
-    settings, classes = OTHERS[network]
-    taught.checkpoint(
-        tmp_path / "checkpoint", taught.release(tmp_path / "release", classes), network_of=network, settings=settings
-    )
-    made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", OURS[:2], side=96)
+    made, classes = exported_of(network, tmp_path, OURS[:2]), OTHERS[network][1]
     assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in OURS[:2])
     assert {path.name for path in made.folder.iterdir()} == {"model.onnx", "openvino", "export.json", "README.md"}
     alpha, *more = inference.opened(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
@@ -88,11 +92,7 @@ def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> N
 @pytest.mark.skipif(exporting.litert_folder() is None, reason="no TFLite converter; `make litert` installs it")
 @pytest.mark.parametrize("network", list(OTHERS))
 def test_the_other_networks_keep_to_torch_in_eight_bits_and_as_tflite_too(network: str, tmp_path: Path) -> None:
-    settings, classes = OTHERS[network]
-    taught.checkpoint(
-        tmp_path / "checkpoint", taught.release(tmp_path / "release", classes), network_of=network, settings=settings
-    )
-    made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", ["openvino-int8", "tflite"])
+    made = exported_of(network, tmp_path, ("openvino-int8", "tflite"))
     assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in ("openvino-int8", "tflite"))
 
 
