@@ -11,6 +11,9 @@ FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
 UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
 
+# Many container images tell Python to keep no bytecode; then each of hundreds of processes compiles Prefect anew, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check studio mmseg litert soak lock clean
 
