@@ -15,11 +15,11 @@ import platform
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from figureground import remote
 from figureground.errors import StoreError
@@ -79,7 +79,13 @@ def note(file: Path | str, sha256: str, size: int) -> None:
         found[str(file)] = sha256, size
 
 
-def hash_folder(folder: Path, *, flushed: bool = False, known: Mapping[str, tuple[str, int]] | None = None) -> Listing:
+Look: TypeAlias = Callable[[str, str, bytes], None]
+"""Is shown a file's name, hash and content."""
+
+
+def hash_folder(
+    folder: Path, *, flushed: bool = False, known: Mapping[str, tuple[str, int]] | None = None, look: Look | None = None
+) -> Listing:
     """Hash every file below a local folder, hidden ones too, without holding a big one in memory.
 
     Parameters
@@ -91,6 +97,8 @@ def hash_folder(folder: Path, *, flushed: bool = False, known: Mapping[str, tupl
     known
         Path to sha256 and size of files whose content was hashed when it was written, see `noting`: those of that size are
         not read again.
+    look
+        Is shown each file below 4 MB that is read, in threads: who wants to see its content besides need not read it again.
 
     Returns
     -------
@@ -107,14 +115,16 @@ def hash_folder(folder: Path, *, flushed: bool = False, known: Mapping[str, tupl
     singly = flushed and not _bring_down(folder)
     threads = _WAITING if singly else None
     noted = known or {}
-    hashed = ordered(lambda name: _hashed(f"{folder}/{name}", singly, noted), names, threads, together=_TOGETHER)
+    hashed = ordered(lambda name: _hashed(folder, name, singly, noted, look), names, threads, together=_TOGETHER)
     found = Listing(zip(names, hashed, strict=True))
     for below in folders if singly else ():
         flush(below)
     return found
 
 
-_TOGETHER, _WAITING, _SMALL = 32, 16, 1 << 22
+_TOGETHER, _WAITING = 32, 16
+SMALL = 1 << 22
+"""Files from this many bytes on are never held in memory to hash them."""
 _syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 """Linux' own, which tells since 5.8 when a file could not be written; nothing of the kind elsewhere."""
 
@@ -150,14 +160,23 @@ def _raised(error: OSError) -> None:
     raise error
 
 
-def _hashed(path: str, flushed: bool, known: Mapping[str, tuple[str, int]]) -> tuple[str, int]:
+def _hashed(
+    folder: Path, name: str, flushed: bool, known: Mapping[str, tuple[str, int]], look: Look | None
+) -> tuple[str, int]:
+    path = f"{folder}/{name}"
     if not flushed and (noted := known.get(path)) and os.stat(path).st_size == noted[1]:  # noqa: PTH116  as below
         return noted
     with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a path object for each of many small files would take longer
         size = os.fstat(file.fileno()).st_size
-        digest = sha256(file.read()) if size < _SMALL else hashlib.file_digest(file, "sha256").hexdigest()
+        if size < SMALL:
+            content = file.read()
+            digest = sha256(content)
+        else:
+            content, digest = b"", hashlib.file_digest(file, "sha256").hexdigest()
         if flushed:
             os.fsync(file.fileno())
+    if look and size < SMALL:
+        look(name, digest, content)
     return digest, size
 
 

@@ -1,13 +1,12 @@
 """Looking at a release: is it what its manifest says, and what sets it apart from another one."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from figureground import certificate, difference, duplicates, layouts, manifest, progress, store
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
-from figureground.parallel import ordered
 from figureground.types import Release, Sample
 
 
@@ -36,10 +35,11 @@ def verify(folder: Path) -> Release:
         held = manifest.parse(content)
     except ReleaseError as error:
         raise _refused(folder, [*problems, str(error)]) from error
-    found = _found(folder)
+    looks: dict[str, bytes] = {}
+    found = _found(folder, looks)
     del content
     problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
-    problems += _recheck(folder, held, found)
+    problems += _recheck(folder, held, found, looks)
     if problems:
         raise _refused(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
@@ -98,9 +98,15 @@ def _content(folder: Path) -> bytes:
         ) from error
 
 
-def _found(folder: Path) -> manifest.Found:
+def _found(folder: Path, looks: dict[str, bytes]) -> manifest.Found:
+    """Hash every file, and note the packed signature of every picture by its hash."""
+
+    def look(name: str, digest: str, content: bytes) -> None:
+        if name.endswith(".jpg") and digest not in looks and (seen := _signature(content)):
+            looks[digest] = seen
+
     try:
-        found = store.hash_folder(folder)
+        found = store.hash_folder(folder, look=look)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     found.pop(manifest.FILE)
@@ -123,18 +129,18 @@ def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 
 
-def _recheck(folder: Path, held: Manifest, found: manifest.Found) -> list[str]:
+def _recheck(folder: Path, held: Manifest, found: manifest.Found, looks: Mapping[str, bytes]) -> list[str]:
     """Compute the leak certificate's claims again from the pictures that are there."""
-    wanted: dict[tuple[str, str], str] = {}
     listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
-    for name in sorted(found):
-        content, _ = found[name]
-        split = manifest.split_of(name) or listed.get(content, "")
-        if split and name.endswith(".jpg"):
-            wanted.setdefault((split, content), name)
-    looked = ordered(lambda name: _signature(folder / name), list(wanted.values()), together=8)
+    seen: set[tuple[str, str]] = set()
     pictures: dict[str, dict[str, bytes]] = defaultdict(dict)
-    for (split, _), name, signature in zip(wanted, wanted.values(), looked, strict=True):
+    for name, (content, size) in found.items():
+        split = manifest.split_of(name) or listed.get(content, "")
+        if not split or not name.endswith(".jpg") or (split, content) in seen:
+            continue
+        seen.add((split, content))
+        # A picture too large to be looked at while it was hashed; what is no picture has none: its layout says so.
+        signature = looks.get(content) or (_signature((folder / name).read_bytes()) if size >= store.SMALL else None)
         if signature is not None:
             pictures[split][name] = signature
     try:
@@ -143,10 +149,10 @@ def _recheck(folder: Path, held: Manifest, found: manifest.Found) -> list[str]:
         return [f"{certificate.FILE}: {error.strerror}"]
 
 
-def _signature(file: Path) -> bytes | None:
-    """Give a packed signature, or None for what is no picture: its layout says so."""
+def _signature(content: bytes) -> bytes | None:
+    """Give a picture's packed signature, or None for what is no picture."""
     try:
-        return duplicates.packed(duplicates.of_jpeg(file.read_bytes()))
+        return duplicates.packed(duplicates.of_jpeg(content))
     except ArrayError:
         return None
 
