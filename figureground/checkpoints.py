@@ -44,10 +44,14 @@ class Learnt(_Exact):
 
 
 class Letterbox(_Exact):
-    """How a picture becomes the network's square, see `figureground.samples.letterbox`: what is laid around either."""
+    """How a picture becomes the network's square, see `figureground.samples.letterbox`.
+
+    What is laid around either, and by how much the short side may be drawn out.
+    """
 
     image: Literal[128] = 128
     label: Literal[0] = 0
+    stretch: float = Field(default=1.0, ge=1)
 
 
 class Point(_Exact):
@@ -93,7 +97,10 @@ class Card(_Exact):
 
 def canonical(card: Card) -> bytes:
     """Give the bytes of ``model.json``: keys sorted, indented by one."""
-    text = json.dumps(card.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    told = card.model_dump(mode="json")
+    if told["letterbox"]["stretch"] == 1:
+        del told["letterbox"]["stretch"]  # cards from before there was one have none, and keep their digest
+    text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     return f"{text}\n".encode()
 
 

@@ -1,22 +1,23 @@
 """An exported network: what its ONNX file says of itself, and how a picture goes in and its alpha comes out.
 
 The file is whole by itself: the input ``image`` takes float32 (n, 3, side, side), RGB, 0 to 1, a picture letterboxed as
-`figureground.samples.letterbox` does it on grey 128; the output ``alpha`` gives float32 (n, 1, side, side), 0 to 1, which of
-several classes is one minus the background's probability; of several classes ``probabilities`` follows, (n, classes, side,
-side).
+`figureground.samples.letterbox` does it on grey 128 with the file's own ``stretch``; the output ``alpha`` gives float32
+(n, 1, side, side), 0 to 1, which of several classes is one minus the background's probability; of several classes
+``probabilities`` follows, (n, classes, side, side).
 """
 
 import json
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from figureground import assets, inference, samples
+from figureground.checkpoints import Card
 from figureground.errors import AssetError
 from figureground.types import Alpha, Image, Weights
 
@@ -35,6 +36,8 @@ class About(BaseModel):
     network: str
     side: int = Field(ge=32, multiple_of=32)
     """Of the square it takes, pixels."""
+    stretch: float = Field(default=1.0, ge=1)
+    """By how much a picture's short side may be drawn out to fill it."""
     names: tuple[str, ...]
     """Of the classes, background first; of soft alpha just ``person``."""
     release: str
@@ -44,6 +47,20 @@ class About(BaseModel):
     """Of the sources it learnt from."""
     checkpoint: str
     """The digest of the checkpoint it was made of."""
+
+    @classmethod
+    def of(cls, card: Card, side: int | None = None) -> Self:
+        """Say it of a checkpoint's network, which takes another square when a side is given."""
+        return cls(
+            network=card.network,
+            side=side or card.side,
+            stretch=card.letterbox.stretch,
+            names=card.names,
+            release=card.learnt.release,
+            digest=card.learnt.digest,
+            licenses=card.learnt.licenses,
+            checkpoint=card.digest,
+        )
 
 
 def read(file: Path) -> About:
@@ -90,9 +107,9 @@ def batch(squares: Sequence[Image]) -> NDArray[np.float32]:
     return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
-def square(image: Image, side: int) -> Image:
+def square(image: Image, about: About) -> Image:
     """Fit a picture into the network's square."""
-    return samples.letterbox(image, side, GREY, label=False)
+    return samples.letterbox(image, about.side, GREY, label=False, stretch=about.stretch)
 
 
 def alpha(weights: Weights, image: Image, device: inference.Device = "auto") -> Alpha:
@@ -117,11 +134,11 @@ def alpha(weights: Weights, image: Image, device: inference.Device = "auto") -> 
     AssetError
         When the weights are not in the cache, not the pinned ones, or no such network.
     """
-    side = about(weights).side
-    found = inference.run(weights, batch([square(image, side)]), device=device)[0]
-    return back(found[0, 0], image)
+    told = about(weights)
+    found = inference.run(weights, batch([square(image, told)]), device=device)[0]
+    return back(found[0, 0], image, told)
 
 
-def back(answer: NDArray[np.float32], image: Image) -> Alpha:
+def back(answer: NDArray[np.float32], image: Image, about: About) -> Alpha:
     """Bring a square alpha back to its picture's size."""
-    return np.clip(samples.unletterbox(answer, image.shape[0], image.shape[1]), 0, 1)
+    return np.clip(samples.unletterbox(answer, image.shape[0], image.shape[1], about.stretch), 0, 1)

@@ -7,6 +7,7 @@ import numpy as np
 
 from figureground import exported, inference, masks
 from figureground.errors import ArrayError
+from figureground.exported import About
 from figureground.types import Alpha, Image
 
 
@@ -40,21 +41,21 @@ def covering(picture: Image, height: int, width: int) -> Image:
     return np.ascontiguousarray(whole[top : top + height, left : left + width], np.uint8)
 
 
-def alpha_of(ask: inference.Ask, side: int, image: Image) -> Alpha:
+def alpha_of(ask: inference.Ask, about: About, image: Image) -> Alpha:
     """Ask an opened export where the person is in one picture: shape (h, w), float32, 0 to 1."""
-    answer = ask(exported.batch([exported.square(image, side)]))[0]
-    return exported.back(answer[0, 0], image)
+    answer = ask(exported.batch([exported.square(image, about)]))[0]
+    return exported.back(answer[0, 0], image, about)
 
 
-def replaced(ask: inference.Ask, side: int, image: Image, background: Background) -> Image:
+def replaced(ask: inference.Ask, about: About, image: Image, background: Background) -> Image:
     """Put one picture's person on another background.
 
     Parameters
     ----------
     ask
         An export, see `figureground.inference.opened`.
-    side
-        Of the square it takes.
+    about
+        What it says of itself.
     image
         Shape (h, w, 3), RGB uint8.
     background
@@ -65,4 +66,4 @@ def replaced(ask: inference.Ask, side: int, image: Image, background: Background
     ndarray
         As `image`.
     """
-    return masks.composite(image, alpha_of(ask, side, image), background.behind(image))
+    return masks.composite(image, alpha_of(ask, about, image), background.behind(image))

@@ -75,8 +75,8 @@ def letterboxed(sample: Sample, side: int) -> Sample:
     return replace(sample, image=fitted, alpha=alpha, parts=parts, sha256="")
 
 
-def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
-    """Fit a picture or label into a square, its aspect kept, what is left filled.
+def letterbox(image: Mask, side: int, fill: int, *, label: bool, stretch: float = 1.0) -> Mask:
+    """Fit a picture or label into a square, its aspect kept or nearly, what is left filled.
 
     Parameters
     ----------
@@ -88,6 +88,9 @@ def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
         The level around it: 128 for pictures, 0 for labels.
     label
         Labels are taken from the nearest pixel, so that no id is invented; pictures are averaged or interpolated.
+    stretch
+        By how much the short side may be drawn out to fill the square, at least 1, which keeps the aspect: at 4/3 what is
+        three by four fills all of it.
 
     Returns
     -------
@@ -97,14 +100,14 @@ def letterbox(image: Mask, side: int, fill: int, *, label: bool) -> Mask:
     if side < 1:
         raise ArrayError(f"letterbox: expected a side of at least 1 pixel, found {side}")
     height, width = image.shape[:2]
-    rows, columns, size = _inside(side, height, width)
+    rows, columns, size = _inside(side, height, width, stretch)
     how = cv2.INTER_NEAREST_EXACT if label else cv2.INTER_AREA if side < max(height, width) else cv2.INTER_LINEAR
     square: Mask = np.full((side, side, *image.shape[2:]), fill, np.uint8)
     square[rows, columns] = cv2.resize(image, size, interpolation=how)
     return square
 
 
-def unletterbox(square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def unletterbox(square: NDArray[np.float32], height: int, width: int, stretch: float = 1.0) -> NDArray[np.float32]:
     """Give what a network said of a letterboxed square at the picture's own size: the inverse of `letterbox`.
 
     Parameters
@@ -113,6 +116,8 @@ def unletterbox(square: NDArray[np.float32], height: int, width: int) -> NDArray
         Shape (side, side) or (side, side, c), float32: probabilities or an alpha, not yet cut into classes.
     height, width
         The picture's.
+    stretch
+        As it was letterboxed.
 
     Returns
     -------
@@ -120,15 +125,15 @@ def unletterbox(square: NDArray[np.float32], height: int, width: int) -> NDArray
         Shape (height, width) or (height, width, c), float32, interpolated linearly, or averaged where it gets smaller.
     """
     side = square.shape[0]
-    rows, columns, _ = _inside(side, height, width)
+    rows, columns, _ = _inside(side, height, width, stretch)
     how = cv2.INTER_LINEAR if side < max(height, width) else cv2.INTER_AREA
     found: NDArray[np.float32] = cv2.resize(np.ascontiguousarray(square[rows, columns]), (width, height), interpolation=how)
     return found.reshape(height, width, *square.shape[2:])
 
 
-def _inside(side: int, height: int, width: int) -> tuple[slice, slice, tuple[int, int]]:
+def _inside(side: int, height: int, width: int, stretch: float) -> tuple[slice, slice, tuple[int, int]]:
     """Give the rows and columns of a square that hold a picture, and their width and height."""
     scale = side / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size = min(side, max(1, round(width * scale * stretch))), min(side, max(1, round(height * scale * stretch)))
     left, top = (side - size[0]) // 2, (side - size[1]) // 2
     return slice(top, top + size[1]), slice(left, left + size[0]), size

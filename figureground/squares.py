@@ -61,7 +61,9 @@ class Squares:
         return found
 
     @classmethod
-    def made(cls, folder: Path, examples: Iterable[Example], count: int, side: int, *, squashed: bool = False) -> Self:
+    def made(
+        cls, folder: Path, examples: Iterable[Example], count: int, side: int, *, stretch: float = 1.0, squashed: bool = False
+    ) -> Self:
         """Fit pictures into squares and keep them in a folder; one that is complete already is opened as it is.
 
         Parameters
@@ -74,8 +76,10 @@ class Squares:
             How many there may be, which decides how large the files are made.
         side
             Of the squares, pixels.
+        stretch
+            See `figureground.samples.letterbox`.
         squashed
-            Resize both sides to the square's instead of keeping the aspect: as others do, to compare with.
+            Resize both sides to the square's whatever the aspect: as others do, to compare with.
 
         Raises
         ------
@@ -94,7 +98,7 @@ class Squares:
         for at, example in enumerate(examples):
             if at >= count:
                 raise ReleaseError(f"expected {count} pictures for {folder}, found more: the release changed underneath")
-            kept["images"][at], kept["truths"][at] = fitted(example, side, squashed=squashed)
+            kept["images"][at], kept["truths"][at] = fitted(example, side, stretch=stretch, squashed=squashed)
             stems.append(example.stem)
         for name in kept:
             kept[name].flush()
@@ -104,7 +108,7 @@ class Squares:
         return cls(folder)
 
 
-def fitted(example: Example, side: int, *, squashed: bool = False) -> Square:
+def fitted(example: Example, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Square:
     """Fit a picture and its truth into a square, see `figureground.samples.letterbox`."""
     soft = example.truth.dtype == np.float32
     truth: Mask = masks.to_levels(example.truth) if soft else example.truth  # type: ignore[arg-type, assignment]
@@ -112,5 +116,5 @@ def fitted(example: Example, side: int, *, squashed: bool = False) -> Square:
         how = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
         image = cv2.resize(example.image, (side, side), interpolation=cv2.INTER_LINEAR)
         return Square(image, cv2.resize(truth, (side, side), interpolation=how))
-    image = samples.letterbox(example.image, side, 128, label=False)
-    return Square(image, samples.letterbox(truth, side, 0, label=not soft))
+    image = samples.letterbox(example.image, side, 128, label=False, stretch=stretch)
+    return Square(image, samples.letterbox(truth, side, 0, label=not soft, stretch=stretch))

@@ -46,6 +46,8 @@ class Training:
         1 for soft alpha, or 2 or 5.
     side
         Of the square, pixels; a multiple of 32.
+    stretch
+        By how much a picture's short side may be drawn out to fill the square, see `figureground.samples.letterbox`.
     pictures
         How many it sees, each time counted: the budget.
     batch
@@ -67,9 +69,10 @@ class Training:
     settings: dict[str, Any] = field(default_factory=dict)
     classes: Literal[1, 2, 5] = 2
     side: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 256
+    stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
     pictures: Annotated[int, Field(ge=1)] = 20000
     batch: Annotated[int, Field(ge=2)] = 8
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 1e-3
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
     looks: Annotated[int, Field(ge=1)] = 10
     seed: int = 1

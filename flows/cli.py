@@ -38,6 +38,7 @@ Release = Annotated[Path, typer.Argument(metavar="RELEASE", help="The folder of 
 Network = Annotated[str, typer.Option("--network", help="unet, segnet, segresnet, deeplabv3.")]
 NetworkSettings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the network.")]
 Side = Annotated[int, typer.Option("--side", help="Of the square it sees, pixels; a multiple of 32.")]
+Stretch = Annotated[float, typer.Option("--stretch", help="By how much a picture's short side may be drawn out to fill it.")]
 Pictures = Annotated[int, typer.Option("--pictures", help="How many it sees in all: the budget.")]
 Batch = Annotated[int, typer.Option("--batch", help="How many at a time.")]
 LearningRate = Annotated[float, typer.Option("--learning-rate", help="The largest on the way.")]
@@ -46,6 +47,7 @@ Splits = Annotated[list[str] | None, typer.Option("--split", help="train, val or
 Classes = Annotated[int | None, typer.Option("--classes", help="1: soft alpha; 2: person; 5: parts.")]
 Pages = Annotated[Path | None, typer.Option("--into", metavar="DIR", help="For tables and pages; else in the storage.")]
 HERE = Path("data_catalog.yaml")
+STRETCH = 4 / 3
 _COLUMNS = 6
 
 out = Console()
@@ -230,9 +232,10 @@ def train(
     settings: NetworkSettings = None,
     classes: Annotated[int, typer.Option("--classes", help="1: soft alpha; 2: person; 5: parts.")] = 2,
     side: Side = 256,
+    stretch: Stretch = STRETCH,
     pictures: Pictures = 20000,
     batch: Batch = 8,
-    learning_rate: LearningRate = 1e-3,
+    learning_rate: LearningRate = 3e-3,
     seed: Annotated[int, typer.Option("--seed", help="Of weights, order and variations.")] = 1,
     into: Annotated[Path | None, typer.Option("--into", metavar="DIR", help="The checkpoint's; else in the storage.")] = None,
     device: Device = "auto",
@@ -243,7 +246,7 @@ def train(
     _begin(catalog, verbose)
     from flows.baseline import train as go
 
-    how = _training(network, settings, classes, side, pictures, batch, learning_rate, seed)
+    how = _training(network, settings, classes, side, stretch, pictures, batch, learning_rate, seed)
     with _progress():
         made = go(release, how, str(catalog), into, device)  # type: ignore[arg-type]
     score = made.card.metrics
@@ -291,7 +294,7 @@ def compare(
     side: Side = 256,
     pictures: Pictures = 20000,
     batch: Batch = 8,
-    learning_rate: LearningRate = 1e-3,
+    learning_rate: LearningRate = 3e-3,
     into: Pages = None,
     device: Device = "auto",
     catalog: CatalogFile = HERE,
@@ -306,7 +309,7 @@ def compare(
         if on:
             contests: Sequence[Any] = [compare_answers(old, new, on, str(catalog), into, split or ("test",), classes, device)]
         else:
-            how = _training(network, settings, classes or 2, side, pictures, batch, learning_rate, 1)
+            how = _training(network, settings, classes or 2, side, STRETCH, pictures, batch, learning_rate, 1)
             done = releases(Path(old), Path(new), how, seeds, str(catalog), into, device)  # type: ignore[arg-type]
             contests = done.contests
             for source in done.left_out:
@@ -333,6 +336,7 @@ def _training(
     settings: list[str] | None,
     classes: int,
     side: int,
+    stretch: float,
     pictures: int,
     batch: int,
     learning_rate: float,
@@ -353,6 +357,7 @@ def _training(
             settings=given,
             classes=classes,  # type: ignore[arg-type]
             side=side,
+            stretch=stretch,
             pictures=pictures,
             batch=batch,
             learning_rate=learning_rate,

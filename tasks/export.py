@@ -65,11 +65,8 @@ def export(
     network, card = checkpoints.load(checkpoint)
     if side is not None and (side % 32 or side < 32):
         raise AssetError(f"--side: expected a multiple of 32, found {side}")
-    about = About(
-        network=card.network, side=side or card.side, names=card.names, release=card.learnt.release,
-        digest=card.learnt.digest, licenses=card.learnt.licenses, checkpoint=card.digest,
-    )  # fmt: skip
-    teach, check = _pictures(release, card, about.side)
+    about = About.of(card, side)
+    teach, check = _pictures(release, card, about)
     answering = exporting.Answering(network, card.classes).eval()
     mark = store.sha256(repr((card.digest, about, wanted, __version__)).encode())
     with store.bench(folder, mark) as bench:
@@ -107,7 +104,7 @@ def _wanted(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(one for one in exporting.FORMATS if one != "tflite" or exporting.litert_folder())
 
 
-def _pictures(folder: Path, card: checkpoints.Card, side: int) -> tuple[list[Image], list[Image]]:
+def _pictures(folder: Path, card: checkpoints.Card, about: About) -> tuple[list[Image], list[Image]]:
     """Give letterboxed pictures that teach scales, and others that check; of a release without validation the same."""
     found = examples.opened(folder, card.classes)
     if found.digest != card.learnt.digest:
@@ -120,7 +117,7 @@ def _pictures(folder: Path, card: checkpoints.Card, side: int) -> tuple[list[Ima
     if not teach:
         raise ReleaseError(f"{folder} has no pictures to train with")
     squares = {
-        one.stem: exported.square(one.image, side) for one in found.examples("train", "val") if one.stem in {*teach, *check}
+        one.stem: exported.square(one.image, about) for one in found.examples("train", "val") if one.stem in {*teach, *check}
     }
     return [squares[stem] for stem in teach], [squares[stem] for stem in check]
 

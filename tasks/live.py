@@ -121,7 +121,7 @@ def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, bac
                 stream = container.add_stream("libx264", rate=Fraction(fps or 30).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
                 stream.codec_context.time_base = Fraction(1, _TICKS)
-            frame = av.VideoFrame.from_ndarray(replacing.replaced(ask, about.side, even, background), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(replacing.replaced(ask, about, even, background), format="rgb24")
             frame.pts, frame.time_base = round(seconds * _TICKS), Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
             count += 1
@@ -169,7 +169,7 @@ def page(
         with Footage(video):
             served["video"] = video
     told = {
-        "side": about.side, "network": about.network, "release": about.release, "blur": blur,
+        "side": about.side, "stretch": about.stretch, "network": about.network, "release": about.release, "blur": blur,
         "background": background is not None, "video": video is not None,
     }  # fmt: skip
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from figureground import __version__, charts, checkpoints, examples, parsing, progress, store, tables
-from figureground.checkpoints import Card, Learnt
+from figureground.checkpoints import Card, Learnt, Letterbox
 from figureground.errors import AssetError
 from figureground.splits import SPLITS
 from figureground.squares import Squares
@@ -68,7 +68,7 @@ def train(
         for sample in opened.samples():
             counts[sample.split] += 1
         taught, watched = (
-            Squares.made(bench / split, opened.examples(split), counts[split], how.side, squashed=squashed)
+            Squares.made(bench / split, opened.examples(split), counts[split], how.side, stretch=how.stretch, squashed=squashed)
             for split in ("train", "val")
         )
         machine = training.Machine.found(device)
@@ -85,13 +85,15 @@ def train(
             licenses=opened.licenses,
         )
         last = done.best or done.curve[-1]
-        told = {key: value for key, value in asdict(how).items() if key not in ("network", "settings", "classes", "side")}
+        own = ("network", "settings", "classes", "side", "stretch")  # what the card has elsewhere
+        told = {key: value for key, value in asdict(how).items() if key not in own}
         card = Card(
             network=how.network,
             settings=how.settings,
             classes=how.classes,
             names=names_of(how.classes),
             side=how.side,
+            letterbox=Letterbox(stretch=how.stretch),
             learnt=learnt,
             training=told | {"mark": mark, "device": machine.device, "steps": how.steps, "squashed": squashed},
             metrics={"score": last.score, "loss": last.loss, "at_step": float(last.step)},

@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 import torch
 
-from figureground import checkpoints, crops, examples, layouts, parsing, plugins, samples
-from figureground.checkpoints import Card, Learnt
+from figureground import checkpoints, crops, examples, layouts, parsing, plugins
+from figureground.checkpoints import Card, Learnt, Letterbox
 from figureground.splits import Split
+from figureground.squares import fitted
 from figureground.types import Image, Mask, Sample
 
 SETTINGS = {"encoder": "resnet18", "width": 4}
-SIDE = 64
+SIDE, STRETCH = 64, 4 / 3
 FIGURE, GROUND = (230, 190, 160), (20, 70)
 """The figure's colour; the least and greatest level of the ground."""
 
@@ -71,11 +72,9 @@ def checkpoint(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other on a busy machine take ten times as long
     network = plugins.build("networks", network_of, dict(settings)).build(classes).train()
-    shown = list(taught_by.examples("train"))
-    pixels = torch.from_numpy(np.stack([samples.letterbox(one.image, side, 128, label=False) for one in shown]))
-    pixels = pixels.permute(0, 3, 1, 2).float() / 255
-    person = [np.asarray(one.truth * (255 if classes == 1 else 1)).astype(np.uint8) for one in shown]
-    truths = torch.from_numpy(np.stack([samples.letterbox(one, side, 0, label=True) for one in person]))
+    shown = [fitted(one, side, stretch=STRETCH) for one in taught_by.examples("train")]
+    pixels = torch.from_numpy(np.stack([one.image for one in shown])).permute(0, 3, 1, 2).float() / 255
+    truths = torch.from_numpy(np.stack([one.truth for one in shown]))
     optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
     for step in range(steps):
         some = torch.arange(step * 6, step * 6 + 6) % len(pixels)
@@ -93,5 +92,8 @@ def checkpoint(
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
     names = ("person",) if classes == 1 else parsing.NAMES[classes]
-    card = Card(network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt)
+    card = Card(
+        network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt,
+        letterbox=Letterbox(stretch=STRETCH),
+    )  # fmt: skip
     return checkpoints.write(folder, card, network.state_dict())

@@ -22,8 +22,8 @@ worker.onmessage = ({ data }) => {
 worker.postMessage({ side });
 
 function place(width, height) { // as figureground.samples.letterbox lays a picture into the square
-  const scale = side / Math.max(width, height);
-  const w = Math.max(1, Math.round(width * scale)), h = Math.max(1, Math.round(height * scale));
+  const scale = side / Math.max(width, height) * told.stretch;
+  const [w, h] = [width, height].map((length) => Math.min(side, Math.max(1, Math.round(length * scale))));
   return { x: Math.floor((side - w) / 2), y: Math.floor((side - h) / 2), w, h };
 }
 

@@ -50,7 +50,7 @@ def _taught(folder):
     shown = taught.written(folder / "release", 1, [(image, mask)] * 8)
     card = taught.checkpoint(folder / "checkpoint", shown, 64, 40, "segnet", {"width": 8})
     network, _ = checkpoints.load(folder / "checkpoint")
-    about = exported.About(network="segnet", side=card.side, names=card.names, release="r", digest="d", checkpoint=card.digest)
+    about = exported.About.of(card)
     write_onnx(Answering(network, 1), about, folder / "model.onnx")
     weights = Weights("taught.onnx", sha256_file(folder / "model.onnx"))
     with pytest.MonkeyPatch.context() as patch:

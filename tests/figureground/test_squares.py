@@ -17,13 +17,14 @@ def example(height, width, soft=False, stem="a"):
     return Example(stem, "train", (), "s", image, truth.astype(np.float32) if soft else truth)
 
 
+@pytest.mark.parametrize("stretch", [1.0, 4 / 3, 4.0])
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (90, 40), (64, 64), (31, 200), (300, 280), (1, 7)])
-def test_a_letterbox_is_undone(height, width):
+def test_a_letterbox_is_undone(height, width, stretch):
     ramp = np.linspace(0, 1, width, dtype=np.float32)[None].repeat(height, 0)
-    square = samples.letterbox((ramp * 255).astype(np.uint8), 64, 128, label=False).astype(np.float32) / 255
-    back = samples.unletterbox(square, height, width)
+    square = samples.letterbox((ramp * 255).astype(np.uint8), 64, 128, label=False, stretch=stretch).astype(np.float32) / 255
+    back = samples.unletterbox(square, height, width, stretch)
     assert back.shape == (height, width) and np.abs(back - ramp).mean() < 0.03
-    several = samples.unletterbox(np.dstack([square, 1 - square]), height, width)
+    several = samples.unletterbox(np.dstack([square, 1 - square]), height, width, stretch)
     assert several.shape == (height, width, 2) and np.allclose(several[:, :, 0], back, atol=1e-6)
 
 
@@ -33,6 +34,16 @@ def test_around_the_picture_it_is_grey_and_background():
     assert set(np.unique(square.truth)) == {0, 1} and set(np.unique(fitted(example(20, 60, soft=True), 64).truth)) > {0, 255}
     squashed = fitted(example(20, 60), 64, squashed=True)
     assert (squashed.image[0] != 128).all() and squashed.truth.shape == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "rows", "columns"),
+    [(60, 80, 64, 64), (80, 60, 64, 64), (64, 64, 64, 64), (45, 80, 48, 64), (120, 30, 64, 21)],
+)
+def test_the_short_side_is_drawn_out_as_far_as_is_allowed(height, width, rows, columns):
+    square = samples.letterbox(np.zeros((height, width), np.uint8), 64, 128, label=False, stretch=4 / 3)
+    there = np.argwhere(square < 128)
+    assert tuple(np.ptp(there, axis=0) + 1) == (rows, columns)
 
 
 def test_squares_are_made_once_and_come_back(tmp_path):

@@ -36,8 +36,10 @@ def test_every_export_keeps_to_torch(made: Export) -> None:
 
 def test_the_network_has_learnt_and_its_export_tells_where_the_figure_is(made: Export) -> None:
     image, mask = taught.drawn(150, 110, seed=999)
-    answer = inference.opened(made.folder / "model.onnx")(exported.batch([exported.square(image, taught.SIDE)]))[0]
-    found, true = exported.back(answer[0, 0], image) >= 0.5, mask > 0
+    about = exported.read(made.folder / "model.onnx")
+    assert about.stretch == taught.STRETCH > 1
+    answer = inference.opened(made.folder / "model.onnx")(exported.batch([exported.square(image, about)]))[0]
+    found, true = exported.back(answer[0, 0], image, about) >= 0.5, mask > 0
     assert (found & true).sum() / (found | true).sum() > 0.8
 
 
@@ -153,10 +155,12 @@ def test_a_file_that_is_no_export_is_told(tmp_path: Path) -> None:
         exported.read(tmp_path / "a.onnx")
 
 
+@pytest.mark.parametrize("stretch", [1.0, 4 / 3])
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (90, 40), (200, 200), (33, 500)])
-def test_an_answer_comes_back_to_where_it_was(height: int, width: int) -> None:
+def test_an_answer_comes_back_to_where_it_was(height: int, width: int, stretch: float) -> None:
+    about = exported.About(network="n", side=128, stretch=stretch, names=("person",), release="r", digest="d", checkpoint="c")
     mask = np.zeros((height, width, 3), np.uint8)
     cv2.ellipse(mask, (width // 3, height // 2), (width // 5, height // 4), 0, 0, 360, (255, 255, 255), -1)
-    there = samples.letterbox(mask, 128, 0, label=False)[:, :, 0] / np.float32(255)
-    back = exported.back(there, mask) >= 0.5
+    there = samples.letterbox(mask, 128, 0, label=False, stretch=stretch)[:, :, 0] / np.float32(255)
+    back = exported.back(there, mask, about) >= 0.5
     assert ((back != (mask[:, :, 0] > 0)).mean()) < 0.03

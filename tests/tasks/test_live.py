@@ -20,7 +20,7 @@ from tasks import live
 from tests import taught
 
 ROOT = Path(__file__).parents[2]
-SIZE, BLUE = 128, (10, 40, 200)
+WIDTH, HEIGHT, BLUE = 128, 96, (10, 40, 200)  # drawn out to the whole square
 PLACES = [(0.35 + 0.3 * number / 11, 0.5) for number in range(12)]
 
 
@@ -28,7 +28,7 @@ PLACES = [(0.35 + 0.3 * number / 11, 0.5) for number in range(12)]
 def model(learnt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     network, card = checkpoints.load(learnt / "checkpoint")
-    about = exported.About(network="unet", side=card.side, names=card.names, release="drawn", digest="d", checkpoint="c")
+    about = exported.About.of(card)
     (folder / "export").mkdir()
     exporting.write_onnx(exporting.Answering(network, 1), about, folder / "export" / "model.onnx")
     return folder / "export"
@@ -43,13 +43,13 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """A figure that walks over the ground."""
-    return (taught.drawn(SIZE, SIZE, 7, place) for place in PLACES)
+    return (taught.drawn(HEIGHT, WIDTH, 7, place) for place in PLACES)
 
 
 def clip(file: Path, codec: str, pixels: str, fps: int = 12) -> Path:
     with av.open(str(file), "w") as container:
         stream = container.add_stream(codec, rate=fps)
-        stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, pixels
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, pixels
         for image, _ in frames():
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
@@ -138,10 +138,10 @@ def served(model: Path, picture: Path) -> Iterator[str]:
 @pytest.mark.browser
 def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Path, chromium_with: Any) -> None:
     """A fake camera plays one drawn picture; the page's canvas shows its figure before blue, and how many frames a second."""
-    image, mask = taught.drawn(SIZE, SIZE, 7, (0.5, 0.5))
+    image, mask = taught.drawn(HEIGHT, WIDTH, 7, (0.5, 0.5))
     with av.open(str(tmp_path / "camera.mjpeg"), "w") as container:
         stream = container.add_stream("mjpeg", rate=20)
-        stream.width, stream.height, stream.pix_fmt = SIZE, SIZE, "yuvj420p"
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"
         for _ in range(5):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
         container.mux(stream.encode())
@@ -159,12 +159,12 @@ def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Pat
         shown = canvas(page)
         assert page.evaluate("self.crossOriginIsolated")  # threads
         assert page.inner_text("#said") == ""
-        assert "unet, 64 × 64, taught by drawn" in page.inner_text("#told")
+        assert "unet, 64 × 64, taught by release" in page.inner_text("#told")
         assert float(page.inner_text("#fps")) > 0
     finally:
         browser.close()
     assert state["fps"] > 0
-    figure, ground = replaced(cv2.resize(shown, (SIZE, SIZE), interpolation=cv2.INTER_AREA), mask)
+    figure, ground = replaced(cv2.resize(shown, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA), mask)
     assert figure < 30
     assert ground < 15
     assert said == []
