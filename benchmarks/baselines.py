@@ -1,6 +1,7 @@
 """What our recipe teaches beside the plain published one, same data and budget: python benchmarks/baselines.py FOLDER.
 
     python benchmarks/baselines.py FOLDER [--data ../shared/data] [--side 128] [--pictures 1600] [--only unet] [--classes 2]
+                                          [--seeds 1 2]
     python benchmarks/baselines.py FOLDER --speed        pictures a second, ours and the plain one in turn, medians of rounds
     python benchmarks/baselines.py FOLDER --table        only print what FOLDER holds
     python benchmarks/baselines.py FOLDER --sheet FILE   a picture of what both recipes answer on some of the test split
@@ -59,6 +60,7 @@ def main() -> None:
     asked.add_argument("--pictures", type=int, default=1600)
     asked.add_argument("--only", nargs="*", default=list(NETWORKS))
     asked.add_argument("--classes", nargs="*", type=int, default=[2, 5])
+    asked.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
     asked.add_argument("--speed", action="store_true")
     asked.add_argument("--table", action="store_true")
     asked.add_argument("--sheet", type=Path)
@@ -75,12 +77,13 @@ def main() -> None:
     for classes, release in releases.items():
         for network in given.only:
             if given.speed:
-                speed(given.folder, release, how(network, classes, given, "ours"))
-            else:
-                scored(given.folder, release, network, classes, given)
+                speed(given.folder, release, how(network, classes, given, "ours", 1))
+                continue
+            for seed in given.seeds:
+                scored(given.folder, release, network, classes, given, seed)
 
 
-def how(network: str, classes: int, given: argparse.Namespace, recipe: str) -> Training:
+def how(network: str, classes: int, given: argparse.Namespace, recipe: str, seed: int) -> Training:
     return Training(
         network=network,
         settings=NETWORKS[network],
@@ -89,7 +92,12 @@ def how(network: str, classes: int, given: argparse.Namespace, recipe: str) -> T
         pictures=given.pictures,
         **({"plain": True, "learning_rate": PLAIN_RATE} if recipe == "plain" else {}),
         looks=8,
+        seed=seed,
     )
+
+
+def name_of(network: str, classes: int, recipe: str, given: argparse.Namespace, seed: int) -> str:
+    return f"{network}-{classes}-{recipe}-{given.side}-{given.pictures}-{seed}"
 
 
 # --- the data ---
@@ -147,18 +155,20 @@ def read(file: Path, how_read: int = cv2.IMREAD_COLOR) -> Any:
 # --- quality ---
 
 
-def scored(folder: Path, release: Path, network: str, classes: int, given: argparse.Namespace) -> None:
+def scored(folder: Path, release: Path, network: str, classes: int, given: argparse.Namespace, seed: int) -> None:
     settings = catalog.load(ROOT / "data_catalog.yaml")
     for recipe in RECIPES:
-        name = f"{network}-{classes}-{recipe}-{given.side}-{given.pictures}"
+        name = name_of(network, classes, recipe, given, seed)
+        if (folder / f"result-{name}.json").is_file():
+            continue
         checkpoint = folder / "models" / name
         begun = time.monotonic()
-        train.fn(release, how(network, classes, given, recipe), checkpoint, "cpu", squashed=recipe == "plain")
+        train.fn(release, how(network, classes, given, recipe, seed), checkpoint, "cpu", squashed=recipe == "plain")
         seconds = time.monotonic() - begun
         found = evaluate.fn(str(checkpoint), release, settings, folder / "scores" / name, ("test",), None, "cpu")
         rows = [[*vars_of(row)] for row in found.rows]
         content = {"network": network, "classes": classes, "recipe": recipe, "side": given.side, "pictures": given.pictures}
-        content |= {"seconds": seconds, "names": found.names, "rows": rows}
+        content |= {"seed": seed, "seconds": seconds, "names": found.names, "rows": rows}
         (folder / f"result-{name}.json").write_text(json.dumps(content))
         print(name, f"{seconds:.0f} s", told(found.groups[0].figures["iou_per_image"], "iou_per_image"), flush=True)
 
@@ -171,23 +181,39 @@ def vars_of(row: Any) -> Iterator[Any]:
 def table(folder: Path) -> None:
     from figureground.scores import Row
 
-    held: dict[tuple[Any, ...], dict[str, Any]] = {}
+    held: dict[tuple[Any, ...], dict[str, dict[int, Any]]] = {}
     for file in sorted(folder.glob("result-*.json")):
         one = json.loads(file.read_text())
-        held.setdefault((one["classes"], one["network"], one["side"], one["pictures"]), {})[one["recipe"]] = one
+        of = held.setdefault((one["classes"], one["network"], one["side"], one["pictures"]), {recipe: {} for recipe in RECIPES})
+        of[one["recipe"]][one["seed"]] = one
     keys = ("iou_per_image", "iou_of_dataset", "boundary_iou_per_image")
     for (classes, network, side, seen), both in sorted(held.items()):
-        if set(both) != set(RECIPES):
-            continue
+        seeds = sorted(both["plain"].keys() & both["ours"].keys())
         rows = [
-            [Row(a, b, c, tuple(d), tuple(e), tuple(f), tuple(g), tuple(h)) for a, b, c, d, e, f, g, h in both[one]["rows"]]
+            [
+                Row(a, b, c, tuple(d), tuple(e), tuple(f), tuple(g), tuple(h))
+                for seed in seeds
+                for a, b, c, d, e, f, g, h in both[one][seed]["rows"]
+            ]
             for one in RECIPES
         ]
-        print(f"\n{classes} classes, {network}, {side} px, {seen} pictures seen, {len(rows[0])} test pictures")
-        for one in differences(rows[0], rows[1], both["ours"]["names"]):
+        if not seeds:
+            continue
+        count = len(rows[0]) // len(seeds)
+        print(f"\n{classes} classes, {network}, {side} px, {seen} pictures seen, {count} test pictures, seeds {seeds}")
+        for seed in seeds:
+            told_of = [both[recipe][seed] for recipe in RECIPES]
+            print(f"seed {seed}", *(f"{np.nanmean([*map(iou, one['rows'])]):.3f} in {one['seconds']:.0f} s" for one in told_of))
+        for one in differences(rows[0], rows[1], both["ours"][seeds[0]]["names"]):
             for key in [*keys, *(name for name in one.old if ":" in name and name.startswith("iou_per_image"))]:
                 ends = [told(side_[key], key) for side_ in (one.old, one.new, one.gained)]
                 print(f"| {one.name} ({one.pictures}, {one.sources} sources) | {key} | {' | '.join(ends)} |")
+
+
+def iou(row: list[Any]) -> float:
+    """Give one picture's mean over its classes but the background."""
+    found = [shared / together for shared, together in zip(row[4][1:], row[5][1:], strict=True) if together]
+    return float(np.mean(found)) if found else float("nan")
 
 
 # --- a picture ---
@@ -203,7 +229,7 @@ def sheet(given: argparse.Namespace) -> Image:
     columns = {"picture": [one.image for one in shown], "truth": [on_ground(one, one.truth) for one in shown]}
     for network in given.only:
         for recipe in RECIPES:
-            who = Checkpoint(given.folder / "models" / f"{network}-2-{recipe}-{given.side}-{given.pictures}", "cpu")
+            who = Checkpoint(given.folder / "models" / name_of(network, 2, recipe, given, given.seeds[0]), "cpu")
             columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in answers.asked(who, shown, 2)]
     wide, high, gap, head = 150, 112, 6, 24
     paper = np.full((head + len(shown) * (high + gap), len(columns) * (wide + gap) - gap, 3), 255, np.uint8)

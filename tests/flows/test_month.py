@@ -28,8 +28,8 @@ def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str, demo
         (folder / name).mkdir()
     whole = demo_clip("park")
     for number in range(CLIPS):
-        # the third comes on the day of two starts, and gives the first of them something to do
-        cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + (3.0 if number == 2 else 0.7))
+        # the third and the sixth come on the days of two starts, and give the first of them something to do
+        cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + (3.0 if number in (2, 5) else 0.7))
     shutil.copy(demo_clip("walk"), folder / "held.webm")
     write_catalog(folder, studio._any_port())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_STUDIO": studio_executable, "COLUMNS": "200"}
