@@ -46,8 +46,6 @@ class Training:
         1 for soft alpha, or 2 or 5.
     side
         Of the square, pixels; a multiple of 32.
-    stretch
-        By how much a picture's short side may be drawn out to fill the square, see `figureground.samples.letterbox`.
     pictures
         How many it sees, each time counted: the budget.
     batch
@@ -63,13 +61,14 @@ class Training:
         Of weights, order and variations.
     plain
         The loop as published repositories have it: no variations, a fixed rate, Adam, cross entropy alone, the last weights.
+    stretch
+        By how much a picture's short side may be drawn out to fill the square, see `figureground.samples.letterbox`.
     """
 
     network: str
     settings: dict[str, Any] = field(default_factory=dict)
     classes: Literal[1, 2, 5] = 2
     side: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 256
-    stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
     pictures: Annotated[int, Field(ge=1)] = 20000
     batch: Annotated[int, Field(ge=2)] = 8
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
@@ -77,6 +76,7 @@ class Training:
     looks: Annotated[int, Field(ge=1)] = 10
     seed: int = 1
     plain: bool = False
+    stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
 
     @property
     def steps(self) -> int:
