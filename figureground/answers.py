@@ -64,7 +64,6 @@ class Checkpoint:
         module, self.card = checkpoints.load(folder)
         self._device = Machine.found(device).device
         self._module = module.to(self._device)
-        self._stretch = self.card.letterbox.stretch
         self._squashed = bool(self.card.training.get("squashed"))  # it was taught pictures whose aspect was not kept
 
     def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
@@ -73,7 +72,7 @@ class Checkpoint:
         if self._squashed:
             squares = [cv2.resize(one.image, (side, side), interpolation=cv2.INTER_LINEAR) for one in examples]
         else:
-            squares = [samples.letterbox(one.image, side, 128, label=False, stretch=self._stretch) for one in examples]
+            squares = [samples.letterbox(one.image, side, 128, label=False, stretch=self.card.letterbox.stretch) for one in examples]
         found = self.probabilities(np.stack(squares))
         return [
             answer(self._back(square, one.image.shape[0], one.image.shape[1]), self.card, classes)
@@ -82,7 +81,7 @@ class Checkpoint:
 
     def _back(self, square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         if not self._squashed:
-            return samples.unletterbox(square, height, width, self._stretch)
+            return samples.unletterbox(square, height, width, self.card.letterbox.stretch)
         found: NDArray[np.float32] = cv2.resize(square, (width, height), interpolation=cv2.INTER_LINEAR)
         return found.reshape(height, width, square.shape[2])
 
