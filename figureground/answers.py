@@ -68,11 +68,11 @@ class Checkpoint:
 
     def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
         """See `Answerer`."""
-        side = self.card.side
+        side, stretch = self.card.side, self.card.letterbox.stretch
         if self._squashed:
             squares = [cv2.resize(one.image, (side, side), interpolation=cv2.INTER_LINEAR) for one in examples]
         else:
-            squares = [samples.letterbox(one.image, side, 128, label=False, stretch=self.card.letterbox.stretch) for one in examples]
+            squares = [samples.letterbox(one.image, side, 128, label=False, stretch=stretch) for one in examples]
         found = self.probabilities(np.stack(squares))
         return [
             answer(self._back(square, one.image.shape[0], one.image.shape[1]), self.card, classes)
