@@ -284,35 +284,45 @@ def interface(catalog: Catalog) -> tuple[labelling.Interface, str]:
 def find_project(server: Server, catalog: Catalog) -> Project | None:
     """Find the catalog's project by its title, or None.
 
+    Of several that have the title, the one with answers is taken, else the first with the catalog's labelling interface:
+    two who make it at the same moment on a slow server may both have begun to fill theirs, and have to agree on one.
+
     Raises
     ------
     LabelError
-        When there are several with tasks, or it has another labelling interface than the catalog.
+        When there are several with answers, or it has another labelling interface than the catalog.
     """
+    return _choose(server, catalog)[0]
+
+
+def _choose(server: Server, catalog: Catalog) -> tuple[Project | None, list[int]]:
+    """Find the catalog's project, and the numbers of its twins: title and interface are the same, but nobody has answered."""
     title = catalog.label_studio.project
-    asked = {"include": "id,title,task_number,label_config,num_tasks_with_annotations", "page_size": 100}
+    asked = {"include": "id,title,label_config,num_tasks_with_annotations", "page_size": 100}
     with speaking(server.url, f"looking for the project {title!r}"):
         there = [project for project in server.client.projects.list(title=title, **asked) if project.title == title]
     if not there:
-        return None
-    # a request that arrived twice makes an empty twin; everybody takes the same of the two
+        return None, []
     there.sort(key=lambda project: int(project.id))
-    found = [project for project in there if project.task_number] or there[:1]
-    if len(found) > 1:
-        raise LabelError(
-            f"the Label Studio at {server.url} has {len(found)} projects called {title!r} "
-            f"(numbers {', '.join(str(project.id) for project in found)}): rename all but one"
-        )
     _, xml = interface(catalog)
-    place = f"{server.url}/projects/{found[0].id}"
-    if not labelling.same_interface(found[0].label_config or "", xml):
+    alike = [project for project in there if labelling.same_interface(project.label_config or "", xml)]
+    answered = [project for project in there if project.num_tasks_with_annotations]
+    if len(answered) > 1:
+        raise LabelError(
+            f"the Label Studio at {server.url} has {len(answered)} projects called {title!r} with answers in them "
+            f"(numbers {', '.join(str(project.id) for project in answered)}): rename all but one"
+        )
+    found = [*answered, *alike, *there][0]
+    place = f"{server.url}/projects/{found.id}"
+    if found not in alike:
         tag = "BitmaskLabels for BrushLabels" if catalog.label_studio.mask == "bitmask" else ""
         raise LabelError(
             f"the project {title!r} ({place}) has another labelling interface than {catalog.label_config_file}"
             f"{tag and f' with {tag} (label_studio.mask is bitmask)'}: paste that {'so ' if tag else 'file '}into "
             f"{place}/settings/labeling, or name another project in label_studio.project"
         )
-    return Project(found[0].id, place, int(found[0].num_tasks_with_annotations or 0))
+    twins = [project.id for project in alike if project.id != found.id]
+    return Project(found.id, place, int(found.num_tasks_with_annotations or 0)), twins
 
 
 def make_project(server: Server, catalog: Catalog) -> Project:
@@ -323,31 +333,26 @@ def make_project(server: Server, catalog: Catalog) -> Project:
     LabelError
         As `find_project`; also when the server cannot see the storage folder.
     """
-    project = find_project(server, catalog)
+    title = catalog.label_studio.project
+    project, twins = _choose(server, catalog)
     if project is None:
         _, xml = interface(catalog)
-        title = catalog.label_studio.project
         began = time.monotonic()
         with speaking(server.url, f"making the project {title!r}"):
             made = server.client.projects.create(title=title, label_config=xml, show_collab_predictions=True)
-        project = _agreed(server, catalog, made.id, time.monotonic() - began)
+        time.sleep(max(_SETTLED_SECONDS, _SETTLED_TIMES * (time.monotonic() - began)))
+        project, twins = _choose(server, catalog)
+        project = project or Project(made.id, f"{server.url}/projects/{made.id}")
         _log.info("made the project %r: %s", title, project.url)
+    for twin in twins:
+        # Whoever still pushes to it finds in the end that it is not the project, and pushes again. It is not deleted: while
+        # a project is deleted the server counts nothing, and after two at once never again (see `recount`).
+        _log.warning("renaming project %d of %s, a twin of %s that nobody has answered in", twin, server.url, project.url)
+        with speaking(server.url, f"renaming project {twin}, a twin that nobody has answered in"), gone_is_fine():
+            server.client.projects.update(twin, title=f"{_TWIN} {title}"[:_TITLE_LETTERS])
     folder = Store(catalog.storage_root).served("crops")
     folder.mkdir(parents=True, exist_ok=True)  # of a storage behind a URL the first copy may be yet to come
     _serve_pictures(server, project, str(folder))
-    return project
-
-
-def _agreed(server: Server, catalog: Catalog, made: int, took: float) -> Project:
-    """Take the project that everybody takes who made one at the same moment, and rename ours when it is another.
-
-    It is not deleted: while a project is deleted the server counts nothing, and after two at once never again (see `recount`).
-    """
-    time.sleep(max(_SETTLED_SECONDS, _SETTLED_TIMES * took))
-    project = find_project(server, catalog) or Project(made, f"{server.url}/projects/{made}")
-    if project.project_id != made:
-        with speaking(server.url, f"renaming project {made}, a twin nobody has used"), gone_is_fine():
-            server.client.projects.update(made, title=f"{_TWIN} {catalog.label_studio.project}"[:_TITLE_LETTERS])
     return project
 
 

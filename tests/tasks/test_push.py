@@ -467,6 +467,32 @@ def test_two_who_make_the_project_at_once_on_a_slow_server_take_the_same_one(rea
 
 
 @pytest.mark.studio
+@pytest.mark.faults
+def test_of_two_filled_projects_all_take_the_first_until_somebody_answers(real):
+    """A slow server may show the first one's project only when the second one's is filled."""
+    material = real(2)
+    catalog = material.catalog
+    with label_studio.connect(catalog) as server:
+        xml = label_studio.interface(catalog)[1]
+        title = catalog.label_studio.project
+        first, second = (server.client.projects.create(title=title, label_config=xml).id for _ in range(2))
+        for number in (first, second):
+            server.client.projects.import_tasks(number, request=[{"data": {"image": "nowhere"}}])
+        assert label_studio.find_project(server, catalog).project_id == first
+        (task,) = server.client.tasks.list(project=second).items
+        server.client.annotations.create(task.id, result=[])
+        assert label_studio.find_project(server, catalog).project_id == second
+        assert run(material).rows == 2
+        assert label_studio.find_project(server, catalog).project_id == second
+        assert server.client.projects.get(first).title == f"unused twin of {title}"
+        server.client.projects.update(first, title=title)
+        (task,) = server.client.tasks.list(project=first).items
+        server.client.annotations.create(task.id, result=[])
+        with pytest.raises(LabelError, match=rf"2 projects called .* with answers in them \(numbers {first}, {second}\)"):
+            label_studio.make_project(server, catalog)
+
+
+@pytest.mark.studio
 def test_a_proxy_of_the_environment_does_not_stand_before_the_local_one(real, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
