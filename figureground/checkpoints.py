@@ -145,7 +145,7 @@ def write(folder: Path, card: Card, weights: Mapping[str, Any], extra: Mapping[s
         bench.mkdir(parents=True)
         for name, held in {**(extra or {}), WEIGHTS: content, CARD: canonical(sealed)}.items():
             (bench / name).write_bytes(held)
-        store.hash_folder(bench, flushed=True)
+        store.flush_folder(bench)
         bench.rename(folder)
         store.flush(folder.parent)
     except OSError as error:

@@ -23,7 +23,7 @@ from figureground.manifest import (
 )
 from figureground.splits import Split
 from figureground.store import sha256
-from figureground.tables import Table
+from figureground.tables import Table, dicts
 from figureground.types import Source
 
 
@@ -153,7 +153,7 @@ def _person(crop: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 
 def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:
-    rows = [row for row in labels.rows.to_dict("records") if row["verdict"] == KEEP and row["file"]]
+    rows = [row for row in dicts(labels.rows, [str(name) for name in labels.rows]) if row["verdict"] == KEEP and row["file"]]
     stems = [row["crop_id"] for row in rows]
     twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
     if twice:
@@ -161,7 +161,7 @@ def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:
             f"source {source_id}: the labels table keeps two labels of {', '.join(twice)}; expected one a crop. "
             "Keep one annotation a task in Label Studio, then run `figureground pull`"
         )
-    return sorted(rows, key=lambda row: str(row["crop_id"]))  # type: ignore[arg-type]
+    return sorted(rows, key=lambda row: str(row["crop_id"]))
 
 
 _USED = {
@@ -179,8 +179,7 @@ def _rows(found: Mapping[str, Table], stage: str) -> dict[str, dict[str, Any]]:
     if stage not in found:
         return {}
     rows = found[stage].rows
-    used = [column for column in _USED[stage] if column in rows]
-    return {row[used[0]]: row for row in rows[used].to_dict("records")}  # type: ignore[misc]
+    return {row[_USED[stage][0]]: row for row in dicts(rows, [name for name in _USED[stage] if name in rows])}
 
 
 def _row(rows: Mapping[str, dict[str, Any]], name: str, stage: str, entry: Source) -> dict[str, Any]:

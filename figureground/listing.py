@@ -43,6 +43,11 @@ class Listing(Mapping[str, tuple[str, int]]):
     def _at(self, number: int) -> tuple[str, int]:
         return self._digests[32 * number : 32 * number + 32].hex(), self._sizes[number]
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Listing):
+            return (self._names, self._digests, self._sizes) == (other._names, other._digests, other._sizes)
+        return super().__eq__(other)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 

@@ -445,6 +445,8 @@ def differing(manifest: Manifest, found: Found) -> list[str]:
         What its folder holds.
     """
     expected = manifest.files
+    if isinstance(expected, _Files) and expected.found == found:
+        return []
     changed = [
         f"{name}: altered: expected {record.bytes} bytes with sha256 {record.sha256}, "
         f"found {found[name][1]} bytes with sha256 {found[name][0]}"

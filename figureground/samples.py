@@ -21,9 +21,9 @@ def check(sample: Sample) -> None:
         width, height = jpeg.size(sample.image)
     except ArrayError as error:
         raise ReleaseError(f"{sample.stem}: {error}") from error
-    if sample.alpha.shape != (height, width):
+    if sample.label.shape != (height, width):
         raise ReleaseError(
-            f"{sample.stem}: the label has the shape {sample.alpha.shape}, its picture {(height, width)}; expected the same"
+            f"{sample.stem}: the label has the shape {sample.label.shape}, its picture {(height, width)}; expected the same"
         )
 
 
@@ -72,7 +72,7 @@ def letterboxed(sample: Sample, side: int) -> Sample:
     parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
     alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
     fitted = crops.encode(letterbox(picture, side, 128, label=False))
-    return replace(sample, image=fitted, alpha=alpha, parts=parts, sha256="")
+    return replace(sample, image=fitted, label=alpha, parts=parts, sha256="")
 
 
 def letterbox(image: Mask, side: int, fill: int, *, label: bool, stretch: float = 1.0) -> Mask:

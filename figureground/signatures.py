@@ -1,6 +1,7 @@
 """Pictures' signatures, kept beside the crops under the pictures' hashes, so that a release need not decode a picture again.
 
-What a release claims rests on its pictures: `figureground verify` computes every signature from the files.
+What a release claims rests on its pictures: `figureground verify` computes every signature from the files. Only the look that
+`figureground release` takes at what it has just written knows pictures again by their hashes.
 """
 
 from collections.abc import Mapping

@@ -16,6 +16,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path, PurePosixPath
@@ -53,20 +54,28 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-_noted: ContextVar[dict[str, tuple[str, int]] | None] = ContextVar("noted", default=None)
+Look: TypeAlias = Callable[[str, str, bytes], None]
+"""Is shown a file's name, hash and content."""
+Noted: TypeAlias = dict[str, tuple[str, int]]
+_noted: ContextVar[tuple[Noted, Look | None] | None] = ContextVar("noted", default=None)
 
 
 @contextmanager
-def noting() -> Iterator[dict[str, tuple[str, int]]]:
-    """Remember what `note` is told in this block, in the threads of `figureground.parallel.ordered` too.
+def noting(look: Look | None = None) -> Iterator[Noted]:
+    """Remember what `note` is told and `content` reads in this block, in the threads of `figureground.parallel.ordered` too.
+
+    Parameters
+    ----------
+    look
+        Is shown what `content` reads.
 
     Yields
     ------
     dict
         Path to sha256 and size in bytes, for `hash_folder`.
     """
-    found: dict[str, tuple[str, int]] = {}
-    token = _noted.set(found)
+    found: Noted = {}
+    token = _noted.set((found, look))
     try:
         yield found
     finally:
@@ -75,25 +84,35 @@ def noting() -> Iterator[dict[str, tuple[str, int]]]:
 
 def note(file: Path | str, sha256: str, size: int) -> None:
     """Tell which hash the content has that was just written to a file; heard only while somebody is `noting`."""
-    if (found := _noted.get()) is not None:
-        found[str(file)] = sha256, size
+    if (hearing := _noted.get()) is not None:
+        hearing[0][str(file)] = sha256, size
 
 
-Look: TypeAlias = Callable[[str, str, bytes], None]
-"""Is shown a file's name, hash and content."""
+def content(file: Path | str) -> bytes:
+    """Read a local file whole; who is `noting` gets its hash and need not read it again.
+
+    Raises
+    ------
+    OSError
+        When it cannot be read.
+    """
+    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123  a path object for each would take longer
+        found = opened.read()
+    if (hearing := _noted.get()) is not None:
+        digest = sha256(found)
+        note(file, digest, len(found))
+        if look := hearing[1]:
+            look(str(file), digest, found)
+    return found
 
 
-def hash_folder(
-    folder: Path, *, flushed: bool = False, known: Mapping[str, tuple[str, int]] | None = None, look: Look | None = None
-) -> Listing:
+def hash_folder(folder: Path, *, known: Mapping[str, tuple[str, int]] | None = None, look: Look | None = None) -> Listing:
     """Hash every file below a local folder, hidden ones too, without holding a big one in memory.
 
     Parameters
     ----------
     folder
         A readable local folder.
-    flushed
-        Have the system bring every file, and the folders' lists, to the disk as well.
     known
         Path to sha256 and size of files whose content was hashed when it was written, see `noting`: those of that size are
         not read again.
@@ -108,18 +127,45 @@ def hash_folder(
     Raises
     ------
     OSError
-        When a file cannot be read, or the disk refuses.
+        When a file cannot be read.
     """
-    names, folders = _below(folder)
-    # Where the system brings down all at once, no file is waited for; else more threads wait than there are processors.
-    singly = flushed and not _bring_down(folder)
-    threads = _WAITING if singly else None
-    noted = known or {}
-    hashed = ordered(lambda name: _hashed(folder, name, singly, noted, look), names, threads, together=_TOGETHER)
-    found = Listing(zip(names, hashed, strict=True))
-    for below in folders if singly else ():
+    names, _ = _below(folder)
+    noted = [_as_noted(f"{folder}/{name}", known) for name in names] if known else [None] * len(names)
+    unknown = (name for name, one in zip(names, noted, strict=True) if one is None)
+    hashed = ordered(lambda name: _hashed(folder, name, look), unknown, together=_TOGETHER)
+    return Listing((name, one or next(hashed)) for name, one in zip(names, noted, strict=True))
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the system bring every file below a local folder, and the folders' lists, to the disk.
+
+    Raises
+    ------
+    OSError
+        When the disk refuses.
+    """
+    if _bring_down(folder):
+        return
+    names, folders = _below(folder)  # more threads wait for the disk than there are processors
+    for _ in ordered(flush, (folder / name for name in names), _WAITING, together=_TOGETHER):
+        continue
+    for below in folders:
         flush(below)
-    return found
+
+
+@contextmanager
+def flushing(folder: Path) -> Iterator[None]:
+    """Have what was written below a folder brought to the disk while this block runs; at its end it is there.
+
+    Raises
+    ------
+    OSError
+        When the disk refuses.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(flush_folder, folder)
+        yield
+        done.result()
 
 
 _TOGETHER, _WAITING = 32, 16
@@ -160,22 +206,19 @@ def _raised(error: OSError) -> None:
     raise error
 
 
-def _hashed(
-    folder: Path, name: str, flushed: bool, known: Mapping[str, tuple[str, int]], look: Look | None
-) -> tuple[str, int]:
-    path = f"{folder}/{name}"
-    if not flushed and (noted := known.get(path)) and os.stat(path).st_size == noted[1]:  # noqa: PTH116  as below
-        return noted
-    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a path object for each of many small files would take longer
+def _as_noted(path: str, known: Mapping[str, tuple[str, int]]) -> tuple[str, int] | None:
+    noted = known.get(path)
+    return noted if noted and os.stat(path).st_size == noted[1] else None  # noqa: PTH116  as below
+
+
+def _hashed(folder: Path, name: str, look: Look | None) -> tuple[str, int]:
+    with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  a path object for each would take longer
         size = os.fstat(file.fileno()).st_size
-        if size < SMALL:
-            content = file.read()
-            digest = sha256(content)
-        else:
-            content, digest = b"", hashlib.file_digest(file, "sha256").hexdigest()
-        if flushed:
-            os.fsync(file.fileno())
-    if look and size < SMALL:
+        if size >= SMALL:
+            return hashlib.file_digest(file, "sha256").hexdigest(), size
+        content = file.read()
+    digest = sha256(content)
+    if look:
         look(name, digest, content)
     return digest, size
 

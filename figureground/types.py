@@ -6,7 +6,7 @@ the upper left pixel, x runs right and y runs down. Boxes are half-open: ``x0 <=
 
 import math
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -201,23 +201,43 @@ class Label:
     alpha: Alpha
 
 
+class Encoded(Protocol):
+    """A label that is decoded when somebody asks for its pixels, see `figureground.masks.Stored`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Height and width."""
+
+    @property
+    def hard(self) -> bytes:
+        """The mask cut at one half as PNG, b"" when only decoding would tell."""
+
+    def decoded(self) -> Alpha:
+        """Give the pixels."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """One picture with its label on its way into or out of a release.
 
-    ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte,
-    ``alpha`` the human's label at the picture's size. ``parts`` are class ids of `figureground.parsing`, where somebody drew
-    them, of ``parts_of`` classes: 18 or 5. ``sha256`` is the image's, "" when nobody has computed it.
+    ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte, ``label`` the
+    human's at the picture's size. ``parts`` are class ids of `figureground.parsing`, where somebody drew them, of
+    ``parts_of`` classes: 18 or 5. ``sha256`` is the image's, "" when nobody has computed it.
     """
 
     stem: str
     split: Literal["train", "val", "test"]
     scenes: tuple[str, ...]
     image: bytes
-    alpha: Alpha
+    label: Alpha | Encoded
     parts: Mask | None = None
     parts_of: int = 18
     sha256: str = ""
+
+    @property
+    def alpha(self) -> Alpha:
+        """The label's pixels, decoded at each asking where it is encoded."""
+        return self.label if isinstance(self.label, np.ndarray) else self.label.decoded()
 
 
 @dataclass(frozen=True, slots=True)

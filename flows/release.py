@@ -38,7 +38,7 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> R
     if refused:
         raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
     made = release(found, settings, note or settings.releases.note, date or _today())
-    return verify(Path(made.folder))
+    return verify(Path(made.folder), settings)
 
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False)
@@ -60,7 +60,7 @@ def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", dat
     """
     settings = load(Path(catalog))
     made = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
-    return verify(Path(made.folder))
+    return verify(Path(made.folder), settings)
 
 
 def _today() -> str:

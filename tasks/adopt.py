@@ -189,7 +189,7 @@ class _Taking:
 
     def _label(self, crop_id: str, alpha: Alpha, ids: Mask | None) -> dict[str, Any]:
         file = f"labels/{self.source.source_id}/{crop_id}.png"
-        found: dict[str, Any] = {"file": file, "sha256": self.store.write(file, masks.to_png(alpha))}
+        found: dict[str, Any] = {"file": file, "sha256": self.store.write(file, masks.to_label(alpha))}
         if ids is None or not self.has_parts:
             return found
         return found | parts.keep(self.store, self.source.source_id, crop_id, parts.Drawn(ids, parsing.ATR, {}))

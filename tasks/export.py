@@ -88,7 +88,7 @@ def export(
         told = {"format": 1, "about": about.model_dump(mode="json"), "checks": checks, "files": files, "code": __version__}
         (bench / TOLD).write_bytes(exporting.as_json(told))
         (bench / "README.md").write_text(_page(card, about, checks, files, len(teach)), encoding="utf-8")
-        store.hash_folder(bench, flushed=True)
+        store.flush_folder(bench)
         bench.rename(folder)
         store.flush(folder.parent)
     return Export(folder, checks)

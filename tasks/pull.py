@@ -339,7 +339,7 @@ class _Shelf:
         image = cropping.decode(self.store.read(crop["file"], crop["sha256"]), crop["file"])
         fused = fusion.fuse(seen, labelling.hard(seen), answer.mask, image)
         file = f"labels/{crop['source_id']}/{crop['crop_id']}.png"
-        digest = self.store.write(file, masks.to_png(fused))
+        digest = self.store.write(file, masks.to_label(fused))
         return {**_compared_with(masks.to_mask(alpha), masks.to_mask(fused)), "file": file, "sha256": digest}
 
     def _alpha(self, crop: Mapping[str, Any]) -> Alpha:

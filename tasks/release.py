@@ -166,7 +166,8 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     earlier = _earlier(kept)
     assigned = splits.staying(splits.assign(sources, recipe.val, recipe.test), sources, earlier)
     _warn(assigned, earlier)
-    found = {source.source_id: _found_out(kept, source, assigned[source.source_id], catalog) for source in sources}
+    asked = ordered(lambda source: _found_out(kept, source, assigned[source.source_id], catalog), sources, threads=2)
+    found = {source.source_id: one for source, one in zip(sources, asked, strict=True)}
     per_source = {source_id: one.picks for source_id, one in sorted(found.items())}
     records = {source_id: one.record for source_id, one in sorted(found.items()) if one.record}
     picks = sorted((pick for some in per_source.values() for pick in some), key=lambda pick: pick.stem)
@@ -382,11 +383,12 @@ def _make(
             layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
-        sealed = manifest.write(plan, store.hash_folder(bench, flushed=True, known=noted), bench / manifest.FILE)
-        if expected and sealed.digest != expected.digest:
-            raise ReleaseError(_otherwise(expected, sealed))
-        for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
-            pass
+        with store.flushing(bench):
+            sealed = manifest.write(plan, store.hash_folder(bench, known=noted), bench / manifest.FILE)
+            if expected and sealed.digest != expected.digest:
+                raise ReleaseError(_otherwise(expected, sealed))
+            for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
+                pass
         store.flush(bench / manifest.FILE)
         store.flush(bench)
         bench.chmod(0o755)
@@ -469,7 +471,7 @@ def _sample(kept: Store, pick: Pick) -> Sample:
     stem, split, scenes = pick.stem, pick.record.split, pick.record.scenes
     image = kept.read(pick.picture, pick.record.sha256)
     label = kept.read(pick.label, pick.record.annotation.sha256)
-    sample = Sample(stem, split, scenes, image, masks.from_png(label, pick.label), sha256=pick.record.sha256)
+    sample = Sample(stem, split, scenes, image, masks.Stored(label, pick.label), sha256=pick.record.sha256)
     drawn = pick.record.annotation.parts
     if drawn is None:
         return sample

@@ -4,19 +4,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from figureground import certificate, difference, duplicates, layouts, manifest, progress, store
+from figureground import certificate, difference, duplicates, layouts, manifest, progress, signatures, store
+from figureground.catalog import Catalog
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.manifest import Manifest
+from figureground.store import Store
 from figureground.types import Release, Sample
 
 
-def verify(folder: Path) -> Release:
+def verify(folder: Path, catalog: Catalog | None = None) -> Release:
     """Check a release against its manifest, from the files alone.
 
     Parameters
     ----------
     folder
         The release's folder.
+    catalog
+        Whose storage has just been released from: a picture whose bytes have the hash of one that was looked at there is not
+        decoded a second time. None decodes every picture.
 
     Returns
     -------
@@ -35,10 +40,11 @@ def verify(folder: Path) -> Release:
         held = manifest.parse(content)
     except ReleaseError as error:
         raise _refused(folder, [*problems, str(error)]) from error
-    looks: dict[str, bytes] = {}
-    found = _found(folder, looks)
+    looks = _known(held, catalog) if catalog else {}
     del content
-    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *_misplaced(folder, held, found)]
+    found, misplaced = _found(folder, held, looks)
+    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *misplaced]
+    problems += _incomplete(held, found)
     problems += _recheck(folder, held, found, looks)
     if problems:
         raise _refused(folder, problems)
@@ -98,33 +104,56 @@ def _content(folder: Path) -> bytes:
         ) from error
 
 
-def _found(folder: Path, looks: dict[str, bytes]) -> manifest.Found:
-    """Hash every file, and note the packed signature of every picture by its hash."""
+def _known(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
+    """Give the packed signatures that the storage keeps of the release's sources, by the pictures' hashes."""
+    kept = Store(catalog.storage_root)
+    found = (signatures.of_source(kept, source_id).items() for source_id in held.sources)
+    return {digest: duplicates.packed(one) for some in found for digest, one in some}
+
+
+def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manifest.Found, list[str]]:
+    """Hash every file, note the packed signature of every picture by its hash, and say what the layouts find wrong.
+
+    What a layout reads is hashed there and then, and not read again.
+    """
 
     def look(name: str, digest: str, content: bytes) -> None:
         if name.endswith(".jpg") and digest not in looks and (seen := _signature(content)):
             looks[digest] = seen
 
     try:
-        found = store.hash_folder(folder, look=look)
+        with store.noting(look) as noted:
+            misplaced = [*_misplaced(folder, held)]
+        found = store.hash_folder(folder, known=noted, look=look)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     found.pop(manifest.FILE)
-    return found
+    return found, misplaced
 
 
-def _misplaced(folder: Path, held: Manifest, found: manifest.Found) -> Iterator[str]:
-    """Ask each layout what is wrong with its files, and whether those that keep pictures have them all."""
+def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
+    """Ask each layout what is wrong with its files."""
     for layout, place in sorted(held.layouts.items()):
-        where, settings = "" if place == "." else f"{place}/", held.settings.get(layout, {})
+        where = "" if place == "." else f"{place}/"
         try:
-            plugin = layouts.build(layout, settings)
+            plugin = layouts.build(layout, held.settings.get(layout, {}))
         except PluginError as error:
             yield f"{manifest.FILE}: {error}"
             continue
         problems: Iterable[str] = plugin.problems(folder / place)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
+
+
+def _incomplete(held: Manifest, found: manifest.Found) -> Iterator[str]:
+    """Ask each layout that keeps pictures byte for byte whether it has them all."""
+    for layout, place in sorted(held.layouts.items()):
+        settings = held.settings.get(layout, {})
+        try:
+            plugin = layouts.build(layout, settings)
+        except PluginError:
+            continue  # told with what is misplaced
         if plugin.verbatim and layouts.LETTERBOX not in settings:
+            where = "" if place == "." else f"{place}/"
             own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
             yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
 

@@ -73,8 +73,8 @@ class HumanParsing:
 
     def _ids(self, sample: Sample) -> Mask:
         if sample.parts is not None:
-            if sample.parts.shape != sample.alpha.shape:
-                raise ReleaseError(f"{sample.stem}: parts of the shape {sample.parts.shape}, label {sample.alpha.shape}")
+            if sample.parts.shape != sample.label.shape:
+                raise ReleaseError(f"{sample.stem}: parts of the shape {sample.parts.shape}, label {sample.label.shape}")
             return self._remapped(sample.stem, sample.parts, sample.parts_of)
         if self.classes > 2:
             raise ReleaseError(f"{sample.stem}: nobody drew its parts, so it cannot have {self.classes} classes; expected 2")

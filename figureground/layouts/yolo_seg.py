@@ -46,7 +46,7 @@ class YoloSeg:
         polygon = polygons.outline((sample.alpha >= self.person_at_least).astype(np.uint8))
         picture, label = _pair(into, sample.split, sample.stem)
         samples.write(picture, sample.image, sample.sha256)
-        samples.write(label, _line(polygon, sample.alpha.shape).encode())
+        samples.write(label, _line(polygon, sample.label.shape).encode())
         return sample
 
     def read(self, from_: Path) -> Iterator[Sample]:

@@ -3,6 +3,7 @@
 import re
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground import jpeg, plugins
+from figureground import jpeg, masks, plugins
 from figureground.errors import ReleaseError
 from figureground.layouts import Layout
 from figureground.splits import SPLITS
@@ -110,6 +111,18 @@ def test_the_order_does_not_matter_and_nothing_is_wrong(layout: Layout, items: S
         layout.write(items[::-1], Path(other))
         assert tree(Path(one)) == tree(Path(other))
         assert list(layout.problems(Path(one))) == []
+
+
+@layouts
+@settings(max_examples=15, deadline=None)
+@given(items=samples())
+def test_a_label_that_is_still_encoded_gives_the_same_files(layout: Layout, items: Sequence[Sample]) -> None:
+    items = [replace(item, label=masks.from_png(masks.to_png(item.alpha))) for item in items]
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other, tempfile.TemporaryDirectory() as third:
+        layout.write(items, Path(one))
+        layout.write([replace(item, label=masks.Stored(masks.to_label(item.alpha))) for item in items], Path(other))
+        layout.write([replace(item, label=masks.Stored(masks.to_png(item.alpha))) for item in items], Path(third))
+        assert tree(Path(one)) == tree(Path(other)) == tree(Path(third))
 
 
 @layouts

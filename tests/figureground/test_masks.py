@@ -1,3 +1,4 @@
+import io
 import zlib
 
 import cv2
@@ -6,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 
 from figureground import masks
 from figureground.errors import ArrayError
@@ -47,10 +49,6 @@ def test_a_png_keeps_its_mark_and_other_readers_do_not_mind(alpha, mark):
 
 
 def test_pillow_reads_a_marked_png_as_one_channel():
-    import io
-
-    from PIL import Image
-
     picture = Image.open(io.BytesIO(masks.to_png(np.ones((3, 5), np.float32), "made so")))
     assert (picture.mode, picture.size, picture.text) == ("L", (5, 3), {"figureground": "made so"})
 
@@ -138,3 +136,25 @@ def test_a_png_of_other_channels_or_depth_is_refused(array):
 
 def test_the_checksum_is_the_png_standards():
     assert masks.to_png(np.zeros((1, 1), np.float32))[-4:] == zlib.crc32(b"IEND").to_bytes(4, "big")
+
+
+def test_a_label_carries_its_mask_and_is_the_same_picture_to_everybody_else():
+    alpha = np.random.default_rng(0).random((9, 7), np.float32)
+    content = masks.to_label(alpha)
+    stored = masks.Stored(content)
+    assert stored.shape == (9, 7)
+    assert np.array_equal(stored.decoded(), masks.from_png(masks.to_png(alpha)))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), masks.to_levels(alpha))
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(stored.hard))), masks.to_mask(alpha))
+    assert np.array_equal(cv2.imdecode(np.frombuffer(stored.hard, np.uint8), cv2.IMREAD_UNCHANGED), masks.to_mask(alpha))
+    assert masks.read_mark(content) == "", "every chunk is sound"
+    assert masks.to_label(alpha) == content
+
+
+def test_of_a_label_without_a_mask_only_decoding_tells():
+    alpha = np.random.default_rng(0).random((9, 7), np.float32)
+    for content in (masks.to_png(alpha), masks.to_png(alpha, "made so")):
+        assert masks.Stored(content).hard == b""
+        assert masks.Stored(content).shape == (9, 7)
+    with pytest.raises(ArrayError, match=r"a\.png: expected a PNG picture; found 7 bytes that are none"):
+        masks.Stored(b"nothing", "a.png")

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import duplicates, plugins, signatures, tables
+from figureground import duplicates, masks, plugins, signatures, tables
 from figureground.catalog import Catalog
 from figureground.duplicates import of_jpeg
 from figureground.errors import ReleaseError, StoreError
@@ -453,3 +453,25 @@ def test_a_picture_is_looked_at_once_and_again_when_it_is_another(
     assert cut(catalog, note="once-more").digest == first.digest and len(looked) == 6
     rebuild.fn(Path(first.folder) / "manifest.json", catalog, "rebuilt", "20270101")
     assert len(looked) == 11  # from the pictures themselves
+    verify(Path(first.folder), catalog)
+    assert len(looked) == 13  # the certificate's and the card's own
+    verify(Path(first.folder))
+    assert len(looked) == 20
+
+
+def test_the_mask_that_a_label_carries_is_the_one_that_is_cut_from_its_alpha(labelled: Make, tmp_path: Path) -> None:
+    catalog = labelled(tmp_path, TWO, SPLITS)
+    store, plain = Store(catalog.storage_root), cut(catalog)
+    for source_id in TWO:
+        rows = tables.latest(store, "labels", source_id).rows
+        for index, row in rows[rows["file"] != ""].iterrows():
+            carrying = masks.to_label(masks.from_png(store.read(row["file"])))
+            assert carrying != store.read(row["file"])
+            rows.loc[index, "sha256"] = store.write(row["file"], carrying)
+        tables.write(store, "labels", source_id, rows, fingerprint="carrying")
+    carried = cut(catalog, note="carried")
+    assert _masks(carried) == _masks(plain)
+
+
+def _masks(made: Release) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in Path(made.folder, "ann_dir").rglob("*.png")}
