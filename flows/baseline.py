@@ -202,9 +202,10 @@ def compare_answers(
     """
     settings = load(Path(catalog))
     wanted = classes or min(_classes(old), _classes(new))
+    for who in (old, new):
+        _fetch(who, settings)  # both, so that a slip in the second is told before the first has been asked for minutes
     found = []
     for who in (old, new):
-        _fetch(who, settings)
         place = (into / ("new" if found else "old")) if into else _place(settings, who, release)
         found.append(score(who, release, settings, place, splits, wanted, device))
     names = (found[0].who, found[1].who)

@@ -64,3 +64,5 @@ def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
     ):
         done = run(folder, "train", folder / "nothing", *words)
         assert done.returncode == 1 and said in done.stderr.replace("\n", " "), done.stderr
+    done = run(folder, "compare", folder, "{trained: {weights: mine.onnx}}", "--on", folder / "nothing")
+    assert done.returncode == 1 and "no asset 'mine.onnx'" in done.stderr, done.stderr
