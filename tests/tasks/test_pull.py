@@ -89,7 +89,8 @@ def test_an_untouched_prediction_comes_back_as_the_identical_soft_alpha(desk, al
     desk.accept(1, seconds=7.25)
     (row,) = desk.labels().values()
     assert np.array_equal(desk.file(row), masks.to_levels(alpha_of(1, 61, 80)))
-    assert row["sha256"] == tables.read(desk.store, desk.material.mattes).rows["sha256"][1]
+    matte = desk.store.read(tables.read(desk.store, desk.material.mattes).rows["file"][1])
+    assert desk.store.read(row["file"], row["sha256"]) == masks.to_label(masks.from_png(matte))
     assert (row["crop_id"], row["origin"], row["verdict"], row["iou_with_matte"]) == (desk.crop(1), "prediction", "keep", 1.0)
     assert (row["annotator"], row["seconds_spent"], row["scenes"]) == ("admin@figureground.local", 7.25, ["park", "jumping"])
     assert row["file"] == f"labels/{desk.material.source.source_id}/{desk.crop(1)}.png"
