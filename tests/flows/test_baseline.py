@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from figureground import layouts
+from figureground.errors import PluginError
 from figureground.types import Sample
+from flows.baseline import compare_answers
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--network", "segnet", "--set", "width=4", "--side", "32", "--batch", "8", "--device", "cpu"]
@@ -64,5 +66,5 @@ def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
     ):
         done = run(folder, "train", folder / "nothing", *words)
         assert done.returncode == 1 and said in done.stderr.replace("\n", " "), done.stderr
-    done = run(folder, "compare", folder, "{trained: {weights: mine.onnx}}", "--on", folder / "nothing")
-    assert done.returncode == 1 and "no asset 'mine.onnx'" in done.stderr, done.stderr
+    with pytest.raises(PluginError, match=r"no asset 'mine\.onnx'"):
+        compare_answers.fn(str(folder), "{trained: {weights: mine.onnx}}", folder, str(folder / "data_catalog.yaml"))
