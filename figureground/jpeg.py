@@ -2,7 +2,6 @@
 
 import io
 import struct
-from pathlib import Path
 
 from PIL.JpegImagePlugin import JpegImageFile
 
@@ -38,24 +37,6 @@ def size(content: bytes) -> tuple[int, int]:
         raise ArrayError(
             f"expected a JPEG, which starts with ff d8; found {len(content)} bytes that start with {found} and give no size"
         ) from error
-
-
-def size_of(file: Path | str) -> tuple[int, int]:
-    """Read the size of a picture in a file, and mostly no more of it than its beginning; see `size`.
-
-    Raises
-    ------
-    ArrayError
-        As `size`.
-    OSError
-        When the file cannot be read.
-    """
-    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123  as text or path, and asked of every picture of a release
-        beginning = opened.read(_BEGINNING)
-    return _plain(beginning) or size(Path(file).read_bytes())
-
-
-_BEGINNING = 4096
 
 
 def _plain(content: bytes) -> tuple[int, int] | None:

@@ -223,7 +223,7 @@ class Stored:
     what: str = "label"
 
     def __post_init__(self) -> None:
-        if self.content[: len(_SIGNATURE)] != _SIGNATURE or len(self.content) < _HEAD:
+        if self.content[: len(_SIGNATURE)] != _SIGNATURE or len(self.content) < _HEAD + 8:
             raise ArrayError(f"{self.what}: expected a PNG picture; found {len(self.content)} bytes that are none")
 
     @property

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from figureground import certificate, difference, duplicates, layouts, manifest, progress, signatures, store
 from figureground.catalog import Catalog
@@ -133,29 +134,31 @@ def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manif
 
 def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
     """Ask each layout what is wrong with its files."""
-    for layout, place in sorted(held.layouts.items()):
-        where = "" if place == "." else f"{place}/"
-        try:
-            plugin = layouts.build(layout, held.settings.get(layout, {}))
-        except PluginError as error:
-            yield f"{manifest.FILE}: {error}"
+    for layout, where, plugin in _built(held):
+        if isinstance(plugin, PluginError):
+            yield f"{manifest.FILE}: {plugin}"
             continue
-        problems: Iterable[str] = plugin.problems(folder / place)
+        problems: Iterable[str] = plugin.problems(folder / where)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
 
 
 def _incomplete(held: Manifest, found: manifest.Found) -> Iterator[str]:
     """Ask each layout that keeps pictures byte for byte whether it has them all."""
+    for layout, where, plugin in _built(held):
+        if isinstance(plugin, PluginError) or not plugin.verbatim or layouts.LETTERBOX in held.settings.get(layout, {}):
+            continue
+        own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
+        yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
+
+
+def _built(held: Manifest) -> Iterator[tuple[str, str, Any]]:
+    """Give each layout's name, its folder's name with "/" ("" for the release itself), and its plug-in or why it has none."""
     for layout, place in sorted(held.layouts.items()):
-        settings = held.settings.get(layout, {})
+        where = "" if place == "." else f"{place}/"
         try:
-            plugin = layouts.build(layout, settings)
-        except PluginError:
-            continue  # told with what is misplaced
-        if plugin.verbatim and layouts.LETTERBOX not in settings:
-            where = "" if place == "." else f"{place}/"
-            own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
-            yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
+            yield layout, where, layouts.build(layout, held.settings.get(layout, {}))
+        except PluginError as error:
+            yield layout, where, error
 
 
 def _recheck(folder: Path, held: Manifest, found: manifest.Found, looks: Mapping[str, bytes]) -> list[str]:

@@ -24,14 +24,12 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, mmseg, pairs, parsing, samples, scene_lists
+from figureground import jpeg, masks, mmseg, pairs, parsing, samples, scene_lists
 from figureground.errors import ArrayError, ReleaseError
 from figureground.pairs import Pair
 from figureground.parallel import ordered
 from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
-
-_PNG = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE, cv2.IMWRITE_PNG_COMPRESSION, 3, cv2.IMWRITE_PNG_STRATEGY, 1]
 
 _STEMS = "stems"
 Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
@@ -68,7 +66,7 @@ class HumanParsing:
         samples.check(sample)
         picture, label = self._pair(into, sample.stem)
         samples.write(picture, sample.image, sample.sha256)
-        samples.write(label, cv2.imencode(".png", self._ids(sample), _PNG)[1].tobytes())
+        samples.write(label, masks.mask_to_png(self._ids(sample)))
         return sample
 
     def _ids(self, sample: Sample) -> Mask:

@@ -56,10 +56,10 @@ class MmsegCustom:
         samples.check(sample)
         picture, mask = _names(into, sample.split, sample.stem)
         samples.write(picture, sample.image, sample.sha256)
-        samples.write(mask, self._mask(sample))
+        samples.write(mask, self._hard(sample))
         return sample.stem, frozenset(sample.scenes)
 
-    def _mask(self, sample: Sample) -> bytes:
+    def _hard(self, sample: Sample) -> bytes:
         if self.person_at_least == 0.5 and not isinstance(sample.label, np.ndarray) and (kept := sample.label.hard):
             return kept
         return masks.mask_to_png((sample.alpha >= self.person_at_least).astype(np.uint8))

@@ -1,6 +1,5 @@
 """A JPEG's size without decoding it."""
 
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -31,9 +30,8 @@ def test_what_has_no_size_is_refused(content: bytes) -> None:
         jpeg.size(content)
 
 
-def test_of_a_file_the_same_however_long_its_beginning(tmp_path: Path) -> None:
+def test_the_same_however_long_the_beginning_is() -> None:
     plain = bytes(cv2.imencode(".jpg", np.zeros((7, 9, 3), np.uint8))[1])
     long = plain[:2] + b"\xff\xe1\x9c\x42" + bytes(40000) + plain[2:]
     for content in (plain, long):
-        (tmp_path / "a.jpg").write_bytes(content)
-        assert jpeg.size_of(tmp_path / "a.jpg") == jpeg.size(content) == (9, 7)
+        assert jpeg.size(content) == (9, 7)

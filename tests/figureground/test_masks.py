@@ -158,3 +158,5 @@ def test_of_a_label_without_a_mask_only_decoding_tells():
         assert masks.Stored(content).shape == (9, 7)
     with pytest.raises(ArrayError, match=r"a\.png: expected a PNG picture; found 7 bytes that are none"):
         masks.Stored(b"nothing", "a.png")
+    with pytest.raises(ArrayError, match=r"a\.png: expected a PNG picture; found 33 bytes that are none"):
+        masks.Stored(masks.to_png(alpha)[:33], "a.png")
