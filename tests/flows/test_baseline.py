@@ -9,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from figureground import layouts
-from figureground.errors import PluginError
+from figureground.errors import FiguregroundError, PluginError
 from figureground.types import Sample
+from flows import cli
 from flows.baseline import compare_answers
 
 ROOT = Path(__file__).parents[2]
@@ -57,14 +59,21 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
     assert scored.returncode == 0 and (folder / "e/index.html").is_file(), scored.stderr
 
 
-@pytest.mark.slow
-def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
-    for words, said in (
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
         (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
         (["--side", "100"], "--side: "),
         (["--set", "breadth=3"], "has no setting 'breadth'"),
-    ):
-        done = run(folder, "train", folder / "nothing", *words)
-        assert done.returncode == 1 and said in done.stderr.replace("\n", " "), done.stderr
+    ],
+)
+@pytest.mark.slow
+def test_what_cannot_be_meant_is_told_before_anything_is_read(folder, words, said):
+    asked = ["train", folder / "nothing", *words, "--catalog", folder / "data_catalog.yaml"]
+    done = CliRunner().invoke(cli.app, [*map(str, asked)])
+    assert isinstance(done.exception, FiguregroundError) and said in str(done.exception)
+
+
+def test_what_neither_name_can_mean_is_told_before_the_other_is_asked(folder):
     with pytest.raises(PluginError, match=r"no asset 'mine\.onnx'"):
         compare_answers.fn(str(folder), "{trained: {weights: mine.onnx}}", folder, str(folder / "data_catalog.yaml"))

@@ -1,0 +1,140 @@
+"""As many of a network's layers in 8 bits as let it answer as before: OpenVINO, by its own quantizer NNCF.
+
+NNCF can also look for the layers that must stay in 32 bits (``quantize_with_accuracy_control``), but it ranks all of them anew
+whenever keeping one did not help: on a MobileNetV3 it was still at work after 17 minutes. Here each layer that has weights is
+put into 8 bits alone, once; as their errors add up, they are ranked by it, and how many to keep is found by halving. What has
+no weights stays in 32 bits then: little is won by it, and a comparison in 8 bits (SegNet's poolings) harms all that follow. The
+same network takes two minutes.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from figureground.errors import AssetError
+from figureground.types import Image
+
+_STEPS_TO_WEIGHTS = ("Multiply", "Subtract", "Convert")
+
+
+class Quantised(NamedTuple):
+    """OpenVINO's model; how many layers with weights it has, and how many of them stay in 32 bits.
+
+    ``whole``: the operations without weights, sums and products of what layers gave, are in 8 bits too.
+    """
+
+    model: Any
+    layers: int
+    kept: int
+    whole: bool
+
+
+def quantised(
+    read: Callable[[], Any],
+    teach: Sequence[Image],
+    ready: Callable[[Image], NDArray[np.float32]],
+    off: Callable[[Any], float],
+    good: Callable[[Any], bool],
+) -> Quantised:
+    """Put a network's weights and activations into 8 bits.
+
+    Parameters
+    ----------
+    read
+        Gives the network in 32 bits, each time a new ``openvino.Model``.
+    teach
+        Pictures by which to learn how large activations get.
+    ready
+        Makes of a picture what the network takes.
+    off
+        Says how far a compiled network's answers are from those wanted, 0 or more. The smallest difference counts.
+    good
+        Says whether a compiled network's answers are near enough.
+
+    Raises
+    ------
+    AssetError
+        When they never are, as long as one layer is in 8 bits.
+    """
+    os.environ.setdefault("NNCF_CI", "1")  # no word of it leaves this machine
+    import nncf
+    import openvino
+
+    taught = nncf.Dataset(list(teach), ready)
+
+    def without(names: Iterable[str] = (), types: Iterable[str] = ()) -> Any:
+        left = nncf.IgnoredScope(names=list(names), types=sorted(types), validate=False)
+        return nncf.quantize(
+            read(), taught, preset=nncf.QuantizationPreset.MIXED, subset_size=len(teach), ignored_scope=left
+        )
+
+    def compiled(model: Any) -> Any:
+        return openvino.compile_model(model, "CPU")
+
+    made = without()
+    layers, others = _layers(made)
+    if good(compiled(made)):
+        return Quantised(made, len(layers), 0, True)
+    weightless = set[str]()
+    while others - weightless:  # sparing one kind may move its 8 bits on to another
+        weightless |= others
+        made = without(types=weightless)
+        layers, others = _layers(made)
+    if good(compiled(made)):
+        return Quantised(made, len(layers), 0, False)
+    alone = {name: off(compiled(_alone(read(), made, name))) for name in layers}
+    worst = sorted(layers, key=lambda name: alone[name], reverse=True)
+    few, enough = 0, len(layers)
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        tried = without(worst[:middle], weightless)
+        if good(compiled(tried)):
+            made, enough = tried, middle
+        else:
+            few = middle
+    if enough == len(layers):
+        raise AssetError(f"whichever of its {len(layers)} layers are in 8 bits, its answers change")
+    return Quantised(made, len(layers), enough, False)
+
+
+def _layers(model: Any) -> tuple[list[str], set[str]]:
+    """Name the operations that have weights in 8 bits, and the types of others that take something in 8 bits."""
+    layers, others = list[str](), set[str]()
+    for one in model.get_ordered_ops():
+        taken = {_takes(port) for port in one.inputs()}
+        if "weights" in taken:
+            layers.append(one.get_friendly_name())
+        elif "activations" in taken and one.get_type_name() != "ShapeOf":
+            others.add(one.get_type_name())
+    return layers, others
+
+
+def _takes(port: Any) -> str:
+    """Say whether an input takes ``activations`` or ``weights`` in 8 bits; empty: neither."""
+    node = port.get_source_output().get_node()
+    if node.get_type_name() == "FakeQuantize":
+        return "activations"
+    if node.get_type_name() != "Multiply":
+        return ""
+    while node.get_type_name() in _STEPS_TO_WEIGHTS:
+        node = node.input_value(0).get_node()
+    return "weights" if node.get_type_name() == "Constant" and node.get_element_type().get_type_name() == "i8" else ""
+
+
+def _alone(model: Any, quantised_whole: Any, name: str) -> Any:
+    """Put one layer of a network, and nothing else of it, into 8 bits as it is in another."""
+    from openvino import opset13
+
+    layer, other = (next(one for one in some.get_ops() if one.get_friendly_name() == name) for some in (model, quantised_whole))
+    for port, wanted in zip(layer.inputs(), other.inputs(), strict=True):
+        kind, source = _takes(wanted), wanted.get_source_output()
+        if kind == "activations":
+            scale = source.get_node()
+            ends = [scale.input_value(number) for number in range(1, 5)]
+            source = opset13.fake_quantize(port.get_source_output(), *ends, scale.get_attributes()["levels"]).output(0)
+        if kind:
+            port.replace_source_output(source)
+    return model
