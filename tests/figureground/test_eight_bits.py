@@ -1,4 +1,4 @@
-"""A chain of three convolutions, the middle one of which 8 bits ruin: it alone stays in 32."""
+"""Three convolutions, the middle one of which 8 bits ruin: it alone stays in 32."""
 
 from typing import Any
 
