@@ -17,6 +17,7 @@ from figureground import checkpoints, masks, samples
 from figureground.checkpoints import Card
 from figureground.errors import ArrayError, LabelError
 from figureground.examples import Example
+from figureground.squares import shown
 from figureground.types import Alpha, Box, Keypoints, Mask, PersonCrop
 
 _TOGETHER = 8
@@ -69,10 +70,7 @@ class Checkpoint:
     def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
         """See `Answerer`."""
         side, stretch = self.card.side, self.card.letterbox.stretch
-        if self._squashed:
-            squares = [cv2.resize(one.image, (side, side), interpolation=cv2.INTER_LINEAR) for one in examples]
-        else:
-            squares = [samples.letterbox(one.image, side, 128, label=False, stretch=stretch) for one in examples]
+        squares = [shown(one.image, side, stretch=stretch, squashed=self._squashed) for one in examples]
         found = self.probabilities(np.stack(squares))
         return [
             answer(self._back(square, one.image.shape[0], one.image.shape[1]), self.card, classes)

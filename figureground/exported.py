@@ -24,7 +24,6 @@ from figureground.types import Alpha, Image, Weights
 IMAGE, ALPHA, PROBABILITIES = "image", "alpha", "probabilities"
 KEY = "figureground"
 """Under this name an ONNX file carries, as JSON, what `About` has."""
-GREY = 128
 
 
 class About(BaseModel):
@@ -109,7 +108,7 @@ def batch(squares: Sequence[Image]) -> NDArray[np.float32]:
 
 def square(image: Image, about: About) -> Image:
     """Fit a picture into the network's square."""
-    return samples.letterbox(image, about.side, GREY, label=False, stretch=about.stretch)
+    return samples.letterbox(image, about.side, samples.GREY, label=False, stretch=about.stretch)
 
 
 def alpha(weights: Weights, image: Image, device: inference.Device = "auto") -> Alpha:

@@ -12,6 +12,9 @@ from figureground import crops, jpeg, masks, store
 from figureground.errors import ArrayError, ReleaseError
 from figureground.types import Mask, Sample
 
+GREY = 128
+"""What lies around a picture in a square."""
+
 
 def check(sample: Sample) -> None:
     """Raise a `ReleaseError` unless names are file names, the picture is a JPEG and the label has its size."""
@@ -71,7 +74,7 @@ def letterboxed(sample: Sample, side: int) -> Sample:
     picture = crops.decode(sample.image, sample.stem)
     parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
     alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
-    fitted = crops.encode(letterbox(picture, side, 128, label=False))
+    fitted = crops.encode(letterbox(picture, side, GREY, label=False))
     return replace(sample, image=fitted, label=alpha, parts=parts, sha256="")
 
 

@@ -112,9 +112,15 @@ def fitted(example: Example, side: int, *, stretch: float = 1.0, squashed: bool 
     """Fit a picture and its truth into a square, see `figureground.samples.letterbox`."""
     soft = example.truth.dtype == np.float32
     truth: Mask = masks.to_levels(example.truth) if soft else example.truth  # type: ignore[arg-type, assignment]
+    image = shown(example.image, side, stretch=stretch, squashed=squashed)
     if squashed:
         how = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
-        image = cv2.resize(example.image, (side, side), interpolation=cv2.INTER_LINEAR)
         return Square(image, cv2.resize(truth, (side, side), interpolation=how))
-    image = samples.letterbox(example.image, side, 128, label=False, stretch=stretch)
     return Square(image, samples.letterbox(truth, side, 0, label=not soft, stretch=stretch))
+
+
+def shown(image: Image, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Image:
+    """Fit a picture alone into a square, as a network is shown it: (side, side, 3)."""
+    if squashed:
+        return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR))
+    return samples.letterbox(image, side, samples.GREY, label=False, stretch=stretch)

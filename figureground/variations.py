@@ -8,6 +8,7 @@ from typing import Any
 
 import cv2
 
+from figureground import samples
 from figureground.augmentations import library
 from figureground.squares import Square
 
@@ -20,7 +21,7 @@ def _chain(soft: bool) -> Any:
     return a.Compose(
         [
             a.HorizontalFlip(p=0.5),
-            a.Affine(**moved, fill=128, fill_mask=0, mask_interpolation=how, p=0.8),
+            a.Affine(**moved, fill=samples.GREY, fill_mask=0, mask_interpolation=how, p=0.8),
             a.RandomBrightnessContrast(0.25, 0.25, p=0.5),
             a.HueSaturationValue(8, 30, 15, p=0.4),
             a.RandomGamma((75, 130), p=0.3),
