@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -117,11 +117,14 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taught:
-    """The best weights, all looks, and how many pictures a second were learnt from and looked at."""
+    """The weights, all looks, the one they are of, and how many pictures a second were learnt from and looked at.
+
+    ``chosen`` is None where nothing was there to choose by: the weights are the last.
+    """
 
     weights: Weights
     curve: tuple[Point, ...]
-    best: Point | None
+    chosen: Point | None
     learnt_per_second: float
     looked_per_second: float
 
@@ -144,7 +147,8 @@ def teach(
     taught
         The pictures to learn from.
     watched
-        The validation pictures: the weights that do best on them are kept, the last ones when there are none.
+        The validation pictures: of the weights that do as well on them as the best the last are kept, see `as_good_as`; the
+        last of all when there are none.
     bench
         A folder of this training alone; what it needs to carry on is kept there.
     machine
@@ -177,7 +181,9 @@ class _Course:
         decay = {} if how.plain else {"weight_decay": how.weight_decay}
         self.optimizer = kind(self.module.parameters(), lr=how.learning_rate, **decay)
         self.step, self.loss, self.counted, self.curve = 0, 0.0, 0, list[Point]()
-        self.best: Weights = {}
+        self.kept: Weights = {}
+        self.chosen: Point | None = None
+        self.best: list[float] = []
         self.learning = self.looking = 0.0
         self._carry_on()
         self.runs = torch.compile(self.module) if machine.compiled else self.module
@@ -199,10 +205,9 @@ class _Course:
                 kept = time.monotonic()
             if tell:
                 tell(self.step, self.how.steps)
-        best = max(self.curve, key=lambda point: point.score, default=None) if self._chooses else None
         learnt, looked = (self.step - begun) * self.how.batch, len(self.watched) * len(looks)
         speeds = learnt / self.learning if self.learning else math.nan, looked / self.looking if self.looking else math.nan
-        return Taught(self.best if best else _copied(self.module), tuple(self.curve), best, *speeds)
+        return Taught(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)
 
     @property
     def _chooses(self) -> bool:
@@ -228,28 +233,29 @@ class _Course:
             raise AssetError(f"the loss is no number any more after {step + 1} steps; take a smaller --learning-rate")
 
     def _look(self) -> None:
-        """Score the validation pictures and keep the weights when they are the best so far."""
+        """Score the validation pictures and keep the weights when they do as well as the best so far."""
         start = time.perf_counter()
-        score = self._score() if len(self.watched) else 0.0
+        scores = self._scores()
         self.looking += time.perf_counter() - start
-        before = max((point.score for point in self.curve), default=-math.inf)
-        self.curve.append(Point(step=self.step, pictures=self.step * self.how.batch, loss=self._mean_loss(), score=score))
-        if self._chooses and score > before:
-            self.best = _copied(self.module)
+        score = float(np.mean(scores)) if scores else 0.0
+        last = Point(step=self.step, pictures=self.step * self.how.batch, loss=self._mean_loss(), score=score)
+        self.curve.append(last)
+        if self._chooses and as_good_as(scores, self.best):
+            self.kept, self.chosen = _copied(self.module), last
+        if not self.best or score > np.mean(self.best):
+            self.best = scores
         self.loss, self.counted = 0.0, 0
-        last = self.curve[-1]
         _log.info("step %d of %d: loss %.4f, score %.4f", self.step, self.how.steps, last.loss, last.score)
 
     def _mean_loss(self) -> float:
         return self.loss / max(self.counted, 1)
 
-    def _score(self) -> float:
-        scores = [
+    def _scores(self) -> list[float]:
+        return [
             one
             for images, truths in _in_order(self.watched, self.how)
             for one in scores_of(self._asked(images), truths.numpy(), self.how.classes)
         ]
-        return float(np.mean(scores))
 
     def _asked(self, images: torch.Tensor) -> NDArray[np.float32]:
         self.module.eval()
@@ -270,6 +276,8 @@ class _Course:
             "loss": self.loss,
             "counted": self.counted,
             "curve": [point.model_dump() for point in self.curve],
+            "kept": self.kept,
+            "chosen": self.chosen and self.chosen.model_dump(),
             "best": self.best,
         }
         with store.beside(self.file) as temporary:
@@ -282,7 +290,8 @@ class _Course:
         self.module.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.loss, self.counted = state["step"], state["loss"], state["counted"]
-        self.curve, self.best = [Point(**point) for point in state["curve"]], dict(state["best"])
+        self.curve, self.kept, self.best = [Point(**point) for point in state["curve"]], dict(state["kept"]), state["best"]
+        self.chosen = state["chosen"] and Point(**state["chosen"])
         _log.info("carrying on after step %d of %d", self.step, self.how.steps)
 
 
@@ -338,6 +347,33 @@ def scores_of(
             if together:
                 ratios.append(((ids == one) & (truth == one)).sum() / together)
         yield float(np.mean(ratios)) if ratios else 1.0
+
+
+def as_good_as(scores: Sequence[float], best: Sequence[float]) -> bool:
+    """Tell whether scores of pictures are as good as the best of the same pictures, within one standard error.
+
+    The one-standard-error rule (Breiman, Friedman, Olshen, Stone: "Classification and Regression Trees", 1984), for pairs: of
+    what few pictures cannot tell apart, what was taught longest is taken, not what luck puts first.
+
+    Parameters
+    ----------
+    scores, best
+        One a picture; `best` is empty when there is none yet.
+
+    Returns
+    -------
+    bool
+        Of a single picture always, as it has no standard error.
+
+    Examples
+    --------
+    >>> as_good_as([0.5, 0.6, 0.4], [0.6, 0.5, 0.5]), as_good_as([0.5, 0.6, 0.4], [0.6, 0.69, 0.5])
+    (True, False)
+    """
+    if len(best) < 2:
+        return True
+    worse = np.subtract(best, scores)
+    return bool(worse.mean() <= worse.std(ddof=1) / math.sqrt(len(worse)))
 
 
 def _rate(step: int, how: Training) -> float:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:  # it takes seconds to import
 
 _log = logging.getLogger(__name__)
 CURVE = "curve.svg"
+CHOICE = "the last within a standard error of the best"
+"""Which weights are kept: with another rule they are others."""
 
 
 @verb
@@ -60,7 +62,8 @@ def train(
     from figureground import training
 
     opened = examples.opened(release, how.classes)
-    mark = tables.fingerprint("models", [], release=opened.digest, layout=opened.layout, how=asdict(how), squashed=squashed)
+    decides = {"how": asdict(how), "squashed": squashed, "choice": CHOICE}
+    mark = tables.fingerprint("models", [], release=opened.digest, layout=opened.layout, **decides)
     if into.exists():
         return _held(into, mark)
     with store.bench(into, mark) as bench:
@@ -84,7 +87,7 @@ def train(
             pictures={split: count for split, count in counts.items() if count},
             licenses=opened.licenses,
         )
-        last = done.best or done.curve[-1]
+        last = done.chosen or done.curve[-1]
         own = ("network", "settings", "classes", "side", "stretch")  # what the card has elsewhere
         told = {key: value for key, value in asdict(how).items() if key not in own}
         card = Card(
