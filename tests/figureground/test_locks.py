@@ -92,7 +92,10 @@ def test_a_process_is_its_number_and_its_beginning(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
 def test_processes_are_found_by_their_environment() -> None:
     environment = os.environ | {"FIGUREGROUND_TEST": "a b"}
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, env=environment) as process:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        process.stdout.readline()  # for a moment after it began the kernel shows no environment
         found = [(one.pid, value) for one, value, _ in with_environment("FIGUREGROUND_TEST")]
         process.communicate(b"\n")
     assert found == [(process.pid, "a b")]
