@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from figureground import layouts
 from figureground.errors import FiguregroundError, PluginError
@@ -59,19 +58,20 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
     assert scored.returncode == 0 and (folder / "e/index.html").is_file(), scored.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
-        (["--side", "100"], "--side: "),
-        (["--set", "breadth=3"], "has no setting 'breadth'"),
-    ],
-)
 @pytest.mark.slow
-def test_what_cannot_be_meant_is_told_before_anything_is_read(folder, words, said):
-    asked = ["train", folder / "nothing", *words, "--catalog", folder / "data_catalog.yaml"]
-    done = CliRunner().invoke(cli.app, [*map(str, asked)])
-    assert isinstance(done.exception, FiguregroundError) and said in str(done.exception)
+def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
+    done = run(folder, "train", folder / "nothing", "--network", "unet2")
+    assert done.returncode == 1
+    assert "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet" in done.stderr.replace("\n", " "), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "side", "said"), [([], 100, "--side: "), (["breadth=3"], 64, "has no setting 'breadth'")]
+)
+def test_settings_that_no_training_has_are_named(settings, side, said):
+    with pytest.raises(FiguregroundError, match=said):
+        cli._training("unet", settings, 2, side, 4 / 3, 100, 8, 1e-3, 1)
 
 
 def test_what_neither_name_can_mean_is_told_before_the_other_is_asked(folder):
