@@ -96,7 +96,10 @@ def quantised(
         else:
             few = middle
     if enough == len(layers):
-        raise AssetError(f"whichever of its {len(layers)} layers are in 8 bits, its answers change")
+        raise AssetError(
+            f"whichever of its {len(layers)} layers are in 8 bits, its answers change; leave openvino-int8 out with --format, "
+            "or train longer: an unsure network changes with every bit"
+        )
     return Quantised(made, len(layers), enough, False)
 
 

@@ -75,7 +75,7 @@ def test_five_classes_and_soft_alpha_are_learnt_too(tmp_path):
         how = Training("segnet", {"width": 8}, classes, 32, 900, 6, 3e-3, looks=2)
         done = teach(how, taught, taught, tmp_path / f"bench{classes}", CPU)
         assert done.curve[-1].loss < done.curve[0].loss
-        assert done.chosen and done.chosen.score > 0.5
+        assert done.chosen in done.curve and max(point.score for point in done.curve) >= done.chosen.score > 0.5
 
 
 CHILD = textwrap.dedent("""

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from figureground import layouts
-from figureground.errors import FiguregroundError, PluginError
+from figureground.errors import PluginError
 from figureground.types import Sample
-from flows import cli
 from flows.baseline import compare_answers
 
 ROOT = Path(__file__).parents[2]
@@ -60,18 +59,13 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
 
 @pytest.mark.slow
 def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
-    done = run(folder, "train", folder / "nothing", "--network", "unet2")
-    assert done.returncode == 1
-    assert "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet" in done.stderr.replace("\n", " "), done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("settings", "side", "said"), [([], 100, "--side: "), (["breadth=3"], 64, "has no setting 'breadth'")]
-)
-def test_settings_that_no_training_has_are_named(settings, side, said):
-    with pytest.raises(FiguregroundError, match=said):
-        cli._training("unet", settings, 2, side, 4 / 3, 100, 8, 1e-3, 1)
+    for words, said in (
+        (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
+        (["--side", "100"], "--side: "),
+        (["--set", "breadth=3"], "has no setting 'breadth'"),
+    ):
+        done = run(folder, "train", folder / "nothing", *words)
+        assert done.returncode == 1 and said in done.stderr.replace("\n", " "), done.stderr
 
 
 def test_what_neither_name_can_mean_is_told_before_the_other_is_asked(folder):

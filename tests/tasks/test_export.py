@@ -77,6 +77,8 @@ def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> N
     wanted = exporting.FORMATS if exporting.litert_folder() else OURS
     assert set(made.checks) == {"torch", *wanted}
     assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in wanted)
+    files = {exporting.FILES[name].split("/")[0] for name in wanted}
+    assert {path.name for path in made.folder.iterdir()} == {*files, "export.json", "README.md"}
     alpha, *more = inference.opened(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
     assert alpha.shape == (2, 1, 96, 96)
     assert len(more) == (classes > 1), "a network of classes gives their probabilities, too"
