@@ -7,7 +7,8 @@
     python benchmarks/baselines.py FOLDER --sheet FILE   a picture of what both recipes answer on some of the test split
 
 Two releases are laid into FOLDER: DAVIS (every sixth frame), Penn-Fudan and CCP for person and background; CCP for five
-classes. Sources (a sequence, a photo) are split by `figureground.splits`. The plain recipe is the published repositories' loop:
+classes. Sources (a sequence, a photo) are split by `figureground.datasets.splits`. The plain recipe is the published
+repositories' loop:
 pictures squashed to the square, no variations, Adam at a fixed rate, cross entropy alone, the last weights. Both see as many
 pictures in the same order, begin with the same weights, and are scored on the test split at the pictures' own size. Run again,
 it carries on.
@@ -27,16 +28,20 @@ import cv2
 import numpy as np
 import scipy.io
 
-from figureground import answers, catalog, crops, examples, parsing, pictures, plugins, splits
-from figureground.answers import Checkpoint
-from figureground.scoreboard import told
-from figureground.scores import differences
-from figureground.squares import Squares
-from figureground.store import write_file
-from figureground.training import Machine, Training, teach
+from figureground import catalog, plugins
+from figureground.datasets import splits
+from figureground.evaluation import predictors
+from figureground.evaluation.predictors import Checkpoint
+from figureground.evaluation.scores import differences
+from figureground.imaging import class_maps, crops, drawing
+from figureground.reports.scoreboard import told
+from figureground.storage.store import write_file
+from figureground.training import sample_cache
+from figureground.training.letterbox import Squares
+from figureground.training.loop import Machine, Training, teach
 from figureground.types import Image, Mask, Sample, Source
-from tasks.evaluate import evaluate
-from tasks.train import train
+from tasks.models.evaluate import evaluate
+from tasks.models.train import train
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "unet": {"encoder": "resnet18"},
@@ -69,7 +74,7 @@ def main() -> None:
         table(given.folder)
         return
     if given.sheet:
-        write_file(given.sheet, pictures.png(sheet(given)))
+        write_file(given.sheet, drawing.png(sheet(given)))
         return
     if not given.data.is_dir():
         sys.exit(f"no {given.data}: this benchmark needs the annotated pictures, see its first lines")
@@ -141,10 +146,10 @@ def pennfudan(data: Path) -> Iterator[Found]:
 
 
 def ccp(data: Path) -> Iterator[Found]:
-    to_atr, _ = parsing.reading("ccp", {})
+    to_atr, _ = class_maps.reading("ccp", {})
     for file in sorted((data / "ccp/photos").glob("*.jpg")):
         ids = np.asarray(scipy.io.loadmat(data / f"ccp/annotations/pixel-level/{file.stem}.mat")["groundtruth"], np.uint8)
-        yield f"ccp{file.stem}", f"ccp{file.stem}", "ccp", read(file), (ids > 0).astype(np.uint8), parsing.remap(ids, to_atr)
+        yield f"ccp{file.stem}", f"ccp{file.stem}", "ccp", read(file), (ids > 0).astype(np.uint8), class_maps.remap(ids, to_atr)
 
 
 def read(file: Path, how_read: int = cv2.IMREAD_COLOR) -> Any:
@@ -179,7 +184,7 @@ def vars_of(row: Any) -> Iterator[Any]:
 
 
 def table(folder: Path) -> None:
-    from figureground.scores import Row
+    from figureground.evaluation.scores import Row
 
     held: dict[tuple[Any, ...], dict[str, dict[int, Any]]] = {}
     for file in sorted(folder.glob("result-*.json")):
@@ -221,8 +226,8 @@ def iou(row: list[Any]) -> float:
 
 def sheet(given: argparse.Namespace) -> Image:
     """Show two test pictures of each scene beside the truth and what each network answers, on a checkerboard."""
-    release = examples.opened(given.folder / "data-2", 2)
-    by_scene: dict[tuple[str, ...], list[examples.Example]] = {}
+    release = sample_cache.opened(given.folder / "data-2", 2)
+    by_scene: dict[tuple[str, ...], list[sample_cache.Example]] = {}
     for one in release.examples("test"):
         by_scene.setdefault(one.scenes, []).append(one)
     shown = [one for _, some in sorted(by_scene.items()) for one in some[len(some) // 5 :: -(-len(some) // 2)][:2]]
@@ -230,19 +235,19 @@ def sheet(given: argparse.Namespace) -> Image:
     for network in given.only:
         for recipe in RECIPES:
             who = Checkpoint(given.folder / "models" / name_of(network, 2, recipe, given, given.seeds[0]), "cpu")
-            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in answers.asked(who, shown, 2)]
+            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in predictors.asked(who, shown, 2)]
     wide, high, gap, head = 150, 112, 6, 24
     paper = np.full((head + len(shown) * (high + gap), len(columns) * (wide + gap) - gap, 3), 255, np.uint8)
     for column, (name, images) in enumerate(columns.items()):
-        paper = pictures.written(paper, name, column * (wide + gap) + 4, 4, 14)
+        paper = drawing.written(paper, name, column * (wide + gap) + 4, 4, 14)
         for row, image in enumerate(images):
             y, x = head + row * (high + gap), column * (wide + gap)
-            paper[y : y + high, x : x + wide] = pictures.centred(image, wide, high)
+            paper[y : y + high, x : x + wide] = drawing.centred(image, wide, high)
     return paper
 
 
-def on_ground(one: examples.Example, mask: Any) -> Image:
-    return pictures.on_checkerboard(one.image, np.asarray(mask > 0, np.float32), max(8, one.image.shape[1] // 20))
+def on_ground(one: sample_cache.Example, mask: Any) -> Image:
+    return drawing.on_checkerboard(one.image, np.asarray(mask > 0, np.float32), max(8, one.image.shape[1] // 20))
 
 
 # --- speed ---
@@ -254,7 +259,7 @@ def speed(folder: Path, release: Path, ours: Training, rounds: int = 3, count: i
 
     machine, found = Machine.found("cpu"), dict[str, list[float]]()
     with tempfile.TemporaryDirectory(dir=folder) as bench:
-        some = [one for one, _ in zip(examples.opened(release, ours.classes).examples("train"), range(count), strict=False)]
+        some = [one for one, _ in zip(sample_cache.opened(release, ours.classes).examples("train"), range(count), strict=False)]
         for number in range(rounds):
             for recipe in RECIPES:
                 place = Path(bench) / f"{recipe}-{number}"

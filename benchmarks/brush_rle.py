@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 from label_studio_sdk.converter import brush
 
-from figureground import brush_rle
+from figureground.annotation import brush_rle
 
 ROUNDS = 7
 SIDE = 1000

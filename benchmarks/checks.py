@@ -23,10 +23,12 @@ import scipy.io
 import scipy.stats
 from skimage.measure import blur_effect
 
-from figureground import catalog, crops, features, geometry, plugins
+from figureground import catalog, plugins
 from figureground.checks.ghosting import echo, likelihood
+from figureground.imaging import crops, geometry
+from figureground.media.decoding import Footage
+from figureground.people import backbone_features
 from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop, Weights
-from figureground.video import Footage
 
 SINGLE = ("truncation", "size", "occlusion", "sharpness", "overlap", "exposure", "ghosting", "distortion")
 CHECKS = {name: plugins.build("checks", name, {}) for name in SINGLE}
@@ -625,7 +627,7 @@ def _learned(columns: Columns, moved: list[str], network: Weights) -> None:
     from learn_ghosting import Example, fitted
 
     found = [
-        Example(crop.source_id, kind, features.pooled(crop, network), echo(crop))
+        Example(crop.source_id, kind, backbone_features.pooled(crop, network), echo(crop))
         for kind, some in columns.items()
         for crop in some
     ]

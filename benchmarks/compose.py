@@ -25,14 +25,15 @@ from PIL import Image as Pillow
 from PIL import ImageCms, ImageFilter
 
 from figureground import catalog as catalogs
-from figureground import compositing, cutouts, inference
 from figureground.catalog import Catalog
-from figureground.compositing import Blend, Layer
-from figureground.cutouts import Levels
+from figureground.inference import backends
+from figureground.synthesis import alpha_blend, cutouts
+from figureground.synthesis.alpha_blend import Blend, Layer
+from figureground.synthesis.cutouts import Levels
 from figureground.types import Image
-from tasks import compose as ours
-from tasks.gather import gather
-from tasks.screen import screen
+from tasks.datasets import compose as ours
+from tasks.datasets.filter_backgrounds import screen
+from tasks.datasets.load_cutouts import gather
 
 ROOT = Path(__file__).parents[1]
 _PROFILES = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -196,7 +197,7 @@ def halo(backgrounds: Path, blend: Blend, people: int = 12) -> tuple[float, floa
         rows, columns = (np.flatnonzero((levels > 0).any(axis)) for axis in (1, 0))
         made = new.copy()
         corner = max(0, int(columns[0]) - 2), max(0, int(rows[0]) - 2)
-        compositing.over(made, Layer(*corner, cutout.image, cutout.levels), blend)
+        alpha_blend.over(made, Layer(*corner, cutout.image, cutout.levels), blend)
         band = (levels > 0) & (levels < 255)
         errors.append([np.abs(one[band].astype(float) - ideal[band]).mean() for one in (made, naive)])
     mine, plains = np.mean(errors, axis=0)
@@ -205,7 +206,7 @@ def halo(backgrounds: Path, blend: Blend, people: int = 12) -> tuple[float, floa
 
 def _painted(front: Image, levels: Levels, behind: Image, blend: Blend) -> Image:
     made = np.ascontiguousarray(behind).copy()
-    compositing.over(made, Layer(0, 0, front, levels), blend)
+    alpha_blend.over(made, Layer(0, 0, front, levels), blend)
     return made
 
 
@@ -278,13 +279,13 @@ def main() -> None:
 
 
 def _pairs(settings: Catalog, pictures: int) -> None:
-    from tasks.contact import contact
-    from tasks.recheck import recheck
+    from tasks.datasets.composite_report import contact
+    from tasks.datasets.verify_composites import recheck
 
     recipe = settings.composition().model_copy(update={"pictures": pictures, "note": "pairs"})
     whole = settings.model_copy(update={"compose": recipe})
     people, backgrounds = gather.fn(whole), screen.fn({}, whole)
-    made = ours.compose.fn(people, backgrounds, whole, inference.usable_cores())
+    made = ours.compose.fn(people, backgrounds, whole, backends.usable_cores())
     recheck(Path(made.folder))
     print(f"{made.counts} in {made.folder}; {contact.fn(people, backgrounds, made, whole)}")
 

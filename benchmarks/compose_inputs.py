@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 import scipy.io
 
-from figureground import foreground, video
+from figureground.imaging import foreground
+from figureground.media import decoding
 from figureground.types import Alpha, Image
 
 SHARED = Path(__file__).parents[2] / "shared/data"
@@ -93,7 +94,7 @@ def write_backgrounds(into: Path) -> int:
 
 
 def _frames(path: Path, every: int) -> Iterator[tuple[int, Image]]:
-    with video.Footage(path) as opened:
+    with decoding.Footage(path) as opened:
         for picture in opened.pictures():
             if picture.index % every == 0:
                 yield picture.index, picture.image()

@@ -19,10 +19,11 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from figureground import catalog, crops, geometry, plugins
-from figureground.tracks import Tracks, sighting
+from figureground import catalog, plugins
+from figureground.imaging import crops, geometry
+from figureground.media.decoding import Footage
+from figureground.people.tracks import Tracks, sighting
 from figureground.types import Box, Frame, Image, PersonCrop
-from figureground.video import Footage
 
 DAVIS = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
 VIDEOS = (
@@ -113,7 +114,7 @@ def followed(frames: Iterable[tuple[float, list[PersonCrop]]]) -> dict[float, li
 
 
 def sampled(found: dict[float, list[Seen]]) -> list[Seen]:
-    """Take every half second and follow people over those frames alone, as `tasks.crop` does."""
+    """Take every half second and follow people over those frames alone, as `tasks.ingest.crop` does."""
     tracks, taken, due = Tracks(), [], -1.0
     for seconds in sorted(found):
         if seconds >= due - 0.02:

@@ -65,7 +65,7 @@ def _show(plain: list[dict[str, float]], ours: list[dict[str, float]]) -> None:
 
 def _plain(told: argparse.Namespace, folder: Path) -> dict[str, float]:
     from figureground import catalog
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     settings = catalog.load(told.catalog)
     detector, model = (fetch_asset(settings.asset(name)) for name in ("yolo11n-pose.pt", "u2netp.onnx"))
@@ -118,20 +118,20 @@ def _settings(told: argparse.Namespace, storage: Path) -> Any:
 
 def _fetch(plugin: Any, settings: Any) -> None:
     from figureground import plugins
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     for weights in plugins.weights(plugin):
         fetch_asset(settings.asset(weights.name))
 
 
 def _way(name: str, settings: Any) -> dict[str, float]:
-    from tasks.compare import compare
-    from tasks.crop import crop
-    from tasks.fetch import fetch
-    from tasks.judge import judge
-    from tasks.matte import matte
-    from tasks.measure import measure
-    from tasks.sample import sample
+    from tasks.ingest.crop import crop
+    from tasks.ingest.deduplicate import compare
+    from tasks.ingest.fetch import fetch
+    from tasks.ingest.judge import judge
+    from tasks.ingest.matte import matte
+    from tasks.ingest.measure import measure
+    from tasks.ingest.sample import sample
 
     source = settings.source(name)
     frames = sample.fn(source, fetch.fn(source, settings), settings)
@@ -145,10 +145,10 @@ def _way(name: str, settings: Any) -> dict[str, float]:
 
 def _listen(walk: Callable[[], object]) -> list[tuple[tuple[Any, ...], dict[str, Any]]]:
     """Keep what networks are asked during a walk, without the pixels: their values cost no time."""
-    from figureground import inference
+    from figureground.inference import backends
 
     heard: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
-    opened = inference._network
+    opened = backends._network
 
     def listening(*asked: Any) -> Any:
         network = opened(*asked)
@@ -157,13 +157,13 @@ def _listen(walk: Callable[[], object]) -> list[tuple[tuple[Any, ...], dict[str,
             heard.append((asked, {name: array.copy() if array.size < 9 else array.shape for name, array in inputs.items()}))
             return network.call(inputs)
 
-        return inference._Network(network.inputs, network.outputs, call, network.classes)
+        return backends._Network(network.inputs, network.outputs, call, network.classes)
 
-    inference._network = listening
+    backends._network = listening
     try:
         walk()
     finally:
-        inference._network = opened
+        backends._network = opened
     return heard
 
 
@@ -171,13 +171,13 @@ def _forward(heard: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> float:
     """Give the seconds that the same forward passes take one after the other, each on all cores."""
     import numpy as np
 
-    from figureground import inference
+    from figureground.inference import backends
 
-    inference._networks.clear()
-    inference.lanes = lambda: 1
+    backends._networks.clear()
+    backends.lanes = lambda: 1
     drawn, warm, seconds = np.random.default_rng(0), set(), 0.0
     for asked, kept in heard:
-        network = inference._network(*asked)
+        network = backends._network(*asked)
         inputs = {name: drawn.random(one, np.float32) if isinstance(one, tuple) else one for name, one in kept.items()}
         if asked not in warm:
             network.call(inputs)
@@ -189,7 +189,7 @@ def _forward(heard: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> float:
 
 
 def _decoding(video: Path) -> float:
-    from figureground.video import Footage
+    from figureground.media.decoding import Footage
 
     began = time.perf_counter()
     with Footage(video) as footage:

@@ -14,9 +14,9 @@ import pandas as pd
 
 from figureground import catalog, tables
 from figureground.checks.exposure import Exposure
-from figureground.store import Store
+from figureground.storage.store import Store
 from figureground.types import Box, PersonCrop
-from tasks.judge import judge
+from tasks.ingest.judge import judge
 
 CROPS = 10_000
 ROUNDS = 5

@@ -22,10 +22,10 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests/tasks"), str(ROOT / "benchmarks")]
 import brush_rle as codec  # noqa: E402
 from conftest import catalog_in, material_in  # noqa: E402
 
-from figureground import watermark  # noqa: E402
-from tasks import label_studio, studio  # noqa: E402
-from tasks.pull import pull  # noqa: E402
-from tasks.push import push  # noqa: E402
+from figureground.annotation import sync_cursor  # noqa: E402
+from figureground.clients import label_studio, local_label_studio  # noqa: E402
+from tasks.annotation.pull import pull  # noqa: E402
+from tasks.annotation.push import push  # noqa: E402
 
 PAGE = Path(__file__).with_suffix(".md")
 CHANGED = 20
@@ -122,7 +122,7 @@ def speed(folder, url, few, some, many):
 
 def changes(small, large):
     """Time pulls in turn, when nobody has touched the other tasks for as long as a pull looks back; give both medians."""
-    time.sleep(watermark.LOOK_BACK.total_seconds() + 5)
+    time.sleep(sync_cursor.LOOK_BACK.total_seconds() + 5)
     for bench in (small, large):
         bench.changed(0)
     rounds = range(1, 1 + min(ROUNDS, small.count // CHANGED - 1))
@@ -154,13 +154,13 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     before = PAGE.read_text(encoding="utf-8").partition(SPEED)[0].strip() if PAGE.exists() else FAULTS
     catalog = catalog_in(folder)
-    was = studio.running(catalog)
-    server = was or studio.up(catalog)
+    was = local_label_studio.running(catalog)
+    server = was or local_label_studio.up(catalog)
     try:
         lines = speed(folder, server.url, *((60, 80, 100) if told.small else (200, 2_000, 10_000)))
     finally:
         if was is None:
-            studio.down(catalog)
+            local_label_studio.down(catalog)
     first = "\n".join([FAULTS, "", *faults(folder)]) if told.faults else before
     page = "\n".join([first, "", SPEED, "", *lines, "", "# The brush codec", "", *codec.table(), ""])
     print(page)

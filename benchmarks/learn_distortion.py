@@ -1,4 +1,6 @@
-"""Learns the head of the check distortion: writes figureground/heads/distortion.npz and prints what it does on scenes left out.
+"""Trains the head of the check distortion and prints its scores on scenes left out.
+
+It writes figureground/checks/heads/distortion.npz.
 
     python benchmarks/learn_distortion.py [--data ../shared/data] [--write]
 
@@ -17,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figureground.checks.distortion import likelihood, summary
-from figureground.features import Head
+from figureground.people.backbone_features import Head
 from figureground.types import PersonCrop, Weights
 
 LIMITS = (0.5, 0.6, 0.7, 0.8, 0.9)

@@ -1,4 +1,6 @@
-"""Learns the head of the check occlusion: writes figureground/heads/occlusion.npz and prints what it does on scenes left out.
+"""Trains the head of the check occlusion and prints its scores on scenes left out.
+
+It writes figureground/checks/heads/occlusion.npz.
 
     python benchmarks/learn_occlusion.py [--data ../shared/data] [--rounds 2] [--write]
 
@@ -26,8 +28,9 @@ import scipy.optimize
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import crops, features, geometry, instances, outlines
 from figureground.checks import occlusion
+from figureground.imaging import crops, geometry
+from figureground.people import backbone_features, instances, occlusion_features
 from figureground.types import Frame, Image, Mask, Person, PersonCrop, Weights
 
 Floats = NDArray[np.float32]
@@ -42,7 +45,7 @@ HINDERED_FROM = 0.1  # hidden less, a person is neither free nor hindered
 HIDDEN, EPOCHS, PLACES, BATCH = 32, 5, 80, 1024
 FOLDS, INNER = 5, 3
 SEEN, OUTLINED = 7, 25  # how many pieces of evidence the pose network gives, and where those of outlines begin
-NEVER_FOR = [(0.0, None)] * (OUTLINED + outlines.PIECES)  # no weight is negative, but for
+NEVER_FOR = [(0.0, None)] * (OUTLINED + occlusion_features.PIECES)  # no weight is negative, but for
 NEVER_FOR[3] = (None, 0.0)  # the share of the body that is seen
 NEVER_FOR[OUTLINED + 6] = NEVER_FOR[OUTLINED + 9] = (None, None)  # what is carried, and the outline's share of the box
 DOUBTS = (*range(7), 13, 15)  # weighed without a network: the better of each pair, the person, a fifth of overlap
@@ -141,13 +144,13 @@ def _changed(
 
 
 def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights, weights: Weights) -> Example:
-    cells, inside = features.cells(crop, network), checks._inside(crop)
+    cells, inside = backbone_features.cells(crop, network), checks._inside(crop)
     hidden, own = cells.lay(front[inside]), cells.lay(mask[inside])
     truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
     areas = occlusion.areas(crop, cells)
     known = occlusion.described(crop, cells, *areas[:2]).astype(np.float16)
-    outlined = outlines.evidence(crop, weights)
+    outlined = occlusion_features.evidence(crop, weights)
     truth = np.clip(truth, 0, 1).astype(np.float32)
     return Example(scene, kind, cover, known, areas, truth, occlusion.doubts(crop), outlined)
 
@@ -318,7 +321,7 @@ def main() -> None:
         print(words)
         figures(found, values)
     if asked.write:
-        file = learning.ROOT / "figureground/heads/occlusion.npz"
+        file = learning.ROOT / "figureground/checks/heads/occlusion.npz"
         print(f"{file}: sha256 {saved(fitted(found), file)}")
 
 

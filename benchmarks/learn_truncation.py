@@ -1,4 +1,6 @@
-"""Learns the head of the check truncation: writes figureground/heads/truncation.npz and prints what it does on scenes left out.
+"""Trains the head of the check truncation and prints its scores on scenes left out.
+
+It writes figureground/checks/heads/truncation.npz.
 
     python benchmarks/learn_truncation.py [--data ../shared/data] [--write]
 
@@ -16,7 +18,7 @@ import numpy as np
 from learning import Example
 
 from figureground.checks.truncation import SIDES, evidence, likelihood, near_sides
-from figureground.features import Head
+from figureground.people.backbone_features import Head
 
 LIMITS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
 GOOD = ("away", "touching")

@@ -13,9 +13,10 @@ import numpy as np
 from checks import Seen
 from numpy.typing import NDArray
 
-from figureground import catalog, crops
+from figureground import catalog
 from figureground.catalog import Catalog
-from figureground.features import Head
+from figureground.imaging import crops
+from figureground.people.backbone_features import Head
 from figureground.types import Frame, PersonCrop
 
 Floats = NDArray[np.float64]
@@ -24,7 +25,7 @@ Example = tuple[str, PersonCrop]
 """What was done to a crop, and the crop."""
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]
-_FAR = 6.0  # standard deviations, as `figureground.features.Head` has it
+_FAR = 6.0  # standard deviations, as `figureground.people.backbone_features.Head` has it
 
 
 def arguments(about: str | None) -> argparse.ArgumentParser:
@@ -83,10 +84,10 @@ def left_out(found: Sequence[T], scene_of: Callable[[T], str], fitted: Callable[
 
 
 def write(head: Head, name: str) -> None:
-    """Write a head where `figureground.features.head` finds it, and print the hash to pin."""
-    file = ROOT / f"figureground/heads/{name}.npz"
+    """Write a head where `figureground.people.backbone_features.head` finds it, and print the hash to pin."""
+    file = ROOT / f"figureground/checks/heads/{name}.npz"
     np.savez(file, **{field.name: getattr(head, field.name) for field in dataclasses.fields(head)})
-    print(f"figureground/heads/{name}.npz: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
+    print(f"figureground/checks/heads/{name}.npz: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
 
 
 def more_photos(data: Path) -> Iterator[Frame]:

@@ -19,11 +19,13 @@ import torch
 import uvicorn
 from playwright.sync_api import sync_playwright
 
-from figureground import exporting, inference, plugins
+from figureground import plugins
 from figureground.catalog import load
-from figureground.exported import About
+from figureground.inference import backends
+from figureground.training import export
+from figureground.training.exported_model import About
 from flows.live import runtime
-from tasks import live
+from tasks.models import live
 
 ROOT = Path(__file__).parents[1]
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
@@ -77,10 +79,10 @@ def main() -> None:
         clip(folder / "clip.mjpeg")
         for name, settings, side in CASES:
             torch.manual_seed(0)
-            network = exporting.Answering(plugins.build("networks", name, settings).build(1), 1)
+            network = export.Answering(plugins.build("networks", name, settings).build(1), 1)
             about = About(network=name, side=side, names=("person",), release="none", digest="none", checkpoint="none")
-            exporting.write_onnx(network, about, folder / "model.onnx")
-            _, milliseconds = exporting.asked(inference.opened(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
+            export.write_onnx(network, about, folder / "model.onnx")
+            _, milliseconds = export.asked(backends.opened(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
             found = shown(folder, folder / "model.onnx", files)
             told = ", ".join(map(str, settings.values()))
             row = f"{name} ({told}) | {side} | {found['fps']:.1f} | {found['milliseconds']:.0f} | {found['threads']}"

@@ -23,10 +23,12 @@ import numpy as np
 import scipy.stats
 import yaml
 
-from figureground import catalog, crops, geometry, masks, metrics, plugins
+from figureground import catalog, plugins
+from figureground.evaluation import metrics
+from figureground.imaging import crops, geometry, masks
+from figureground.media.decoding import Footage
 from figureground.types import Alpha, Box, Frame, Image, Mask, PersonCrop
-from figureground.video import Footage
-from tasks.fetch import fetch_asset
+from tasks.ingest.fetch import fetch_asset
 
 SEQUENCES = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
 FPS, EVERY, SHORT_SIDE = 24, 4, 96

@@ -20,12 +20,14 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from figureground import duplicates, signatures, store, tables
+from figureground import tables
 from figureground.catalog import Catalog
-from figureground.masks import to_label
-from figureground.store import Store, sha256
-from tasks.release import release
-from tasks.verify import verify
+from figureground.imaging.masks import to_label
+from figureground.similarity import duplicates, signatures
+from figureground.storage import store
+from figureground.storage.store import Store, sha256
+from tasks.datasets.release import release
+from tasks.datasets.verify import verify
 
 WIDTH, HEIGHT, SOURCES = 300, 400, 10
 Y, X = np.mgrid[:HEIGHT, :WIDTH]

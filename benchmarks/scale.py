@@ -69,15 +69,15 @@ def _written(told: argparse.Namespace, folder: Path, count: int, **more: Any) ->
 
 def _stages(told: argparse.Namespace) -> None:
     from figureground import catalog, tables
-    from figureground.store import Store
-    from tasks.compare import compare
-    from tasks.crop import crop
-    from tasks.fetch import fetch, fetch_asset
-    from tasks.judge import judge
-    from tasks.matte import matte
-    from tasks.measure import measure
-    from tasks.report import report
-    from tasks.sample import sample
+    from figureground.storage.store import Store
+    from tasks.ingest.crop import crop
+    from tasks.ingest.deduplicate import compare
+    from tasks.ingest.fetch import fetch, fetch_asset
+    from tasks.ingest.judge import judge
+    from tasks.ingest.matte import matte
+    from tasks.ingest.measure import measure
+    from tasks.ingest.report import report
+    from tasks.ingest.sample import sample
 
     with tempfile.TemporaryDirectory() as folder:
         settings = catalog.load(_written(told, Path(folder), 2))

@@ -130,7 +130,7 @@ def describe(plugin: Any) -> dict[str, Any]:
 def code(plugin: Any) -> str:
     """Hash the text of a plug-in's file and of every module of figureground it leans on, at any remove.
 
-    What a plug-in makes depends on more than its own file: a change in `figureground.masks` changes a remover's mattes.
+    What a plug-in makes depends on more than its own file: a change in `figureground.imaging.masks` changes a remover's mattes.
     Imports inside functions count too; other packages do not, their versions are the lock file's.
 
     Returns

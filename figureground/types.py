@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Model weights as the catalog pins them. `figureground.assets.locate` gives the verified file."""
+    """Model weights as the catalog pins them. `figureground.storage.assets.locate` gives the verified file."""
 
     name: str
     sha256: str
@@ -114,7 +114,7 @@ class PersonCrop:
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
     catalog has them now. ``seconds`` is its frame's time, ``track`` the
     person's number in the source, -1 when nobody was followed. ``instances`` is what a segmentation network saw in it,
-    for `figureground.instances.of`; b"" when none has looked yet.
+    for `figureground.people.instances.of`; b"" when none has looked yet.
     """
 
     crop_id: str
@@ -202,7 +202,7 @@ class Label:
 
 
 class Encoded(Protocol):
-    """A label that is decoded when somebody asks for its pixels, see `figureground.masks.Stored`."""
+    """A label that is decoded when somebody asks for its pixels, see `figureground.imaging.masks.Stored`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -221,7 +221,7 @@ class Sample:
     """One picture with its label on its way into or out of a release.
 
     ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte, ``label`` the
-    human's at the picture's size. ``parts`` are class ids of `figureground.parsing`, where somebody drew them, of
+    human's at the picture's size. ``parts`` are class ids of `figureground.imaging.class_maps`, where somebody drew them, of
     ``parts_of`` classes: 18 or 5. ``sha256`` is the image's, "" when nobody has computed it.
     """
 

@@ -11,10 +11,10 @@ from prefect.futures import PrefectFuture
 from figureground.catalog import Catalog, load
 from figureground.types import Source
 from flows.ingest import Outcome, alone, failure, resolve
-from flows.watch import watched
-from tasks.find import find
-from tasks.pull import pull
-from tasks.push import push
+from flows.scheduling.run_monitor import watched
+from tasks.annotation.pull import pull
+from tasks.annotation.push import push
+from tasks.operation.find import find
 
 _log = logging.getLogger(__name__)
 

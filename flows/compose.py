@@ -5,21 +5,21 @@ from typing import NamedTuple
 
 from prefect import flow
 
-from figureground import inference
 from figureground.catalog import Catalog, load
 from figureground.errors import ReleaseError, SourceError
+from figureground.inference import backends
 from figureground.plugins import weights
 from figureground.types import Release, TableRef
 from flows.ingest import resolve
-from tasks.compose import again, check, lacks
-from tasks.compose import compose as make
-from tasks.contact import contact
-from tasks.fetch import fetch, fetch_asset
-from tasks.find import find
-from tasks.gather import gather
-from tasks.recheck import recheck
-from tasks.sample import sample
-from tasks.screen import screen
+from tasks.datasets.compose import again, check, lacks
+from tasks.datasets.compose import compose as make
+from tasks.datasets.composite_report import contact
+from tasks.datasets.filter_backgrounds import screen
+from tasks.datasets.load_cutouts import gather
+from tasks.datasets.verify_composites import recheck
+from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.sample import sample
+from tasks.operation.find import find
 
 
 class Composed(NamedTuple):
@@ -53,7 +53,7 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", processes: int =
     settings = settled(Path(catalog), note)
     check(settings)
     people, backgrounds = inputs(settings)
-    made = make(people, backgrounds, settings, processes or inference.usable_cores())
+    made = make(people, backgrounds, settings, processes or backends.usable_cores())
     recheck(Path(made.folder))
     page = contact(people, backgrounds, made, settings)
     return Composed(made, page, lacks(settings))

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figureground.catalog import load, moved
+from figureground.clients.local_label_studio import Studio, down, up
 from figureground.errors import FiguregroundError
-from figureground.store import write_file
+from figureground.storage.store import write_file
 from figureground.types import Release
 from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
 from flows.release import cut
-from tasks.annotate import stand_in
-from tasks.report import picture, way
-from tasks.studio import Studio, down, up
-from tasks.summarise import Funnel, summarise
+from tasks.annotation.simulated_annotator import stand_in
+from tasks.datasets.summarise import Funnel, summarise
+from tasks.ingest.report import picture, way
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,26 +9,26 @@ from typing import Any
 from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
 
-from figureground import shards
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
-from figureground.leases import leased
-from figureground.locks import Kind, held
-from figureground.store import Store
+from figureground.storage.leases import leased
+from figureground.storage.locks import Kind, held
+from figureground.storage.store import Store
+from figureground.tables import shards
 from figureground.types import Source
-from flows.crew import Crew, crew
-from flows.watch import watched
-from tasks.adopt import adopt
-from tasks.compare import compare
-from tasks.crop import crop
-from tasks.discover import discover, refusals
-from tasks.fetch import being_written, expand, fetch, fetch_asset, is_listed
-from tasks.judge import judge
-from tasks.matte import matte
-from tasks.measure import measure
-from tasks.report import report
-from tasks.sample import sample
-from tasks.sweep import sweep
+from flows.executor import Crew, crew
+from flows.scheduling.run_monitor import watched
+from tasks.ingest.crop import crop
+from tasks.ingest.deduplicate import compare
+from tasks.ingest.discover import discover, refusals
+from tasks.ingest.fetch import being_written, expand, fetch, fetch_asset, is_listed
+from tasks.ingest.import_dataset import adopt
+from tasks.ingest.judge import judge
+from tasks.ingest.matte import matte
+from tasks.ingest.measure import measure
+from tasks.ingest.report import report
+from tasks.ingest.sample import sample
+from tasks.operation.sweep import sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from figureground.catalog import Catalog
 from flows.ingest import resolve
-from tasks.compare import compare
-from tasks.find import find
-from tasks.judge import judge
+from tasks.ingest.deduplicate import compare
+from tasks.ingest.judge import judge
+from tasks.operation.find import find
 
 
 def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[str]:

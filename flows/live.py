@@ -8,8 +8,8 @@ import uvicorn
 
 from figureground.catalog import Catalog, load
 from figureground.errors import AssetError, FiguregroundError
-from tasks import live as verb
-from tasks.fetch import fetch_asset
+from tasks.ingest.fetch import fetch_asset
+from tasks.models import live as verb
 
 
 def serve(
@@ -22,14 +22,14 @@ def serve(
     video: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    """Serve the page of `tasks.live.page`, after ONNX Runtime Web has been fetched.
+    """Serve the page of `tasks.models.live.page`, after ONNX Runtime Web has been fetched.
 
     Parameters
     ----------
     catalog
         Its assets name ONNX Runtime Web.
     model, background, blur, video
-        See `tasks.live.page`.
+        See `tasks.models.live.page`.
     host, port
         Where; browsers give cameras only to pages of this machine, or of https.
     say

@@ -9,9 +9,9 @@ from figureground.catalog import load
 from figureground.errors import ReleaseError
 from figureground.types import Release
 from flows.ingest import resolve
-from flows.watch import watched
-from tasks.release import rebuild, release
-from tasks.verify import verify
+from flows.scheduling.run_monitor import watched
+from tasks.datasets.release import rebuild, release
+from tasks.datasets.verify import verify
 
 
 @flow(name="release", validate_parameters=False, persist_result=False)

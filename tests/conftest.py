@@ -14,6 +14,18 @@ from typing import Any
 
 import pytest
 
+from tests.material import (  # noqa: F401  fixtures that tests of several folders use
+    alpha_of,
+    catalog,
+    labelled,
+    learnt,
+    make_catalog,
+    make_material,
+    real,
+    real_studio,
+    studio_folder,
+    write_down,
+)
 from tests.ports import free_port
 
 ROOT = Path(__file__).parents[1]
@@ -33,7 +45,7 @@ def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server for all commands of this process: each that starts its own takes some seconds more."""
-    from flows.engine import healthy, lay_tables
+    from flows.scheduling.engine import healthy, lay_tables
 
     port, home = free_port(), tmp_path_factory.mktemp("prefect")
     lay_tables(home)

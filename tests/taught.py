@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import torch
 
-from figureground import checkpoints, crops, examples, layouts, parsing, plugins
-from figureground.checkpoints import Card, Learnt, Letterbox
-from figureground.splits import Split
-from figureground.squares import fitted
+from figureground import layouts, plugins
+from figureground.datasets.splits import Split
+from figureground.imaging import class_maps, crops
+from figureground.training import checkpoints, sample_cache
+from figureground.training.checkpoints import Card, Learnt, Letterbox
+from figureground.training.letterbox import fitted
 from figureground.types import Image, Mask, Sample
 
 SETTINGS = {"encoder": "resnet18", "width": 4}
@@ -32,12 +34,12 @@ def drawn(height: int, width: int, seed: int, at: tuple[float, float] | None = N
     return image, mask
 
 
-def release(folder: Path, classes: int, count: int = 16) -> examples.Release:
+def release(folder: Path, classes: int, count: int = 16) -> sample_cache.Release:
     """Draw a dataset, three quarters to train and the rest to validate, and open it."""
     return written(folder, classes, [drawn(96 + seed * 5 % 64, 96 + seed * 11 % 64, seed) for seed in range(count)])
 
 
-def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> examples.Release:
+def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> sample_cache.Release:
     """Write pictures with their masks (0 or 255) in a layout and open it; every fourth validates."""
     made = []
     for number, (image, mask) in enumerate(pairs):
@@ -47,12 +49,12 @@ def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> 
         made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), person, parts))
     name = {1: "im_gt", 2: "mmseg_custom", 5: "human_parsing"}[classes]
     layouts.build(name, {"classes": 5} if classes == 5 else {}).write(iter(made), folder)
-    return examples.opened(folder, classes)
+    return sample_cache.opened(folder, classes)
 
 
 def _parts(mask: Mask) -> Mask:
     """Call the upper half of a figure its face and the lower its clothes, by their ids among 18."""
-    face, clothes = parsing.ATR.index("face"), parsing.ATR.index("upper-clothes")
+    face, clothes = class_maps.ATR.index("face"), class_maps.ATR.index("upper-clothes")
     rows = np.flatnonzero(mask.any(1))
     upper = np.arange(len(mask))[:, None] < (rows[0] + rows[-1]) / 2
     return np.where(mask > 0, np.where(upper, face, clothes), 0).astype(np.uint8)
@@ -60,7 +62,7 @@ def _parts(mask: Mask) -> Mask:
 
 def checkpoint(
     folder: Path,
-    taught_by: examples.Release,
+    taught_by: sample_cache.Release,
     side: int = SIDE,
     steps: int = 60,
     network_of: str = "unet",
@@ -91,7 +93,7 @@ def checkpoint(
     learnt = Learnt(
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
-    names = ("person",) if classes == 1 else parsing.NAMES[classes]
+    names = ("person",) if classes == 1 else class_maps.NAMES[classes]
     card = Card(
         network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt,
         letterbox=Letterbox(stretch=STRETCH),

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import features
-from figureground.features import Head
+from figureground.people import backbone_features
+from figureground.people.backbone_features import Head
 from figureground.types import PersonCrop, Weights
 
 _LONG_SIDE = 256  # px: detail is compared at the same size for everyone
@@ -54,7 +54,7 @@ class Distortion:
         AssetError
             When `network` is not in the cache, is not the pinned file, or has other layers.
         """
-        return likelihood(features.head(*_HEAD), summary(crop, self.network)) if self.network else anisotropy(crop)
+        return likelihood(backbone_features.head(*_HEAD), summary(crop, self.network)) if self.network else anisotropy(crop)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -63,7 +63,7 @@ class Distortion:
 
 def likelihood(head: Head, seen: NDArray[np.float32]) -> float:
     """Give how likely a lens bent the picture, 0 to 1, from the (n,) `summary` of it."""
-    return features.likelihood(head.score(seen) * head.answer[0] + head.answer[1])
+    return backbone_features.likelihood(head.score(seen) * head.answer[0] + head.answer[1])
 
 
 def summary(crop: PersonCrop, network: Weights) -> NDArray[np.float32]:
@@ -74,14 +74,14 @@ def summary(crop: PersonCrop, network: Weights) -> NDArray[np.float32]:
     crop
         One person with its margin.
     network
-        As for `figureground.features.cells`.
+        As for `figureground.people.backbone_features.cells`.
 
     Returns
     -------
     ndarray
         (384,) float32 for a nano network: square roots with their signs, so that no channel outweighs all others.
     """
-    cells = features.cells(crop, network)
+    cells = backbone_features.cells(crop, network)
     weight = cells.lay(np.ones(crop.image.shape[:2], np.uint8)).ravel()
     values = cells.values.reshape(len(weight), -1)
     mean = weight @ values / weight.sum()

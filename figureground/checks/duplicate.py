@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, duplicates, inference, tracks
+from figureground.inference import backends
+from figureground.people import pose_regions, tracks
+from figureground.similarity import duplicates
 from figureground.types import PersonCrop, Weights
 
 _COPY = np.array([0.09, 0.49, 0.42])
@@ -91,7 +93,7 @@ class Duplicate:
         return row.tobytes()
 
     def among(self, signatures: Sequence[bytes], fit: Sequence[bool]) -> list[float]:
-        """Give for each crop how much it resembles a better one, see `figureground.duplicates.standings`.
+        """Give for each crop how much it resembles a better one, see `figureground.similarity.duplicates.standings`.
 
         Better is first who is fit, then who has more detail. Two people of one frame are never each other's copies.
 
@@ -155,7 +157,7 @@ def _joints(crop: PersonCrop) -> NDArray[np.float32]:
 
 def _moved(some: NDArray[Any], others: NDArray[Any]) -> float:
     """Give how far the joints that are seen in both have moved within the person, in heights; without any, far."""
-    seen = (some[:, 2] >= body.VISIBLE) & (others[:, 2] >= body.VISIBLE)
+    seen = (some[:, 2] >= pose_regions.VISIBLE) & (others[:, 2] >= pose_regions.VISIBLE)
     steps = np.hypot(*(some[seen, :2].astype(float) - others[seen, :2].astype(float)).T)
     return float(steps.mean()) if seen.any() else np.inf
 
@@ -164,5 +166,5 @@ def _look(crop: PersonCrop, weights: Weights) -> NDArray[np.float32]:
     """Ask the network, whose input is the picture as it is and whose scale does not matter."""
     shrinks = max(crop.image.shape[:2]) > _SIDE
     small = cv2.resize(crop.image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    (found,) = inference.run_named(weights, {"image": small[None]}).values()
+    (found,) = backends.run_named(weights, {"image": small[None]}).values()
     return np.asarray(found[0] / max(1e-9, float(np.linalg.norm(found[0]))), np.float32)

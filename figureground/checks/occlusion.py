@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, features, geometry, outlines, plugins
-from figureground.features import Cells
+from figureground import plugins
+from figureground.imaging import geometry
+from figureground.people import backbone_features, occlusion_features, pose_regions
+from figureground.people.backbone_features import Cells
 from figureground.types import Box, Mask, PersonCrop, Weights
 
 Floats = NDArray[np.float32]
@@ -55,8 +57,8 @@ class Occlusion:
         who stands in front is not known, and either way two people are in one another's outline. With a network, a
         small learned head says for each 8th pixel of a small crop whether it shows background, the person or something
         before the person. With instances, outlines that leave out parts of the body, and those of others and of things,
-        count (`figureground.outlines`). All weights were learned on people with things and people pasted before them on
-        purpose.
+        count (`figureground.people.occlusion_features`). All weights were learned on people with things and people pasted
+        before them on purpose.
 
         Parameters
         ----------
@@ -73,7 +75,7 @@ class Occlusion:
         AssetError
             When a network is not in the cache, is not the pinned file, or `network` has other layers.
         """
-        return judged(features.arrays(*_HEAD), crop, self.network, self.instances)
+        return judged(backbone_features.arrays(*_HEAD), crop, self.network, self.instances)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -86,23 +88,23 @@ def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None
     if network is None:
         if instances is None:
             return likelihood(doubted, head["doubted"])
-        return likelihood(np.r_[doubted, outlines.evidence(crop, instances)], head["outlined"])
+        return likelihood(np.r_[doubted, occlusion_features.evidence(crop, instances)], head["outlined"])
     seen = np.r_[shown(head, crop, network), doubted]
     if instances is None:
         return likelihood(seen, head["answer"])
-    return likelihood(np.r_[seen, outlines.evidence(crop, instances)], head["both"])
+    return likelihood(np.r_[seen, occlusion_features.evidence(crop, instances)], head["both"])
 
 
 def shown(head: Mapping[str, Floats], crop: PersonCrop, network: Weights) -> Floats:
     """Give (7,) what the cells of a crop show in front of the person, see `in_front`."""
-    cells = features.cells(crop, network)
+    cells = backbone_features.cells(crop, network)
     parts = areas(crop, cells)
     return in_front(told(head, described(crop, cells, *parts[:2])), *parts)
 
 
 def likelihood(evidence: Floats, answer: Floats) -> float:
     """Weigh (n,) pieces of evidence by (n + 1,) weights, the last for none at all: 0 to 1."""
-    return features.likelihood(float(evidence @ answer[:-1] + answer[-1]))
+    return backbone_features.likelihood(float(evidence @ answer[:-1] + answer[-1]))
 
 
 def doubts(crop: PersonCrop) -> Floats:
@@ -117,9 +119,9 @@ def doubts(crop: PersonCrop) -> Floats:
         fifth. Without keypoints doubts are none.
     """
     seen = crop.keypoints[:, 2] if len(crop.keypoints) else np.ones(17, np.float32)
-    best = [1 - seen[list(group)].max() for group in body.GROUPS]
-    worst = [1 - seen[list(group)].min() for group in body.GROUPS[1:]]
-    theirs, on_body = _drawn(crop, _others(crop)), body.area(crop)
+    best = [1 - seen[list(group)].max() for group in pose_regions.GROUPS]
+    worst = [1 - seen[list(group)].min() for group in pose_regions.GROUPS[1:]]
+    theirs, on_body = _drawn(crop, _others(crop)), pose_regions.area(crop)
     shares = (geometry.covered(crop.person_inside, _others(crop)), float((on_body & theirs).sum() / max(1, on_body.sum())))
     overlapped = [part for share in shares for part in (share, min(share, _ENOUGH) / _ENOUGH)]
     return np.array([*best, *worst, 1 - crop.score, *overlapped], np.float32)
@@ -176,7 +178,7 @@ def told(head: Mapping[str, Floats], known: Floats) -> Floats:
 
 def areas(crop: PersonCrop, cells: Cells) -> tuple[Floats, Floats, Floats]:
     """Give how much of each cell is the person's box, the body between the seen joints, and others' boxes: (h, w), 0 to 1."""
-    drawn = (_drawn(crop, [crop.person_inside]), body.area(crop), _drawn(crop, _others(crop)))
+    drawn = (_drawn(crop, [crop.person_inside]), pose_regions.area(crop), _drawn(crop, _others(crop)))
     box, on_body, theirs = (cells.lay(plane) for plane in drawn)
     return box, on_body, theirs
 

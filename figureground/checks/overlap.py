@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, instances, plugins
+from figureground import plugins
+from figureground.imaging import geometry
+from figureground.inference.yolo import Instance
+from figureground.people import instances, pose_regions
 from figureground.types import Box, PersonCrop, Weights
-from figureground.yolo import Instance
 
 _SHRINK = 0.1  # of the box, on each side: what is near a box's corners is seldom the person in it
 _DOUBTFUL = 0.08  # a person half hidden behind another is seldom found with more certainty
@@ -72,7 +74,7 @@ class Overlap:
 
 
 def _body_inside(crop: PersonCrop, others: list[Box]) -> float:
-    area = body.area(crop)
+    area = pose_regions.area(crop)
     theirs = np.zeros_like(area)
     for other in others:
         corners = (round(other.x0), round(other.y0)), (round(other.x1) - 1, round(other.y1) - 1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from figureground import geometry
+from figureground.imaging import geometry
 from figureground.types import PersonCrop
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, features
-from figureground.features import Head
+from figureground.people import backbone_features, pose_regions
+from figureground.people.backbone_features import Head
 from figureground.types import PersonCrop
 
 _REACH = np.array([0.084] * 5 + [0.07] * 2 + [0.042] * 2 + [0.07] * 2 + [0.07] * 2 + [0.056] * 2 + [0.091] * 2)
@@ -48,7 +48,7 @@ class Truncation:
         if not len(crop.keypoints):
             share = _outline_on_edge(crop)
             return share / (share + _OUTLINE)
-        return likelihood(features.head(*_HEAD), crop)
+        return likelihood(backbone_features.head(*_HEAD), crop)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -66,7 +66,7 @@ def likelihood(head: Head, crop: PersonCrop) -> float:
         One person with keypoints.
     """
     scores = [head.score(evidence(crop, side)) + float(head.answer[0]) for side in near_sides(crop)]
-    return features.likelihood(max(scores)) if scores else 0.0
+    return backbone_features.likelihood(max(scores)) if scores else 0.0
 
 
 def near_sides(crop: PersonCrop) -> list[int]:
@@ -95,7 +95,7 @@ def evidence(crop: PersonCrop, side: int) -> NDArray[np.float32]:
     found = [min(gap, _NEAR), float(gap < 0.002), float(gap < 0.008), shape, crop.score]
     cramped = 1 - np.clip(_rooms(crop)[side] / _height(crop) / _REACH, 0, 1)
     seen = crop.keypoints[:, 2]
-    for group in map(list, body.GROUPS):
+    for group in map(list, pose_regions.GROUPS):
         short, sure = cramped[group], seen[group]
         found += [short.max(), (short * sure).max(), (short * (1 - sure)).max(), sure.min(), sure.max()]
     level, upright = side < 2, side >= 2

@@ -17,8 +17,10 @@ import numpy as np
 import PIL.Image
 from pydantic import Field
 
-from figureground import assets, geometry, inference, yolo
 from figureground.errors import AssetError
+from figureground.imaging import geometry
+from figureground.inference import backends, yolo
+from figureground.storage import assets
 from figureground.types import Box, Image, Person, Weights
 
 logger = logging.getLogger(__name__)
@@ -71,7 +73,7 @@ class Yolo:
         return [people for batch in _batches(images, self.batch_at_most) for people in find(batch)]
 
     def _with_openvino(self) -> Callable[[Sequence[Image]], list[list[Person]]]:
-        names = inference.classes(self.weights)
+        names = backends.classes(self.weights)
         person = _person_class(dict(enumerate(names)), self.weights)
         return lambda batch: self._seen(batch, person, len(names))
 
@@ -81,7 +83,7 @@ class Yolo:
 
     def _seen(self, batch: Sequence[Image], person: int, classes: int) -> list[list[Person]]:
         laid = [yolo.letterboxed(image, self.image_size) for image in batch]
-        (answers,) = inference.run(self.weights, np.concatenate([pixels for pixels, _ in laid]))
+        (answers,) = backends.run(self.weights, np.concatenate([pixels for pixels, _ in laid]))
         return [
             [Person(*one) for one in yolo.people(answer, place, person, classes, self.score_at_least)]
             for answer, (_, place) in zip(answers, laid, strict=True)

@@ -12,7 +12,7 @@ from figureground.errors import PluginError
 from figureground.types import Sample
 
 if TYPE_CHECKING:  # it brings OpenCV along
-    from figureground.pairs import Pair
+    from figureground.datasets.pairs import Pair
 
 
 class Layout(Protocol):

@@ -20,11 +20,12 @@ from typing import ClassVar, NamedTuple, cast
 import cv2
 import numpy as np
 
-from figureground import jpeg, masks, samples
+from figureground.datasets import samples
+from figureground.datasets.pairs import Pair
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.pairs import Pair
+from figureground.imaging import jpeg, masks
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Alpha, Mask, Sample
 
 _PER_GROUP, _PER_SUB = 10_000, 1_000

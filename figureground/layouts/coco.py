@@ -21,11 +21,12 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, polygons, run_lengths, samples
+from figureground.datasets import samples
+from figureground.datasets.pairs import Pair
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.pairs import Pair
+from figureground.imaging import jpeg, polygons, run_lengths
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 _CATEGORIES = [{"id": 1, "name": "person", "supercategory": "person"}]

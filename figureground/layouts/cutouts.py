@@ -16,10 +16,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from figureground import foreground, masks, samples, scene_lists
+from figureground.datasets import samples, scene_lists
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ReleaseError
+from figureground.imaging import foreground, masks
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 

@@ -19,10 +19,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from figureground import jpeg, samples
+from figureground.datasets import samples
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
+from figureground.imaging import jpeg
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 _PER_FILE, _PER_GROUP = 5000, 100

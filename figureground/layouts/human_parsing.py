@@ -10,8 +10,8 @@
     mmseg_config.py                  the datasets and their loaders for mmsegmentation, with these names and a colour each
     stems/<split>.txt                a split's stems, one a line, sorted: what mmsegmentation wants as a list
 
-``images`` and ``labels`` can be called otherwise. Of 18 and 5 classes (see `figureground.parsing`) only samples whose parts
-somebody drew can be written; of 2 every sample can.
+``images`` and ``labels`` can be called otherwise. Of 18 and 5 classes (see `figureground.imaging.class_maps`) only samples
+whose parts somebody drew can be written; of 2 every sample can.
 """
 
 from collections import defaultdict
@@ -24,11 +24,12 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, masks, mmseg, pairs, parsing, samples, scene_lists
+from figureground.datasets import mmseg, pairs, samples, scene_lists
+from figureground.datasets.pairs import Pair
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.pairs import Pair
+from figureground.imaging import class_maps, jpeg, masks
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 _STEMS = "stems"
@@ -49,7 +50,7 @@ class HumanParsing:
     def write(self, items: Iterable[Sample], into: Path) -> None:
         """See `figureground.layouts.Layout`."""
         seen = scene_lists.take(ordered(lambda sample: self._written(sample, into), items), into / "scenes")
-        (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in parsing.NAMES[self.classes]).encode())
+        (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in class_maps.NAMES[self.classes]).encode())
         by_split: dict[str, list[str]] = defaultdict(list)
         for stem, its in seen.items():
             by_split[its].append(stem)
@@ -60,7 +61,7 @@ class HumanParsing:
 
     def _config(self, splits: Collection[Split]) -> bytes:
         places = {split: mmseg.Places(self.pictures, self.labels, f"{_STEMS}/{split}.txt") for split in splits}
-        return mmseg.config(parsing.NAMES[self.classes], places)
+        return mmseg.config(class_maps.NAMES[self.classes], places)
 
     def _written(self, sample: Sample, into: Path) -> Sample:
         samples.check(sample)
@@ -82,7 +83,7 @@ class HumanParsing:
         if parts_of == self.classes:
             return parts
         if parts_of == 18:
-            return parsing.remap(parts, parsing.FROM_ATR[self.classes])
+            return class_maps.remap(parts, class_maps.FROM_ATR[self.classes])
         if self.classes == 2:
             return (parts > 0).astype(np.uint8)
         raise ReleaseError(f"{stem}: its parts are {parts_of} classes, which cannot become {self.classes}")
@@ -95,7 +96,7 @@ class HumanParsing:
                 picture, label = self._pair(from_, stem)
                 ids = self._read_ids(label)
                 parts = ids if self.classes > 2 else None
-                person = parsing.remap(ids, parsing.TO_TWO) if self.classes == 18 else (ids > 0).astype(np.uint8)
+                person = class_maps.remap(ids, class_maps.TO_TWO) if self.classes == 18 else (ids > 0).astype(np.uint8)
                 known, of = person.astype(np.float32), self.classes if self.classes > 2 else 18
                 yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), known, parts, of)
 
@@ -134,7 +135,7 @@ class HumanParsing:
             there = {file.name.removesuffix(suffix) for file in (from_ / folder).glob(f"*{suffix}")}
             yield from (f"{folder}/{stem}{suffix}: in no list" for stem in sorted(there - set(stems)))
         names = from_ / "classes.txt"
-        if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(parsing.NAMES[self.classes]):
+        if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(class_maps.NAMES[self.classes]):
             yield f"classes.txt: expected the names of {self.classes} classes"
         yield from scene_lists.problems(from_ / "scenes", stems)
         config = from_ / "mmseg_config.py"

@@ -15,10 +15,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from figureground import jpeg, masks, samples, scene_lists
+from figureground.datasets import samples, scene_lists
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
+from figureground.imaging import jpeg, masks
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
 from figureground.types import Sample
 
 

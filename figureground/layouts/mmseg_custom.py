@@ -20,11 +20,13 @@ import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, masks, mmseg, pairs, parsing, samples, scene_lists, store
+from figureground.datasets import mmseg, pairs, samples, scene_lists
+from figureground.datasets.pairs import Pair
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.pairs import Pair
+from figureground.imaging import class_maps, jpeg, masks
 from figureground.parallel import ordered
-from figureground.splits import SPLITS, Split
+from figureground.storage import store
 from figureground.types import Mask, Sample
 
 
@@ -100,7 +102,7 @@ class MmsegCustom:
 
 
 def _config(splits: Collection[Split]) -> bytes:
-    return mmseg.config(parsing.TWO, {split: mmseg.Places(f"img_dir/{split}", f"ann_dir/{split}") for split in splits})
+    return mmseg.config(class_maps.TWO, {split: mmseg.Places(f"img_dir/{split}", f"ann_dir/{split}") for split in splits})
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:

@@ -19,11 +19,12 @@ from typing import Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from figureground import jpeg, polygons, samples, scene_lists
+from figureground.datasets import samples, scene_lists
+from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
+from figureground.imaging import jpeg, polygons
+from figureground.imaging.polygons import Points
 from figureground.parallel import ordered
-from figureground.polygons import Points
-from figureground.splits import SPLITS, Split
 from figureground.types import Mask, Sample
 
 

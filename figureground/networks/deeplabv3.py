@@ -30,7 +30,7 @@ class Deeplabv3:
         from torch import nn
         from torchvision.models import segmentation
 
-        from figureground.normalised import Normalised
+        from figureground.training.normalisation import Normalised
 
         network = getattr(segmentation, f"deeplabv3_{self.encoder}")(
             weights=None, weights_backbone=None, num_classes=classes, aux_loss=False

@@ -1,7 +1,7 @@
 """SegNet: a VGG encoder whose poolings remember where each maximum was, and a decoder that puts values back there.
 
 Badrinarayanan, Kendall, Cipolla: "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image Segmentation", TPAMI
-2017. No well-kept library has it, so its stages stand in `figureground.unpooling`: VGG16's, with batch normalisation.
+2017. No well-kept library has it, so its stages stand in `figureground.training.unpooling`: VGG16's, with batch normalisation.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Segnet:
 
     def build(self, classes: int) -> "nn.Module":
         """See `figureground.networks.Network`."""
-        from figureground.normalised import Normalised
-        from figureground.unpooling import SegNet
+        from figureground.training.normalisation import Normalised
+        from figureground.training.unpooling import SegNet
 
         return Normalised(SegNet(self.width, classes))

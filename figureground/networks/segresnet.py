@@ -29,6 +29,6 @@ class Segresnet:
         """See `figureground.networks.Network`."""
         from monai.networks.nets import SegResNet
 
-        from figureground.normalised import Normalised
+        from figureground.training.normalisation import Normalised
 
         return Normalised(SegResNet(spatial_dims=2, init_filters=self.width, in_channels=3, out_channels=classes))

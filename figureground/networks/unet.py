@@ -32,7 +32,7 @@ class Unet:
         """See `figureground.networks.Network`."""
         import segmentation_models_pytorch as smp
 
-        from figureground.normalised import Normalised
+        from figureground.training.normalisation import Normalised
 
         stages = [self.width << power for power in (4, 3, 2, 1, 0)]
         return Normalised(smp.Unet(self.encoder, encoder_weights=None, decoder_channels=stages, classes=classes))

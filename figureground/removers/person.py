@@ -23,10 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from figureground import body, geometry, instances, masks, plugins, sureness, video_matting
+from figureground import plugins
 from figureground.errors import PluginError
+from figureground.imaging import geometry, masks
+from figureground.inference.yolo import Instance
+from figureground.mattes import confidence, video_matting
+from figureground.people import instances, pose_regions
 from figureground.types import Alpha, Box, PersonCrop, Weights
-from figureground.yolo import Instance
 
 HELD = frozenset(
     ("backpack", "handbag", "tie", "baseball bat", "baseball glove", "tennis racket", "bottle", "cup", "cell phone")
@@ -102,7 +105,7 @@ class OnePerson:
         return [alpha for alpha, _ in self.scored(crops)]
 
     def scored(self, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
-        """Give one alpha a crop with how sure it is, 0 to 1; see `alphas` and `figureground.sureness`."""
+        """Give one alpha a crop with how sure it is, 0 to 1; see `alphas` and `figureground.mattes.confidence`."""
         return [self._scored(crop) for crop in crops]
 
     def _scored(self, crop: PersonCrop) -> tuple[Alpha, float]:
@@ -114,7 +117,7 @@ class OnePerson:
         people = [one for one in found if one.name == "person"]
         mine = _mine(people, crop)
         if mine is None:
-            return _vouched(matte, crop), sureness.score(matte, crop, matte, np.zeros_like(matte))
+            return _vouched(matte, crop), confidence.score(matte, crop, matte, np.zeros_like(matte))
         others = _others(people, mine)
         things = _joined([one.alpha for one in found if _belongs(one, crop, mine, others)], matte)
         whole = np.maximum(mine.alpha, things)
@@ -122,7 +125,7 @@ class OnePerson:
         alpha = np.maximum(share * matte + (1 - share) * _soft(mine.alpha), _soft(things))
         strange = _joined(others, matte)
         alpha, matte = _without(alpha, whole, strange), _without(matte, whole, strange)
-        return _decided(alpha), sureness.score(alpha, crop, np.maximum(matte, things), whole)
+        return _decided(alpha), confidence.score(alpha, crop, np.maximum(matte, things), whole)
 
 
 def _belongs(thing: Instance, crop: PersonCrop, mine: Instance, others: Sequence[Alpha]) -> bool:
@@ -136,7 +139,7 @@ def _mine(people: Sequence[Instance], crop: PersonCrop) -> Instance | None:
     x, y = crop.box.x0, crop.box.y0
     box = geometry.shift(crop.person, -x, -y)
     fits = [
-        (geometry.iou(one.box, box) * (1 + one.score) * (1 + sureness.joints_inside(one.alpha, crop)) / 4, n)
+        (geometry.iou(one.box, box) * (1 + one.score) * (1 + confidence.joints_inside(one.alpha, crop)) / 4, n)
         for n, one in enumerate(people)
     ]
     fit, n = max(fits, default=(0.0, 0))
@@ -145,8 +148,8 @@ def _mine(people: Sequence[Instance], crop: PersonCrop) -> Instance | None:
 
 def _vouched(matte: Alpha, crop: PersonCrop) -> Alpha:
     """Give a matte that no instance mask confirms if the joints do: with at least one seen, and half of them on it."""
-    known = len(crop.keypoints) and bool((crop.keypoints[:, 2] >= body.VISIBLE).any())
-    return _decided(matte) if known and sureness.joints_inside(matte, crop) >= 0.5 else np.zeros_like(matte)
+    known = len(crop.keypoints) and bool((crop.keypoints[:, 2] >= pose_regions.VISIBLE).any())
+    return _decided(matte) if known and confidence.joints_inside(matte, crop) >= 0.5 else np.zeros_like(matte)
 
 
 def _decided(alpha: Alpha) -> Alpha:
@@ -162,7 +165,7 @@ def _decided(alpha: Alpha) -> Alpha:
 
 def _share(matte: Alpha, mine: Instance, crop: PersonCrop) -> np.float32:
     """Weigh the matting network's word: one half, or less where it misses most joints, as it does against the light."""
-    seen, known = sureness.joints_inside(matte, crop), sureness.joints_inside(mine.alpha, crop)
+    seen, known = confidence.joints_inside(matte, crop), confidence.joints_inside(mine.alpha, crop)
     return np.float32(0.5 if seen >= min(_MISSED, known) else seen / (seen + known))
 
 
@@ -187,7 +190,7 @@ def _touches_most(thing: Alpha, mine: Alpha, others: Sequence[Alpha]) -> bool:
 def _carries(thing: Box, crop: PersonCrop, mine: Instance) -> bool:
     """Tell whether a thing is under a person: hips over it, feet not below its lower edge unless the crop cuts that off."""
     height = crop.image.shape[0]
-    hips, feet = _seen(crop, body.HIPS), _seen(crop, body.ANKLES)
+    hips, feet = _seen(crop, pose_regions.HIPS), _seen(crop, pose_regions.ANKLES)
     middle = float(hips[:, 0].mean()) if len(hips) else (mine.box.x0 + mine.box.x1) / 2
     lowest = float(feet[:, 1].max()) if len(feet) else mine.box.y1
     slack = 0.1 * thing.width
@@ -197,7 +200,7 @@ def _carries(thing: Box, crop: PersonCrop, mine: Instance) -> bool:
 
 def _seen(crop: PersonCrop, joints: Sequence[int]) -> Any:
     points = crop.keypoints[list(joints)] if len(crop.keypoints) else crop.keypoints
-    return points[points[:, 2] >= body.VISIBLE]
+    return points[points[:, 2] >= pose_regions.VISIBLE]
 
 
 def _joined(alphas: Sequence[Alpha], like: Alpha) -> Alpha:

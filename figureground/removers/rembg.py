@@ -16,8 +16,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from figureground import inference, masks
 from figureground.errors import PluginError
+from figureground.imaging import masks
+from figureground.inference import backends
 from figureground.types import Alpha, Image, PersonCrop, Weights
 
 _Color = tuple[float, float, float]
@@ -108,7 +109,7 @@ class Rembg:
     def _alpha(self, crop: PersonCrop) -> Alpha:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
         way = _WAYS[self.model.name.removesuffix(".onnx")]
-        answer = inference.run(self.model, _prepared(crop.image, way), device=self.device)[0][0, 0]
+        answer = backends.run(self.model, _prepared(crop.image, way), device=self.device)[0][0, 0]
         if way.logits:
             answer = 1 / (1 + np.exp(-answer))
         return _stretched(answer, crop.image.shape[1], crop.image.shape[0])

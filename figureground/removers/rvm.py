@@ -10,10 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from figureground import geometry, masks, video_matting
 from figureground.errors import PluginError
+from figureground.imaging import geometry, masks
+from figureground.mattes import video_matting
+from figureground.mattes.video_matting import NOTHING, Memory
 from figureground.types import Alpha, PersonCrop, Weights
-from figureground.video_matting import NOTHING, Memory
 
 
 @dataclass(frozen=True)

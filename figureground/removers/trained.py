@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from figureground import exported, masks
 from figureground.errors import PluginError
+from figureground.imaging import masks
+from figureground.training import exported_model
 from figureground.types import Alpha, PersonCrop, Weights
 
 
@@ -61,4 +62,4 @@ class Trained:
 
     def _alpha(self, crop: PersonCrop) -> Alpha:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
-        return exported.alpha(self.weights, crop.image, self.device)
+        return exported_model.alpha(self.weights, crop.image, self.device)

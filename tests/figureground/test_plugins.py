@@ -176,7 +176,8 @@ def test_the_code_of_a_plug_in_is_all_that_it_leans_on(project: Path, file: str,
 
 def test_what_person_leans_on_is_found() -> None:
     leaned = {name.split(".", 1)[1] for name in plugins._leans_on("figureground.removers.person")}
-    assert {"removers.person", "yolo", "video_matting", "sureness", "masks", "inference", "conversion"} <= leaned
+    used = {"inference.yolo", "mattes.video_matting", "mattes.confidence", "imaging.masks", "inference.backends"}
+    assert {"removers.person", "inference.conversion", *used} <= leaned
     assert not leaned & {"catalog", "report", "removers", "types.Alpha"}
 
 

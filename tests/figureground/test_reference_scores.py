@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import masks
+from figureground.imaging import masks
 from figureground.types import Box
 
 ROOT = Path(__file__).parents[2]

@@ -7,9 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import assets, catalog, inference, masks, plugins
+from figureground import catalog, plugins
 from figureground.errors import ArrayError, PluginError
+from figureground.imaging import masks
+from figureground.inference import backends
 from figureground.removers.rembg import Rembg
+from figureground.storage import assets
 from figureground.types import Box, PersonCrop, Weights
 
 ROOT = Path(__file__).parents[2]
@@ -29,7 +32,7 @@ def network(monkeypatch):
     asked = []
 
     def answer_with(answer):
-        monkeypatch.setattr(inference, "run", lambda weights, batch, **_: asked.append((weights, batch)) or [answer])
+        monkeypatch.setattr(backends, "run", lambda weights, batch, **_: asked.append((weights, batch)) or [answer])
         return asked
 
     return answer_with
@@ -89,7 +92,7 @@ def test_a_model_the_catalog_does_not_have_is_refused_with_what_it_has():
 
 @pytest.fixture(scope="module")
 def fetched():
-    from tasks.fetch import fetch_asset
+    from tasks.ingest.fetch import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
     fetch_asset(whole.asset("u2netp.onnx"))

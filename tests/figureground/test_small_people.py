@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from figureground import catalog, plugins
-from figureground.video import Footage
+from figureground.media.decoding import Footage
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "../shared/data/videos/street_surveillance.avi"

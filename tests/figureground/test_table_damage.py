@@ -10,7 +10,7 @@ import pytest
 
 from figureground import tables
 from figureground.errors import StoreError
-from figureground.store import Store
+from figureground.storage.store import Store
 
 ROWS = pd.DataFrame([{"crop_id": f"park-{number:06d}-00", "check": "größe", "value": number / 7} for number in range(40)])
 

@@ -6,8 +6,8 @@ from math import nan
 import numpy as np
 import pytest
 
-from figureground import report
-from figureground.report import SourceReport
+from figureground.reports import source_report
+from figureground.reports.source_report import SourceReport
 
 IMAGE = np.full((40, 20, 3), 90, np.uint8)
 
@@ -46,7 +46,7 @@ CROPS = [(f"park-{n:06d}-00", IMAGE if n < 3 else None, {"size": float(n * 20), 
 
 
 def test_every_crop_and_check_is_there_and_not_measured_is_null() -> None:
-    found = report.tuner(CHECKS, [*CROPS, ("park-000009-00", None, {"size": nan})])
+    found = source_report.tuner(CHECKS, [*CROPS, ("park-000009-00", None, {"size": nan})])
     assert [check["name"] for check in found["checks"]] == ["size", "place"]
     assert found["checks"][0]["limits"] == {"at_least": 64.0}
     assert found["checks"][0]["meaning"] == "How large."
@@ -59,8 +59,8 @@ def test_every_crop_and_check_is_there_and_not_measured_is_null() -> None:
 @pytest.mark.browser
 def test_dragging_a_limit_shows_who_would_change_side_and_the_lines_to_paste(chromium, tmp_path) -> None:
     page_file = tmp_path / "park.html"
-    told = SourceReport("park", (), (), (), tuner=report.tuner(CHECKS, CROPS))
-    page_file.write_text(report.source_page(told))
+    told = SourceReport("park", (), (), (), tuner=source_report.tuner(CHECKS, CROPS))
+    page_file.write_text(source_report.source_page(told))
     page = chromium.new_page()
     wrong, asked = [], []
     page.on("pageerror", lambda error: wrong.append(str(error)))

@@ -51,7 +51,7 @@ def write_catalog_of() -> Callable[..., Path]:
 def demo_clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """A way to get one of the demo's clips, whole."""
     from figureground.catalog import load
-    from tasks.fetch import fetch
+    from tasks.ingest.fetch import fetch
 
     folder = tmp_path_factory.mktemp("demo-clips")
     catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder)})

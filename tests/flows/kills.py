@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.schedules import server
+from flows.scheduling.schedules import server
 
 
 def contents(folder):
@@ -45,7 +45,7 @@ def start(folder):
     sys.argv = ["figureground", "ingest"]
     code = 1
     try:
-        from flows.cli import main
+        from flows.cli.app import main
 
         main()
         code = 0
@@ -145,7 +145,7 @@ def main():
     folder, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     with server(folder) as api:
         os.environ["PREFECT_API_URL"] = api
-        import flows.cli
+        import flows.cli.app
         import flows.ingest  # noqa: F401 - what every run imports
 
         begun = time.monotonic()

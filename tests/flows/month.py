@@ -18,7 +18,7 @@ from pathlib import Path
 import time_machine
 
 from figureground.catalog import load
-from flows.engine import embed
+from flows.scheduling.engine import embed
 
 FIRST = datetime(2027, 1, 4, tzinfo=UTC)  # a Monday
 
@@ -45,7 +45,7 @@ class Month:
         sys.stdout.flush()
 
     def go(self):
-        from flows.schedules import planned
+        from flows.scheduling.schedules import planned
 
         plans, clock = planned(self.file), FIRST - timedelta(minutes=1)
         for day in range(self.days):
@@ -63,7 +63,7 @@ class Month:
 
     def due(self, plans, start, end, made_up):
         """List what runs in a day: what was missed, once, as `figureground schedule` does it, then what comes due."""
-        from flows.schedules import missed
+        from flows.scheduling.schedules import missed
 
         begun = end - timedelta(days=1)
         again = [(plan, begun) for plan in plans if made_up and missed(self.catalog, plan, begun) is not None]
@@ -81,16 +81,16 @@ class Month:
         return {"nightly-ingest": (2,), "frequent-pull": (0.5, 12.5), "weekly-release": (6,)}[run]
 
     def morning(self, day):
-        from tasks import studio
+        from figureground.clients import local_label_studio
 
         if day in self.happens["clips"]:
             clip = self.folder / f"coming/{self.happens['clips'].index(day)}.mp4"
             shutil.copy(clip, self.folder / f"inbox/day{day}.mp4")
         if day in self.happens["away"]:
-            studio.down(self.catalog)
+            local_label_studio.down(self.catalog)
             self.write("Label Studio is away")
-        elif studio.running(self.catalog) is None:
-            studio.up(self.catalog, int(self.catalog.label_studio.url.rpartition(":")[2]))
+        elif local_label_studio.running(self.catalog) is None:
+            local_label_studio.up(self.catalog, int(self.catalog.label_studio.url.rpartition(":")[2]))
 
     def run(self, plan, day):
         # only the day's first ingest has work that another one can meet: what was made up may have left the second none
@@ -119,7 +119,7 @@ class Month:
         """Answer half of what is open, as people do."""
         if day in self.happens["away"]:
             return
-        from tasks import label_studio
+        from figureground.clients import label_studio
 
         with label_studio.connect(self.catalog) as server:
             project = label_studio.find_project(server, self.catalog)
@@ -136,7 +136,7 @@ class Month:
                 self.seen.setdefault(str(path), set()).add((path.stat().st_ino, path.stat().st_mtime_ns))
 
     def end(self):
-        from tasks import label_studio, studio
+        from figureground.clients import label_studio, local_label_studio
 
         with label_studio.connect(self.catalog) as server:
             project = label_studio.find_project(server, self.catalog)
@@ -150,7 +150,7 @@ class Month:
             "answered": sorted(str(task.content["data"]["crop_id"]) for task in every if task.annotations),
         }
         (self.folder / "diary.json").write_text(json.dumps(told, indent=1))
-        studio.down(self.catalog)
+        local_label_studio.down(self.catalog)
 
 
 def main():
@@ -158,7 +158,7 @@ def main():
     embed(folder)
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.schedules import server
+    from flows.scheduling.schedules import server
 
     # as under `figureground schedule`: its server is the one that commands by hand use, too
     with server(folder) as api, temporary_settings({PREFECT_API_URL: api}):

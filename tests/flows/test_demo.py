@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from figureground.catalog import load
-from tasks import label_studio, studio
+from figureground.clients import label_studio, local_label_studio
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.studio, pytest.mark.weights, pytest.mark.slow]
@@ -26,7 +26,7 @@ def demo(tmp_path_factory, run, studio_executable) -> Iterator[Path]:
     assert "Label Studio runs at http://127.0.0.1:" in found.stdout
     yield folder / "demo"
     run("studio", "down", "--catalog", "catalog.yaml", cwd=folder / "demo")
-    assert studio.running(load(folder / "demo/catalog.yaml")) is None
+    assert local_label_studio.running(load(folder / "demo/catalog.yaml")) is None
 
 
 @pytest.fixture(scope="module")

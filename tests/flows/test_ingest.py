@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.slow]
 def clip(tmp_path_factory) -> Path:
     """The first two seconds of the park clip."""
     from figureground.catalog import load
-    from tasks.fetch import fetch
+    from tasks.ingest.fetch import fetch
 
     folder = tmp_path_factory.mktemp("clip")
     catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder)})

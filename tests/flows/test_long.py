@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.soak]
 def film(folder: Path, frames: int) -> Path:
     """A small video of an empty place, where people of the park clip stand now and then."""
     from figureground.catalog import load
-    from tasks.fetch import fetch
+    from tasks.ingest.fetch import fetch
 
     catalog = load(ROOT / "data_catalog.yaml").model_copy(update={"storage": str(folder / "given")})
     fetch.fn(catalog.source("park"), catalog)

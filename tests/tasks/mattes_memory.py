@@ -18,13 +18,13 @@ import pandas as pd
 import skimage.data
 
 from figureground import catalog as catalogs
-from figureground import crops as cutting
 from figureground import tables
 from figureground.catalog import Catalog
-from figureground.store import Store
+from figureground.imaging import crops as cutting
+from figureground.storage.store import Store
 from figureground.types import Box, PersonCrop
-from tasks.fetch import fetch_asset
-from tasks.matte import matte
+from tasks.ingest.fetch import fetch_asset
+from tasks.ingest.matte import matte
 
 ROOT = Path(__file__).parents[2]
 

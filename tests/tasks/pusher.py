@@ -15,14 +15,14 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 
 import label_studio_sdk  # noqa: E402, F401  loaded once, before forking
-from conftest import catalog_in  # noqa: E402
 
 from figureground import tables  # noqa: E402
+from figureground.clients import label_studio  # noqa: E402
 from figureground.errors import TransientError  # noqa: E402
-from figureground.store import Store  # noqa: E402
-from tasks import label_studio  # noqa: E402
-from tasks import pull as pulling  # noqa: E402
-from tasks import push as pushing  # noqa: E402
+from figureground.storage.store import Store  # noqa: E402
+from tasks.annotation import pull as pulling  # noqa: E402
+from tasks.annotation import push as pushing  # noqa: E402
+from tests.material import catalog_in  # noqa: E402
 
 
 def work(deed, source_id, catalog):

@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import crops as cutting
-from figureground import fusion, labelling, masks, tables
-from figureground.store import Store
+from figureground import tables
+from figureground.annotation import edit_fusion, labelling
+from figureground.imaging import crops as cutting
+from figureground.imaging import masks
+from figureground.storage.store import Store
 from figureground.types import Box, PersonCrop
-from tasks.pull import pull
-from tasks.push import push
+from tasks.annotation.pull import pull
+from tasks.annotation.push import push
 
 pytestmark = [pytest.mark.studio, pytest.mark.browser]
 
@@ -134,7 +136,7 @@ def test_a_person_sees_the_mask_paints_a_stroke_and_the_pull_fuses_it(drawn, pag
     touched = (label >= 128) != (pushed >= 128)
     assert 200 < touched.sum() < 6000
     assert (label >= 128)[40, 130:190].all(), "what was painted is person"
-    near = cv2.dilate(touched.astype(np.uint8), np.ones((4 * fusion.REACH + 1,) * 2, np.uint8)) > 0
+    near = cv2.dilate(touched.astype(np.uint8), np.ones((4 * edit_fusion.REACH + 1,) * 2, np.uint8)) > 0
     assert np.array_equal(label[~near], levels[~near]), "what was not touched is the matte's, bit by bit"
     rows = np.flatnonzero(touched.any(axis=1))
     assert rows[0] >= 15 and rows[-1] <= 65

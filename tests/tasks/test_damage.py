@@ -11,14 +11,14 @@ import yaml
 
 from figureground.catalog import load
 from figureground.errors import SourceError, StoreError
-from tasks.compare import compare
-from tasks.crop import crop
-from tasks.fetch import fetch, fetch_asset
-from tasks.judge import judge
-from tasks.matte import matte
-from tasks.measure import measure
-from tasks.report import report
-from tasks.sample import sample
+from tasks.ingest.crop import crop
+from tasks.ingest.deduplicate import compare
+from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.judge import judge
+from tasks.ingest.matte import matte
+from tasks.ingest.measure import measure
+from tasks.ingest.report import report
+from tasks.ingest.sample import sample
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,13 +23,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figureground import brush_rle, labelling, tables
+from figureground import tables
+from figureground.annotation import brush_rle, labelling
+from figureground.clients import label_studio, local_label_studio
 from figureground.errors import LabelError
-from figureground.store import Store
-from tasks import label_studio, studio
-from tasks.pull import pull
-from tasks.push import push
-from tasks.report import report
+from figureground.storage.store import Store
+from tasks.annotation.pull import pull
+from tasks.annotation.push import push
+from tasks.ingest.report import report
 from tests.ports import free_port
 
 pytestmark = [pytest.mark.studio, pytest.mark.faults]
@@ -324,11 +325,11 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
     tmp_path, monkeypatch, run, make_catalog, make_material, write_down, alpha_of
 ):
     """On the command line, as somebody sees it: what happened, what is safe, what to run next. That, run, completes it."""
-    monkeypatch.setattr(studio, "_BOOT_SECONDS", 600)
+    monkeypatch.setattr(local_label_studio, "_BOOT_SECONDS", 600)
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
     plain, port = make_catalog(tmp_path), free_port()
-    server = studio.up(plain, port)
+    server = local_label_studio.up(plain, port)
     wire = Proxy(server.url, seed=0, handler=Deadly)
     wire.imports, wire.victim = 0, server.pid
     material = make_material(make_catalog(tmp_path, wire.url, "halfway"), "park", 10)
@@ -336,14 +337,14 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
     try:
         told = run("push", "--catalog", file, cwd=tmp_path, expect=1, alone=True, LABEL_STUDIO_API_KEY=server.token).stderr
         assert wire.victim is None, "it was killed"
-        studio._children.pop(server.pid).wait(30)
+        local_label_studio._children.pop(server.pid).wait(30)
         assert f"lost the Label Studio at {wire.url}" in told, "what happened"
         assert "Pushing park stopped after 5 of 10 tasks" in told
         assert "What was pushed is safe: 5 tasks were read back" in told
         assert "nothing will be there twice" in told
         assert "To carry on, start the server again with `figureground studio up`, then run `figureground push park`" in told
         assert "Traceback" not in told and server.token not in told
-        again = studio.up(plain, port)
+        again = local_label_studio.up(plain, port)
         os.utime(tmp_path / "data/.locks/park.sent", (0, 0))  # as when somebody comes back later
         words = ["push", "park", "--verbose", "--catalog", file]
         done = run(*words, cwd=tmp_path, alone=True, LABEL_STUDIO_API_KEY=again.token)
@@ -356,7 +357,7 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
         assert len(on_server(material.catalog)) == 10
     finally:
         wire.close()
-        studio.down(plain)
+        local_label_studio.down(plain)
 
 
 def told_anywhere(secret, folder):
@@ -407,11 +408,11 @@ def cluster(postgres):
 def test_eight_pushers_at_once_end_complete_on_postgresql_too(
     cluster, tmp_path, monkeypatch, make_catalog, make_material, alpha_of
 ):
-    plain = studio._environment
-    monkeypatch.setattr(studio, "_environment", lambda *given: plain(*given) | cluster)
+    plain = local_label_studio._environment
+    monkeypatch.setattr(local_label_studio, "_environment", lambda *given: plain(*given) | cluster)
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
-    server = studio.up(make_catalog(tmp_path), free_port())
+    server = local_label_studio.up(make_catalog(tmp_path), free_port())
     try:
         assert not list(tmp_path.rglob("*.sqlite3")), "the database is PostgreSQL's"
         catalog = make_catalog(tmp_path, server.url)
@@ -420,7 +421,7 @@ def test_eight_pushers_at_once_end_complete_on_postgresql_too(
             make_material(catalog, source_id, TASKS)
         eight_at_once(catalog, some, server, alpha_of)
     finally:
-        studio.down(make_catalog(tmp_path))
+        local_label_studio.down(make_catalog(tmp_path))
 
 
 def test_answers_that_the_server_does_not_count_are_found_and_counted(
@@ -430,7 +431,7 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
     port = free_port()
-    catalog = make_catalog(tmp_path, studio.up(make_catalog(tmp_path), port).url)
+    catalog = make_catalog(tmp_path, local_label_studio.up(make_catalog(tmp_path), port).url)
     try:
         made = make_material(catalog, "park", 3)
         tasks = push.fn(made.crops, made.mattes, made.source, catalog)
@@ -448,12 +449,12 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
         made = make_material(catalog, "park", 3, empty=0)
         tasks = push.fn(made.crops, made.mattes, made.source, catalog)
         assert tasks.rows == 3
-        studio.down(catalog)
-        studio.up(catalog, port)
+        local_label_studio.down(catalog)
+        local_label_studio.up(catalog, port)
         found = tables.read(Store(catalog.storage_root), pull.fn(made.crops, made.mattes, tasks, catalog)).rows
         assert list(found["crop_id"]) == [first.content["data"]["crop_id"]]
     finally:
-        studio.down(catalog)
+        local_label_studio.down(catalog)
 
 
 def blind(server, xml):

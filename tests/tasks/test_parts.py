@@ -7,12 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import parsing, parts, tables
-from figureground.parts import Drawn
-from figureground.store import Store
-from tasks.forget import forget
-from tasks.release import rebuild, release
-from tasks.verify import verify
+from figureground import tables
+from figureground.annotation import class_resolution
+from figureground.annotation.class_resolution import Drawn
+from figureground.imaging import class_maps
+from figureground.storage.store import Store
+from tasks.datasets.forget import forget
+from tasks.datasets.release import rebuild, release
+from tasks.datasets.verify import verify
 
 WIDTH, HEIGHT = 24, 32
 
@@ -30,12 +32,12 @@ def with_parts(catalog, source_id, names, skip=()):
     for number, (index, row) in enumerate(rows.iterrows()):
         if row["file"] and number not in skip:
             file = f"labels/{source_id}/{row['crop_id']}.parts.png"
-            rows.at[index, "parts_sha256"] = store.write(file, parts.to_png(drawn(number, names)))
+            rows.at[index, "parts_sha256"] = store.write(file, class_resolution.to_png(drawn(number, names)))
             rows.at[index, "parts"], rows.at[index, "classes"] = file, len(names)
     tables.write(store, "labels", source_id, rows, fingerprint="parts")
 
 
-@pytest.fixture(params=[parsing.FIVE, parsing.ATR], ids=["5", "18"])
+@pytest.fixture(params=[class_maps.FIVE, class_maps.ATR], ids=["5", "18"])
 def parsed(request, labelled, tmp_path):
     made = labelled(
         tmp_path, {"park": ["keep", "keep", "blurred"], "walk": ["keep"]}, {"park": "train", "walk": "val"},
@@ -67,7 +69,7 @@ def test_the_manifest_names_the_parts_and_the_release_is_cut_again_from_it(parse
     folder = Path(cut(catalog).folder)
     told = json.loads((folder / "manifest.json").read_text())["samples"]["walk-000000-00"]["annotation"]["parts"]
     assert told["classes"] == len(names)
-    with_parts(catalog, "walk", names[::-1] if len(names) == 18 else parsing.FIVE)
+    with_parts(catalog, "walk", names[::-1] if len(names) == 18 else class_maps.FIVE)
     again = rebuild.fn(folder / "manifest.json", catalog, "again", "20261201")
     assert again.digest == json.loads((folder / "manifest.json").read_text())["digest"]
 

@@ -8,14 +8,17 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import labelling, parsing, payoff, tables
+from figureground import tables
+from figureground.annotation import labelling, preannotation_gate
 from figureground.catalog import LabelStudioEntry
-from figureground.store import Store
-from tasks import doctor, label_studio
-from tasks.explain import explain
-from tasks.meter import meter
-from tasks.pull import pull
-from tasks.push import push
+from figureground.clients import label_studio
+from figureground.imaging import class_maps
+from figureground.storage.store import Store
+from tasks.annotation.annotation_stats import meter
+from tasks.annotation.pull import pull
+from tasks.annotation.push import push
+from tasks.datasets.explain import explain
+from tasks.operation import doctor
 
 pytestmark = pytest.mark.studio
 
@@ -92,7 +95,7 @@ def test_the_next_task_is_the_least_sure_one(real):
 def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real):
     queue = Queue(real(16), pays_off={"left_blank": 0.4})
     rows = queue.push()
-    blank = rows["key"].map(lambda key: payoff.why_blank(key, 0.4, stopped=False))
+    blank = rows["key"].map(lambda key: preannotation_gate.why_blank(key, 0.4, stopped=False))
     assert list(rows["blank"]) == list(blank)
     assert 0 < (rows["blank"] == "measure").sum() < 16
     assert ((rows["prediction_sha256"] == "") == (rows["blank"] != "")).all()
@@ -150,7 +153,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
     later = Queue(real(50), pays_off={"left_blank": 0.1, "labels_at_least": 5})
     again = later.push()
     known = dict(zip(rows["key"], rows["blank"], strict=True))
-    expected = [known.get(key, payoff.why_blank(key, 0.1, stopped=True)) for key in again["key"]]
+    expected = [known.get(key, preannotation_gate.why_blank(key, 0.1, stopped=True)) for key in again["key"]]
     assert list(again["blank"]) == expected
     assert expected.count("does not pay") > 10
     assert tables.read(later.store, later.tasks).facts["stopped"] == [queue.scene]
@@ -160,7 +163,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
 def test_a_share_is_asked_of_two_people_and_their_agreement_is_kept(real):
     queue = Queue(real(12), second_opinions=0.5)
     rows = queue.push()
-    assert list(rows["people"]) == [2 if payoff.asks_two(key, 0.5) else 1 for key in rows["key"]]
+    assert list(rows["people"]) == [2 if preannotation_gate.asks_two(key, 0.5) else 1 for key in rows["key"]]
     assert {1, 2} == set(rows["people"])
     two = set(rows.loc[rows["people"] == 2, "task_id"])
     with label_studio.connect(queue.catalog) as server:
@@ -201,7 +204,7 @@ def test_parts_drawn_by_hand_come_back_as_one_class_a_pixel(real):
         label_studio.annotate(server, task, regions, by=1, seconds=50, prediction=None)
     row = queue.labels()[size["crop_id"]]
     ids = queue.file(row, "parts")
-    names = parsing.FIVE
+    names = class_maps.FIVE
     assert [names[ids[y, 30]] for y in (2, 6, 19, 25, 35, 45, 60)] == [
         "background", "head", "head", "upper-clothes", "arms", "upper-clothes", "background",
     ]  # fmt: skip

@@ -14,22 +14,23 @@ import yaml
 
 from figureground import tables
 from figureground.catalog import Catalog, load
+from figureground.clients import label_studio
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
-from figureground.store import Root, Store
-from tasks import doctor, label_studio
-from tasks.compare import compare
-from tasks.crop import crop
-from tasks.fetch import fetch, fetch_asset
-from tasks.forget import forget
-from tasks.judge import judge
-from tasks.matte import matte
-from tasks.measure import measure
-from tasks.pull import pull
-from tasks.push import push
-from tasks.release import release
-from tasks.report import report
-from tasks.sample import sample
-from tasks.verify import verify
+from figureground.storage.store import Root, Store
+from tasks.annotation.pull import pull
+from tasks.annotation.push import push
+from tasks.datasets.forget import forget
+from tasks.datasets.release import release
+from tasks.datasets.verify import verify
+from tasks.ingest.crop import crop
+from tasks.ingest.deduplicate import compare
+from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.judge import judge
+from tasks.ingest.matte import matte
+from tasks.ingest.measure import measure
+from tasks.ingest.report import report
+from tasks.ingest.sample import sample
+from tasks.operation import doctor
 
 ROOT = Path(__file__).parents[2]
 
@@ -174,7 +175,7 @@ def test_a_truncated_table_on_s3_counts_as_none(both) -> None:
 
 
 def test_a_server_that_is_away_is_never_taken_for_a_missing_or_damaged_table(both, bucket, monkeypatch) -> None:
-    from figureground import remote
+    from figureground.storage import remote
 
     monkeypatch.setattr(remote, "PAUSES", (0.01, 0.01))
     _, there = both

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from figureground import catalog
+from figureground.clients import label_studio
+from figureground.clients import webhook as hook
 from figureground.errors import CatalogError, FiguregroundError, LabelError, TransientError
-from tasks import label_studio
-from tasks import listen as hook
 
 TOKEN = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff00112233"
 

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from figureground import crops as cutting
-from figureground import shards, tables
+from figureground import tables
 from figureground.catalog import Catalog
-from figureground.store import Store
-from figureground.types import Box, Person
-from tasks import crop as cropping
-from tasks import matte as matting
-from tasks import measure as measuring
-from tasks.compare import compare
-from tasks.forget import forget
-from tasks.judge import judge
+from figureground.imaging import crops as cutting
+from figureground.storage.store import Store
+from figureground.tables import shards
+from figureground.types import Box, Person, TableRef
+from tasks.datasets.forget import forget
+from tasks.ingest import crop as cropping
+from tasks.ingest import matte as matting
+from tasks.ingest import measure as measuring
+from tasks.ingest.deduplicate import compare
+from tasks.ingest.judge import judge
 
 SEEN: list[int] = []
 """How many pictures each call of the network had."""
@@ -68,7 +69,7 @@ def catalog_in(tmp_path, monkeypatch):
     return give
 
 
-def frames_in(catalog: Catalog, count: int = 41) -> tables.TableRef:
+def frames_in(catalog: Catalog, count: int = 41) -> TableRef:
     store, rows = Store(catalog.storage_root), []
     for index in range(count):
         image = np.random.default_rng(index).integers(0, 40 + 5 * (index % 40), (96, 160, 3), np.uint8)

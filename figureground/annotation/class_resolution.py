@@ -1,0 +1,211 @@
+"""Several classes painted over each other → one class a pixel.
+
+What nobody painted is background, class 0; the others have the ids of `figureground.imaging.class_maps`. Where two classes are
+painted over each other, the one further down the label config's list counts: the list goes from what is worn below to what lies
+above. How many pixels that decided is told, pair by pair, so that a careless annotation can be seen.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from figureground.annotation import labelling
+from figureground.annotation.labelling import Interface
+from figureground.errors import ArrayError, CatalogError, LabelError
+from figureground.imaging import class_maps
+from figureground.imaging.masks import check_mask
+from figureground.storage.store import Store
+from figureground.types import Mask
+
+
+def resolve(
+    regions: Sequence[tuple[str, Mask]], order: Sequence[str], names: Sequence[str]
+) -> tuple[Mask, dict[tuple[str, str], int]]:
+    """Give each pixel one class.
+
+    Parameters
+    ----------
+    regions
+        Label and painted mask, (h, w), uint8, 0..255: painted is at least 128. At least one; all of one size. A class may
+        have several, in any order.
+    order
+        The labels as the config lists them: each later one lies above those before.
+    names
+        The classes by id, ``background`` first; all labels are among them.
+
+    Returns
+    -------
+    Mask
+        Shape (h, w), uint8: ids, the places in `names`.
+    dict
+        From two classes, the upper one last, to the pixels both were painted on; pairs without any are missing.
+
+    Raises
+    ------
+    ArrayError
+        When there is no region, one is of another size, or a label is unknown.
+
+    Examples
+    --------
+    >>> arm, bag = np.array([[255, 255, 0]], np.uint8), np.array([[0, 255, 0]], np.uint8)
+    >>> resolve([("bag", bag), ("arm", arm)], ["arm", "bag"], ["background", "bag", "arm"])
+    (array([[2, 1, 0]], dtype=uint8), {('arm', 'bag'): 1})
+    """
+    painted = _united(regions, [label for label in order if label in names])
+    resolved = np.zeros(next(iter(painted.values())).shape, np.uint8)
+    for label, inside in painted.items():
+        resolved[inside] = names.index(label)
+    shared = {(below, above): int((painted[below] & painted[above]).sum()) for below, above in combinations(painted, 2)}
+    return resolved, {pair: pixels for pair, pixels in shared.items() if pixels}
+
+
+def _united(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[str, Any]:
+    """Unite each class's regions, in the config's order."""
+    if not regions:
+        raise ArrayError("regions to resolve: expected at least one, found none")
+    painted: dict[str, Any] = {}
+    for label, mask in regions:
+        check_mask(mask, f"region {label!r}")
+        if label not in order:
+            raise ArrayError(f"region {label!r}: expected one of {', '.join(order)}")
+        if mask.shape != regions[0][1].shape:
+            raise ArrayError(f"region {label!r}: expected the shape {regions[0][1].shape} of the others, found {mask.shape}")
+        painted[label] = painted.get(label, False) | (mask >= 128)
+    return {label: painted[label] for label in order if label in painted}
+
+
+def names_of(interface: Interface) -> tuple[str, ...]:
+    """Give the classes that a label config paints, by id, ``background`` first.
+
+    Raises
+    ------
+    CatalogError
+        When its labels are none of the sets of classes in `figureground.imaging.class_maps`.
+    """
+    for names in class_maps.NAMES.values():
+        if set(interface.labels) == set(names[1:]):
+            return names
+    found = ", ".join(interface.labels)
+    raise CatalogError(f"the brush labels {found} are none of the sets of classes in figureground.imaging.class_maps")
+
+
+def read_interface(xml: str, where: str) -> Interface:
+    """Read a label config that asks for a person, or for the parts of one.
+
+    Raises
+    ------
+    CatalogError
+        As `figureground.annotation.labelling.read_interface`, when its labels are no set of classes either.
+    """
+    found = labelling.read_parts(xml, where)
+    known = any(set(found.labels) == set(names[1:]) for names in class_maps.NAMES.values())
+    return found if known else labelling.read_interface(xml, where)
+
+
+class Drawn(NamedTuple):
+    """What somebody drew: ``ids`` (h, w) uint8, the places in ``names``; ``shared`` as `resolve` tells it."""
+
+    ids: Mask
+    names: tuple[str, ...]
+    shared: Mapping[tuple[str, str], int]
+
+
+def read(annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str) -> Drawn:
+    """Read the parts of a person from an annotation, see `resolve`; nothing painted is all background.
+
+    Raises
+    ------
+    LabelError
+        As `figureground.annotation.labelling.painted`.
+    CatalogError
+        As `names_of`.
+    """
+    names, regions = names_of(interface), labelling.painted(annotation, interface, width, height, crop_id)
+    if not regions:
+        return Drawn(np.zeros((height, width), np.uint8), names, {})
+    ids, shared = resolve(regions, interface.labels, names)
+    return Drawn(ids, names, shared)
+
+
+def person(drawn: Drawn, where: str) -> Mask:
+    """Give the person that the parts make up: (h, w) uint8, 0 or 255.
+
+    A bag is background, as `figureground.imaging.class_maps` says.
+
+    Parameters
+    ----------
+    drawn
+        The parts.
+    where
+        The annotation, for messages.
+
+    Raises
+    ------
+    LabelError
+        When nobody is left.
+    """
+    ids = class_maps.remap(drawn.ids, class_maps.TO_TWO) if drawn.names == class_maps.ATR else np.minimum(drawn.ids, 1)
+    if not ids.any():
+        raise LabelError(f"{where}: kept, but no part of a person is painted; paint it or choose a reason to reject")
+    whole: Mask = ids * np.uint8(255)
+    return whole
+
+
+def told(drawn: Drawn) -> list[str]:
+    """Tell which classes were painted over each other.
+
+    >>> told(Drawn(np.zeros((1, 1), np.uint8), ("background",), {("arm", "bag"): 12}))
+    ['bag over arm: 12 px']
+    """
+    return [f"{above} over {below}: {pixels} px" for (below, above), pixels in sorted(drawn.shared.items())]
+
+
+def to_png(drawn: Drawn) -> bytes:
+    """Write the class ids as a single-channel 8-bit PNG."""
+    return bytes(cv2.imencode(".png", drawn.ids)[1].tobytes())
+
+
+def file(source_id: str, crop_id: str) -> str:
+    """Name the file in the storage that holds the parts of a crop's label."""
+    return f"labels/{source_id}/{crop_id}.parts.png"
+
+
+def keep(store: Store, source_id: str, crop_id: str, drawn: Drawn) -> dict[str, Any]:
+    """Write the parts of a label, and give what its row in the labels table says of them.
+
+    Raises
+    ------
+    StoreError
+        When the storage cannot be written to.
+    """
+    name = file(source_id, crop_id)
+    digest = store.write(name, to_png(drawn))
+    return {"parts": name, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": told(drawn)}
+
+
+def from_png(content: bytes, classes: int, what: str = "parts") -> Mask:
+    """Read class ids.
+
+    Parameters
+    ----------
+    content
+        The whole file.
+    classes
+        How many there are; ids are below.
+    what
+        Names the file in a message.
+
+    Raises
+    ------
+    ArrayError
+        When it is no such picture or holds another id.
+    """
+    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if found is None or found.ndim != 2 or found.dtype != np.uint8:
+        raise ArrayError(f"{what}: expected a PNG of 8 bits and one channel")
+    if found.max() >= classes:
+        raise ArrayError(f"{what}: holds the id {found.max()}; expected 0 to {classes - 1}")
+    return np.asarray(found, np.uint8)

@@ -1,0 +1,41 @@
+"""Label Studio's empty database: a new home then starts in seconds.
+
+It holds tables and nobody: who may come in is written by each home's own first start.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from figureground.storage import database_template
+
+DATABASE = "label_studio.sqlite3"
+
+
+def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
+    """Put an empty database into a home that has none, where the installation is one whose version can be told.
+
+    Parameters
+    ----------
+    home
+        Label Studio's folder.
+    executable
+        The label-studio program; its version is told by the packages of the environment it lies in.
+    environment
+        Of the server; where it names another database than SQLite, nothing is laid.
+
+    Raises
+    ------
+    FiguregroundError
+        When Label Studio cannot make its tables.
+    StoreError
+        When the cache or the home cannot be written to.
+    """
+    if environment.get("DJANGO_DB", "sqlite") != "sqlite":
+        return
+    root, python = executable.resolve().parents[1], executable.resolve().with_name("python")
+    packages = next(iter(sorted(root.glob("lib/python3*/site-packages/label_studio-*.dist-info"))), None)
+    if packages is None or not python.exists():
+        return
+    version = packages.name.removesuffix(".dist-info")
+    command = [str(python), str(packages.parent / "label_studio/manage.py"), "migrate", "--no-input", "-v", "0"]
+    database_template.lay(home / DATABASE, "Label Studio", version, command, environment, "LABEL_STUDIO_BASE_DATA_DIR")

@@ -1,0 +1,131 @@
+"""The leak certificate: for each two splits, what they share (nothing) and how close their closest pictures are.
+
+It is a claim anybody can check again from the release's files alone: `figureground verify` does.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import cv2
+import numpy as np
+
+from figureground.datasets.manifest import Manifest
+from figureground.datasets.splits import SPLITS
+from figureground.errors import ReleaseError
+from figureground.similarity import duplicates
+from figureground.similarity.duplicates import ALIKE_AT_LEAST, Look, Pair
+
+FILE = "certificate.json"
+FOLDER = "certificate"
+TOLERANCE = 0.02
+"""How far another decoder's pixels may move a similarity: five signs of 255."""
+_METHOD = (
+    "similarity is the share of equal signs of the 16x16 lowest cosine coefficients (without the mean) of both pictures "
+    "as 64x64 gray; the better of straight and mirrored"
+)
+_RECHECK = "run `figureground verify` on this folder: it computes all of this from the pictures and compares"
+_THUMBNAIL = 160
+
+
+def build(manifest: Manifest, signatures: Mapping[str, Look], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Make the certificate.
+
+    Parameters
+    ----------
+    manifest
+        Which sample of which source is in which split.
+    signatures
+        Stem to signature, all samples.
+    joined
+        Clusters of sources that were put into one split because they hold pictures alike.
+    """
+    stems: dict[str, list[str]] = defaultdict(list)
+    for stem, sample in sorted(manifest.samples.items()):
+        stems[sample.split].append(stem)
+    there = [split for split in SPLITS if stems[split]]
+    return {
+        "method": _METHOD,
+        "alike_at_least": ALIKE_AT_LEAST,
+        "sources_kept_together": [list(cluster) for cluster in joined],
+        "pairs": [_pair(manifest, one, other, stems, signatures) for one, other in combinations(there, 2)],
+        "recheck": _RECHECK,
+    }
+
+
+def _pair(
+    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, Look]
+) -> dict[str, Any]:
+    found = duplicates.closest(*([signatures[stem] for stem in stems[split]] for split in (one, other)))
+    if found is None:
+        raise ReleaseError(f"the splits {one} and {other} have no pictures to compare")
+    sources = [{manifest.samples[stem].source for stem in stems[split]} for split in (one, other)]
+    videos = [{manifest.sources[name].sha256 for name in names} for names in sources]
+    return {
+        "splits": [one, other],
+        "shared_sources": sorted(sources[0] & sources[1]),
+        "shared_videos": sorted(videos[0] & videos[1]),
+        "closest": [stems[one][found.one], stems[other][found.other]],
+        "similarity": round(found.similarity, 4),
+        "mirrored": found.mirrored,
+        "thumbnail": f"{FOLDER}/{one}-{other}.jpg",
+    }
+
+
+def written(certificate: Mapping[str, Any]) -> bytes:
+    """Give the bytes of ``certificate.json``."""
+    return (json.dumps(certificate, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def thumbnail(one: bytes, other: bytes) -> bytes:
+    """Lay two JPEG pictures side by side, at one height; a JPEG."""
+    return bytes(cv2.imencode(".jpg", np.hstack([_small(one), _small(other)]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+
+
+def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise ReleaseError("a picture of the release cannot be decoded")
+    width = max(1, round(picture.shape[1] * _THUMBNAIL / picture.shape[0]))
+    return np.asarray(cv2.resize(picture, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def problems(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[str]:
+    """Check the claim again.
+
+    Parameters
+    ----------
+    content
+        ``certificate.json``.
+    pictures
+        Split to file name to signature, from the files as they are.
+
+    Returns
+    -------
+    list of str
+        Each pair of pictures in two splits that are alike, and each similarity that is not the claimed one.
+    """
+    try:
+        claimed = {tuple(pair["splits"]): float(pair["similarity"]) for pair in json.loads(content)["pairs"]}
+    except (ValueError, KeyError, TypeError) as error:
+        return [f"{FILE}: not readable: {type(error).__name__}: {error}"]
+    there = [split for split in SPLITS if pictures.get(split)]
+    said = []
+    for one, other in combinations(there, 2):
+        found, pairs = duplicates.compared(list(pictures[one].values()), list(pictures[other].values()))
+        said += _alike(list(pictures[one]), list(pictures[other]), pairs)
+        claim = claimed.get((one, other))
+        if found and (claim is None or abs(found.similarity - claim) > TOLERANCE):
+            said.append(f"{FILE}: claims {claim} for the closest of {one} and {other}; the files give {found.similarity:.4f}")
+    return said
+
+
+def _alike(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
+    said = [
+        f"nearly the same picture is in two splits: {some[pair.one]} and {others[pair.other]} "
+        f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {ALIKE_AT_LEAST})"
+        for pair in pairs[:at_most]
+    ]
+    return said + ([f"… and {len(pairs) - at_most} more such pairs"] if len(pairs) > at_most else [])

@@ -1,0 +1,194 @@
+"""What is scored: a checkpoint, a remover, or a folder of predictions, each asked in the same way.
+
+An answer has the picture's own size: an alpha (float32) where one class is asked for, else class ids (uint8).
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from figureground.datasets import samples
+from figureground.errors import ArrayError, LabelError
+from figureground.imaging import masks
+from figureground.training import checkpoints
+from figureground.training.checkpoints import Card
+from figureground.training.letterbox import shown
+from figureground.training.sample_cache import Example
+from figureground.types import Alpha, Box, Keypoints, Mask, PersonCrop
+
+_TOGETHER = 8
+
+
+class Answerer(Protocol):
+    """Whoever says what is person."""
+
+    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+        """Give one answer a picture.
+
+        Raises
+        ------
+        ArrayError
+            When it knows fewer classes than are asked for.
+        """
+
+
+def asked(who: Answerer, examples: Iterable[Example], classes: int) -> Iterator[tuple[Example, Mask | Alpha]]:
+    """Ask for every picture, a few at a time, and give each with its answer."""
+    coming = iter(examples)
+    while some := list(islice(coming, _TOGETHER)):
+        yield from zip(some, who.answers(some, classes), strict=True)
+
+
+class Checkpoint:
+    """What `figureground train` left.
+
+    Parameters
+    ----------
+    folder
+        Of the checkpoint.
+    device
+        ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    AssetError
+        See `figureground.training.checkpoints.load`.
+    """
+
+    def __init__(self, folder: Path, device: Literal["auto", "cpu", "cuda"] = "auto") -> None:
+        from figureground.training.loop import Machine
+
+        module, self.card = checkpoints.load(folder)
+        self._device = Machine.found(device).device
+        self._module = module.to(self._device)
+        self._squashed = bool(self.card.training.get("squashed"))  # it was taught pictures whose aspect was not kept
+
+    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+        """See `Answerer`."""
+        side, stretch = self.card.side, self.card.letterbox.stretch
+        squares = [shown(one.image, side, stretch=stretch, squashed=self._squashed) for one in examples]
+        found = self.probabilities(np.stack(squares))
+        return [
+            answer(self._back(square, one.image.shape[0], one.image.shape[1]), self.card, classes)
+            for one, square in zip(examples, found, strict=True)
+        ]
+
+    def _back(self, square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+        if not self._squashed:
+            return samples.unletterbox(square, height, width, self.card.letterbox.stretch)
+        found: NDArray[np.float32] = cv2.resize(square, (width, height), interpolation=cv2.INTER_LINEAR)
+        return found.reshape(height, width, square.shape[2])
+
+    def probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Ask the network itself: (n, side, side, 3) bytes → (n, side, side, classes), 0 to 1."""
+        import torch
+
+        from figureground.training.loop import probabilities
+
+        with torch.inference_mode():
+            pixels = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2).float().div(255)
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+            found: NDArray[np.float32] = probabilities(self._module(pixels)).permute(0, 2, 3, 1).cpu().numpy()
+        return found
+
+
+def answer(probabilities: NDArray[np.float32], card: Card, classes: int) -> Mask | Alpha:
+    """Turn what a network gave into an answer of so many classes.
+
+    Parameters
+    ----------
+    probabilities
+        Shape (h, w, classes of the card), 0 to 1.
+    card
+        The network's.
+    classes
+        1 for an alpha: of several classes one minus the background's. 2 from an alpha is cut at one half.
+
+    Raises
+    ------
+    ArrayError
+        When the network knows fewer classes.
+    """
+    if classes == card.classes > 1:
+        return np.asarray(probabilities.argmax(2), np.uint8)
+    if classes > 2:
+        raise ArrayError(f"a network of {card.classes} classes cannot be asked for {classes}")
+    person = probabilities[:, :, 0] if card.soft else 1 - probabilities[:, :, 0]
+    alpha: Alpha = np.clip(person, 0, 1).astype(np.float32)
+    return alpha if classes == 1 else masks.to_mask(alpha)
+
+
+class Predictions:
+    """A folder with one PNG a picture, called as its stem: class ids, or an 8-bit alpha.
+
+    Parameters
+    ----------
+    folder
+        PNGs may lie in folders below it, as a release's own masks do.
+
+    Raises
+    ------
+    LabelError
+        When it holds none.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files: dict[str, list[Path]] = {}
+        for file in sorted(folder.rglob("*.png")):
+            self._files.setdefault(file.stem, []).append(file)
+        if not self._files:
+            raise LabelError(f"{folder} holds no PNG; expected one a picture, called <stem>.png, of the picture's size")
+
+    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+        """See `Answerer`."""
+        return [self._one(one, classes) for one in examples]
+
+    def _one(self, example: Example, classes: int) -> Mask | Alpha:
+        files = self._files.get(example.stem, [])
+        if len(files) != 1:
+            found = ", ".join(map(str, files[:2])) or "none"
+            raise LabelError(f"expected one prediction {example.stem}.png, found {found}")
+        levels: Any = cv2.imdecode(np.fromfile(files[0], np.uint8), cv2.IMREAD_UNCHANGED)
+        if levels is None or levels.ndim != 2 or levels.dtype != np.uint8 or levels.shape != example.image.shape[:2]:
+            found = "no picture" if levels is None else f"{levels.dtype} of shape {levels.shape}"
+            raise LabelError(f"{files[0]}: {found}; expected 8 bits, one channel and the shape {example.image.shape[:2]}")
+        if classes == 1:
+            return masks.from_levels(levels)
+        if classes == 2 and levels.max() > 1:
+            return np.asarray(levels >= 128, np.uint8)
+        return np.asarray(levels, np.uint8)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remover:
+    """A remover of the catalog, which is shown each picture as a crop of its own.
+
+    ``find`` gives the box, joints and others of the person meant, or None where there is nobody.
+    """
+
+    plugin: Any
+    find: Any
+
+    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+        """See `Answerer`."""
+        if classes > 2:
+            raise ArrayError(f"a remover gives an alpha; it cannot be asked for {classes} classes")
+        alphas = self.plugin.alphas([self._crop(one) for one in examples])
+        return [alpha if classes == 1 else masks.to_mask(alpha) for alpha in alphas]
+
+    def _crop(self, one: Example) -> PersonCrop:
+        height, width = one.image.shape[:2]
+        whole = Box(0, 0, width, height)
+        person, score, joints, others = self.find(one) or (one.person or whole, 1.0, _NO_JOINTS, ())
+        return PersonCrop(
+            one.stem, one.stem, one.source, whole, person, score, joints, others, width, height, one.image, scenes=one.scenes
+        )
+
+
+_NO_JOINTS: Keypoints = np.zeros((0, 3), np.float32)

@@ -1,0 +1,219 @@
+"""From the people in a frame to single-person crops at the source's resolution.
+
+A crop is the detected box with a margin, cut at the frame's edges, with whole-pixel half-open sides: its pixels are the
+frame's own, never resampled. Its main person is the one whose box that is, whoever else is in it; somebody who takes up as much
+of it is in that person's way by at least a fifth, whatever the margin up to 0.1, so `occlusion` refuses the crop.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+
+from figureground.errors import ArrayError
+from figureground.imaging import geometry
+from figureground.types import Box, Frame, Image, Keypoints, Person, PersonCrop
+
+JPEG_QUALITY = 97
+
+
+def cut(frame: Frame, people: Sequence[Person], margin: float) -> list[PersonCrop]:
+    """Cut one crop a person.
+
+    Parameters
+    ----------
+    frame
+        The frame, image (h, w, 3) uint8 RGB.
+    people
+        Who is in it, boxes and keypoints in frame pixels.
+    margin
+        Added on each side, as a share of the box's width (left, right) and height (top, bottom).
+
+    Returns
+    -------
+    list of PersonCrop
+        In the order of `people`; the n-th gets the id ``<frame_id>-<n, two digits>``. Keypoints and others are in crop
+        pixels; a keypoint may lie outside the crop, others are clipped to it and only those that intersect it are named.
+
+    Raises
+    ------
+    ArrayError
+        When a person's box has no area inside the frame, or the image is not (h, w, 3) uint8.
+    """
+    _check(frame.image, frame.frame_id)
+    boxes = [_crop_box(frame, person, margin) for person in people]
+    return [_crop(frame, people, number, box) for number, box in enumerate(boxes)]
+
+
+def _crop_box(frame: Frame, person: Person, margin: float) -> Box:
+    height, width = frame.image.shape[:2]
+    bounds = Box(0, 0, width, height)
+    inside = geometry.clip(person.box, bounds)
+    box = geometry.clip(geometry.outward(geometry.grow(person.box, margin)), bounds)
+    if inside is None or box is None:
+        raise ArrayError(f"{frame.frame_id}: expected a person's box inside the frame of {width}x{height}; found {person.box}")
+    return box
+
+
+def _crop(frame: Frame, people: Sequence[Person], number: int, box: Box) -> PersonCrop:
+    x0, y0, x1, y1 = int(box.x0), int(box.y0), int(box.x1), int(box.y1)
+    height, width = frame.image.shape[:2]
+    person = people[number]
+    return PersonCrop(
+        crop_id=f"{frame.frame_id}-{number:02d}",
+        frame_id=frame.frame_id,
+        source_id=frame.source_id,
+        box=Box(x0, y0, x1, y1),
+        person=person.box,
+        score=person.score,
+        keypoints=_moved(person.keypoints, x0, y0),
+        others=tuple(
+            geometry.shift(part, -x0, -y0)
+            for other in (*people[:number], *people[number + 1 :])
+            if (part := geometry.clip(other.box, box))
+        ),
+        frame_width=width,
+        frame_height=height,
+        image=frame.image[y0:y1, x0:x1].copy(),
+        seconds=frame.seconds,
+    )
+
+
+def _moved(keypoints: Keypoints, x0: int, y0: int) -> Keypoints:
+    return keypoints - np.array([x0, y0, 0], np.float32)
+
+
+def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
+    """Give a crop as a row of the crops table; `load` is the way back.
+
+    Parameters
+    ----------
+    crop
+        The crop.
+    file, sha256
+        Where its picture is stored, and that file's hash.
+    """
+    height, width = crop.image.shape[:2]
+    return {
+        "crop_id": crop.crop_id,
+        "frame_id": crop.frame_id,
+        "source_id": crop.source_id,
+        "seconds": float(crop.seconds),
+        **{side: int(getattr(crop.box, side)) for side in _SIDES},
+        **{f"person_{side}": float(getattr(crop.person, side)) for side in _SIDES},
+        "score": float(crop.score),
+        "keypoints": crop.keypoints.tolist(),
+        "others": [[float(getattr(other, side)) for side in _SIDES] for other in crop.others],
+        "track": crop.track,
+        "face": [float(getattr(crop.face, side)) for side in _SIDES] if crop.face else [],
+        "face_score": float(crop.face_score),
+        "instances": crop.instances,
+        "frame_width": crop.frame_width,
+        "frame_height": crop.frame_height,
+        "width": width,
+        "height": height,
+        "file": file,
+        "sha256": sha256,
+    }
+
+
+_SIDES = ("x0", "y0", "x1", "y1")
+
+
+def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
+    """Make a crop from its row in the crops table and its picture.
+
+    Parameters
+    ----------
+    row
+        One row, a mapping or a pandas Series.
+    image
+        Its picture, (h, w, 3) uint8 RGB, of the width and height the row names; see `decode`.
+
+    Raises
+    ------
+    ArrayError
+        When the picture has another shape or dtype.
+    """
+    _check(image, row["crop_id"])
+    if image.shape[:2] != (row["height"], row["width"]):
+        raise ArrayError(
+            f"{row['crop_id']}: expected a picture of {row['width']}x{row['height']} pixels as its table says; "
+            f"found {image.shape[1]}x{image.shape[0]}"
+        )
+    return PersonCrop(
+        crop_id=row["crop_id"],
+        frame_id=row["frame_id"],
+        source_id=row["source_id"],
+        box=Box(*(int(row[side]) for side in _SIDES)),
+        person=Box(*(float(row[f"person_{side}"]) for side in _SIDES)),
+        score=float(row["score"]),
+        keypoints=np.array(list(row["keypoints"]), np.float32).reshape(-1, 3),
+        others=tuple(Box(*map(float, other)) for other in row["others"]),
+        frame_width=int(row["frame_width"]),
+        frame_height=int(row["frame_height"]),
+        image=image,
+        face=Box(*map(float, row["face"])) if len(row["face"]) else None,
+        face_score=float(row["face_score"]),
+        seconds=float(row["seconds"]),
+        track=int(row["track"]),
+        instances=row["instances"],
+    )
+
+
+def encode(image: Image) -> bytes:
+    """Write a picture as JPEG, quality 97 with full colour resolution, so that hair and rims survive.
+
+    Parameters
+    ----------
+    image
+        (h, w, 3) uint8 RGB.
+
+    Raises
+    ------
+    ArrayError
+        When the array is not that, or is larger than JPEG's 65535 pixels a side.
+    """
+    _check(image, "picture")
+    settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    try:
+        written, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), settings)
+    except cv2.error as error:
+        raise ArrayError(f"a picture of {image.shape[1]}x{image.shape[0]} pixels cannot be written as JPEG: {error}") from error
+    if not written:
+        raise ArrayError(f"a picture of {image.shape[1]}x{image.shape[0]} pixels cannot be written as JPEG")
+    return content.tobytes()
+
+
+def decode(content: bytes, name: str) -> Image:
+    """Read a stored picture.
+
+    Parameters
+    ----------
+    content
+        A JPEG or PNG file.
+    name
+        What to call it in an error.
+
+    Returns
+    -------
+    Image
+        (h, w, 3) uint8 RGB.
+
+    Raises
+    ------
+    ArrayError
+        When the bytes are not a picture.
+    """
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    if image is None:
+        raise ArrayError(f"{name}: expected a JPEG or PNG picture; found {len(content)} bytes that are none")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def _check(image: Image, name: str) -> None:
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+        raise ArrayError(f"{name}: expected an array (h, w, 3) of uint8 RGB; found {image.shape} of {image.dtype}")

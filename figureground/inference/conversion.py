@@ -1,0 +1,135 @@
+"""ultralytics' .pt files as OpenVINO networks: converted once, kept in the cache, opened without torch from then on.
+
+Conversion needs ultralytics and torch, 1 GB of memory and half a minute; running the result needs neither. So it is a
+process of its own (``python -m figureground.inference.conversion FILE.pt FILE.xml``), started by
+`figureground.inference.backends` when the
+cache has no network for a file's sha256. The network is the exporter's: letterboxed RGB in 0..1, shape (n, 3, h, w) with
+sides that are multiples of 32, in; the head's answers before any non-maximum suppression out.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from figureground.errors import AssetError
+from figureground.storage import assets
+from figureground.storage.store import write_file
+from figureground.types import Weights
+
+RECIPE = "1"
+"""Changes when the conversion gives other networks, so that older ones in the cache are left aside."""
+
+
+CLASSES = "figureground_classes"
+"""Under this name a network carries its classes, separated by commas."""
+
+
+def converted(weights: Weights) -> Path:
+    """Give the OpenVINO network of a .pt file, converting it when the cache has none.
+
+    Several processes may ask at once: one converts, the others wait. A .pt file is a pickle and is opened only after its
+    hash matched, by torch's ``weights_only`` reader.
+
+    Parameters
+    ----------
+    weights
+        A ``.pt`` file of ultralytics in the cache.
+
+    Returns
+    -------
+    Path
+        The ``.xml`` file; its ``.bin`` lies beside it.
+
+    Raises
+    ------
+    AssetError
+        When the weights are not in the cache, are not the pinned ones, or cannot be converted.
+    """
+    source = assets.locate(weights)
+    folder = assets.cache_folder() / "networks" / f"{weights.sha256}-{_version()}-{RECIPE}"
+    network = folder / f"{source.stem}.xml"
+    if network.is_file():
+        return network
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        if not network.is_file():
+            _convert(source, network)
+    return network
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("openvino")
+
+
+def _convert(source: Path, network: Path) -> None:
+    """Run the conversion beside its place; the .xml, which says that all is there, is renamed last."""
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=network.parent) as folder:
+        made = Path(folder) / network.name
+        command = [sys.executable, "-m", "figureground.inference.conversion", str(source), str(made)]
+        done = subprocess.run(command, capture_output=True, text=True, env=_quiet(), check=False)
+        if done.returncode or not made.is_file():
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise AssetError(f"{source.name} ({source}) cannot be converted to an OpenVINO network: {said}")
+        made.with_suffix(".bin").replace(network.with_suffix(".bin"))
+        write_file(network, made.read_bytes())
+
+
+def _quiet() -> dict[str, str]:
+    """Give an environment without ultralytics' network calls, installs and files in the user's home."""
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]),
+        "YOLO_OFFLINE": "true",
+        "YOLO_AUTOINSTALL": "false",
+        "YOLO_VERBOSE": "false",
+        "YOLO_CONFIG_DIR": str(assets.cache_folder() / "ultralytics"),
+        "ULTRALYTICS_SAFE_LOAD": "true",  # torch's weights_only, with ultralytics' list of known classes
+    }
+
+
+def main(source: str, network: str) -> None:
+    """Convert one file; what `converted` runs in a process of its own.
+
+    Parameters
+    ----------
+    source
+        A verified ``.pt`` file.
+    network
+        The ``.xml`` to write, with its ``.bin`` beside it.
+    """
+    import openvino
+
+    model, names = _opened(source)
+    whole = openvino.convert_model(model, example_input=_example(), input=[openvino.PartialShape([-1, 3, -1, -1])])
+    whole.set_rt_info(",".join(names[number] for number in sorted(names)), CLASSES)
+    openvino.save_model(whole, network, compress_to_fp16=False)
+
+
+def _opened(source: str) -> tuple[Any, dict[int, str]]:
+    """Give the network as ultralytics' own exporter prepares it, and its classes."""
+    from ultralytics import YOLO
+
+    whole = YOLO(source)
+    model = whole.model.float().eval().fuse()
+    head = model.model[-1]
+    head.export, head.format, head.dynamic = True, "openvino", True
+    for parameter in model.parameters():
+        parameter.requires_grad = False
+    return model, {int(number): str(name) for number, name in model.names.items()}
+
+
+def _example() -> Any:
+    import torch
+
+    return torch.zeros(1, 3, 384, 640)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,53 @@
+"""Pictures' signatures, kept beside the crops under the pictures' hashes, so that a release need not decode a picture again.
+
+What a release claims rests on its pictures: `figureground verify` computes every signature from the files. Only the look that
+`figureground release` takes at what it has just written knows pictures again by their hashes.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from figureground import tables
+from figureground.similarity.duplicates import METHOD, Signature
+from figureground.storage.store import Store
+
+_STAGE = "signatures"
+
+
+def keep(store: Store, source_id: str, found: Mapping[str, Signature]) -> None:
+    """Write a source's signatures, replacing those before.
+
+    Parameters
+    ----------
+    store
+        Where.
+    source_id
+        Whose pictures.
+    found
+        The picture's sha256 to its signature.
+
+    Raises
+    ------
+    StoreError
+        When the storage cannot be written to.
+    """
+    rows = [{"sha256": digest, "signature": np.packbits(one > 0).tobytes()} for digest, one in sorted(found.items())]
+    tables.write(store, _STAGE, source_id, pd.DataFrame(rows), fingerprint=_mark())
+
+
+def of_source(store: Store, source_id: str) -> dict[str, Signature]:
+    """Give what is kept of a source's pictures, by their sha256; nothing of those nobody looked at with this method."""
+    ref = tables.fresh(store, _STAGE, source_id, _mark())
+    if ref is None or not ref.rows:
+        return {}
+    rows = tables.read(store, ref).rows
+    bits = np.unpackbits(np.frombuffer(b"".join(rows["signature"]), np.uint8).reshape(len(rows), -1), axis=1)
+    signs = np.where(bits > 0, 1, -1).astype(np.int8)
+    signs[:, 0] = 0  # the mean has no sign
+    return dict(zip(rows["sha256"], signs, strict=True))
+
+
+def _mark() -> str:
+    return tables.fingerprint(_STAGE, [], method=METHOD)

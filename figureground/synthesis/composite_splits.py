@@ -1,0 +1,218 @@
+"""People and backgrounds of train and val kept apart, by source and by what looks alike, and the certificate that they are.
+
+A source stands for everything that came from one place: the footage of a release, a folder, pictures of one name. Sources that
+hold pictures alike go together, people with people, backgrounds with backgrounds and real pictures.
+"""
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from figureground.datasets import splits
+from figureground.datasets.splits import Split
+from figureground.similarity import duplicates
+from figureground.similarity.duplicates import ALIKE_AT_LEAST, Signature
+
+FILE = "certificate.json"
+_NUMBERS = re.compile(r"(-\d+[a-z]?)+$")
+
+
+class Input(NamedTuple):
+    """One picture that goes in: its id, its source, what kind it is (people, backgrounds or real) and how it looks."""
+
+    name: str
+    source: str
+    kind: str
+    signature: Signature
+
+
+def source_of(stem: str, folder: str) -> str:
+    """Name the source of a picture in a folder: the folder below the one that was given, or the name without its numbers.
+
+    Examples
+    --------
+    >>> source_of("park-000120-00", ""), source_of("IMG_0012", ""), source_of("7", "alice/left")
+    ('park', 'IMG_0012', 'alice')
+    """
+    return folder.split("/")[0] if folder else _NUMBERS.sub("", stem) or stem
+
+
+def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) -> tuple[dict[str, Split], list[tuple[str, ...]]]:
+    """Give every source its split.
+
+    Parameters
+    ----------
+    inputs
+        Everything that goes in.
+    fixed
+        Where earlier releases or the catalog put a source; with those it is like, the most held-out wins.
+    val
+        The share of the sources that goes to val, 0 to below 1. Train, and when it is above 0 then val, get people and
+        backgrounds even when they are few: train the cluster lowest on the ruler of `figureground.datasets.splits`, val the
+        highest.
+
+    Returns
+    -------
+    tuple
+        Source to split, and the clusters of more than one source.
+    """
+    clusters = duplicates.clusters({one.source for one in inputs}, _pairs(inputs))
+    found: dict[str, Split] = {}
+    for cluster in clusters:
+        told = [fixed[name] for name in cluster if name in fixed]
+        drawn: Split = "val" if max(map(splits.position, cluster)) >= 1 - val else "train"
+        found.update(dict.fromkeys(cluster, max(told, key=splits.SPLITS.index) if told else drawn))
+    for kind in ("people", "backgrounds"):
+        own = {one.source for one in inputs if one.kind == kind}
+        mine = sorted((one for one in clusters if own & set(one)), key=lambda one: max(map(splits.position, one)))
+        _fill(found, mine, fixed, "train")
+        if val and sum(found[cluster[0]] == "train" for cluster in mine) > 1:
+            _fill(found, mine[::-1], fixed, "val")
+    return found, [cluster for cluster in clusters if len(cluster) > 1]
+
+
+def _fill(found: dict[str, Split], clusters: Sequence[Sequence[str]], fixed: Mapping[str, Split], split: Split) -> None:
+    """Move the first cluster that nobody fixed into a split that has none of them."""
+    if any(found[cluster[0]] == split for cluster in clusters):
+        return
+    free = [cluster for cluster in clusters if found[cluster[0]] != "test" and not set(cluster) & set(fixed)]
+    found.update(dict.fromkeys(free[0] if free else (), split))
+
+
+def _pairs(inputs: Iterable[Input]) -> list[tuple[str, str]]:
+    groups: dict[str, dict[str, list[Signature]]] = defaultdict(lambda: defaultdict(list))
+    for one in inputs:
+        groups["people" if one.kind == "people" else "scenes"][one.source].append(one.signature)
+    return [pair for some in groups.values() for pair in duplicates.between(some)]
+
+
+def split_of(number: int, val: float) -> tuple[Split, int]:
+    """Give a picture's split and how many of that split come before it: the same however many pictures there are.
+
+    Examples
+    --------
+    >>> [split_of(number, 0.25)[0] for number in range(8)]
+    ['train', 'train', 'train', 'val', 'train', 'train', 'train', 'val']
+    """
+    before = _share(number, val)
+    return ("val", before) if _share(number + 1, val) > before else ("train", number - before)
+
+
+def turn_of(position: int, real_share: float, real: int) -> tuple[bool, int]:
+    """Tell whether a split's picture is a real one, and how many of its kind come before it.
+
+    Parameters
+    ----------
+    position
+        How many pictures of the split come before it.
+    real_share
+        How many of all should be real, 0..1.
+    real
+        How many real ones there are: each is used once.
+    """
+    before = min(real, _share(position, real_share))
+    after = min(real, _share(position + 1, real_share))
+    return (True, before) if after > before else (False, position - before)
+
+
+def _share(number: int, share: float) -> int:
+    return math.floor(number * share + 1e-9)
+
+
+def certificate(inputs: Sequence[Input], found: Mapping[str, Split], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Make the certificate: what is in which split, how each looks, and how close the closest of two splits are."""
+    told = {
+        kind: {
+            one.name: {"source": one.source, "split": found[one.source], "signature": packed(one.signature).hex()}
+            for one in sorted(inputs, key=lambda one: one.name)
+            if one.kind == kind
+        }
+        for kind in sorted({one.kind for one in inputs})
+    }
+    return {
+        "alike_at_least": ALIKE_AT_LEAST,
+        "sources_kept_together": [list(cluster) for cluster in joined],
+        "inputs": told,
+        "closest": _closest(told),
+        "recheck": "run `figureground verify` on this folder: it compares all inputs of two splits again",
+    }
+
+
+def _closest(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[str, Any]]:
+    rows = []
+    for kind, some in sorted(told.items()):
+        for one, other in combinations(splits.SPLITS, 2):
+            names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (one, other)]
+            pair = duplicates.closest(*([unpacked(bytes.fromhex(some[name]["signature"])) for name in own] for own in names))
+            if pair:
+                rows.append(
+                    {
+                        "kind": kind,
+                        "splits": [one, other],
+                        "pictures": [names[0][pair.one], names[1][pair.other]],
+                        "similarity": round(pair.similarity, 4),
+                        "mirrored": pair.mirrored,
+                    }
+                )
+    return rows
+
+
+def written(found: Mapping[str, Any]) -> bytes:
+    """Give the bytes of ``certificate.json``."""
+    return (json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def problems(found: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Check the certificate's claims again.
+
+    Parameters
+    ----------
+    found
+        The certificate.
+    used
+        Kind to the name of each input that some picture shows, to the split of that picture.
+
+    Returns
+    -------
+    list of str
+        Each source, input or look that two splits share, and each claim that does not hold.
+    """
+    said, told = [], found["inputs"]
+    places: dict[str, set[str]] = defaultdict(set)
+    for some in told.values():
+        for entry in some.values():
+            places[entry["source"]].add(entry["split"])
+    said += [f"source {name} is in {' and '.join(sorted(where))}" for name, where in sorted(places.items()) if len(where) > 1]
+    for kind, names in sorted(used.items()):
+        for name, split in sorted(names.items()):
+            entry = told.get(kind, {}).get(name)
+            if entry is None or entry["split"] != split:
+                place = entry["split"] if entry else "no split"
+                said.append(f"{kind} {name} is shown in {split}; the certificate has it in {place}")
+    closest = _closest(told)
+    if closest != found["closest"]:
+        said.append("the certificate's closest pictures are not those of its signatures")
+    for row in closest:
+        if row["similarity"] >= ALIKE_AT_LEAST:
+            one, other = row["pictures"]
+            where = " and ".join(row["splits"])
+            said.append(f"{row['kind']} {one} and {other} look alike ({row['similarity']}) and are in {where}")
+    return said
+
+
+def packed(signature: Signature) -> bytes:
+    """Give a signature as 32 bytes."""
+    return np.packbits(signature > 0).tobytes()
+
+
+def unpacked(content: bytes) -> Signature:
+    """Give back what `packed` took."""
+    signs = np.where(np.unpackbits(np.frombuffer(content, np.uint8)), 1, -1).astype(np.int8)
+    signs[0] = 0
+    return signs

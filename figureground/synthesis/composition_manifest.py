@@ -1,0 +1,81 @@
+"""What a finished folder of synthetic pairs says of itself, and whether it still holds.
+
+::
+
+    SyntheticSeg_Person_<note>/
+      im/<split>/<stem>.jpg, gt/<split>/<stem>.png      the pairs, see `figureground.layouts.im_gt`
+      people/<split>/<stem>-<n>.png                     what is seen of each person, where there are several
+      <layout>/                                         every further layout that was asked for
+      recipes.parquet                                   the table composites
+      certificate.json                                  see `figureground.synthesis.composite_splits`
+      composition.json                                  settings, counts, every file's hash, and a seal over all
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from figureground.errors import ReleaseError
+
+FILE = "composition.json"
+RECIPES = "recipes.parquet"
+CERTIFICATE = "certificate.json"
+FOLDER = "SyntheticSeg_Person_"
+Found = Mapping[str, tuple[str, int]]
+"""File name in the folder to sha256 and size in bytes, without `FILE` itself."""
+
+
+def sealed(content: Mapping[str, Any], files: Found) -> dict[str, Any]:
+    """Add the files and the digest over everything else."""
+    told = {**content, "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(files.items())}}
+    return {**told, "digest": _digest(told)}
+
+
+def written(content: Mapping[str, Any]) -> bytes:
+    """Give the bytes of ``composition.json``."""
+    return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def parse(content: bytes, where: str) -> dict[str, Any]:
+    """Read ``composition.json``.
+
+    Raises
+    ------
+    ReleaseError
+        When it is not what `written` wrote.
+    """
+    try:
+        told = json.loads(content)
+        if not isinstance(told, dict) or not isinstance(told["files"], dict):
+            raise TypeError("not a mapping with files")
+        said, own = told["digest"], _digest({key: value for key, value in told.items() if key != "digest"})
+    except (ValueError, KeyError, TypeError) as error:
+        raise ReleaseError(f"{where}/{FILE}: not readable: {type(error).__name__}: {error}; take a good copy") from error
+    if said != own:
+        raise ReleaseError(f"{where}/{FILE}: altered: its digest is {own}, it says {said}; take a good copy")
+    return told
+
+
+def differing(told: Mapping[str, Any], found: Found) -> list[str]:
+    """Name every file that is altered, missing or extra."""
+    files = told["files"]
+    said = [f"{name}: missing" for name in sorted(files.keys() - found.keys())]
+    said += [f"{name}: not part of it" for name in sorted(found.keys() - files.keys())]
+    both = sorted(files.keys() & found.keys())
+    return said + [f"{name}: altered" for name in both if files[name]["sha256"] != found[name][0]]
+
+
+def holding(folder: Path, sources: Collection[str]) -> dict[str, int]:
+    """Say which compositions in a folder were made with pictures of some sources, and with how many."""
+    found = {}
+    for file in sorted(folder.glob(f"{FOLDER}*/{CERTIFICATE}")):
+        inputs = json.loads(file.read_bytes())["inputs"].values()
+        if count := sum(one["source"] in sources for some in inputs for one in some.values()):
+            found[file.parent.name] = count
+    return found
+
+
+def _digest(told: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,443 @@
+"""A network learns: plain torch, every chance of a step drawn from the step's own number.
+
+So what a training does next depends on its weights, its optimizer and one number. A killed one carries on from what it last
+kept and ends, on a CPU with as many threads, with the same weights to the last bit. That, and a loop of one screen, is why
+this is no Lightning: its checkpoints keep where an epoch was but not what its loaders' chances would have been.
+"""
+
+import logging
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass as checked
+from torch import nn
+from torch.nn import functional
+
+from figureground import plugins, rng
+from figureground.errors import AssetError
+from figureground.storage import store
+from figureground.training import augmentation
+from figureground.training.checkpoints import Point
+from figureground.training.letterbox import Squares
+
+_log = logging.getLogger(__name__)
+STATE = "state.pt"
+Weights = dict[str, torch.Tensor]
+
+
+@checked(frozen=True, config=ConfigDict(extra="forbid"))
+class Training:
+    """How a network is taught.
+
+    Parameters
+    ----------
+    network, settings
+        The plug-in of `figureground.networks` and its own.
+    classes
+        1 for soft alpha, or 2 or 5.
+    side
+        Of the square, pixels; a multiple of 32.
+    pictures
+        How many it sees, each time counted: the budget.
+    batch
+        How many at a time.
+    learning_rate
+        The largest; it rises over the first tenth of the steps and falls along half a cosine to nothing, or stays with
+        ``fixed``.
+    weight_decay
+        AdamW's.
+    looks
+        How often the validation pictures are scored.
+    seed
+        Of weights, order and variations.
+    plain
+        The loop as published repositories have it: no variations, a fixed rate, Adam, cross entropy alone, the last weights.
+    stretch
+        By how much a picture's short side may be drawn out to fill the square, see `figureground.datasets.samples.letterbox`.
+    """
+
+    network: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    classes: Literal[1, 2, 5] = 2
+    side: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 256
+    pictures: Annotated[int, Field(ge=1)] = 20000
+    batch: Annotated[int, Field(ge=2)] = 8
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    looks: Annotated[int, Field(ge=1)] = 10
+    seed: int = 1
+    plain: bool = False
+    stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
+
+    @property
+    def steps(self) -> int:
+        """How many times the weights change."""
+        return math.ceil(self.pictures / self.batch)
+
+    @property
+    def soft(self) -> bool:
+        """Whether it learns an alpha."""
+        return self.classes == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What it runs on. ``workers`` prepare pictures in processes of their own, 0: nobody but this one."""
+
+    device: str
+    bfloat16: bool
+    compiled: bool
+    workers: int
+
+    @classmethod
+    def found(cls, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Machine":
+        """Take a GPU where there is one, with bfloat16 and a compiled network; both are slower on most CPUs.
+
+        Raises
+        ------
+        AssetError
+            When a GPU is asked for and there is none.
+        """
+        there = torch.cuda.is_available()
+        if device == "cuda" and not there:
+            raise AssetError("this machine has no GPU that torch can use; take --device cpu")
+        if device == "cpu" or not there:
+            return cls("cpu", False, False, 0)
+        return cls("cuda", torch.cuda.is_bf16_supported(), True, min(8, os.cpu_count() or 1))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """The weights, all looks, the one they are of, and how many pictures a second were learnt from and looked at.
+
+    ``chosen`` is None where nothing was there to choose by: the weights are the last.
+    """
+
+    weights: Weights
+    curve: tuple[Point, ...]
+    chosen: Point | None
+    learnt_per_second: float
+    looked_per_second: float
+
+
+def teach(
+    how: Training,
+    taught: Squares,
+    watched: Squares,
+    bench: Path,
+    machine: Machine,
+    tell: Callable[[int, int], None] | None = None,
+    keep_every_seconds: float = 60.0,
+) -> Taught:
+    """Teach a network, or carry on where a killed run left off.
+
+    Parameters
+    ----------
+    how
+        All that decides the result.
+    taught
+        The pictures to learn from.
+    watched
+        The validation pictures: of the weights that do as well on them as the best the last are kept, see `as_good_as`; the
+        last of all when there are none.
+    bench
+        A folder of this training alone; what it needs to carry on is kept there.
+    machine
+        Where it runs.
+    tell
+        Hears after each step how many are done, and of how many.
+    keep_every_seconds
+        How often it keeps what it needs to carry on, besides after each look.
+
+    Raises
+    ------
+    AssetError
+        When there is nothing to learn from, or the loss is no number any more.
+    """
+    if not len(taught):
+        raise AssetError("there is no picture to learn from: the release has none in its split train")
+    return _Course(how, taught, watched, bench, machine, keep_every_seconds).run(tell)
+
+
+class _Course:
+    def __init__(
+        self, how: Training, taught: Squares, watched: Squares, bench: Path, machine: Machine, keep_every_seconds: float
+    ) -> None:
+        self.how, self.taught, self.watched, self.machine = how, taught, watched, machine
+        self.file, self.keep_every = bench / STATE, keep_every_seconds
+        torch.manual_seed(_torch_seed(how.seed, "weights"))
+        built = plugins.build("networks", how.network, how.settings).build(how.classes)
+        self.module = built.to(machine.device, memory_format=torch.channels_last)
+        kind = torch.optim.Adam if how.plain else torch.optim.AdamW
+        decay = {} if how.plain else {"weight_decay": how.weight_decay}
+        self.optimizer = kind(self.module.parameters(), lr=how.learning_rate, **decay)
+        self.step, self.loss, self.counted, self.curve = 0, 0.0, 0, list[Point]()
+        self.kept: Weights = {}
+        self.chosen: Point | None = None
+        self.best: list[float] = []
+        self.learning = self.looking = 0.0
+        self._carry_on()
+        self.runs = torch.compile(self.module) if machine.compiled else self.module
+
+    def run(self, tell: Callable[[int, int], None] | None) -> Taught:
+        begun = self.step
+        looks = {math.ceil(self.how.steps * part / self.how.looks) for part in range(1, self.how.looks + 1)}
+        kept = time.monotonic()
+        batches = _batches(self.how, self.taught, begun, self.machine.workers)
+        for step in range(begun, self.how.steps):
+            start = time.perf_counter()
+            self._learn(step, *next(batches))
+            self.step = step + 1
+            self.learning += time.perf_counter() - start
+            if self.step in looks:
+                self._look()
+            if self.step in looks or time.monotonic() - kept >= self.keep_every:
+                self._keep()
+                kept = time.monotonic()
+            if tell:
+                tell(self.step, self.how.steps)
+        learnt, looked = (self.step - begun) * self.how.batch, len(self.watched) * len(looks)
+        speeds = learnt / self.learning if self.learning else math.nan, looked / self.looking if self.looking else math.nan
+        return Taught(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)
+
+    @property
+    def _chooses(self) -> bool:
+        return bool(len(self.watched)) and not self.how.plain
+
+    def _learn(self, step: int, images: torch.Tensor, truths: torch.Tensor) -> None:
+        torch.manual_seed(_torch_seed(self.how.seed, "step", step))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.how.learning_rate * _rate(step, self.how)
+        self.runs.train()
+        pixels, truths = _moved(images, self.machine), truths.to(self.machine.device, non_blocking=True)
+        with self._precision():
+            logits = self.runs(pixels)
+        loss = loss_of(logits.float(), truths, plain=self.how.plain)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if not self.how.plain:
+            nn.utils.clip_grad_norm_(self.module.parameters(), 5.0)
+        self.optimizer.step()
+        self.loss += loss.item()
+        self.counted += 1
+        if not math.isfinite(self.loss):
+            raise AssetError(f"the loss is no number any more after {step + 1} steps; take a smaller --learning-rate")
+
+    def _look(self) -> None:
+        """Score the validation pictures and keep the weights when they do as well as the best so far."""
+        start = time.perf_counter()
+        scores = self._scores()
+        self.looking += time.perf_counter() - start
+        score = float(np.mean(scores)) if scores else 0.0
+        last = Point(step=self.step, pictures=self.step * self.how.batch, loss=self._mean_loss(), score=score)
+        self.curve.append(last)
+        if self._chooses and as_good_as(scores, self.best):
+            self.kept, self.chosen = _copied(self.module), last
+        if not self.best or score > np.mean(self.best):
+            self.best = scores
+        self.loss, self.counted = 0.0, 0
+        _log.info("step %d of %d: loss %.4f, score %.4f", self.step, self.how.steps, last.loss, last.score)
+
+    def _mean_loss(self) -> float:
+        return self.loss / max(self.counted, 1)
+
+    def _scores(self) -> list[float]:
+        return [
+            one
+            for images, truths in _in_order(self.watched, self.how)
+            for one in scores_of(self._asked(images), truths.numpy(), self.how.classes)
+        ]
+
+    def _asked(self, images: torch.Tensor) -> NDArray[np.float32]:
+        self.module.eval()
+        with torch.inference_mode(), self._precision():
+            logits = self.module(_moved(images, self.machine)).float()
+        found: NDArray[np.float32] = probabilities(logits).cpu().numpy()
+        return found
+
+    def _precision(self) -> Any:
+        return torch.autocast(self.machine.device, torch.bfloat16) if self.machine.bfloat16 else nullcontext()
+
+    def _keep(self) -> None:
+        """Keep all that the next step depends on, in one file that is there whole or not at all."""
+        state = {
+            "step": self.step,
+            "network": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "loss": self.loss,
+            "counted": self.counted,
+            "curve": [point.model_dump() for point in self.curve],
+            "kept": self.kept,
+            "chosen": self.chosen and self.chosen.model_dump(),
+            "best": self.best,
+        }
+        with store.beside(self.file) as temporary:
+            torch.save(state, temporary)
+
+    def _carry_on(self) -> None:
+        if not self.file.is_file():
+            return
+        state: Mapping[str, Any] = torch.load(self.file, map_location=self.machine.device, weights_only=True)
+        self.module.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.loss, self.counted = state["step"], state["loss"], state["counted"]
+        self.curve, self.kept, self.best = [Point(**point) for point in state["curve"]], dict(state["kept"]), state["best"]
+        self.chosen = state["chosen"] and Point(**state["chosen"])
+        _log.info("carrying on after step %d of %d", self.step, self.how.steps)
+
+
+def loss_of(logits: torch.Tensor, truths: torch.Tensor, *, plain: bool = False) -> torch.Tensor:
+    """Say how wrong logits are.
+
+    Cross entropy plus one minus the soft Dice overlap of every class but the background (Milletari et al., "V-Net", 3DV 2016);
+    of an alpha the binary cross entropy with soft truth plus the same overlap.
+
+    Parameters
+    ----------
+    logits
+        Shape (n, classes, h, w), float32.
+    truths
+        Shape (n, h, w), uint8: class ids, or of one class the alpha's levels.
+    plain
+        Leave the overlap away.
+    """
+    if logits.shape[1] == 1:
+        alpha = truths.unsqueeze(1) / 255.0
+        entropy = functional.binary_cross_entropy_with_logits(logits, alpha)
+        guessed, known = logits.sigmoid(), alpha
+    else:
+        entropy = functional.cross_entropy(logits, truths.long())
+        guessed = logits.softmax(1)[:, 1:]
+        known = functional.one_hot(truths.long(), logits.shape[1]).permute(0, 3, 1, 2)[:, 1:].to(guessed.dtype)
+    if plain:
+        return entropy
+    shared, both = (guessed * known).sum((0, 2, 3)), guessed.sum((0, 2, 3)) + known.sum((0, 2, 3))
+    return entropy + 1 - ((2 * shared + 1) / (both + 1)).mean()
+
+
+def probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Give what logits mean: alphas of one class, else probabilities; (n, classes, h, w), float32, 0 to 1."""
+    return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
+
+
+def scores_of(
+    guessed: NDArray[np.float32], truths: NDArray[np.uint8], classes: int
+) -> Iterator[float]:
+    """Give each picture's mean IoU over its classes but the background; of an alpha the soft IoU, Σ min / Σ max."""
+    for at in range(len(guessed)):
+        guess, truth = guessed[at], truths[at]
+        if classes == 1:
+            known = truth / 255.0
+            most = np.maximum(guess[0], known).sum()
+            yield float(np.minimum(guess[0], known).sum() / most) if most else 1.0
+            continue
+        ids = guess.argmax(0)
+        ratios = []
+        for one in range(1, classes):
+            together = ((ids == one) | (truth == one)).sum()
+            if together:
+                ratios.append(((ids == one) & (truth == one)).sum() / together)
+        yield float(np.mean(ratios)) if ratios else 1.0
+
+
+def as_good_as(scores: Sequence[float], best: Sequence[float]) -> bool:
+    """Tell whether scores of pictures are as good as the best of the same pictures, within one standard error.
+
+    The one-standard-error rule (Breiman, Friedman, Olshen, Stone: "Classification and Regression Trees", 1984), for pairs: of
+    what few pictures cannot tell apart, what was taught longest is taken, not what luck puts first.
+
+    Parameters
+    ----------
+    scores, best
+        One a picture; `best` is empty when there is none yet.
+
+    Returns
+    -------
+    bool
+        Of a single picture always, as it has no standard error.
+
+    Examples
+    --------
+    >>> as_good_as([0.5, 0.6, 0.4], [0.6, 0.5, 0.5]), as_good_as([0.5, 0.6, 0.4], [0.6, 0.69, 0.5])
+    (True, False)
+    """
+    if len(best) < 2:
+        return True
+    worse = np.subtract(best, scores)
+    return bool(worse.mean() <= worse.std(ddof=1) / math.sqrt(len(worse)))
+
+
+def _rate(step: int, how: Training) -> float:
+    """Give the share of the largest learning rate that a step has."""
+    if how.plain:
+        return 1.0
+    rising = max(1, how.steps // 10)
+    if step < rising:
+        return (step + 1) / rising
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, how.steps - rising)))
+
+
+class _Seen(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]  # torch's types are not read here
+    """The pictures in the order they are seen, from the first to the budget's last."""
+
+    def __init__(self, how: Training, taught: Squares) -> None:
+        self.how, self.taught = how, taught
+
+    def __len__(self) -> int:
+        return self.how.steps * self.how.batch
+
+    def __getitem__(self, turn: int) -> tuple[torch.Tensor, torch.Tensor]:
+        epoch, place = divmod(turn, len(self.taught))
+        square = self.taught[_order(len(self.taught), self.how.seed, epoch)[place]]
+        if not self.how.plain:
+            square = augmentation.varied(square, rng.number(self.how.seed, "picture", turn), soft=self.how.soft)
+        return torch.from_numpy(square.image), torch.from_numpy(square.truth)
+
+
+@lru_cache(maxsize=2)
+def _order(count: int, seed: int, epoch: int) -> list[int]:
+    return rng.order(count, seed, "epoch", epoch)
+
+
+def _batches(how: Training, taught: Squares, begun: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    turns = [range(step * how.batch, (step + 1) * how.batch) for step in range(begun, how.steps)]
+    loader = torch.utils.data.DataLoader(
+        _Seen(how, taught),
+        batch_sampler=turns,
+        num_workers=workers,
+        pin_memory=workers > 0,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    yield from loader
+
+
+def _in_order(squares: Squares, how: Training) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for start in range(0, len(squares), how.batch):
+        some = [squares[at] for at in range(start, min(start + how.batch, len(squares)))]
+        yield tuple(torch.from_numpy(np.stack(kind)) for kind in zip(*some, strict=True))
+
+
+def _moved(images: torch.Tensor, machine: Machine) -> torch.Tensor:
+    """Bring (n, h, w, 3) bytes to the device as (n, 3, h, w) numbers from 0 to 1, channels last in memory."""
+    there = images.to(machine.device, non_blocking=True)
+    return there.permute(0, 3, 1, 2).float().div_(255).contiguous(memory_format=torch.channels_last)
+
+
+def _copied(module: nn.Module) -> Weights:
+    found = module.state_dict().items()
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in found}
+
+
+def _torch_seed(seed: int, *of: object) -> int:
+    return rng.number(seed, *of) >> 1

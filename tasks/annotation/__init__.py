@@ -1,0 +1,1 @@
+"""To Label Studio and back: one task a file."""

@@ -1,0 +1,1 @@
+"""Releases, composites and what is known of their samples: one task a file."""

@@ -1,0 +1,101 @@
+"""The page of a composition: what went in, what was refused and why, and contact sheets of its pairs."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from figureground import tables
+from figureground.catalog import Catalog
+from figureground.errors import ReleaseError
+from figureground.imaging import crops, drawing
+from figureground.parallel import ordered
+from figureground.reports import contact_sheet, source_report
+from figureground.reports.source_report import Figure, Group
+from figureground.storage.store import Store
+from figureground.types import Image, Release, TableRef
+from tasks import verb
+
+PAIRS_AT_MOST = 1000
+
+
+@verb
+def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Catalog) -> str:
+    """Write the page of a composition.
+
+    Parameters
+    ----------
+    people, backgrounds
+        What could go in, see `tasks.datasets.load_cutouts` and `tasks.datasets.filter_backgrounds`.
+    made
+        The finished folder.
+    catalog
+        Gives the storage.
+
+    Returns
+    -------
+    str
+        Its name in the storage, ``reports/<folder>.html``. It is left untouched when nothing it tells of has changed.
+
+    Raises
+    ------
+    ReleaseError
+        When a pair cannot be read.
+    """
+    store, name = Store(catalog.storage_root), f"reports/{made.name}.html"
+    table = tables.find(store, "composites", catalog.composition().note)
+    if table is None:
+        raise ReleaseError(f"{made.name} has no table composites; run `figureground compose` again")
+    mark = tables.fingerprint("contact", [people, backgrounds, table], drawn_by=source_report.code(), digest=made.digest)
+    if store.exists(name) and source_report.seal(store.read(name)) == mark:
+        return name
+    found = tables.read(store, table)
+    rows = found.rows.to_dict("records")
+    tables_ = {ref.stage: tables.read(store, ref).rows.to_dict("records") for ref in (people, backgrounds)}
+    facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
+    facts += [(stage, _told(some)) for stage, some in tables_.items()]
+    facts += [("real pairs", str(sum(not row["seed"] for row in rows))), ("digest", made.digest)]
+    refused = [{"title": stage, "reasons": told} for stage, some in tables_.items() if (told := _reasons(some))]
+    sheets = tuple(_sheets(rows, Path(made.folder)))
+    title = f"{made.name}: {len(rows)} pairs"
+    page = source_report.rendered(
+        "composition.html", title=title, warnings=found.facts["lacking"], facts=facts, refused=refused, sheets=sheets
+    )
+    store.write(name, source_report.sealed(page, mark))
+    return name
+
+
+def _told(rows: Sequence[Mapping[Any, Any]]) -> str:
+    usable = sum(not row["reason"] for row in rows)
+    return f"{usable} of {len(rows)} usable, of {len({row['origin'] for row in rows})} sources"
+
+
+def _reasons(rows: Sequence[Mapping[Any, Any]]) -> list[tuple[str, str]]:
+    """Give each reason with how many it refused, and the first of them in full."""
+    counted = Counter(row["reason"].partition(":")[0] for row in rows if row["reason"])
+    first = {row["reason"].partition(":")[0]: row["reason"] for row in reversed(rows) if row["reason"]}
+    return [(f"{reason}: {count}", f"such as {first[reason]}") for reason, count in sorted(counted.items())]
+
+
+def _sheets(rows: Sequence[Mapping[Any, Any]], folder: Path) -> Iterator[Group]:
+    for split in ("train", "val"):
+        own = [row for row in rows if row["split"] == split]
+        shown = source_report.spread(own, PAIRS_AT_MOST)
+        tiles = ordered(lambda row: _tile(row, folder), shown)
+        figures = tuple(_figure(sheet, split) for sheet in contact_sheet.sheets(tiles))
+        if figures:
+            yield Group(split, f"{len(shown)} of {len(own)} pairs.", figures, len(figures))
+
+
+def _figure(sheet: Image, split: str) -> Figure:
+    height, width = sheet.shape[:2]
+    return Figure(drawing.data_uri(sheet), width, height, f"Pairs of {split}: each picture beside its truth", "")
+
+
+def _tile(row: Mapping[Any, Any], folder: Path) -> Image:
+    image = crops.decode((folder / row["image"]).read_bytes(), row["image"])
+    truth = cv2.imdecode(np.fromfile(folder / row["truth"], np.uint8), cv2.IMREAD_UNCHANGED)
+    return contact_sheet.tile(image, np.asarray(truth, np.uint8))

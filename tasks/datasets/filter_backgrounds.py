@@ -1,0 +1,163 @@
+"""Pictures and frames → backgrounds ready to be composed: whoever holds people, is too small or broken is refused."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from figureground import ids, plugins, progress, tables
+from figureground.catalog import Catalog, ComposeRecipe
+from figureground.errors import ArrayError, SourceError, StoreError
+from figureground.imaging import crops
+from figureground.inference import backends
+from figureground.media import photos
+from figureground.parallel import ordered
+from figureground.similarity import duplicates
+from figureground.storage.store import Store, sha256
+from figureground.synthesis import backgrounds, composite_splits
+from figureground.synthesis.backgrounds import Size
+from figureground.types import Image, TableRef
+from tasks import verb
+from tasks.ingest.restore import restore
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
+_LARGER = 2.0
+_TILED_FROM = 480
+
+
+@verb
+def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableRef:
+    """Look at every background that the catalog's ``compose.backgrounds`` names, and refuse those that cannot be used.
+
+    People are looked for in the whole picture and in its four overlapping quarters: small ones are missed otherwise.
+
+    Parameters
+    ----------
+    frames
+        The frames tables of the catalog sources that are named: source name to those of its files.
+    catalog
+        Gives folders, detector and storage; files go to ``plates/<note>/``.
+
+    Returns
+    -------
+    TableRef
+        The backgrounds table, one row a picture, sorted by id; those that cannot be used have a ``reason`` and no file.
+
+    Raises
+    ------
+    SourceError
+        When a folder is not there or holds no picture.
+    AssetError
+        When the detector's weights are not in the cache.
+    StoreError
+        When the storage cannot be written to.
+    """
+    recipe, store, detector = catalog.composition(), Store(catalog.storage_root), catalog.screener()
+    found = sorted(_found(recipe, catalog, store, frames), key=lambda one: str(one["background_id"]))
+    contents = [_digest(one) for one in found]
+    size = recipe.width, recipe.height, recipe.enlarged_at_most
+    looks = {"detector": plugins.describe(detector), "size": size}
+    files = [[one["background_id"], one["origin"], one["horizon"]] for one in found]
+    mark = tables.fingerprint("backgrounds", [], files=files, digests=contents, **looks)
+    if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
+        return ref
+    done = ordered(lambda one: _row(one, recipe, store, detector), found, threads=backends.lanes())
+    rows = list(progress.track(done, "screen", recipe.note, len(found)))
+    weights = {one.name: one.sha256 for one in plugins.weights(detector)}
+    facts = {"usable": sum(not row["reason"] for row in rows), "weights": weights}
+    return tables.write(store, "backgrounds", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+
+
+def _found(
+    recipe: ComposeRecipe, catalog: Catalog, store: Store, frames: Mapping[str, Sequence[TableRef]]
+) -> Iterator[dict[str, Any]]:
+    taken: Counter[str] = Counter()
+    for entry in recipe.backgrounds:
+        some = _of_source(entry.source, store, frames) if entry.source else _of_folder(str(entry.path), catalog.folder)
+        for one in some:
+            name = one["background_id"]
+            taken[name] += 1
+            own = {"background_id": f"{name}_{taken[name]}" if taken[name] > 1 else name}  # two folders may hold one name
+            yield one | own | {"horizon": float("nan") if entry.horizon is None else entry.horizon}
+
+
+def _of_source(name: str, store: Store, frames: Mapping[str, Sequence[TableRef]]) -> Iterator[dict[str, Any]]:
+    for ref in frames[name]:
+        restore(store, ref.source_id, "frames")
+        for row in tables.read(store, ref).rows.to_dict("records"):
+            if not row["reason"]:
+                where = {"stored": row["file"], "sha256": row["sha256"]}
+                told = {"background_id": row["frame_id"], "origin": row["source_id"], "original": row["original"]}
+                yield told | where
+
+
+def _of_folder(place: str, base: Path) -> Iterator[dict[str, Any]]:
+    folder = (base / Path(place).expanduser()).resolve()
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
+    if not files:
+        raise SourceError(f"compose.backgrounds: {folder} is no folder with pictures; expected {', '.join(_SUFFIXES)}")
+    for file in files:
+        inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
+        name = ids.slug(f"{inside}-{file.stem}" if inside else file.stem, 120)
+        yield {
+            "background_id": name,
+            "origin": composite_splits.source_of(file.stem, inside),
+            "original": str(file),
+            "stored": "",
+        }
+
+
+def _digest(one: Mapping[str, Any]) -> str:
+    return str(one["sha256"]) if one["stored"] else sha256(Path(one["original"]).read_bytes())
+
+
+def _row(one: Mapping[str, Any], recipe: ComposeRecipe, store: Store, detector: Any) -> dict[str, Any]:
+    told = {key: one[key] for key in ("background_id", "origin", "original", "horizon")}
+    nothing = {"width": 0, "height": 0, "people": -1, "signature": b"", "file": "", "sha256": ""}
+    try:
+        image = _read(one, store)
+    except (SourceError, StoreError, ArrayError) as error:
+        return told | nothing | {"reason": f"not readable: {error}"}
+    of = Size(recipe.width, recipe.height)
+    needed = backgrounds.enlargement(Size(image.shape[1], image.shape[0]), of)
+    if needed > recipe.enlarged_at_most:
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        return told | nothing | {
+            "reason": f"too small: {size} pixels for {of.width}x{of.height}, enlarged at most {recipe.enlarged_at_most:g} times"
+        }
+    if people := _people(image, detector):
+        return told | nothing | {"people": people, "reason": f"person: {people} found in it"}
+    image = _shrunk(image, needed)
+    file, content = f"plates/{recipe.note}/{one['background_id']}.jpg", crops.encode(image)
+    made = {"width": image.shape[1], "height": image.shape[0], "people": 0, "reason": ""}
+    looks = composite_splits.packed(duplicates.signature(image))
+    return told | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
+
+
+def _read(one: Mapping[str, Any], store: Store) -> Image:
+    if one["stored"]:
+        return crops.decode(store.read(one["stored"], one["sha256"]), one["stored"])
+    return photos.read(Path(one["original"]))
+
+
+def _people(image: Image, detector: Any) -> int:
+    """Count people in the whole picture, or else in the quarter that shows most."""
+    whole = len(detector.find([image])[0])
+    if whole or min(image.shape[:2]) < _TILED_FROM:
+        return whole
+    high, wide = (round(side * 0.6) for side in image.shape[:2])
+    tiles = [image[y, x] for y in (slice(0, high), slice(-high, None)) for x in (slice(0, wide), slice(-wide, None))]
+    return max(len(found) for found in detector.find([np.ascontiguousarray(tile) for tile in tiles]))
+
+
+def _shrunk(image: Image, needed: float) -> Image:
+    """Keep twice what a picture shows of it, no more: smaller files are read faster."""
+    scale = _LARGER * needed
+    if scale >= 1:
+        return image
+    size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,127 @@
+"""RGBA pictures → people ready to be composed: read, refused with a reason, colours cleaned, kept in the storage."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from figureground import ids, progress, tables
+from figureground.catalog import Catalog, ComposeRecipe
+from figureground.datasets import manifest
+from figureground.errors import ReleaseError, SourceError
+from figureground.parallel import ordered
+from figureground.similarity import duplicates
+from figureground.storage.store import Store, sha256
+from figureground.synthesis import composite_splits, cutouts
+from figureground.synthesis.backgrounds import Size
+from figureground.synthesis.cutouts import Cutout
+from figureground.synthesis.placement import Rules, Subject, too_wide
+from figureground.types import TableRef
+from tasks import verb
+
+SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg")
+_HEIGHTS = 3
+_RELEASE = "cutouts"
+
+
+@verb
+def gather(catalog: Catalog) -> TableRef:
+    """Read the cutouts that the catalog's ``compose.people`` names.
+
+    Parameters
+    ----------
+    catalog
+        Gives the folders and the storage; files go to ``cutouts/<note>/``.
+
+    Returns
+    -------
+    TableRef
+        The people table, one row a picture, sorted by id; those that cannot be used have a ``reason`` and no file.
+
+    Raises
+    ------
+    SourceError
+        When a folder is not there or holds no picture.
+    StoreError
+        When the storage cannot be written to.
+    """
+    recipe, store = catalog.composition(), Store(catalog.storage_root)
+    found = sorted(_found(recipe, catalog.folder), key=lambda one: one["person_id"])
+    digests = [sha256(Path(one["original"]).read_bytes()) for one in found]
+    size = recipe.width, recipe.height, recipe.person_height, recipe.enlarged_at_most
+    mark = tables.fingerprint("people", [], files=[[*one.values()] for one in found], digests=digests, size=size)
+    if ref := tables.fresh(store, "people", recipe.note, mark):
+        return ref
+    done = ordered(lambda one: _row(one, recipe, store), found)
+    rows = list(progress.track(done, "gather", recipe.note, len(found)))
+    facts = {"usable": sum(not row["reason"] for row in rows)}
+    return tables.write(store, "people", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
+
+
+def _found(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
+    """List the pictures of all folders, each with its source and, where a release put it, its split."""
+    taken: Counter[str] = Counter()
+    for place in recipe.people:
+        folder = (base / Path(place).expanduser()).resolve()
+        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+        if not files:
+            raise SourceError(f"compose.people: {folder} is no folder with pictures; expected RGBA as {', '.join(SUFFIXES)}")
+        released = _released(folder)
+        for file in files:
+            inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
+            told = released.get(file.stem) or (composite_splits.source_of(file.stem, inside), "")
+            name = ids.slug(file.stem if not inside or released else f"{inside}-{file.stem}", 120)
+            taken[name] += 1
+            name = f"{name}_{taken[name]}" if taken[name] > 1 else name  # two folders may hold one name
+            yield {"person_id": name, "origin": told[0], "original": str(file), "split": told[1]}
+
+
+def _released(folder: Path) -> dict[str, tuple[str, str]]:
+    """Give source and split of each stem when the folder is the cutouts of a release."""
+    file = next((up / manifest.FILE for up in (folder, *folder.parents[:2]) if (up / manifest.FILE).is_file()), None)
+    if file is None:
+        return {}
+    content = file.read_bytes()
+    if problem := manifest.altered(content):
+        raise ReleaseError(f"{file}: {problem}; `figureground verify {file.parent}` says more")
+    return {stem: (one.source, one.split) for stem, one in manifest.parse(content).samples.items()}
+
+
+def _row(one: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str, Any]:
+    nothing = {"width": 0, "height": 0, "sides": [], "signature": b"", "file": "", "sha256": ""}
+    try:
+        cutout = cutouts.prepared(*cutouts.read(Path(one["original"]).read_bytes(), Path(one["original"]).name))
+    except SourceError as error:
+        return one | nothing | {"reason": str(error)}
+    cutout = cutouts.shrunk(cutout, _HEIGHTS * recipe.height)
+    if reason := _unfit(one, cutout, recipe):
+        return one | nothing | {"reason": reason}
+    file, content = f"cutouts/{recipe.note}/{one['person_id']}.png", cutouts.encode(cutout)
+    size = {"width": cutout.levels.shape[1], "height": cutout.levels.shape[0], "sides": list(cutout.sides)}
+    looks = composite_splits.packed(duplicates.signature(_on_grey(cutout)))
+    return one | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
+
+
+def _unfit(one: dict[str, str], cutout: Cutout, recipe: ComposeRecipe) -> str:
+    height, width = cutout.levels.shape
+    rules = Rules(height=recipe.person_height, enlarged_at_most=recipe.enlarged_at_most)
+    if one["split"] == "test":
+        return "held out: its source is in a release's test"
+    if "top" in cutout.sides:
+        return "cut off: the person reaches the picture's upper edge, so the head may be missing"
+    if too_wide(Subject(one["person_id"], width, height), Size(recipe.width, recipe.height), rules):
+        low = math.ceil(recipe.person_height[0] * recipe.height)
+        wide = round(width / height * low)
+        return f"larger than the background: {low} pixels high it is {wide} wide, and pictures are {recipe.width}"
+    if recipe.person_height[0] * recipe.height > recipe.enlarged_at_most * height:
+        return f"too small: {width}x{height} pixels, enlarged at most {recipe.enlarged_at_most:g} times"
+    return ""
+
+
+def _on_grey(cutout: Cutout) -> Any:
+    weight = cutout.levels[:, :, None].astype(np.uint16)
+    return ((cutout.image * weight + 128 * (255 - weight) + 127) // 255).astype(np.uint8)

@@ -1,0 +1,80 @@
+"""Looking at a folder of synthetic pairs: is it what it says, and do train and val share nothing."""
+
+import io
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from figureground import layouts, progress
+from figureground.errors import PluginError, ReleaseError
+from figureground.storage import store
+from figureground.synthesis import composite_splits, composition_manifest
+from figureground.types import Release
+
+
+def recheck(folder: Path) -> Release:
+    """Check a composition from its files alone.
+
+    Parameters
+    ----------
+    folder
+        What `figureground compose` made.
+
+    Returns
+    -------
+    Release
+        When everything is right.
+
+    Raises
+    ------
+    ReleaseError
+        Naming every file that is altered, missing, extra or not as its layout promises, and every person, background or source
+        that two splits share.
+    """
+    try:
+        told = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
+        found = dict(store.hash_folder(folder).items())
+    except OSError as error:
+        raise ReleaseError(f"{folder}: cannot be read: {error}") from error
+    found.pop(composition_manifest.FILE)
+    said = [*composition_manifest.differing(told, found), *_misplaced(folder, told), *_shared(folder)]
+    if said:
+        lines = "".join(f"\n  {problem}" for problem in said)
+        count = f"{len(said)} problem{'s'[: len(said) != 1]}"
+        raise ReleaseError(f"{folder} is not what it says; {count}:{lines}\nMove it away, then compose again")
+    return Release(folder.resolve().name, str(folder), str(told["digest"]), dict(told["counts"]))
+
+
+def _misplaced(folder: Path, told: dict[str, object]) -> list[str]:
+    said = []
+    for name, place in sorted(told["layouts"].items()):  # type: ignore[attr-defined]
+        try:
+            plugin = layouts.build(name, told["settings"].get(name, {}))  # type: ignore[attr-defined]
+        except PluginError as error:
+            said.append(f"{composition_manifest.FILE}: {error}")
+            continue
+        where = "" if place == "." else f"{place}/"
+        problems = progress.track(plugin.problems(folder / place), "verify", f"{folder.name} as {name}", 0)
+        said += [f"{where}{problem}" for problem in problems]
+    return said
+
+
+def _shared(folder: Path) -> list[str]:
+    """Compare what the recipes say was shown where with the certificate, and all inputs of two splits with each other."""
+    try:
+        rows = pd.read_parquet(io.BytesIO((folder / composition_manifest.RECIPES).read_bytes())).to_dict("records")
+        proof = json.loads((folder / composite_splits.FILE).read_bytes())
+        used: dict[str, dict[str, str]] = {"people": {}, "backgrounds": {}, "real": {}}
+        said = []
+        for row in rows:
+            kinds = {"people": list(row["people"]), "backgrounds": [row["background_id"]] if row["background_id"] else []}
+            kinds["real"] = [] if row["background_id"] else [row["picture_id"]]
+            for kind, names in kinds.items():
+                for name in names:
+                    if used[kind].setdefault(name, row["split"]) != row["split"]:
+                        there, here = used[kind][name], f"{row['split']} by {row['picture_id']}"
+                        said.append(f"{kind} {name} is shown in {there} and in {here}")
+        return said + composite_splits.problems(proof, used)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return [f"{composition_manifest.RECIPES} or {composite_splits.FILE}: not readable: {type(error).__name__}: {error}"]

@@ -1,0 +1,194 @@
+"""Frames → crops: one picture a person, at the source's resolution."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from figureground import plugins, tables
+from figureground.catalog import Catalog
+from figureground.imaging import crops, geometry
+from figureground.inference import backends
+from figureground.parallel import ordered
+from figureground.people import faces, instances, portraits, tracks
+from figureground.people.tracks import Sighting, Tracks
+from figureground.similarity import duplicates, signatures
+from figureground.similarity.duplicates import Signature
+from figureground.storage.store import Store
+from figureground.tables.shards import Work
+from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
+from tasks import verb
+from tasks.ingest.restore import restore
+
+logger = logging.getLogger(__name__)
+
+FRAMES_AT_A_TIME = 4
+"""So many decoded frames go to the detector in one call; each thread holds as many in memory."""
+
+
+@verb
+def crop(frames: TableRef, catalog: Catalog) -> TableRef:
+    """Find the people of each frame and cut one crop each.
+
+    Parameters
+    ----------
+    frames
+        The frames of one source; each file's hash is checked before it is decoded.
+    catalog
+        Names the detector and the crop recipe.
+
+    Returns
+    -------
+    TableRef
+        The crops table, sorted as the frames are. Its facts count ``frames``, ``frames_without_people``, ``people`` and
+        ``too_small``: people whose crop's short side is under the recipe's limit, which are not written.
+
+    Raises
+    ------
+    StoreError
+        When a frame is missing or damaged, or the storage cannot be written to.
+    ArrayError
+        When a frame's file is no picture.
+    AssetError
+        When the detector's weights are not in the cache.
+    """
+    doing = work(frames, catalog)
+    if ref := doing.fresh():
+        return ref
+    looked: dict[str, Signature] = {}
+    rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
+    for found in doing.found(doing.rows()):
+        numbers = followed.follow(found["seconds"], _sightings(found))
+        rows += [
+            row | {"track": number, "instances": bytes.fromhex(row["instances"])}
+            for row, number in zip(found["rows"], numbers, strict=True)
+        ]
+        facts.update(found["counts"])
+        looked |= {row["sha256"]: _array(text, np.int8) for row, text in zip(found["rows"], found["signatures"], strict=True)}
+    _tell(frames.source_id, facts)
+    used = [*plugins.weights(catalog.detector()), *(found for found in _looking(catalog).values() if found)]
+    said = {**facts, "weights": {found.name: found.sha256 for found in used}}
+    signatures.keep(doing.store, frames.source_id, looked)
+    return tables.write(doing.store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=doing.mark, facts=said)
+
+
+class _Found(TypedDict):
+    """What one frame gives; who is who of the frames before is asked in the frames' order, not in threads.
+
+    Arrays are text, one a row of the crops table.
+    """
+
+    seconds: float
+    rows: list[dict[str, Any]]
+    colours: list[str]
+    signatures: list[str]
+    counts: dict[str, int]
+
+
+def work(frames: TableRef, catalog: Catalog) -> Work:
+    """Give what `crop` does as work that can be done in shards: all of a frame but who is who."""
+    store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
+    looking = {name: used and asdict(used) for name, used in _looking(catalog).items()}
+    looks = {"detector": plugins.describe(detector), **looking}
+
+    def rows() -> list[Mapping[Any, Any]]:
+        restore(store, frames.source_id, "frames")
+        return [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
+
+    return Work(
+        store,
+        verb="crop",
+        stage="crops",
+        source_id=frames.source_id,
+        mark=tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks),
+        together=FRAMES_AT_A_TIME,
+        rows=rows,
+        find=lambda records: _found(records, detector, catalog, store),
+        files=lambda found: found["rows"],
+    )
+
+
+def _looking(catalog: Catalog) -> dict[str, Weights | None]:
+    """Give the networks that look at a frame's people besides the detector."""
+    return {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
+
+
+def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
+    """Give what each frame holds, some batches at a time in threads of their own."""
+    starts = range(0, len(records), FRAMES_AT_A_TIME)
+    batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
+
+    def of_batch(batch: Sequence[Mapping[Any, Any]]) -> list[_Found]:
+        decoded = [_frame(record, store) for record in batch]
+        people = detector.find([frame.image for frame in decoded])
+        return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
+
+    for done in ordered(of_batch, batches, threads=backends.lanes()):
+        yield from done
+
+
+def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store) -> _Found:
+    found = _cut(frame, people, catalog)
+    wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
+    counts = {
+        "frames": 1,
+        "frames_without_people": int(not people),
+        "people": len(people),
+        "too_small": len(found) - len(wanted),
+    }
+    contents = [crops.encode(crop.image) for crop in wanted]
+    if weights := catalog.instance_weights():
+        wanted = [replace(crop, instances=instances.find(crop.image, weights)) for crop in wanted]
+    return {
+        "seconds": float(frame.seconds),
+        "rows": [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
+        "colours": [_text(tracks.colours(crop)) for crop in wanted],
+        "signatures": [_text(duplicates.of_jpeg(content)) for content in contents],
+        "counts": counts,
+    }
+
+
+def _sightings(found: _Found) -> list[Sighting]:
+    boxes = (Box(*(row[f"person_{side}"] for side in ("x0", "y0", "x1", "y1"))) for row in found["rows"])
+    return [Sighting(box, _array(text, np.float32)) for box, text in zip(boxes, found["colours"], strict=True)]
+
+
+def _text(array: NDArray[Any]) -> str:
+    return array.tobytes().hex()
+
+
+def _array(text: str, kind: type[np.generic]) -> NDArray[Any]:
+    return np.frombuffer(bytes.fromhex(text), kind)
+
+
+def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[PersonCrop]:
+    recipe, weights = catalog.recipe.crop, catalog.face_weights()
+    if recipe.portrait is None or weights is None:
+        return crops.cut(frame, people, recipe.margin)
+    size = portraits.Size(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
+    found = faces.of_people(frame.image, people, weights)
+    return portraits.cut_portraits(frame, people, found, recipe.margin, size)
+
+
+def _frame(record: Mapping[Any, Any], store: Store) -> Frame:
+    image = crops.decode(store.read(record["file"], record["sha256"]), record["file"])
+    return Frame(record["frame_id"], record["source_id"], record["index"], record["seconds"], image)
+
+
+def _written(person_crop: PersonCrop, content: bytes, store: Store) -> dict[str, Any]:
+    file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
+    row = crops.row(person_crop, file, store.write(file, content))
+    return row | {"instances": person_crop.instances.hex()}
+
+
+def _tell(source_id: str, facts: Mapping[str, int]) -> None:
+    if not facts["people"]:
+        logger.warning("%s: no person found in %d frames; it gives no crops", source_id, facts["frames"])
+        return
+    message = "%s: %d people in %d frames, %d too small to cut, %d frames without people"
+    logger.info(message, source_id, facts["people"], facts["frames"], facts["too_small"], facts["frames_without_people"])

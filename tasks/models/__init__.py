@@ -1,0 +1,1 @@
+"""Training, evaluation, comparison, export and the live page: one task a file."""

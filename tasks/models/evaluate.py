@@ -1,0 +1,215 @@
+"""Answers of a checkpoint, a remover or a folder of predictions → scores on a release, a table and a page of the worst."""
+
+import csv
+import heapq
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from figureground import plugins, progress
+from figureground.catalog import Catalog
+from figureground.datasets.splits import Split
+from figureground.errors import LabelError, PluginError
+from figureground.evaluation import predictors, scores
+from figureground.evaluation.predictors import Answerer, Checkpoint, Predictions, Remover
+from figureground.evaluation.scores import Group, Row
+from figureground.imaging import class_maps, geometry
+from figureground.reports import scoreboard
+from figureground.storage import store
+from figureground.training import checkpoints, sample_cache
+from figureground.training.sample_cache import Example
+from figureground.types import Person
+from tasks import verb
+
+WORST = 24
+Device = Literal["auto", "cpu", "cuda"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What was found: a row a picture, the figures of all, each split and scene, and where it is written."""
+
+    who: str
+    release: str
+    names: tuple[str, ...]
+    rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+    folder: Path
+
+    @property
+    def page(self) -> Path:
+        """The page with the table and the worst pictures."""
+        return self.folder / "index.html"
+
+
+@verb
+def evaluate(
+    who: str,
+    release: Path,
+    catalog: Catalog,
+    into: Path,
+    splits: Sequence[Split] = (),
+    classes: int | None = None,
+    device: Device = "auto",
+    without: frozenset[str] = frozenset(),
+) -> Evaluation:
+    """Score whoever answers on a release.
+
+    Parameters
+    ----------
+    who
+        A checkpoint's folder, a folder of predictions, a remover's name, or ``{name: {settings}}`` as in the catalog.
+    release
+        See `figureground.training.sample_cache`.
+    catalog
+        Gives removers their settings and weights, which are in the cache already, and the detector that says whom is meant.
+    into
+        The folder for ``scores.csv``, ``summary.json`` and ``index.html``; what is there of these is replaced.
+    splits
+        Which are scored; none: all.
+    classes
+        1 scores soft alpha, 2 or 5 classes; None takes the checkpoint's, else 1.
+    device
+        ``auto`` takes a GPU where there is one.
+    without
+        Sources whose pictures are left out.
+
+    Raises
+    ------
+    ReleaseError
+        When the release cannot be read, has no such classes or no picture in these splits.
+    PluginError, AssetError, LabelError, ArrayError
+        When `who` is nobody, damaged, lacks a prediction, or cannot answer for so many classes.
+    """
+    wanted = classes or _own_classes(who)
+    opened = sample_cache.opened(release, wanted)
+    names = tuple(class_maps.NAMES[max(wanted, 2)])
+    answerer = answering(who, catalog, device)
+    total = sum(count for (source, split), count in opened.places().items() if _counts(source, split, splits, without))
+    if not total:
+        raise LabelError(f"{release} has no picture in {', '.join(splits) or 'any split'}; nothing can be scored")
+    chosen = (one for one in opened.examples(*splits) if _counts(one.source, one.split, splits, without))
+    rows, worst = [], _Worst()
+    asked = predictors.asked(answerer, chosen, wanted)
+    for example, answer in progress.track(asked, "evaluate", opened.name, total):
+        row = scores.row(example.stem, example.source, example.split, example.scenes, answer, example.truth, names)
+        rows.append(row)
+        worst.see(row, example, answer)
+    groups = scores.groups(rows, names)
+    told = str(Path(who).resolve().name) if Path(who).is_dir() else who
+    content = {
+        "scores.csv": as_csv(rows, names),
+        "summary.json": as_json(told, opened.name, opened.digest, wanted, groups),
+        "index.html": scoreboard.page(told, opened.name, groups, worst.figures()).encode(),
+    }
+    for name, text in content.items():
+        store.write_file(into / name, text)
+    return Evaluation(told, opened.name, names, tuple(rows), tuple(groups), into)
+
+
+def _counts(source: str, split: str, splits: Sequence[str], without: frozenset[str]) -> bool:
+    return (not splits or split in splits) and source not in without
+
+
+def answering(who: str, catalog: Catalog, device: Device = "auto") -> Answerer:
+    """Find out who is meant, see `evaluate`."""
+    folder = Path(who)
+    if (folder / checkpoints.CARD).is_file():
+        return Checkpoint(folder, device)
+    if folder.is_dir():
+        return Predictions(folder)
+    return Remover(remover(who, catalog), _Finder(catalog.detector()))
+
+
+def remover(who: str, catalog: Catalog) -> Any:
+    """Build a remover by its name or ``{name: {settings}}``; the catalog's own by its name has the catalog's settings.
+
+    Raises
+    ------
+    PluginError
+        When there is none of that name.
+    """
+    told = yaml.safe_load(who)
+    name, settings = next(iter(told.items())) if isinstance(told, dict) and len(told) == 1 else (who, None)
+    own = catalog.recipe.remover
+    if name not in plugins.names("removers"):
+        raise PluginError(
+            f"{who!r} is neither a checkpoint nor a folder of predictions nor a remover; "
+            f"removers are: {', '.join(plugins.names('removers'))}"
+        )
+    given = settings if settings is not None else own.get(name) or {}
+    return plugins.build("removers", name, given, {key: catalog.asset(key).weights for key in catalog.assets})
+
+
+def _own_classes(who: str) -> int:
+    return checkpoints.read(Path(who)).classes if (Path(who) / checkpoints.CARD).is_file() else 1
+
+
+class _Finder:
+    """Whom a picture means: of the people found, the one whose box is nearest to the release's, else the largest."""
+
+    def __init__(self, detector: Any) -> None:
+        self._detector = detector
+
+    def __call__(self, example: Example) -> Any:
+        people: list[Person] = self._detector.find([example.image])[0]
+        if not people:
+            return None
+        meant = example.person
+        chosen = max(people, key=lambda one: geometry.iou(one.box, meant) if meant else one.box.area)
+        others = tuple(one.box for one in people if one is not chosen)
+        return chosen.box, chosen.score, chosen.keypoints, others
+
+
+class _Worst:
+    """The pictures with the lowest IoU, drawn small as they come by, so that no more than these are in memory."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[float, str, Any]] = []
+
+    def see(self, row: Row, example: Example, answer: Any) -> None:
+        key = (-row.iou, row.stem)
+        if len(self._kept) < WORST or key > self._kept[0][:2]:
+            drawn = scoreboard.figure(row, example, answer)
+            (heapq.heappush if len(self._kept) < WORST else heapq.heapreplace)(self._kept, (*key, drawn))
+
+    def figures(self) -> list[Any]:
+        return [drawn for _, _, drawn in sorted(self._kept, key=lambda one: (-one[0], one[1]))]
+
+
+def as_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
+    """Write a line a picture: what every figure is made of."""
+    text = io.StringIO()
+    pixels = [f"{kind}:{name}" for kind in ("shared", "together") for name in names]
+    boundary = [f"boundary_iou:{name}" for name in names[1:]]
+    errors = list(scores.ERRORS) if rows[0].errors else []
+    out = csv.writer(text, lineterminator="\n")
+    out.writerow(["stem", "source", "split", "scenes", "iou", *pixels, *boundary, *errors])
+    for one in rows:
+        facts = [*one.shared, *one.together, *one.boundary, *one.errors]
+        out.writerow([one.stem, one.source, one.split, " ".join(one.scenes), one.iou, *facts])
+    return text.getvalue().encode()
+
+
+def as_json(who: str, release: str, digest: str, classes: int, groups: Sequence[Group]) -> bytes:
+    """Write the figures for programs; an interval that nothing gives is null."""
+    told = {
+        "who": who,
+        "release": release,
+        "digest": digest,
+        "classes": classes,
+        "groups": {
+            group.name: {
+                "pictures": group.pictures,
+                "sources": group.sources,
+                "figures": {name: [None if end != end else end for end in found] for name, found in group.figures.items()},
+            }
+            for group in groups
+        },
+    }
+    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()

@@ -1,0 +1,1 @@
+"""Looking after a storage: health, status and disk space."""

@@ -1,0 +1,78 @@
+"""Who is who half a second later."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from figureground.people import tracks
+from figureground.people.tracks import Sighting, Tracks
+from figureground.types import Box, PersonCrop
+
+
+def wearing(colour, noise=0):
+    image = np.full((180, 100, 3), colour, np.uint8)
+    image = np.clip(image + np.random.default_rng(noise).normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+    box = Box(0, 0, 100, 180)
+    return tracks.colours(PersonCrop("a", "b", "c", box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image))
+
+
+RED, BLUE = wearing((200, 30, 30)), wearing((30, 30, 200))
+
+
+def at(x, colours=RED, tall=100):
+    return Sighting(Box(x, 100, x + tall * 0.4, 100 + tall), colours)
+
+
+def test_two_who_cross_keep_their_numbers_by_what_they_wear() -> None:
+    followed = Tracks()
+    assert followed.follow(0.0, [at(0), at(120, BLUE)]) == [0, 1]
+    assert followed.follow(0.5, [at(70), at(50, BLUE)]) == [0, 1]
+    assert followed.follow(1.0, [at(0, BLUE), at(120)]) == [1, 0]
+
+
+def test_alike_people_are_told_apart_by_place() -> None:
+    followed = Tracks()
+    assert followed.follow(0.0, [at(0), at(100)]) == [0, 1]
+    assert followed.follow(0.5, [at(110), at(10)]) == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("later", "seconds", "same"),
+    [
+        (at(60), 0.5, True),
+        (at(400), 0.5, False),  # nobody runs four times a body's height in half a second
+        (at(60, tall=250), 0.5, False),
+        (at(20, BLUE), 0.5, False),
+        (at(0), 1.9, True),  # hidden for a moment
+        (at(0), 2.1, False),
+        (at(0), 0.0, False),  # photos have no time
+    ],
+)
+def test_what_makes_somebody_the_same(later, seconds, same) -> None:
+    followed = Tracks()
+    assert followed.follow(0.0, [at(0)]) == [0]
+    assert (followed.follow(seconds, [later]) == [0]) is same
+
+
+def test_one_who_is_hidden_for_a_frame_comes_back_as_the_same() -> None:
+    followed = Tracks()
+    followed.follow(0.0, [at(0), at(300, BLUE)])
+    assert followed.follow(0.5, [at(310, BLUE)]) == [1]
+    assert followed.follow(1.0, [at(20), at(320, BLUE)]) == [0, 1]
+    assert followed.follow(1.5, []) == []
+
+
+def test_colours_are_shares_and_survive_noise_and_size() -> None:
+    assert RED.shape == (96,) and RED[:48].sum() == pytest.approx(1) and RED[48:].sum() == pytest.approx(1)
+    assert tracks.likeness(RED, wearing((200, 30, 30), noise=1)) > 0.95
+    assert tracks.likeness(RED, BLUE) < 0.3
+
+
+def test_upper_and_lower_body_count_apart() -> None:
+    image = np.zeros((180, 100, 3), np.uint8)
+    image[:90], image[90:] = (200, 30, 30), (30, 30, 200)
+    box = Box(0, 0, 100, 180)
+    crop = PersonCrop("a", "b", "c", box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image)
+    turned = dataclasses.replace(crop, image=np.ascontiguousarray(image[::-1]))
+    assert tracks.likeness(tracks.colours(crop), tracks.colours(turned)) < 0.1

@@ -1,0 +1,81 @@
+"""Which pictures look alike."""
+
+import cv2
+import numpy as np
+import pytest
+
+from figureground.errors import ArrayError
+from figureground.similarity import duplicates
+
+
+def picture(seed: int, width: int = 200, height: int = 300) -> np.ndarray:
+    """Soft spots, which is what photos are to a perceptual hash."""
+    noise = np.random.default_rng(seed).normal(size=(height // 10, width // 10, 3))
+    spots = cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.normalize(spots, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+
+
+def jpeg(image: np.ndarray, quality: int = 95) -> bytes:
+    return bytes(cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1])
+
+
+def similarity(one: bytes, other: bytes) -> float:
+    found = duplicates.closest([duplicates.of_jpeg(one)], [duplicates.of_jpeg(other)])
+    assert found is not None
+    return found.similarity
+
+
+CHANGES = {
+    "quality 30": lambda image: jpeg(image, 30),
+    "half": lambda image: jpeg(cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), 60),
+    "three times": lambda image: jpeg(cv2.resize(image, None, fx=3, fy=3)),
+    "mirrored": lambda image: jpeg(np.ascontiguousarray(image[:, ::-1])),
+    "brighter": lambda image: jpeg(np.clip(image * 1.1 + 8, 0, 255).astype(np.uint8)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_copy_is_alike(change: str) -> None:
+    assert min(similarity(jpeg(picture(seed)), CHANGES[change](picture(seed))) for seed in range(8)) > 0.9
+
+
+def test_strangers_are_not() -> None:
+    signatures = [duplicates.of_jpeg(jpeg(picture(seed))) for seed in range(60)]
+    assert list(duplicates.alike(signatures[:30], signatures[30:])) == []
+    found = duplicates.closest(signatures[:30], signatures[30:])
+    assert found is not None and 0.5 < found.similarity < 0.7
+
+
+def test_the_closest_pair_is_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "_ROWS", 4)
+    monkeypatch.setattr(duplicates, "_COLUMNS", 1)
+    signatures = [duplicates.signature(picture(seed)) for seed in range(20)]
+    turned = duplicates.signature(np.ascontiguousarray(picture(9)[:, ::-1]))
+    found = duplicates.closest(signatures, [signatures[0] * -1, turned])
+    assert found is not None and (found.one, found.other, found.mirrored) == (9, 1, True)
+    assert [(pair.one, pair.other) for pair in duplicates.alike(signatures, [turned])] == [(9, 0)]
+    assert duplicates.closest([], signatures) is None
+
+
+def test_groups_that_hold_a_copy_are_found_with_their_closest_pair() -> None:
+    signatures = [duplicates.signature(picture(seed)) for seed in range(6)]
+    found = duplicates.between({"b": signatures[:3], "a": [signatures[5], signatures[1]], "c": signatures[3:5]})
+    assert list(found) == [("a", "b")]
+    assert found["a", "b"] == duplicates.Pair(1, 1, 1.0, False)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xd8", jpeg(picture(1))[:300]])
+def test_what_is_no_picture_is_refused(content: bytes) -> None:
+    with pytest.raises(ArrayError):
+        duplicates.of_jpeg(content)
+
+
+def test_packed_signatures_compare_as_they_did() -> None:
+    signs = np.where(np.random.default_rng(3).random((40, 256)) < 0.5, 1, -1).astype(np.int8)
+    signs[:, 0] = 0
+    packed = [duplicates.packed(one) for one in signs]
+    assert duplicates.compared(packed[:9], packed[9:], 0.55) == duplicates.compared(list(signs[:9]), list(signs[9:]), 0.55)
+    straight = signs[:9].astype(int) @ signs[9:].astype(int).T
+    mirrored = signs[:9].astype(int) @ (signs[9:] * np.tile([1, -1], 128)).astype(int).T
+    found = duplicates.closest(packed[:9], packed[9:])
+    assert found is not None and found.similarity == pytest.approx((np.maximum(straight, mirrored).max() + 255) / 510, abs=1e-6)

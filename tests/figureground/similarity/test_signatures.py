@@ -1,0 +1,50 @@
+"""Signatures that are kept come back as they were, and only while the method is the same."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from figureground.similarity import duplicates, signatures
+from figureground.similarity.duplicates import Signature
+from figureground.storage.store import Store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path))
+
+
+@pytest.fixture
+def found() -> dict[str, Signature]:
+    pictures = (np.random.default_rng(seed).integers(0, 256, (90, 60, 3), dtype=np.uint8) for seed in range(5))
+    return {f"{number:064x}": duplicates.signature(picture) for number, picture in enumerate(pictures)}
+
+
+def test_they_come_back(store: Store, found: dict[str, Signature]) -> None:
+    signatures.keep(store, "park", found)
+    back = signatures.of_source(store, "park")
+    assert back.keys() == found.keys()
+    for digest, one in found.items():
+        assert back[digest].dtype == one.dtype
+        np.testing.assert_array_equal(back[digest], one)
+
+
+def test_none_are_none(store: Store) -> None:
+    assert signatures.of_source(store, "park") == {}
+    signatures.keep(store, "park", {})
+    assert signatures.of_source(store, "park") == {}
+
+
+def test_those_of_another_method_are_not_taken(
+    store: Store, found: dict[str, Signature], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signatures.keep(store, "park", found)
+    monkeypatch.setattr(signatures, "METHOD", 0)
+    assert signatures.of_source(store, "park") == {}
+
+
+def test_a_damaged_table_is_none(store: Store, found: dict[str, Signature]) -> None:
+    signatures.keep(store, "park", found)
+    store.path("tables/signatures/park.parquet").write_bytes(b"PAR1")
+    assert signatures.of_source(store, "park") == {}

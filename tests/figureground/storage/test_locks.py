@@ -1,0 +1,102 @@
+"""Locks across real processes: one holder, free when it is killed, and notes that say who."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from figureground import progress
+from figureground.errors import StoreError
+from figureground.storage import locks
+from figureground.storage.processes import Process, began, with_environment
+
+ROOT = Path(__file__).parents[3]
+HOLD = """
+import sys, time
+from pathlib import Path
+from figureground.storage import locks
+with locks.held(Path(sys.argv[1]), "make", "ingest", ["park", "walk"]) as (_, taken):
+    print(sorted(taken), flush=True)
+    time.sleep(60)
+"""
+
+
+def holder(folder: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "[]\n"
+    return process
+
+
+def test_a_killed_process_holds_no_lock_and_its_notes_count_for_nothing(tmp_path: Path) -> None:
+    with holder(tmp_path) as process:
+        with locks.held(tmp_path, "make", "push", ["walk", "lake"]) as (_, taken):
+            assert list(taken) == ["walk"]
+            assert (taken["walk"].flow, taken["walk"].process) == ("ingest", str(Process(process.pid, began(process.pid))))
+        with locks.held(tmp_path, "answers", "pull", ["walk"]) as (_, taken):
+            assert not taken  # who pulls does not wait for who makes
+        assert sorted(locks.notes(tmp_path, "make")) == ["park", "walk"]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert locks.notes(tmp_path, "make") == {}
+        assert locks.sweep(tmp_path) == ["make/park.json", "make/walk.json"]
+        with locks.held(tmp_path, "make", "push", ["park", "walk"]) as (_, taken):
+            assert not taken
+    assert list((tmp_path / "make").glob("*.json")) == []
+
+
+def test_the_same_process_refuses_itself_and_takes_again_after(tmp_path: Path) -> None:
+    with locks.held(tmp_path, "make", "ingest", ["park"]):
+        with locks.held(tmp_path, "make", "tidy", ["park"]) as (_, taken):
+            assert str(taken["park"]).startswith("ingest (process ")
+        assert "park" in locks.notes(tmp_path, "make")  # who was refused took nothing away
+    with locks.held(tmp_path, "make", "tidy", ["park"]) as (_, taken):
+        assert not taken
+
+
+def test_a_note_says_how_far_and_is_written_at_most_once_a_second(tmp_path: Path) -> None:
+    with locks.held(tmp_path, "make", "ingest", ["park"]):
+        for done in range(50):
+            progress.tell("crop", "park", done, 50)
+            progress.tell("crop", "elsewhere", done, 50)
+        note = locks.notes(tmp_path, "make")["park"]
+        assert (note.stage, note.done, note.total) == ("crop", 0, 50)
+        progress.tell("matte", "park", 7, 9)
+        assert locks.notes(tmp_path, "make")["park"].done == 7
+        time.sleep(1.05)
+        progress.tell("matte", "park", 8, 9)
+        assert locks.notes(tmp_path, "make")["park"].done == 8
+    progress.tell("matte", "park", 9, 9)
+    assert not (tmp_path / "make/elsewhere.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"cannot write .*file"), locks.held(tmp_path / "file", "make", "ingest", ["park"]):
+        pass
+
+
+def test_a_process_is_its_number_and_its_beginning(tmp_path: Path) -> None:
+    own = Process.own()
+    assert own.alive
+    assert Process.parse(str(own)) == own
+    assert not Process(own.pid, "1").alive
+    assert not Process(2**22 + 1, "1").alive
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
+def test_processes_are_found_by_their_environment() -> None:
+    environment = os.environ | {"FIGUREGROUND_TEST": "a b"}
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        process.stdout.readline()  # for a moment after it began the kernel shows no environment
+        found = [(one.pid, value) for one, value, _ in with_environment("FIGUREGROUND_TEST")]
+        process.communicate(b"\n")
+    assert found == [(process.pid, "a b")]

@@ -1,0 +1,228 @@
+"""Files are whole or absent, reading notices damage, and every refusal names the place."""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import fsspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from figureground.errors import StoreError
+from figureground.storage import store as store_module
+from figureground.storage.store import Root, Store, beside, sha256, sha256_file, write_file
+
+ROOT = str(Path(__file__).parents[3])
+
+
+@pytest.fixture(params=["folder", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """A local folder, and an object store as fsspec sees one."""
+    if request.param == "folder":
+        return Store(str(tmp_path / "data"))
+    fsspec.filesystem("memory").store.clear()
+    return Store("memory://bucket/data")
+
+
+@given(content=st.binary(max_size=200))
+def test_what_is_written_is_read(content: bytes) -> None:
+    fsspec.filesystem("memory").store.clear()
+    store = Store("memory://bucket")
+
+    assert store.read("a/b.bin", store.write("a/b.bin", content)) == content
+
+
+def test_written_files_verify_and_are_listed(store: Store) -> None:
+    digest = store.write("frames/park/a.jpg", b"one")
+    store.write("frames/b.jpg", b"two")
+
+    assert digest == hashlib.sha256(b"one").hexdigest() == sha256(b"one")
+    assert store.exists("frames/b.jpg")
+    assert store.verifies("frames/park/a.jpg", digest)
+    assert not store.verifies("frames/b.jpg", digest)
+    assert not store.verifies("frames/none.jpg", digest)
+    assert store.names("frames") == ["frames/b.jpg", "frames/park/a.jpg"]
+    assert store.names("nothing") == []
+
+
+def test_a_new_write_replaces_the_old_bytes(store: Store) -> None:
+    store.write("a.txt", b"old and long")
+    store.write("a.txt", b"new")
+
+    assert store.read("a.txt") == b"new"
+
+
+def test_damage_is_noticed(store: Store) -> None:
+    digest = store.write("a.txt", b"good")
+    store.write("a.txt", b"bad")
+
+    with pytest.raises(StoreError, match=rf"a\.txt in .* is damaged: expected sha256 {digest}, found"):
+        store.read("a.txt", digest)
+    with pytest.raises(StoreError, match=r"a\.txt in .* is damaged"), store.local("a.txt", digest):
+        pass
+
+
+def test_a_missing_file_is_named(store: Store) -> None:
+    with pytest.raises(StoreError, match=r"gone\.txt is missing from .*run the stage"):
+        store.read("gone.txt")
+    with pytest.raises(StoreError, match=r"gone\.txt in .* is missing"), store.local("gone.txt", sha256(b"")):
+        pass
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd", "../a", "a/../../b", ""])
+def test_names_stay_inside(store: Store, name: str) -> None:
+    with pytest.raises(StoreError, match="not a name inside the storage"):
+        store.write(name, b"x")
+
+
+def test_a_big_file_arrives_whole_or_not_at_all(store: Store) -> None:
+    with store.receive("videos/a.mp4") as temporary:
+        temporary.write_bytes(b"clip")
+        assert not store.exists("videos/a.mp4")
+        assert store.names("videos") == []
+    with store.local("videos/a.mp4", sha256(b"clip")) as path:
+        assert path.read_bytes() == b"clip"
+        assert path.suffix == ".mp4"
+
+    with contextlib.suppress(KeyboardInterrupt), store.receive("videos/b.mp4") as temporary:
+        temporary.write_bytes(b"cl")
+        raise KeyboardInterrupt
+    assert store.names("videos") == ["videos/a.mp4"]
+
+
+def test_equal_bytes_are_left_untouched(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("a.txt", b"same")
+    before = (tmp_path / "a.txt").stat()
+    store.write("a.txt", b"same")
+    after = (tmp_path / "a.txt").stat()
+
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_a_reader_sees_old_or_new_and_never_half(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_file(path, b"old")
+    with beside(path) as temporary:
+        temporary.write_bytes(b"ne")
+        assert path.read_bytes() == b"old"
+        temporary.write_bytes(b"new")
+
+    assert path.read_bytes() == b"new"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_file(path, b"old")
+    with contextlib.suppress(KeyboardInterrupt), beside(path) as temporary:
+        temporary.write_bytes(b"ne")
+        raise KeyboardInterrupt
+
+    assert path.read_bytes() == b"old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    store.write("frames/a.jpg", b"one")
+    imports = "import os; from pathlib import Path; from figureground.storage.store import beside; "
+    dies = "held = beside(Path('frames/b.jpg')); held.__enter__(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", imports + dies], cwd=tmp_path, env={"PYTHONPATH": ROOT}, check=False)
+
+    with beside(tmp_path / "frames/c.jpg") as mine:
+        assert len(list((tmp_path / "frames").iterdir())) == 3
+        assert store.names("frames") == ["frames/a.jpg"]
+        [swept] = store.sweep()
+        assert swept.startswith("frames/.tmp-")
+        assert mine.exists()
+    assert store.sweep() == []
+    assert store.names("frames") == ["frames/a.jpg", "frames/c.jpg"]
+
+
+def test_a_storage_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")  # below a regular file not even root can write
+    store = Store(str(tmp_path / "file/data"))
+
+    with pytest.raises(StoreError, match=r"cannot write .*file/data/a\.txt: Not a directory.*another `storage:`"):
+        store.write("a.txt", b"x")
+    with pytest.raises(StoreError, match="cannot write"), store.receive("a.mp4"):
+        pass
+
+
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(store_module.os, "fsync", full)
+    with pytest.raises(StoreError, match=r"a\.txt: No space left on device.*free some space"):
+        write_file(tmp_path / "a.txt", b"x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_protocol_is_named() -> None:
+    with pytest.raises(StoreError, match="storage 'wat://x' cannot be opened"):
+        Store("wat://x")
+
+
+def test_only_a_folder_has_local_paths(tmp_path: Path) -> None:
+    assert Store(str(tmp_path)).path("a/b") == tmp_path / "a/b"
+    with pytest.raises(StoreError, match="not a local folder"):
+        Store("memory://bucket").path("a/b")
+
+
+def test_a_file_is_hashed_without_holding_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 100_000)
+
+    assert sha256_file(tmp_path / "a") == sha256(b"x" * 100_000)
+
+
+def test_a_folders_own_files_are_served_and_no_copies(tmp_path: Path) -> None:
+    store = Store(str(tmp_path))
+    digest = store.write("crops/park/a.jpg", b"one")
+    assert store.serve("crops/park/a.jpg", digest) == tmp_path / "crops/park/a.jpg" == store.served("crops/park/a.jpg")
+    assert [path.name for path in tmp_path.rglob("*.jpg")] == ["a.jpg"]
+
+
+def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> None:
+    store = Store(Root("memory://served", local=str(tmp_path)))
+    digest = store.write("crops/park/a.jpg", b"one")
+    copy = store.serve("crops/park/a.jpg", digest)
+    assert copy == tmp_path / "crops/park/a.jpg"
+    assert copy.read_bytes() == b"one"
+    inode = copy.stat().st_ino
+    store.serve("crops/park/a.jpg", digest)
+    assert copy.stat().st_ino == inode, "nothing is written again"
+    copy.write_bytes(b"on")
+    assert store.serve("crops/park/a.jpg", digest).read_bytes() == b"one"
+    with pytest.raises(StoreError, match=r"crops/park/a\.jpg in memory://served is damaged"):
+        store.serve("crops/park/a.jpg", "0" * 64)
+    with pytest.raises(StoreError, match="names are relative"):
+        store.served("../a.jpg")
+    with pytest.raises(StoreError, match="has no local path"):
+        Store("memory://served").served("crops")
+
+
+def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/b.txt").write_bytes(b"two")
+    store = Store(str(tmp_path / "data"))
+    store.write("tables/a.txt", b"one!")
+    store.path("tables/linked").symlink_to(tmp_path / "elsewhere")
+    assert store.names("tables") == ["tables/a.txt", "tables/linked/b.txt"]
+    assert [(name, size) for name, size, _ in store.sizes("tables")] == [("tables/a.txt", 4), ("tables/linked/b.txt", 3)]
+    assert store.names("nothing") == []
+    assert store.sizes("nothing") == []
+    plain = Path.stat
+
+    def gone(path: Path, **given: bool) -> object:
+        if path.name == "a.txt":
+            raise FileNotFoundError(path)
+        return plain(path, **given)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert [name for name, _, _ in store.sizes("tables")] == ["tables/linked/b.txt"]

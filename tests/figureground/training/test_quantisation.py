@@ -1,0 +1,74 @@
+"""Three convolutions, the middle one of which 8 bits ruin: it alone stays in 32."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from figureground.errors import AssetError
+from figureground.training import quantisation
+from figureground.types import Image
+
+pytestmark = pytest.mark.slow  # importing the quantizer takes seconds
+CHANCE = np.random.default_rng(5)
+WEIGHTS = [CHANCE.normal(size=(8, channels, 3, 3)).astype(np.float32) / 9 for channels in (3, 8, 8)]
+SHOWN = [CHANCE.integers(0, 256, (16, 16, 3), np.uint8) for _ in range(6)]
+
+
+def chain() -> Any:
+    """Build it; the second takes a channel a thousand times as large as the others, and weighs it as little."""
+    import openvino
+    from openvino import opset13
+
+    scale = np.array([1000, *[1] * 7], np.float32)
+    found = given = opset13.parameter([1, 3, 16, 16], np.float32, name="image")
+    for number, weights in enumerate(WEIGHTS):
+        if number == 1:
+            found, weights = opset13.multiply(found, scale[:, None, None]), weights / scale[:, None, None]
+        found = opset13.convolution(found, weights, [1, 1], [1, 1], [1, 1], [1, 1], name=f"layer{number}")
+        found = opset13.relu(found)
+    return openvino.Model([found], [given], "chain")
+
+
+def ready(image: Image) -> NDArray[np.float32]:
+    return np.float32(image.transpose(2, 0, 1)[None]) / 255
+
+
+def answers(network: Any) -> list[NDArray[np.float32]]:
+    return [np.array(network(ready(one))[0]) for one in SHOWN]
+
+
+def off(network: Any) -> float:
+    import openvino
+
+    wanted = answers(openvino.compile_model(chain(), "CPU"))
+    return float(np.mean([np.square(one - other).mean() for one, other in zip(wanted, answers(network), strict=True)]))
+
+
+def in_8_bits(model: Any) -> set[str]:
+    return set(quantisation._layers(model)[0])
+
+
+def test_all_are_in_8_bits_where_that_is_good_enough() -> None:
+    made = quantisation.quantised(chain, SHOWN, ready, off, lambda network: True)
+    assert (made.layers, made.kept, made.whole) == (3, 0, True)
+    assert in_8_bits(made.model) == {"layer0", "layer1", "layer2"}
+
+
+def test_the_one_that_harms_stays_in_32() -> None:
+    errors: list[float] = []
+
+    def good(network: Any) -> bool:
+        errors.append(off(network))
+        return errors[-1] < errors[0] / 20
+
+    made = quantisation.quantised(chain, SHOWN, ready, off, good)
+    assert (made.layers, made.kept, made.whole) == (3, 1, False)
+    assert in_8_bits(made.model) == {"layer0", "layer2"}
+
+
+def test_what_only_32_bits_answer_is_refused() -> None:
+    said = r"whichever of its \d+ layers are in 8 bits, its answers change; leave openvino-int8 out with --format"
+    with pytest.raises(AssetError, match=said):
+        quantisation.quantised(chain, SHOWN, ready, off, lambda network: off(network) == 0)

@@ -1,0 +1,194 @@
+"""Runs that are watched, without Prefect: summaries, letters told once, and runs that died without a word."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from figureground import progress
+from figureground.catalog import load
+from figureground.errors import StoreError
+from figureground.storage import locks, run_records
+from figureground.storage.store import Store
+from flows.ingest import Outcome
+from flows.scheduling import run_monitor
+from flows.scheduling.run_monitor import bury, watched
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
+    content["notify"] = {"command": ["true"]}
+    content["schedules"] = {"runs_kept": 3}
+    file = tmp_path / "data_catalog.yaml"
+    file.write_text(yaml.safe_dump(content))
+    return file
+
+
+@pytest.fixture
+def letters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    sent: list[tuple[str, str]] = []
+    monkeypatch.setattr(run_monitor, "notify", lambda entry, subject, text, facts: sent.append((subject, text)) or [])
+    return sent
+
+
+def store_of(catalog: Path) -> Store:
+    return Store(load(catalog).storage_root)
+
+
+def running(catalog: Path, name: str, deed: Callable[[], Any]) -> Any:
+    @watched(name)
+    def flow(catalog: str) -> Any:
+        return deed()
+
+    return flow(str(catalog))
+
+
+def test_a_run_leaves_a_summary_and_no_note(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    def deed() -> list[Outcome]:
+        with progress.timed("crop"):
+            pass
+        [note] = list(run_records.note_folder(store_of(catalog).path(".locks")).iterdir())
+        assert locks.read_note(note) is not None
+        return [Outcome("park", ""), Outcome("walk", "", "left alone: somebody")]
+
+    running(catalog, "ingest", deed)
+    [summary] = run_records.latest(store_of(catalog))
+    assert (summary.flow, summary.outcome, summary.error) == ("ingest", "done", "")
+    assert [(end.source, end.left) for end in summary.sources] == [("park", ""), ("walk", "left alone: somebody")]
+    assert set(summary.stages) == {"crop"}
+    assert {"figureground", "python", "openvino"} <= set(summary.versions)
+    assert list(run_records.note_folder(store_of(catalog).path(".locks")).iterdir()) == []
+    assert letters == []
+
+
+def test_one_letter_for_the_same_trouble_and_another_for_other_trouble(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    for _ in range(3):
+        running(catalog, "ingest", lambda: [Outcome("park", "no video"), Outcome("walk", "")])
+    assert len(letters) == 1
+    subject, text = letters[0]
+    assert "ingest failed: 1 of 2 sources" in subject
+    assert "- park: no video" in text and "figureground ingest park" in text
+    running(catalog, "ingest", lambda: [Outcome("park", "a damaged video")])
+    running(catalog, "push", lambda: [Outcome("park", "no video")])
+    running(catalog, "ingest", lambda: [Outcome("park", "")])
+    running(catalog, "ingest", lambda: [Outcome("park", "a damaged video")])  # it was well in between: that is news
+    assert len(letters) == 4
+
+
+def test_it_is_told_again_when_the_catalog_says_so(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    catalog.write_text(catalog.read_text().replace("notify:", "notify:\n  again_after_hours: 0"))
+    for _ in range(2):
+        running(catalog, "ingest", lambda: [Outcome("park", "no video")])
+    assert len(letters) == 2
+
+
+def test_what_could_not_be_told_is_told_the_next_time(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([["nobody answers"], [], []])
+    tried: list[str] = []
+    monkeypatch.setattr(run_monitor, "notify", lambda entry, subject, *_: tried.append(subject) or next(answers))
+    for _ in range(3):
+        running(catalog, "ingest", lambda: [Outcome("park", "no video")])
+    assert len(tried) == 2
+
+
+def test_errors_and_stops_are_told_apart(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    def fails() -> None:
+        raise StoreError("the disk is full")
+
+    def stops() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(StoreError):
+        running(catalog, "ingest", fails)
+    with pytest.raises(KeyboardInterrupt):
+        running(catalog, "ingest", stops)
+    stopped, failed = run_records.latest(store_of(catalog))
+    assert (failed.outcome, failed.error) == ("failed", "the disk is full")
+    assert (stopped.outcome, len(letters)) == ("stopped", 1)
+
+
+def test_a_flow_inside_a_watched_one_is_a_part_of_it(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    def deed() -> None:
+        running(catalog, "ingest", lambda: [Outcome("park", "")])
+        running(catalog, "push", lambda: [Outcome("park", "no server")])
+
+    running(catalog, "nightly-ingest", deed)
+    [summary] = run_records.latest(store_of(catalog))
+    assert (summary.flow, summary.outcome) == ("nightly-ingest", "failed")
+    assert summary.sources == (run_records.SourceEnd("park", "no server"),)
+
+
+def test_the_newest_summaries_are_kept_by_flow(catalog: Path) -> None:
+    running(catalog, "release", lambda: None)
+    for _ in range(5):
+        running(catalog, "pull", list)
+    kept = [run.partition("-")[2] for run in run_records.names(store_of(catalog))]
+    assert sorted(kept) == ["pull"] * 3 + ["release"]
+
+
+KILLED = """
+import os, signal, sys
+from figureground import progress
+from figureground.storage import locks
+from figureground.catalog import load
+from figureground.storage.store import Store
+from pathlib import Path
+from flows.scheduling.run_monitor import watching
+with watching("nightly-ingest", sys.argv[1]):
+    folder = Store(load(Path(sys.argv[1])).storage_root).path(".locks")
+    with locks.held(folder, "make", "ingest", ["park"]):
+        progress.tell("crop", "park", 3, 9)
+        (folder.parent / "frames").mkdir(parents=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.faults
+def test_a_run_that_was_killed_is_told_once_by_whoever_starts_next(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    environment = os.environ | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"}
+    subprocess.run([sys.executable, "-c", KILLED, str(catalog)], env=environment, check=False)
+    assert list(run_records.names(store_of(catalog))) == []
+    running(catalog, "pull", list)
+    running(catalog, "pull", list)
+    [(subject, text)] = letters
+    assert "nightly-ingest crashed" in subject and "ended without a word" in text
+    crashed = next(run_records.latest(store_of(catalog), "nightly-ingest"))
+    assert crashed.outcome == "crashed" and crashed.notified
+    assert crashed.sources == (run_records.SourceEnd("park", left="it was at crop 3 of 9"),)
+    assert list((store_of(catalog).path(".locks") / "make").glob("*.json")) == []
+
+
+def test_a_run_of_another_machine_is_left_alone(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    folder = run_records.note_folder(store_of(catalog).path(".locks"))
+    note = replace(locks.Note.own("ingest"), host="elsewhere", process="1@1")
+    locks.write_note(folder / "20260101T000000.000Z-ingest.json", asdict(note))
+    assert bury(load(catalog)) == []
+    assert letters == []
+
+
+def test_a_summary_is_json_for_programs(catalog: Path) -> None:
+    running(catalog, "ingest", lambda: [Outcome("park", "")])
+    [file] = (store_of(catalog).path("runs")).iterdir()
+    told = json.loads(file.read_text())
+    assert told["sources"] == [{"source": "park", "error": "", "left": ""}]
+
+
+def test_who_sits_there_is_not_written_to_but_schedules_and_crashes_are(
+    catalog: Path, letters: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    running(catalog, "ingest", lambda: [Outcome("park", "no video")])
+    assert letters == []
+    running(catalog, "nightly-ingest", lambda: [Outcome("park", "no video")])
+    assert len(letters) == 1

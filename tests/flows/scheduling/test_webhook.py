@@ -1,0 +1,213 @@
+"""The receiver without a server behind it: who may ring, and what many rings make."""
+
+import secrets
+import socket
+import threading
+import time
+from concurrent.futures import Future
+
+import httpx
+import pytest
+
+from figureground.clients import webhook as hook
+from figureground.errors import CatalogError, StoreError
+from flows.scheduling.webhook import Bell, _pull_until, receiver, serving
+from tests.ports import free_port
+
+WORD = "a word that nobody guesses"
+CREATED = {"action": "ANNOTATION_CREATED"}
+
+
+class Rings:
+    def __init__(self):
+        self.count, self.proof = 0, threading.Event()
+
+    def ring(self):
+        self.count += 1
+
+
+@pytest.fixture
+def rings():
+    return Rings()
+
+
+@pytest.fixture
+def url(rings):
+    port = free_port()
+    with serving(receiver(WORD, rings.ring, rings.proof), "127.0.0.1", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+def post(url, word=WORD, **how):
+    headers = {} if word is None else {hook.HEADER: word}
+    return httpx.post(url, headers=headers, trust_env=False, **(how or {"json": CREATED})).status_code
+
+
+@pytest.mark.parametrize("action", sorted(hook.ANSWERED))
+def test_who_knows_the_word_rings(url, rings, action):
+    assert post(url, json={"action": action, "more": 1}) == 204
+    assert rings.count == 1
+
+
+@pytest.mark.parametrize("word", [None, "", "wrong", WORD[:-1], WORD + "x", WORD.upper(), "w\xf6rd".encode("latin-1")])
+def test_a_wrong_word_is_401_and_no_ring(url, rings, word):
+    assert post(url, word) == 401
+    assert post(url, word, content=b"{") == 401
+    assert rings.count == 0 and not rings.proof.is_set()
+
+
+def test_words_are_compared_in_constant_time(monkeypatch):
+    asked, real = [], secrets.compare_digest
+    monkeypatch.setattr(secrets, "compare_digest", lambda one, other: asked.append((one, other)) or real(one, other))
+    assert hook.known(WORD, WORD)
+    assert not hook.known("wrong", WORD)
+    assert asked == [(WORD.encode(), WORD.encode()), (b"wrong", WORD.encode())]
+
+
+def test_another_event_proves_the_way_and_rings_nothing(url, rings):
+    assert post(url, json={"action": "PROJECT_UPDATED"}) == 204
+    assert rings.proof.is_set() and rings.count == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"content": b"{"}, 400),
+        ({"json": []}, 400),
+        ({"json": {}}, 400),
+        ({"json": {"action": ["ANNOTATION_CREATED"]}}, 204),
+        ({"content": b"x" * 70_000}, 413),
+    ],
+)
+def test_what_is_no_event_rings_nothing(url, rings, how, status):
+    assert post(url, **how) == status
+    assert rings.count == 0
+
+
+def test_there_is_nothing_else(url):
+    for path in ("/docs", "/openapi.json", "/redoc", "/x"):
+        assert httpx.get(url + path, trust_env=False).status_code == 404
+    assert httpx.get(url + "/", trust_env=False).status_code == 405
+
+
+def test_a_port_in_use_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(StoreError, match=rf"cannot listen on 127\.0\.0\.1, port {port}: .*choose another --port"),
+            serving(receiver(WORD, print, threading.Event()), "127.0.0.1", port),
+        ):
+            pytest.fail("it listens where somebody else does")
+
+
+# ---- how often is pulled
+
+
+class Pulls:
+    """A pull that takes a while, and says how many ran at once."""
+
+    def __init__(self, seconds=0.05):
+        self.seconds, self.count, self.running, self.most = seconds, 0, 0, 0
+        self.begun = threading.Event()
+
+    def __call__(self):
+        self.running += 1
+        self.most = max(self.most, self.running)
+        self.count += 1
+        self.begun.set()
+        time.sleep(self.seconds)
+        self.running -= 1
+
+
+def until(condition, seconds=5.0):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def pulling():
+    """A loop that pulls in a thread: give its bell and its pulls."""
+    ended = []
+
+    def begin(pulls, bell, seconds=60.0):
+        stopped = Future()
+        thread = threading.Thread(target=_pull_until, args=(stopped, bell, pulls, seconds))
+        thread.start()
+        ended.append((stopped, thread))
+        return pulls, bell
+
+    yield begin
+    for stopped, thread in ended:
+        stopped.set_result(None)
+        thread.join(5)
+        assert not thread.is_alive(), "it ends when the server has ended"
+
+
+def test_a_flood_is_one_pull(pulling):
+    pulls, bell = pulling(Pulls(), Bell(quiet=0.2, patience=5))
+    until(lambda: pulls.count == 1)
+    time.sleep(0.1)
+    for _ in range(300):
+        bell.ring()
+    until(lambda: pulls.count == 2)
+    time.sleep(0.5)
+    assert (pulls.count, pulls.most) == (2, 1), "one at the start, one for all of them"
+
+
+def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
+    pulls, bell = pulling(Pulls(0.3), Bell(quiet=0.01, patience=1))
+    until(pulls.begun.is_set)
+    for _ in range(20):
+        bell.ring()
+    until(lambda: pulls.count == 2)
+    time.sleep(0.5)
+    assert (pulls.count, pulls.most) == (2, 1)
+
+
+@pytest.mark.slow
+def test_who_never_stops_ringing_does_not_stop_the_pulls(pulling):
+    pulls, bell = pulling(Pulls(0.0), Bell(quiet=0.2, patience=0.3))
+    end = time.monotonic() + 1.2
+    while time.monotonic() < end:
+        bell.ring()
+        time.sleep(0.02)
+    assert 3 <= pulls.count <= 6
+
+
+def test_without_a_ring_it_pulls_all_the_same(pulling):
+    pulls, _ = pulling(Pulls(0.0), Bell(), seconds=0.05)
+    until(lambda: pulls.count >= 3)
+
+
+# ---- the word
+
+
+def test_a_public_address_needs_a_word(monkeypatch):
+    monkeypatch.delenv(hook.SECRET, raising=False)
+    for host in ("0.0.0.0", "::", "192.168.1.7", "labels.example.org"):
+        with pytest.raises(CatalogError, match=rf"others can reach {host}.*set the environment variable {hook.SECRET}"):
+            hook.secret(host)
+    assert len(hook.secret("127.0.0.1")) == 40
+    assert hook.secret("::1") != hook.secret("::1")
+
+
+@pytest.mark.parametrize("word", ["short", "fifteen letters", "sechzehn Zeichen ä lang", "with a\ttab in the middle"])
+def test_a_word_that_is_none_is_refused_and_not_repeated(monkeypatch, word):
+    monkeypatch.setenv(hook.SECRET, word)
+    with pytest.raises(CatalogError, match=f"{hook.SECRET} is too easy or no plain text") as caught:
+        hook.secret("0.0.0.0")
+    assert word not in str(caught.value)
+
+
+def test_the_word_of_the_environment_counts_everywhere(monkeypatch):
+    monkeypatch.setenv(hook.SECRET, f" {WORD} ")
+    assert hook.secret("0.0.0.0") == hook.secret("127.0.0.1") == WORD
+
+
+def test_the_word_may_be_a_prefect_secret(monkeypatch):
+    block = type("Block", (), {"get": lambda self: WORD})()
+    monkeypatch.setattr("prefect.blocks.system.Secret", type("Secret", (), {"load": staticmethod(lambda name: block)}))
+    monkeypatch.setenv(hook.SECRET, "prefect:hook")
+    assert hook.secret("0.0.0.0") == WORD

@@ -1,0 +1,176 @@
+"""Where everything stands: read from footers, notes and summaries, fast, and right about each state."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from figureground import progress, tables
+from figureground.catalog import Catalog
+from figureground.storage import locks, run_records
+from figureground.storage.store import Store
+from flows.cli import status_fast_path
+from tasks.operation.status import as_json, status
+
+ROOT = Path(__file__).parents[3]
+
+
+def write(store: Store, stage: str, source: str, rows: list[dict[str, Any]]) -> None:
+    tables.write(store, stage, source, pd.DataFrame(rows), fingerprint=f"{stage} {len(rows)}")
+
+
+def frames(count: int, source: str = "park") -> list[dict[str, Any]]:
+    fixed = {"source_id": source, "width": 9, "height": 9, "original": "a", "reason": "", "file": "", "sha256": ""}
+    return [{"frame_id": f"{source}-{n:06d}", "index": n, "seconds": n / 2, **fixed} for n in range(count)]
+
+
+def verdicts(count: int) -> list[dict[str, Any]]:
+    return [{"crop_id": f"park-{n:06d}-00", "kept": n % 2 == 0, "reason": "" if n % 2 == 0 else "size"} for n in range(count)]
+
+
+def tasks(count: int) -> list[dict[str, Any]]:
+    fixed = {"key": "k", "project_id": 1, "task_id": 1, "prediction_sha256": "", "blank": "", "remover": "r", "people": 1}
+    return [{"crop_id": f"park-{n:06d}-00", **fixed} for n in range(count)]
+
+
+def test_each_state_is_told(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(6))
+    write(store, "verdicts", "park", verdicts(6))
+    write(store, "tasks", "park", tasks(3))
+    summary = run_records.Summary("20261121T020000.000Z-ingest", "ingest", "failed", "", "2026-11-21T03:00:00Z", 3600.0)
+    run_records.write(
+        store, run_records.Summary(**{**vars_of(summary), "sources": (run_records.SourceEnd("park", "no detector"),)})
+    )
+    with locks.held(store.path(".locks"), "make", "ingest", ["park"]):
+        progress.tell("crop", "park", 3, 6)
+        [park] = status(catalog).sources
+    stages = {stage.stage: stage for stage in park.stages}
+    assert (stages["crops"].state, stages["crops"].done, stages["crops"].total) == ("running", 3, 6)
+    assert (park.kept, park.pushed, park.waiting, park.answered, park.released) == (3, 3, 3, 0, 0)
+    assert park.running.startswith("ingest (process ")
+    assert park.failed == "ingest at 2026-11-21T03:00:00Z: no detector"
+    assert json.loads(json.dumps(as_json(status(catalog))))["sources"][0]["pending"] == list(status(catalog).sources[0].pending)
+
+
+def vars_of(summary: run_records.Summary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in run_records.Summary.__slots__}
+
+
+def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    for hour, error in ((1, "no detector"), (2, "")):
+        run = f"20261121T0{hour}0000.000Z-ingest"
+        run_records.write(
+            store, run_records.Summary(run, "ingest", "done", "", "", 1.0, sources=(run_records.SourceEnd("park", error),))
+        )
+    [park] = status(catalog).sources
+    assert park.failed == ""
+
+
+def test_a_table_older_than_what_it_is_made_from_is_pending(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    for stage in ("videos", "frames", "crops", "measures", "scores", "verdicts", "mattes"):
+        write(store, stage, "park", [])
+    [park] = status(catalog).sources
+    assert park.pending == ()
+    later = time.time() + 60
+    os.utime(store.path("tables/crops/park.parquet"), (later, later))
+    [park] = status(catalog).sources
+    assert park.pending == ("verdicts", "mattes")
+
+
+def test_a_damaged_table_is_one_that_has_to_be_made(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    store.write("tables/videos/park.parquet", b"PAR1 and nothing more")
+    [park] = status(catalog).sources
+    assert park.pending[0] == "videos"
+
+
+def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(10_000))
+    write(store, "verdicts", "park", verdicts(10_000))
+    begun = time.process_time()
+    [park] = status(catalog).sources
+    cold, begun = time.process_time() - begun, time.process_time()
+    assert (park.kept, next(stage.rows for stage in park.stages if stage.stage == "frames")) == (5_000, 10_000)
+    assert status(catalog).sources == (park,)
+    warm = time.process_time() - begun
+    assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
+
+
+def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def asked(folder: Path, *slow: str) -> list[str]:
+    """Ask as a user does, in a process of its own, and tell which of these modules it imported."""
+    code = "import sys; sys.argv = ['figureground', 'status']; from flows.cli.status_fast_path import main\n"
+    code += "try: main()\nexcept SystemExit: pass\n"
+    code += f"print([name for name in {slow} if name in sys.modules])"
+    found = python(folder, "-c", code)
+    assert found.returncode == 0 and "park" in found.stdout, found
+    return list(ast.literal_eval(found.stdout.splitlines()[-1]))
+
+
+def test_status_needs_no_prefect_no_pandas_and_no_network(tmp_path: Path) -> None:
+    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
+    assert asked(tmp_path, "prefect", "pandas", "cv2", "torch", "httpx", "pyarrow") == []
+
+
+def test_of_a_catalog_that_was_right_nothing_is_checked_again(tmp_path: Path) -> None:
+    file, slow = tmp_path / "data_catalog.yaml", ("numpy", "pydantic", "fsspec", "yaml", "typer", "rich", "pyarrow", "prefect")
+    file.write_text((ROOT / "data_catalog.yaml").read_text())
+    assert "pydantic" in asked(tmp_path, *slow)
+    assert asked(tmp_path, *slow) == []
+    store = Store(str(tmp_path / "data"))
+    write(store, "frames", "park", frames(6))
+    assert asked(tmp_path, *slow) == [], "who writes a table notes what it holds"
+    file.write_text(file.read_text() + "# changed\n")
+    assert "pydantic" in asked(tmp_path, *slow)
+
+
+def test_a_broken_catalog_is_told_as_ever(tmp_path: Path) -> None:
+    file = tmp_path / "data_catalog.yaml"
+    file.write_text((ROOT / "data_catalog.yaml").read_text())
+    assert python(tmp_path, "-m", "flows.cli", "status").returncode == 0
+    file.write_text(file.read_text() + "sorces: {}\n")
+    found = python(tmp_path, "-m", "flows.cli.status_fast_path", "status")
+    assert found.returncode == 1
+    assert "sorces: unknown key, did you mean 'sources'?" in found.stderr
+
+
+@pytest.mark.parametrize("arguments", [["ingest"], ["status", "--help"], ["status", "--verbose"], ["status", "x"], []])
+def test_what_is_no_plain_question_goes_to_the_whole_command_line(arguments: list[str]) -> None:
+    assert status_fast_path.plainly_asked(arguments) is None
+
+
+def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(6))
+    note = store.path(".locks/tallies/frames/park.json")
+    older = note.read_text()
+    write(store, "frames", "park", frames(3))
+    note.write_text(older)
+    [park] = status(catalog).sources
+    assert park.stages[1].rows == 3
+    note.write_text("{")
+    store.path(".locks/tallies.json").unlink()
+    assert status(catalog).sources == (park,)
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_the_command_tells_it(tmp_path: Path, options: list[str]) -> None:
+    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
+    told = python(tmp_path, "-m", "flows.cli", "status", *options).stdout
+    assert "park" in told and "walk" in told
+    assert not options or json.loads(told)["sources"][0]["source"] == "park"
