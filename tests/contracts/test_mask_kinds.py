@@ -1,6 +1,7 @@
 """One suite for both ways Label Studio stores a mask: what is pushed is shown, and what comes back is what was painted."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -46,6 +47,13 @@ def test_every_label_config_is_had_in_both_kinds(file, kind):
     plain = labelling.read_parts(xml, file.name)
     assert (found.kind, found.labels, found.brush, found.choices) == (kind, plain.labels, plain.brush, plain.choices)
     assert labelling.stored_as(labelling.stored_as(xml, kind), BRUSH) == xml
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.xml")), ids=lambda file: file.stem)
+@pytest.mark.parametrize("kind", [BRUSH, BITMASK])
+def test_every_label_config_puts_the_image_where_strokes_reach_it(file, kind):
+    xml = labelling.stored_as(file.read_text(encoding="utf-8"), kind)
+    assert [image.get("horizontalAlignment") for image in ElementTree.fromstring(xml).iter("Image")] == ["left"]
 
 
 def test_what_is_pushed_is_shown_and_an_untouched_answer_is_the_same_mask(interface):
