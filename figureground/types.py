@@ -149,58 +149,6 @@ class PersonCrop:
         return Box(x0, y0, x1, y1)
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What one check measured on one crop, in the check's unit."""
-
-    crop_id: str
-    check: str
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a crop is worth labelling; ``reason`` is "" or the name of the first check that refused it."""
-
-    crop_id: str
-    kept: bool
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Matte:
-    """A machine's soft mask of one crop, at the crop's own size."""
-
-    crop_id: str
-    remover: str
-    alpha: Alpha
-
-
-@dataclass(frozen=True, slots=True)
-class LabelTask:
-    """What an annotator is asked: one crop with its pre-annotation. ``key`` is the task's identity."""
-
-    crop_id: str
-    key: str
-    project_id: int
-    task_id: int
-    prediction_sha256: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Label:
-    """A human's answer for one crop; ``alpha`` has the crop's own size."""
-
-    crop_id: str
-    annotation_id: int
-    annotator: str
-    seconds_spent: float
-    origin: Literal["manual", "prediction", "prediction-changed", "imported"]
-    verdict: str
-    scenes: tuple[str, ...]
-    alpha: Alpha
-
-
 class Encoded(Protocol):
     """A label that is decoded when somebody asks for its pixels, see `figureground.imaging.masks.Stored`."""
 

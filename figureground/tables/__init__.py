@@ -1,11 +1,30 @@
-"""The tables: which columns each has, how they are read and written, and their statistics.
+"""The tables: a row class for each, reading and writing them, and their statistics.
 
-One parquet file per stage and source. The names below come from `figureground.tables.io`, which imports pandas, on first use:
-`figureground status` counts rows without it.
+There is one parquet file for each stage and source. What needs pandas or pyarrow comes from `figureground.tables.io` when it is
+first used, because `figureground status` counts rows without them.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from figureground.tables.rows import (
+    ROW_CLASSES,
+    BackgroundRow,
+    CompositeRow,
+    CropRow,
+    FrameRow,
+    LabelRow,
+    ListingRow,
+    MatteRow,
+    MeasureRow,
+    PersonRow,
+    Row,
+    ScoreRow,
+    SignatureRow,
+    TaskRow,
+    VerdictRow,
+    VideoRow,
+)
 
 if TYPE_CHECKING:
     from figureground.tables.io import (
@@ -16,28 +35,52 @@ if TYPE_CHECKING:
         find,
         fingerprint,
         fresh,
+        iterate_rows,
         latest,
         name,
         read,
+        read_facts,
+        read_rows,
         records,
         sources,
         write,
+        write_rows,
     )
 
 __all__ = [
+    "ROW_CLASSES",
     "SCHEMAS",
+    "BackgroundRow",
+    "CompositeRow",
+    "CropRow",
+    "FrameRow",
+    "LabelRow",
+    "ListingRow",
+    "MatteRow",
+    "MeasureRow",
+    "PersonRow",
     "Records",
+    "Row",
+    "ScoreRow",
+    "SignatureRow",
     "Table",
+    "TaskRow",
+    "VerdictRow",
+    "VideoRow",
     "dicts",
     "find",
     "fingerprint",
     "fresh",
+    "iterate_rows",
     "latest",
     "name",
     "read",
+    "read_facts",
+    "read_rows",
     "records",
     "sources",
     "write",
+    "write_rows",
 ]
 
 

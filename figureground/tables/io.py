@@ -5,12 +5,13 @@ One parquet file per stage and source, written once and replaced whole. Its meta
 no single row (for example that a video ended early). Two runs over the same input give the same bytes.
 """
 
+import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, cast, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
@@ -20,15 +21,17 @@ from figureground import __version__
 from figureground.errors import StoreError
 from figureground.storage.store import Store, sha256
 from figureground.tables import evicted, statistics
+from figureground.tables.rows import ROW_CLASSES, Column, Row
 from figureground.types import TableRef
+
+AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """One column: its name, arrow type, unit ("" when it has none) and meaning.
+class ColumnSchema:
+    """A column as it is in the file: its name, Arrow type, unit ("" without one) and meaning.
 
-    ``absent`` is what is read where a row does not have it, in a table that is older than the column, too; None means that
-    every row needs it.
+    ``absent`` is read when a file is older than the column; None means that every file has it.
     """
 
     name: str
@@ -38,172 +41,31 @@ class Column:
     absent: str | bytes | None = None
 
 
-_TEXT, _INT, _REAL, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
-_BOXES = pa.list_(pa.list_(pa.float32()))
-_FILE = (
-    Column("file", _TEXT, "", "name in the storage"),
-    Column("sha256", _TEXT, "", "hash of that file"),
-)
-_CROP_ID = Column("crop_id", _TEXT, "", "the crop")
-_SOURCE_ID = Column("source_id", _TEXT, "", "the source it comes from")
-
-SCHEMAS: dict[str, tuple[Column, ...]] = {
-    "videos": (
-        _SOURCE_ID,
-        Column("path", _TEXT, "", "where the catalog says it is"),
-        Column("license", _TEXT, "", "SPDX name or words"),
-        *_FILE,
-        Column("title", _TEXT, "", "what its page calls it", ""),
-        Column("uploader", _TEXT, "", "who put it there", ""),
-        Column("page", _TEXT, "", "its page's address, without anything secret", ""),
-        Column("uploaded", _TEXT, "", "when, as 2026-11-21; empty when nobody says", ""),
-        Column("site", _TEXT, "", "which site, as yt-dlp calls it", ""),
-        Column("clip_id", _TEXT, "", "what the site calls it", ""),
-    ),
-    "listings": (
-        Column("source_id", _TEXT, "", "the source that it is, or would be"),
-        Column("site", _TEXT, "", "which site, as yt-dlp calls it, or a storage's protocol"),
-        Column("clip_id", _TEXT, "", "what the site calls it: with the site, its identity"),
-        Column("page", _TEXT, "", "its address, without anything secret"),
-        Column("license", _TEXT, "", "the licence its page states, or else the catalog's; empty when nobody says"),
-        Column("seconds", _REAL, "s", "how long its page says it is; NaN when it does not say"),
-        Column("bytes", _INT, "B", "how big its page says it is; 0 when it does not say"),
-        Column("examined", _BOOL, "", "its own page was looked at"),
-        Column("reason", _TEXT, "", "empty, or why it is not taken"),
-    ),
-    "frames": (
-        Column("frame_id", _TEXT, "", "<source>-<index>, or <source>-<the photo's name>"),
-        _SOURCE_ID,
-        Column("index", _INT, "", "how many frames were decoded, or photos stand, before it"),
-        Column("seconds", _REAL, "s", "the container's timestamp, 0 at the first frame and for photos"),
-        Column("width", _INT, "px", "after rotation; 0 when it cannot be read"),
-        Column("height", _INT, "px", "after rotation; 0 when it cannot be read"),
-        Column("original", _TEXT, "", "what it was taken from: the video or photo as the catalog names it"),
-        Column("reason", _TEXT, "", "empty, or why nothing can be read; then there is no file"),
-        *_FILE,
-    ),
-    "crops": (
-        Column("crop_id", _TEXT, "", "<frame>-<number of the person>"),
-        Column("frame_id", _TEXT, "", "the frame it is cut from"),
-        _SOURCE_ID,
-        Column("seconds", _REAL, "s", "when, as the frames table says"),
-        *(Column(f"{c}", _INT, "px", "the crop in its frame, half-open") for c in ("x0", "y0", "x1", "y1")),
-        *(Column(f"person_{c}", _REAL, "px", "the detected box in the frame") for c in ("x0", "y0", "x1", "y1")),
-        Column("score", _REAL, "0..1", "the detector's confidence"),
-        Column("keypoints", _BOXES, "px", "17 of [x, y, confidence] in the crop, COCO order, or empty"),
-        Column("others", _BOXES, "px", "[x0, y0, x1, y1] of other people in the crop's coordinates"),
-        Column("track", _INT, "", "the person's number in the source: one number follows one person over the frames"),
-        Column("face", pa.list_(pa.float32()), "px", "[x0, y0, x1, y1] of the face in the crop, or empty"),
-        Column("face_score", _REAL, "0..1", "the face detector's confidence; NaN when none was found or looked for"),
-        Column("instances", pa.binary(), "", "what a segmentation network saw in it; see figureground.people.instances", b""),
-        Column("frame_width", _INT, "px", "the whole frame's"),
-        Column("frame_height", _INT, "px", "the whole frame's"),
-        Column("width", _INT, "px", "the crop's"),
-        Column("height", _INT, "px", "the crop's"),
-        *_FILE,
-    ),
-    "signatures": (
-        Column("sha256", _TEXT, "", "hash of a crop's picture"),
-        Column(
-            "signature", pa.binary(), "", "what tells pictures alike, one bit a sign; see figureground.similarity"
-        ),
-    ),
-    "measures": (
-        _CROP_ID,
-        Column("check", _TEXT, "", "the check's name"),
-        Column("value", _REAL, "the check's", "what it measured on this crop alone; NaN when it could not"),
-        Column("signature", pa.binary(), "", "what a check that compares crops will know of this one, else empty"),
-    ),
-    "scores": (
-        _CROP_ID,
-        Column("check", _TEXT, "", "the check's name"),
-        Column("value", _REAL, "the check's", "what it measured; NaN when it could not"),
-    ),
-    "verdicts": (
-        _CROP_ID,
-        Column("kept", _BOOL, "", "worth labelling"),
-        Column("reason", _TEXT, "", "empty, or the first check that refused it"),
-    ),
-    "mattes": (
-        _CROP_ID,
-        Column("remover", _TEXT, "", "the plug-in that made it"),
-        Column("score", _REAL, "0..1", "how sure it is; low ones need a person most"),
-        *_FILE,
-    ),
-    "tasks": (
-        _CROP_ID,
-        Column("key", _TEXT, "", "the task's identity, also in the task's data"),
-        Column("project_id", _INT, "", "Label Studio's number"),
-        Column("task_id", _INT, "", "Label Studio's number"),
-        Column("prediction_sha256", _TEXT, "", "hash of the mask that was pushed; empty for a blank task"),
-        Column("blank", _TEXT, "", "empty, or why there is no prediction: measure, does not pay, no parts"),
-        Column("remover", _TEXT, "", "which remover with which weights"),
-        Column("people", _INT, "", "how many people are asked"),
-    ),
-    "labels": (
-        _CROP_ID,
-        Column("annotation_id", _INT, "", "Label Studio's number"),
-        Column("annotator", _TEXT, "", "who"),
-        Column("seconds_spent", _REAL, "s", "lead time as Label Studio counts it"),
-        Column("origin", _TEXT, "", "manual, prediction, prediction-changed, or imported with a dataset"),
-        Column("parent_prediction", _INT, "", "Label Studio's number of the prediction it started from; 0 when from none"),
-        Column("verdict", _TEXT, "", "keep, or the annotator's reason to reject"),
-        Column("scenes", pa.list_(pa.string()), "", "the scenes the annotator chose"),
-        Column("iou_with_matte", _REAL, "0..1", "how much of the matte was kept"),
-        Column("boundary_iou_with_matte", _REAL, "0..1", "the same along the border"),
-        Column("changed", _REAL, "0..1", "share of the pixels where the annotator's mask is not the matte's"),
-        Column("second_annotator", _TEXT, "", "who gave another opinion; empty when nobody did"),
-        Column("second_verdict", _TEXT, "", "keep, or that annotator's reason to reject"),
-        Column("agreement", _REAL, "0..1", "IoU of the two annotators' masks; NaN unless both kept it"),
-        Column("boundary_agreement", _REAL, "0..1", "their boundary IoU"),
-        *_FILE,
-        Column("parts", _TEXT, "", "name in the storage of the class of each pixel; empty when no parts were asked for"),
-        Column("parts_sha256", _TEXT, "", "hash of that file"),
-        Column("classes", _INT, "", "how many classes there are, background too; 0 without parts"),
-        Column("overlaps", pa.list_(pa.string()), "", "which classes were painted over each other, and the pixels"),
-    ),
-    "people": (
-        Column("person_id", _TEXT, "", "the cutout: its name without ending"),
-        Column("origin", _TEXT, "", "the source it comes from: pictures of one source never go into two splits"),
-        Column("original", _TEXT, "", "the picture it was read from"),
-        Column("split", _TEXT, "", "where a release put its source; empty when none did"),
-        Column("width", _INT, "px", "the person's, as prepared; 0 when it cannot be used"),
-        Column("height", _INT, "px", "the person's, as prepared; 0 when it cannot be used"),
-        Column("sides", pa.list_(pa.string()), "", "the sides of the picture at which the person was cut"),
-        Column(
-            "signature", pa.binary(), "", "what tells pictures alike, one bit a sign; see figureground.similarity"
-        ),
-        Column("reason", _TEXT, "", "empty, or why it is not used; then there is no file"),
-        *_FILE,
-    ),
-    "backgrounds": (
-        Column("background_id", _TEXT, "", "its name without ending, or the frame's id"),
-        Column("origin", _TEXT, "", "the source it comes from: pictures of one source never go into two splits"),
-        Column("original", _TEXT, "", "the picture it was read from"),
-        Column("width", _INT, "px", "as prepared; 0 when it cannot be used"),
-        Column("height", _INT, "px", "as prepared; 0 when it cannot be used"),
-        Column("horizon", _REAL, "0..1", "its row over the height, as the catalog says; NaN when it does not"),
-        Column("people", _INT, "", "how many people were found in it; -1 when nobody looked"),
-        Column(
-            "signature", pa.binary(), "", "what tells pictures alike, one bit a sign; see figureground.similarity"
-        ),
-        Column("reason", _TEXT, "", "empty, or why it is not used; then there is no file"),
-        *_FILE,
-    ),
-    "composites": (
-        Column("picture_id", _TEXT, "", "the picture's number, which is its stem in the folder; or a real picture's own stem"),
-        Column("split", _TEXT, "", "train or val"),
-        Column("seed", _TEXT, "", "16 hexadecimal digits: all that is drawn for it comes from there; empty for real ones"),
-        Column("background_id", _TEXT, "", "its background; empty for real ones"),
-        Column("people", pa.list_(pa.string()), "", "its people, from the farthest to the nearest; empty for real ones"),
-        Column("boxes", _BOXES, "px", "[x0, y0, x1, y1] of what is seen of each in the picture, before nearer ones hide it"),
-        Column("recipe", _TEXT, "", "JSON: the background's window, camera, light, places, augmentations, JPEG quality"),
-        Column("image", _TEXT, "", "the picture's name in the folder"),
-        Column("image_sha256", _TEXT, "", "hash of that file"),
-        Column("truth", _TEXT, "", "its alpha's name in the folder"),
-        Column("truth_sha256", _TEXT, "", "hash of that file"),
-    ),
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bytes: pa.binary(),
+    tuple[str, ...]: pa.list_(pa.string()),
+    tuple[float, ...]: pa.list_(pa.float32()),
+    tuple[tuple[float, ...], ...]: pa.list_(pa.list_(pa.float32())),
 }
+
+
+def _columns(row_class: type[Row]) -> tuple[ColumnSchema, ...]:
+    hints = get_type_hints(row_class, include_extras=True)
+    return tuple(_column(field, hints[field.name]) for field in dataclasses.fields(cast(Any, row_class)))
+
+
+def _column(field: dataclasses.Field[Any], annotation: Any) -> ColumnSchema:
+    about: Column = annotation.__metadata__[0]
+    absent = None if field.default is dataclasses.MISSING else field.default
+    return ColumnSchema(field.name, _ARROW[annotation.__origin__], about.unit, about.meaning, absent)
+
+
+SCHEMAS: dict[str, tuple[ColumnSchema, ...]] = {stage: _columns(row_class) for stage, row_class in ROW_CLASSES.items()}
+"""The columns of each table, made from its row class."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,8 +134,7 @@ def write(
     StoreError
         When columns are missing, unknown or of another type, or the file cannot be written.
     """
-    schema = _arrow_schema(stage)
-    expected = schema.names
+    expected = [column.name for column in SCHEMAS[stage]]
     if len(rows.columns) == 0 and len(rows) == 0:
         rows = pd.DataFrame({column: [] for column in expected})
     rows = rows.assign(**{name: absent for name, absent in _absent(stage).items() if name not in rows})
@@ -281,18 +142,58 @@ def write(
         raise StoreError(
             f"table {name(stage, source_id)} needs the columns {', '.join(expected)}; found {', '.join(map(str, rows.columns))}"
         )
-    metadata = {"fingerprint": fingerprint, "facts": json.dumps(dict(facts or {}), sort_keys=True)}
+    return _write(store, stage, source_id, rows[expected].to_dict("records"), fingerprint, facts or {})
+
+
+def write_rows(
+    store: Store, stage: str, source_id: str, rows: Iterable[Row], *, fingerprint: str, facts: Mapping[str, Any] | None = None
+) -> TableRef:
+    """Write one table from its rows, replacing the one before it as a whole; the bytes are those that `write` gives.
+
+    Parameters
+    ----------
+    store
+        The storage.
+    stage, source_id
+        Which table.
+    rows
+        Rows of ``ROW_CLASSES[stage]``.
+    fingerprint
+        See `fingerprint`.
+    facts
+        What belongs to no single row; anything that `json.dumps` can write.
+
+    Raises
+    ------
+    StoreError
+        When a row is of another table or holds a value of the wrong type, or the file cannot be written.
+    """
+    row_class, records = ROW_CLASSES[stage], []
+    columns = [column.name for column in SCHEMAS[stage]]
+    for row in rows:
+        if not isinstance(row, row_class):
+            raise StoreError(
+                f"table {name(stage, source_id)} holds rows of {row_class.__name__}; found a {type(row).__name__}"
+            )
+        records.append({column: getattr(row, column) for column in columns})
+    return _write(store, stage, source_id, records, fingerprint, facts or {})
+
+
+def _write(
+    store: Store, stage: str, source_id: str, records: Sequence[Mapping[Any, Any]], fingerprint: str, facts: Mapping[str, Any]
+) -> TableRef:
+    metadata = {"fingerprint": fingerprint, "facts": json.dumps(dict(facts), sort_keys=True)}
     metadata["seal"] = _seal(metadata["fingerprint"].encode(), metadata["facts"].encode())
     try:
-        table = pa.Table.from_pylist(rows[expected].to_dict("records"), schema=schema.with_metadata(metadata))
+        table = pa.Table.from_pylist(records, schema=_arrow_schema(stage).with_metadata(metadata))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise StoreError(f"table {name(stage, source_id)} holds a value of the wrong type: {error}") from error
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     content = buffer.getvalue()
     store.write(name(stage, source_id), content)
-    statistics.keep(store, stage, source_id, rows, len(rows), facts or {})
-    return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(rows))
+    statistics.keep(store, stage, source_id, records, facts)
+    return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(records))
 
 
 def read(store: Store, ref: TableRef) -> Table:
@@ -304,6 +205,71 @@ def read(store: Store, ref: TableRef) -> Table:
         When it is missing, damaged or of another schema.
     """
     return _table(_parse(store.read(ref.file, ref.sha256), ref.stage, ref.file))
+
+
+def read_rows(store: Store, ref: TableRef, row_class: type[AnyRow]) -> list[AnyRow]:
+    """Read a table as its rows, in order.
+
+    Parameters
+    ----------
+    store
+        The storage.
+    ref
+        The table.
+    row_class
+        The row class of that table.
+
+    Raises
+    ------
+    StoreError
+        When it is missing, damaged, of another schema or of another table.
+    """
+    return list(iterate_rows(store, ref, row_class))
+
+
+def iterate_rows(store: Store, ref: TableRef, row_class: type[AnyRow]) -> Iterator[AnyRow]:
+    """Read a table as its rows, in order, and make each row only when it is its turn.
+
+    Raises
+    ------
+    StoreError
+        At the first row, as `read_rows`.
+    """
+    if ref.stage != row_class.stage:
+        raise StoreError(f"{ref.file} is a table of {ref.stage}; {row_class.__name__} is a row of {row_class.stage}")
+    yield from _rows(_parse(store.read(ref.file, ref.sha256), ref.stage, ref.file), row_class)
+
+
+def read_facts(store: Store, ref: TableRef) -> dict[str, Any]:
+    """Read the facts of a table without its rows.
+
+    Raises
+    ------
+    StoreError
+        When it is missing, damaged or no parquet file.
+    """
+    try:
+        schema = pq.read_schema(io.BytesIO(store.read(ref.file, ref.sha256)))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise StoreError(f"{ref.file} is not a readable parquet table: {error}; run the stage that makes it again") from error
+    facts: dict[str, Any] = json.loads((schema.metadata or {}).get(b"facts", b"{}"))
+    return facts
+
+
+def _rows(table: pa.Table, row_class: type[AnyRow]) -> Iterator[AnyRow]:
+    """Make the rows of a table that was read; lists become tuples."""
+    names = table.column_names
+    for values in zip(*(_values(table.column(column)) for column in names), strict=True):
+        yield row_class(**dict(zip(names, values, strict=True)))
+
+
+def _values(column: pa.ChunkedArray) -> Iterable[Any]:
+    values = column.to_pylist()
+    return map(_as_tuple, values) if pa.types.is_list(column.type) else values
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
 
 
 def dicts(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,7 @@ pandas and Prefect are never needed.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ Tally = dict[str, Any]
 """``rows``, ``changed`` (when, s since 1970), the table's own small facts, and counts by value of some columns."""
 
 
-def keep(store: Store, stage: str, source_id: str, columns: Any, rows: int, facts: Any) -> None:
+def keep(store: Store, stage: str, source_id: str, records: Sequence[Mapping[Any, Any]], facts: Mapping[str, Any]) -> None:
     """Note what a table holds that was just written; on a storage of this machine only.
 
     Parameters
@@ -33,10 +33,8 @@ def keep(store: Store, stage: str, source_id: str, columns: Any, rows: int, fact
         The storage.
     stage, source_id
         Which table.
-    columns
-        The values of the table's columns by name, a mapping or a data frame; only those that are counted are looked at.
-    rows
-        How many it has.
+    records
+        Its rows; only the columns that are counted are read.
     facts
         The table's own.
 
@@ -49,9 +47,9 @@ def keep(store: Store, stage: str, source_id: str, columns: Any, rows: int, fact
 
     if not store.local_only or stage not in STAGES:
         return
-    told = store.path(f"tables/{stage}/{source_id}.parquet").stat()
-    counted = {name: columns[name] for name in _COLUMNS.get(stage, ()) if name in columns}
-    write_note(_note(store, stage, source_id), _tally(rows, told.st_size, told.st_mtime, facts, counted))
+    file = store.path(f"tables/{stage}/{source_id}.parquet").stat()
+    counted = {name: [record[name] for record in records] for name in _COLUMNS.get(stage, ())}
+    write_note(_note(store, stage, source_id), _tally(len(records), file.st_size, file.st_mtime, facts, counted))
 
 
 def forget(store: Store, source_id: str) -> None:

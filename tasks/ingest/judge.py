@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import pandas as pd
-
 from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.errors import StoreError
 from figureground.storage.store import Store
-from figureground.types import TableRef, Verdict
+from figureground.tables import ScoreRow, VerdictRow
+from figureground.types import TableRef
 from tasks import verb
 
 logger = logging.getLogger(__name__)
@@ -43,17 +42,14 @@ def judge(scores: TableRef, catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("verdicts", [scores], checks=limits)
     if ref := tables.fresh(store, "verdicts", scores.source_id, mark):
         return ref
-    table = tables.read(store, scores)
-    rows = zip(table.rows["crop_id"], table.rows["check"], table.rows["value"], strict=True)
-    values = {(crop_id, check): value for crop_id, check, value in rows}
-    verdicts = [verdict(crop_id, values, checks) for crop_id in table.facts["crops"]]
-    facts = Counter(found.reason for found in verdicts)
-    logger.info("%s: %d crops kept of %d", scores.source_id, facts[""], len(verdicts))
-    written = pd.DataFrame([{"crop_id": v.crop_id, "kept": v.kept, "reason": v.reason} for v in verdicts])
-    return tables.write(store, "verdicts", scores.source_id, written, fingerprint=mark, facts={"reasons": facts})
+    values = {(row.crop_id, row.check): row.value for row in tables.read_rows(store, scores, ScoreRow)}
+    verdicts = [verdict(crop_id, values, checks) for crop_id in tables.read_facts(store, scores)["crops"]]
+    reasons = Counter(row.reason for row in verdicts)
+    logger.info("%s: %d crops kept of %d", scores.source_id, reasons[""], len(verdicts))
+    return tables.write_rows(store, "verdicts", scores.source_id, verdicts, fingerprint=mark, facts={"reasons": reasons})
 
 
-def verdict(crop_id: str, values: Mapping[tuple[str, str], float], checks: Mapping[str, Any]) -> Verdict:
+def verdict(crop_id: str, values: Mapping[tuple[str, str], float], checks: Mapping[str, Any]) -> VerdictRow:
     """Judge one crop.
 
     Parameters
@@ -74,5 +70,5 @@ def verdict(crop_id: str, values: Mapping[tuple[str, str], float], checks: Mappi
         if (crop_id, name) not in values:
             raise StoreError(f"{crop_id} has no score of the check {name!r}; run `figureground ingest` to measure it")
         if not check.accepts(values[crop_id, name]):
-            return Verdict(crop_id, False, name)
-    return Verdict(crop_id, True, "")
+            return VerdictRow(crop_id=crop_id, kept=False, reason=name)
+    return VerdictRow(crop_id=crop_id, kept=True, reason="")

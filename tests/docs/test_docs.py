@@ -9,6 +9,7 @@ import pytest
 import typer
 
 from figureground import catalog, errors, plugins, tables
+from figureground.tables import documentation
 from flows.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -76,6 +77,10 @@ def keys() -> list[str]:
 @pytest.mark.parametrize("key", keys())
 def test_every_catalog_key_is_documented(key: str) -> None:
     assert f"`{key}`" in text("docs/catalog.md")
+
+
+def test_the_page_about_tables_is_made_from_the_row_classes() -> None:
+    assert text("docs/tables.md") == documentation.render(), "run python -m figureground.tables.documentation docs/tables.md"
 
 
 @pytest.mark.parametrize("stage", tables.SCHEMAS)
