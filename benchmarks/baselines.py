@@ -35,7 +35,7 @@ from figureground.evaluation.predictors import Checkpoint
 from figureground.evaluation.scores import differences
 from figureground.imaging import class_maps, crops, drawing
 from figureground.reports.scoreboard import told
-from figureground.storage.store import write_file
+from figureground.storage.atomic import write_file
 from figureground.training import sample_cache
 from figureground.training.letterbox import Squares
 from figureground.training.loop import Machine, Training, teach

@@ -24,8 +24,9 @@ from figureground import tables
 from figureground.catalog import Catalog
 from figureground.imaging.masks import to_label
 from figureground.similarity import duplicates, signatures
-from figureground.storage import store
-from figureground.storage.store import Store, sha256
+from figureground.storage import hashing
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from tasks.datasets.release import release
 from tasks.datasets.verify import verify
 
@@ -128,7 +129,7 @@ def measured(samples: int, rounds: int) -> dict[str, float]:
         _fill(folder / "warm/data", SOURCES)
         _round(folder / "warm", "warm")  # packages are loaded once
         _fill(folder / "data", samples)
-        store.hash_folder(folder / "data")  # the disk's cache
+        hashing.hash_folder(folder / "data")  # the disk's cache
         found = [_round(folder, f"round{number}") for number in range(rounds)]
     return {what: median(one[what] for one in found) for what in found[0]} | {"memory": _memory()}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from figureground.catalog import load, moved
 from figureground.clients.local_label_studio import Studio, down, up
 from figureground.errors import FiguregroundError
-from figureground.storage.store import write_file
+from figureground.storage.atomic import write_file
 from figureground.types import Release
 from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest

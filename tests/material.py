@@ -19,7 +19,8 @@ from figureground.clients import local_label_studio
 from figureground.clients.local_label_studio import Studio
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import Alpha, Box, PersonCrop, Source, TableRef
 
 ROOT = Path(__file__).parents[1]

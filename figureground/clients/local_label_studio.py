@@ -25,8 +25,9 @@ from figureground import progress
 from figureground.catalog import Catalog
 from figureground.clients import label_studio_template
 from figureground.errors import FiguregroundError
+from figureground.storage.atomic import write_file
 from figureground.storage.processes import began
-from figureground.storage.store import Store, write_file
+from figureground.storage.store import Store
 
 HOST = "127.0.0.1"
 USERNAME = "admin@figureground.local"

@@ -22,7 +22,7 @@ from pydantic.dataclasses import dataclass
 from figureground import __version__
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ReleaseError
-from figureground.storage.file_index import Listing
+from figureground.storage.hashing import FileIndex
 
 FILE = "manifest.json"
 Found = Mapping[str, tuple[str, int]]
@@ -381,7 +381,7 @@ def _by_line(content: bytes) -> Manifest | None:
                 key, at = _scanned(text, 0)
                 found[key] = json.loads(text[at:].rstrip(",\n"))
         read = Manifest.model_validate(found)
-        return read.model_copy(update={"samples": samples, "files": _Files(Listing(files))})
+        return read.model_copy(update={"samples": samples, "files": _Files(FileIndex(files))})
     except (ValueError, KeyError):
         return None  # the whole file is read, and what is wrong with it told
 

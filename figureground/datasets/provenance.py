@@ -22,7 +22,7 @@ from figureground.datasets.manifest import (
 )
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
-from figureground.storage.store import sha256
+from figureground.storage.hashing import sha256
 from figureground.tables import Table, dicts
 from figureground.types import Source
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import crops, jpeg, masks
-from figureground.storage import store
+from figureground.storage import hashing
 from figureground.types import Mask, Sample
 
 GREY = 128
@@ -41,7 +41,7 @@ def write(file: Path | str, content: bytes, sha256: str = "") -> None:
     content
         The whole file.
     sha256
-        The content's hash when somebody has computed it, which `figureground.storage.store.noting` remembers.
+        The content's hash when somebody has computed it, which `figureground.storage.hashing.noting` remembers.
     """
     try:
         _put(file, content)
@@ -49,7 +49,7 @@ def write(file: Path | str, content: bytes, sha256: str = "") -> None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         _put(file, content)
     if sha256:
-        store.note(file, sha256, len(content))
+        hashing.note(file, sha256, len(content))
 
 
 def _put(file: Path | str, content: bytes) -> None:

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from figureground.errors import AssetError
 from figureground.storage import assets
-from figureground.storage.store import write_file
+from figureground.storage.atomic import write_file
 from figureground.types import Weights
 
 RECIPE = "1"

@@ -26,7 +26,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import class_maps, jpeg, masks
 from figureground.parallel import ordered
-from figureground.storage import store
+from figureground.storage import hashing
 from figureground.types import Mask, Sample
 
 
@@ -126,7 +126,7 @@ def _less(some: list[str], others: list[str]) -> list[str]:
 def _mask(file: Path | str) -> Mask:
     """Read a mask as it is stored, whatever its depth and channels."""
     try:
-        mask = cv2.imdecode(np.frombuffer(store.content(file), np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imdecode(np.frombuffer(hashing.content(file), np.uint8), cv2.IMREAD_UNCHANGED)
     except FileNotFoundError as error:
         raise ReleaseError(f"{file} is missing; every picture needs its mask") from error
     except cv2.error as error:
@@ -144,7 +144,7 @@ def _problem(folder: Path, split: Split, stem: str) -> str:
     """Name what is wrong with one picture and its mask, "" when nothing is."""
     picture, file = _names(folder, split, stem)
     try:
-        mask, (width, height) = _mask(file), jpeg.size(store.content(picture))
+        mask, (width, height) = _mask(file), jpeg.size(hashing.content(picture))
     except (ReleaseError, ArrayError) as error:
         return f"ann_dir/{split}/{stem}.png or its picture: {error}"
     where = f"ann_dir/{split}/{stem}.png"

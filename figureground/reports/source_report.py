@@ -16,7 +16,7 @@ from typing import Any
 
 from figureground.imaging import drawing
 from figureground.imaging.drawing import DROPPED, HUMAN, KEPT, MACHINE
-from figureground.storage.store import sha256
+from figureground.storage.hashing import sha256
 from figureground.types import Alpha, Box, Image, Mask
 
 THUMBNAIL = 160

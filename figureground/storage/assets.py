@@ -6,7 +6,7 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from figureground.errors import AssetError
-from figureground.storage.store import sha256_file
+from figureground.storage.hashing import sha256_file
 from figureground.types import Weights
 
 

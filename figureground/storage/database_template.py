@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from figureground.errors import FiguregroundError, StoreError
 from figureground.storage.assets import cache_folder
-from figureground.storage.store import beside
+from figureground.storage.atomic import write_beside
 
 _log = logging.getLogger(__name__)
 
@@ -70,5 +70,5 @@ def _made(program: str, command: Sequence[str], environment: Mapping[str, str], 
 
 
 def _copied(file: Path, to: Path) -> None:
-    with beside(to) as temporary:
+    with write_beside(to) as temporary:
         shutil.copyfile(file, temporary)

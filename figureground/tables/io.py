@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from figureground import __version__
 from figureground.errors import StoreError
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.tables import evicted, statistics
 from figureground.tables.rows import ROW_CLASSES, Column, Row
 from figureground.types import TableRef

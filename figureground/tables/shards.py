@@ -16,7 +16,8 @@ from typing import Any
 
 from figureground import progress, tables
 from figureground.parallel import ordered
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import TableRef
 
 FOLDER = "shards"

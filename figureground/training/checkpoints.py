@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from figureground import __version__, plugins
 from figureground.errors import AssetError
-from figureground.storage import store
+from figureground.storage import atomic, hashing
 
 if TYPE_CHECKING:  # it takes seconds to import
     from torch import nn
@@ -141,14 +141,14 @@ def write(folder: Path, card: Card, weights: Mapping[str, Any], extra: Mapping[s
     bench = folder.parent / f".tmp-{folder.name}-{os.getpid()}"
     try:
         content = save({name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()})
-        sealed = card.model_copy(update={"weights": store.sha256(content)})
+        sealed = card.model_copy(update={"weights": hashing.sha256(content)})
         sealed = sealed.model_copy(update={"digest": digest(sealed)})
         bench.mkdir(parents=True)
         for name, held in {**(extra or {}), WEIGHTS: content, CARD: canonical(sealed)}.items():
             (bench / name).write_bytes(held)
-        store.flush_folder(bench)
+        atomic.flush_folder(bench)
         bench.rename(folder)
-        store.flush(folder.parent)
+        atomic.flush(folder.parent)
     except OSError as error:
         raise AssetError(f"cannot write {folder}: {error}; free some space or change its permissions") from error
     finally:
@@ -176,7 +176,7 @@ def read(folder: Path) -> Card:
     if card.digest != digest(card):
         raise AssetError(f"{file}: altered: its content does not give the digest it holds; train again")
     weights = folder / WEIGHTS
-    found = store.sha256_file(weights) if weights.is_file() else "no file"
+    found = hashing.sha256_file(weights) if weights.is_file() else "no file"
     if found != card.weights:
         raise AssetError(f"{weights}: expected sha256 {card.weights}, found {found}; train again")
     return card

@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from figureground import plugins, rng
 from figureground.errors import AssetError
-from figureground.storage import store
+from figureground.storage import atomic
 from figureground.training import augmentation
 from figureground.training.checkpoints import Point
 from figureground.training.letterbox import Squares
@@ -282,7 +282,7 @@ class _Course:
             "chosen": self.chosen and self.chosen.model_dump(),
             "best": self.best,
         }
-        with store.beside(self.file) as temporary:
+        with atomic.write_beside(self.file) as temporary:
             torch.save(state, temporary)
 
     def _carry_on(self) -> None:

@@ -16,7 +16,7 @@ from figureground.datasets import manifest
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.imaging import class_maps, crops
-from figureground.storage import store
+from figureground.storage import hashing
 from figureground.synthesis import composition_manifest
 from figureground.types import Alpha, Box, Image, Mask, Sample
 
@@ -169,7 +169,7 @@ def _foreign(folder: Path, classes: int) -> Release:
     if not found:
         raise ReleaseError(f"{folder} is no release: it has neither {manifest.FILE} nor any of {', '.join(_SIGNS)}")
     layout = _chosen(folder, dict.fromkeys(found, "."), found, classes)
-    digest = hashlib.sha256(repr(list(store.hash_folder(folder).items())).encode()).hexdigest()
+    digest = hashlib.sha256(repr(list(hashing.hash_folder(folder).items())).encode()).hexdigest()
     return Release(folder, folder.name, digest, layout, found[layout], ".", classes, {}, ())
 
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from figureground import __version__, ids
 from figureground.errors import StoreError
-from figureground.storage.store import Root, write_file
+from figureground.storage.atomic import write_file
+from figureground.storage.store import Root
 
 if TYPE_CHECKING:
     from figureground.catalog import Catalog

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from figureground.errors import StoreError
 from figureground.storage import database_template
+from figureground.storage.atomic import write_file
 from figureground.storage.processes import Process
-from figureground.storage.store import write_file
 from flows.scheduling import prefect_cleanup
 
 _DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE", "PREFECT_PROFILE")  # a profile may name one, too

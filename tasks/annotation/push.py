@@ -25,7 +25,8 @@ from figureground.clients.label_studio import Project, Remote, Server
 from figureground.errors import LabelError, StoreError, TransientError
 from figureground.imaging import masks
 from figureground.parallel import ordered
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import Mask, Source, TableRef
 from tasks import verb
 from tasks.annotation.annotation_records import deeds

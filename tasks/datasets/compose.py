@@ -26,8 +26,9 @@ from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.imaging import crops, masks
 from figureground.similarity import duplicates
-from figureground.storage import store
-from figureground.storage.store import Store, sha256
+from figureground.storage import atomic, hashing
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.synthesis import composite_splits, composition_manifest, cutouts, placement, synthesize
 from figureground.synthesis.augmentations import DEFAULTS, Augmentations
 from figureground.synthesis.backgrounds import Size
@@ -100,16 +101,16 @@ def compose(people: TableRef, backgrounds: TableRef, catalog: Catalog, processes
         _log.warning("%s: %s", recipe.note, lack)
     if folder.exists():
         return _held(folder, plan)
-    with store.bench(folder, plan.mark) as bench:
+    with atomic.build_folder(folder, plan.mark) as bench:
         rows = list(progress.track(_made(plan, catalog, bench, processes), "compose", recipe.note, len(plan.jobs)))
         told = _finished(rows, plan, catalog, bench)
         ref = tables.write(kept, "composites", recipe.note, pd.DataFrame(rows), fingerprint=plan.mark, facts=_facts(plan))
         (bench / composition_manifest.RECIPES).write_bytes(kept.read(ref.file, ref.sha256))
-        sealed = composition_manifest.sealed(told, store.hash_folder(bench))
+        sealed = composition_manifest.sealed(told, hashing.hash_folder(bench))
         (bench / composition_manifest.FILE).write_bytes(composition_manifest.written(sealed))
-        store.flush_folder(bench)
+        atomic.flush_folder(bench)
         bench.rename(folder)
-        store.flush(folder.parent)
+        atomic.flush(folder.parent)
     return Release(folder.name, str(folder), str(sealed["digest"]), dict(sealed["counts"]))
 
 
@@ -445,7 +446,7 @@ def _found(done: Path) -> dict[str, Any] | None:
         return None
     told = json.loads(done.read_text())
     files = {_place / name: digest for name, digest in told["files"].items()}
-    whole = all(file.is_file() and store.sha256_file(file) == digest for file, digest in files.items())
+    whole = all(file.is_file() and hashing.sha256_file(file) == digest for file, digest in files.items())
     return dict(told["row"]) if whole else None
 
 
@@ -554,7 +555,7 @@ def _held(folder: Path, plan: Plan) -> Release:
             f"{folder} exists and was made of other inputs, settings or versions, and is never changed; "
             "choose another compose.note, or move it away"
         )
-    found = dict(store.hash_folder(folder).items())
+    found = dict(hashing.hash_folder(folder).items())
     found.pop(composition_manifest.FILE)
     if ill := composition_manifest.differing(told, found):
         raise ReleaseError(f"{folder} is damaged: {'; '.join(ill[:5])}. Move it away, then run again")

@@ -17,7 +17,8 @@ from figureground.inference import backends
 from figureground.media import photos
 from figureground.parallel import ordered
 from figureground.similarity import duplicates
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.synthesis import backgrounds, composite_splits
 from figureground.synthesis.backgrounds import Size
 from figureground.types import Image, TableRef

@@ -15,7 +15,8 @@ from figureground.datasets import manifest
 from figureground.errors import ReleaseError, SourceError
 from figureground.parallel import ordered
 from figureground.similarity import duplicates
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.synthesis import composite_splits, cutouts
 from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.cutouts import Cutout

@@ -27,7 +27,7 @@ from figureground.imaging import crops, masks
 from figureground.parallel import ordered
 from figureground.similarity import duplicates, signatures
 from figureground.similarity.duplicates import Look, Signature
-from figureground.storage import archive, store  # fmt: skip
+from figureground.storage import archive, atomic, hashing  # fmt: skip
 from figureground.storage.store import Store
 from figureground.types import Release, Sample, Source
 from tasks import verb
@@ -350,7 +350,7 @@ def _held(folder: Path, plan: Manifest) -> Manifest:
 
 
 def _found(folder: Path) -> manifest.Found:
-    found = store.hash_folder(folder)
+    found = hashing.hash_folder(folder)
     found.pop(manifest.FILE)
     return found
 
@@ -363,24 +363,24 @@ def _make(
     kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], expected: Manifest | None = None
 ) -> Manifest:
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
-    with _workshop(folder) as bench, store.noting() as noted:
+    with _workshop(folder) as bench, hashing.noting() as noted:
         for layout, place in plan.layouts.items():
             settings = plan.settings.get(layout, {})
             fitted = _fitted(_samples(kept, picks, f"{folder.name} as {layout}"), settings.get(layouts.LETTERBOX))
             layouts.build(layout, settings).write(fitted, bench / place)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
-        with store.flushing(bench):
-            sealed = manifest.write(plan, store.hash_folder(bench, known=noted), bench / manifest.FILE)
+        with atomic.flush_in_background(bench):
+            sealed = manifest.write(plan, hashing.hash_folder(bench, known=noted), bench / manifest.FILE)
             if expected and sealed.digest != expected.digest:
                 raise ReleaseError(_otherwise(expected, sealed))
             for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
                 pass
-        store.flush(bench / manifest.FILE)
-        store.flush(bench)
+        atomic.flush(bench / manifest.FILE)
+        atomic.flush(bench)
         bench.chmod(0o755)
         bench.rename(folder)
-        store.flush(folder.parent)
+        atomic.flush(folder.parent)
     return sealed
 
 
@@ -429,7 +429,7 @@ def _workshop(folder: Path) -> Iterator[Path]:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in sorted(folder.parent.glob(".tmp-*")):
-            store.remove_when_dead(left)
+            atomic.remove_unlocked(left)
         bench = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
         handle = os.open(bench, os.O_RDONLY)
         try:

@@ -12,7 +12,7 @@ from figureground.datasets.manifest import Manifest
 from figureground.errors import ArrayError, PluginError, ReleaseError
 from figureground.reports import release_diff
 from figureground.similarity import duplicates, signatures
-from figureground.storage import store
+from figureground.storage import hashing
 from figureground.storage.store import Store
 from figureground.types import Release, Sample
 
@@ -127,9 +127,9 @@ def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manif
             looks[digest] = seen
 
     try:
-        with store.noting(look) as noted:
+        with hashing.noting(look) as noted:
             misplaced = [*_misplaced(folder, held)]
-        found = store.hash_folder(folder, known=noted, look=look)
+        found = hashing.hash_folder(folder, known=noted, look=look)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     found.pop(manifest.FILE)
@@ -176,7 +176,9 @@ def _recheck(folder: Path, held: Manifest, found: manifest.Found, looks: Mapping
             continue
         seen.add((split, content))
         # A picture too large to be looked at while it was hashed; what is no picture has none: its layout says so.
-        signature = looks.get(content) or (_signature((folder / name).read_bytes()) if size >= store.SMALL else None)
+        signature = looks.get(content)
+        if signature is None and size >= hashing.LARGE_FILE_BYTES:
+            signature = _signature((folder / name).read_bytes())
         if signature is not None:
             pictures[split][name] = signature
     try:

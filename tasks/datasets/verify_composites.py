@@ -8,7 +8,7 @@ import pandas as pd
 
 from figureground import layouts, progress
 from figureground.errors import PluginError, ReleaseError
-from figureground.storage import store
+from figureground.storage import hashing
 from figureground.synthesis import composite_splits, composition_manifest
 from figureground.types import Release
 
@@ -34,7 +34,7 @@ def recheck(folder: Path) -> Release:
     """
     try:
         told = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
-        found = dict(store.hash_folder(folder).items())
+        found = dict(hashing.hash_folder(folder).items())
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     found.pop(composition_manifest.FILE)

@@ -25,7 +25,9 @@ from figureground.errors import AssetError, SourceError, StoreError, TransientEr
 from figureground.media import addresses, clips, tarballs, wheels
 from figureground.parallel import ordered
 from figureground.storage import assets, downloads
-from figureground.storage.store import Store, beside, sha256_file
+from figureground.storage.atomic import write_beside
+from figureground.storage.hashing import sha256_file
+from figureground.storage.store import Store
 from figureground.types import Asset, Source, TableRef
 from tasks import verb
 
@@ -379,7 +381,7 @@ def _into_cache(path: str, sha256: str, place: Path, tell: Tell) -> None:
     """Bring pinned things: the catalog's own address may be on any network, as its writer chose it."""
     named = [addresses.split(path).hostname or ""] if path.startswith(("http://", "https://")) else []
     try:
-        with beside(place) as temporary:
+        with write_beside(place) as temporary:
             _deliver(path, temporary, Rules(Gate.of(named), _WEIGHTS_AT_MOST), tell, {})
             _verified(path, temporary, sha256)
     except StoreError as error:

@@ -22,7 +22,8 @@ from figureground.imaging import masks
 from figureground.inference import backends
 from figureground.mattes import confidence
 from figureground.parallel import ordered
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.tables.shards import Work
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb

@@ -9,7 +9,8 @@ from figureground import progress, tables
 from figureground.errors import StoreError
 from figureground.imaging import crops
 from figureground.media import photos, regenerate
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.types import TableRef
 

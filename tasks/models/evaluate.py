@@ -20,7 +20,7 @@ from figureground.evaluation.predictors import Answerer, Checkpoint, Predictions
 from figureground.evaluation.scores import Group, Row
 from figureground.imaging import class_maps, geometry
 from figureground.reports import scoreboard
-from figureground.storage import store
+from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.sample_cache import Example
 from figureground.types import Person
@@ -108,7 +108,7 @@ def evaluate(
         "index.html": scoreboard.page(told, opened.name, groups, worst.figures()).encode(),
     }
     for name, text in content.items():
-        store.write_file(into / name, text)
+        atomic.write_file(into / name, text)
     return Evaluation(told, opened.name, names, tuple(rows), tuple(groups), into)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from figureground import __version__, progress
 from figureground.errors import AssetError, ReleaseError
 from figureground.inference import backends
-from figureground.storage import store
+from figureground.storage import atomic, hashing
 from figureground.training import checkpoints, exported_model, sample_cache
 from figureground.training.exported_model import About
 from figureground.types import Image
@@ -71,8 +71,8 @@ def export(
     about = About.of(card, side)
     teach, check = _pictures(release, card, about)
     answering = exporting.Answering(network, card.classes).eval()
-    mark = store.sha256(repr((card.digest, about, wanted, __version__)).encode())
-    with store.bench(folder, mark) as bench:
+    mark = hashing.sha256(repr((card.digest, about, wanted, __version__)).encode())
+    with atomic.build_folder(folder, mark) as bench:
         for left in bench.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         exporting.write_onnx(answering, about, bench / exporting.FILES["onnx"])
@@ -87,13 +87,13 @@ def export(
             checks[made] = _made(made, checkpoint, about, bench, teach, check, expected)
         if "onnx" not in wanted:
             (bench / exporting.FILES["onnx"]).unlink()
-        files = {name: {"sha256": sha, "bytes": size} for name, (sha, size) in store.hash_folder(bench).items()}
+        files = {name: {"sha256": sha, "bytes": size} for name, (sha, size) in hashing.hash_folder(bench).items()}
         told = {"format": 1, "about": about.model_dump(mode="json"), "checks": checks, "files": files, "code": __version__}
         (bench / TOLD).write_bytes(exporting.as_json(told))
         (bench / "README.md").write_text(_page(card, about, checks, files, len(teach)), encoding="utf-8")
-        store.flush_folder(bench)
+        atomic.flush_folder(bench)
         bench.rename(folder)
-        store.flush(folder.parent)
+        atomic.flush(folder.parent)
     return Export(folder, checks)
 
 

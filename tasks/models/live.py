@@ -17,7 +17,7 @@ from figureground.live import background_replacement
 from figureground.live.background_replacement import Background
 from figureground.media import cameras
 from figureground.media.decoding import Footage
-from figureground.storage.store import beside
+from figureground.storage.atomic import write_beside
 from figureground.training import exported_model
 from figureground.training.exported_model import About
 from figureground.types import Image
@@ -117,7 +117,7 @@ def _until_stopped(frames: Iterator[tuple[float, Image]]) -> Iterator[tuple[floa
 def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, background: Background, fps: float) -> int:
     file, about = model_of(model)
     ask, count = backends.opened(file), 0
-    with beside(into.with_suffix(".mp4")) as temporary, av.open(str(temporary), "w", format="mp4") as container:
+    with write_beside(into.with_suffix(".mp4")) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream: Any = None
         for seconds, image in frames:
             even = np.ascontiguousarray(image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2])  # as its colours ask for

@@ -8,7 +8,7 @@ from pathlib import Path
 from figureground.evaluation import scores
 from figureground.evaluation.scores import Difference, Interval, Row
 from figureground.reports import scoreboard
-from figureground.storage import store
+from figureground.storage import atomic
 from tasks import verb
 
 DECIDING = "iou_per_image"
@@ -65,7 +65,7 @@ def contest(
         "index.html": scoreboard.comparison(*names, on, found, verdict).encode(),
     }
     for name, text in content.items():
-        store.write_file(into / name, text)
+        atomic.write_file(into / name, text)
     return Contest(on, tuple(found), verdict, into / "index.html")
 
 

@@ -12,7 +12,7 @@ from figureground.datasets.splits import SPLITS
 from figureground.errors import AssetError
 from figureground.imaging import class_maps
 from figureground.reports import charts
-from figureground.storage import store
+from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.checkpoints import Card, Learnt, Letterbox
 from figureground.training.letterbox import Squares
@@ -70,7 +70,7 @@ def train(
     mark = tables.fingerprint("models", [], release=opened.digest, layout=opened.layout, **decides)
     if into.exists():
         return _held(into, mark)
-    with store.bench(into, mark) as bench:
+    with atomic.build_folder(into, mark) as bench:
         counts = dict.fromkeys(SPLITS, 0)
         for sample in opened.samples():
             counts[sample.split] += 1

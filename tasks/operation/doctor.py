@@ -12,7 +12,8 @@ from figureground.catalog import Catalog
 from figureground.clients import label_studio
 from figureground.errors import FiguregroundError, LabelError, StoreError
 from figureground.storage import assets
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 
 _ROOM = 2_000_000_000  # bytes; a few thousand frames
 _PROBE = ".probe"

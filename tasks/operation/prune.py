@@ -13,8 +13,9 @@ from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, StoreError
 from figureground.storage import disk_budget
 from figureground.storage.disk_budget import Candidate
+from figureground.storage.hashing import sha256
 from figureground.storage.locks import held
-from figureground.storage.store import Store, sha256
+from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.types import TableRef
 from tasks.ingest.restore import again

@@ -15,7 +15,7 @@ import pytest
 from figureground import plugins
 from figureground.datasets.splits import SPLITS
 from figureground.imaging import class_maps
-from figureground.storage.store import sha256
+from figureground.storage.hashing import sha256
 from figureground.types import Sample
 
 pytestmark = pytest.mark.slow  # big packages

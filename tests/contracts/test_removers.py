@@ -12,7 +12,7 @@ from figureground import catalog, plugins
 from figureground.errors import ArrayError, PluginError
 from figureground.imaging import masks
 from figureground.storage import assets
-from figureground.storage.store import sha256_file
+from figureground.storage.hashing import sha256_file
 from figureground.training import checkpoints, exported_model
 from figureground.types import Box, PersonCrop, Weights
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from figureground.storage import assets
-from figureground.storage.store import write_file
+from figureground.storage.atomic import write_file
 from figureground.types import Weights
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from figureground.errors import AssetError
 from figureground.storage import assets
-from figureground.storage.store import sha256
+from figureground.storage.hashing import sha256
 from figureground.types import Weights
 
 WEIGHTS = Weights("net.onnx", sha256(b"layers"))

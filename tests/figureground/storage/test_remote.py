@@ -7,7 +7,8 @@ import pytest
 
 from figureground.errors import StoreError, TransientError
 from figureground.storage import remote
-from figureground.storage.store import Root, Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Root, Store
 
 pytestmark = [
     pytest.mark.slow,

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figureground.errors import StoreError
-from figureground.storage import store as store_module
-from figureground.storage.store import Root, Store, beside, sha256, sha256_file, write_file
+from figureground.storage import atomic
+from figureground.storage.atomic import write_beside, write_file
+from figureground.storage.hashing import sha256, sha256_file
+from figureground.storage.store import Root, Store
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -106,7 +108,7 @@ def test_equal_bytes_are_left_untouched(tmp_path: Path) -> None:
 def test_a_reader_sees_old_or_new_and_never_half(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_file(path, b"old")
-    with beside(path) as temporary:
+    with write_beside(path) as temporary:
         temporary.write_bytes(b"ne")
         assert path.read_bytes() == b"old"
         temporary.write_bytes(b"new")
@@ -119,7 +121,7 @@ def test_a_reader_sees_old_or_new_and_never_half(tmp_path: Path) -> None:
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_file(path, b"old")
-    with contextlib.suppress(KeyboardInterrupt), beside(path) as temporary:
+    with contextlib.suppress(KeyboardInterrupt), write_beside(path) as temporary:
         temporary.write_bytes(b"ne")
         raise KeyboardInterrupt
 
@@ -130,11 +132,11 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
 def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("frames/a.jpg", b"one")
-    imports = "import os; from pathlib import Path; from figureground.storage.store import beside; "
-    dies = "held = beside(Path('frames/b.jpg')); held.__enter__(); os._exit(9)"
+    imports = "import os; from pathlib import Path; from figureground.storage.atomic import write_beside; "
+    dies = "held = write_beside(Path('frames/b.jpg')); held.__enter__(); os._exit(9)"
     subprocess.run([sys.executable, "-c", imports + dies], cwd=tmp_path, env={"PYTHONPATH": ROOT}, check=False)
 
-    with beside(tmp_path / "frames/c.jpg") as mine:
+    with write_beside(tmp_path / "frames/c.jpg") as mine:
         assert len(list((tmp_path / "frames").iterdir())) == 3
         assert store.names("frames") == ["frames/a.jpg"]
         [swept] = store.sweep()
@@ -158,7 +160,7 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_module.os, "fsync", full)
+    monkeypatch.setattr(atomic.os, "fsync", full)
     with pytest.raises(StoreError, match=r"a\.txt: No space left on device.*free some space"):
         write_file(tmp_path / "a.txt", b"x")
     assert list(tmp_path.iterdir()) == []

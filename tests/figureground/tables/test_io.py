@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from figureground import tables
 from figureground.errors import StoreError
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import TableRef
 
 WRITTEN = ["source_id", "path", "license", "file", "sha256"]

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from figureground import progress
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.tables.shards import Work, split
 

@@ -12,7 +12,7 @@ import pytest
 from figureground.catalog import Catalog
 from figureground.datasets import manifest
 from figureground.errors import ReleaseError
-from figureground.storage import store
+from figureground.storage import hashing
 from tasks.datasets.release import release
 from tasks.datasets.verify import diff, diff_page, verify
 
@@ -49,7 +49,7 @@ def problems(folder: Path) -> str:
 def reseal(folder: Path) -> None:
     """Write a manifest that agrees with the folder: a release that was built wrongly, rather than changed later."""
     held = manifest.parse((folder / manifest.FILE).read_bytes())
-    found = store.hash_folder(folder)
+    found = hashing.hash_folder(folder)
     found.pop(manifest.FILE)
     (folder / manifest.FILE).write_bytes(manifest.canonical(manifest.seal(held, found)))
 

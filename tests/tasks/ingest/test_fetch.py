@@ -24,7 +24,8 @@ from figureground.clients.pip_index import pip_said
 from figureground.errors import AssetError, FiguregroundError, SourceError, StoreError, TransientError
 from figureground.media import addresses
 from figureground.storage import assets
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import Asset, Source, Weights
 from tasks.ingest.fetch import expand, fetch, fetch_asset
 

@@ -12,7 +12,8 @@ from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from tasks.datasets.release import release
 from tasks.ingest.report import picture, report, way
 

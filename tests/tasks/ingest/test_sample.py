@@ -16,7 +16,8 @@ from PIL import Image
 from figureground import progress, tables
 from figureground.catalog import Catalog, SampleRecipe, load
 from figureground.errors import SourceError, StoreError
-from figureground.storage.store import Store, sha256
+from figureground.storage.hashing import sha256
+from figureground.storage.store import Store
 from figureground.types import Source, TableRef
 from tasks.ingest.fetch import fetch
 from tasks.ingest.sample import sample

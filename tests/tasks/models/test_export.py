@@ -10,7 +10,7 @@ import pytest
 from figureground.datasets import samples
 from figureground.errors import AssetError, ReleaseError
 from figureground.inference import backends
-from figureground.storage.store import sha256_file
+from figureground.storage.hashing import sha256_file
 from figureground.training import checkpoints, exported_model
 from figureground.training import export as exporting
 from tasks.models import export as verb
