@@ -124,7 +124,7 @@ def problems(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list
 
 def _alike(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
     said = [
-        f"nearly the same picture is in two splits: {some[pair.one]} and {others[pair.other]} "
+        f"nearly the same image is in two splits: {some[pair.one]} and {others[pair.other]} "
         f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {ALIKE_AT_LEAST})"
         for pair in pairs[:at_most]
     ]

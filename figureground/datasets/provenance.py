@@ -14,10 +14,10 @@ from figureground.annotation.labelling import KEEP
 from figureground.datasets.manifest import (
     AnnotationRecord,
     AttributionRecord,
+    ClassMapRecord,
     MatteRecord,
-    PartsRecord,
     SampleRecord,
-    SecondRecord,
+    SecondAnnotationRecord,
     SourceRecord,
 )
 from figureground.datasets.splits import Split
@@ -125,7 +125,7 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
                 origin=sys.intern(label["origin"]),
                 sha256=label["sha256"],
                 iou_with_matte=_known(label["iou_with_matte"]),
-                parts=PartsRecord(sha256=label["parts_sha256"], classes=label["classes"]) if label["parts"] else None,
+                parts=ClassMapRecord(sha256=label["parts_sha256"], classes=label["classes"]) if label["parts"] else None,
                 second=_second(label),
             ),
         )
@@ -133,11 +133,11 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
     return made
 
 
-def _second(label: Mapping[str, Any]) -> SecondRecord | None:
+def _second(label: Mapping[str, Any]) -> SecondAnnotationRecord | None:
     if not label["second_annotator"]:
         return None
     alike = {"iou": _known(label["agreement"]), "boundary_iou": _known(label["boundary_agreement"])}
-    return SecondRecord(annotator=label["second_annotator"], verdict=label["second_verdict"], **alike)
+    return SecondAnnotationRecord(annotator=label["second_annotator"], verdict=label["second_verdict"], **alike)
 
 
 def _known(value: Any) -> float | None:

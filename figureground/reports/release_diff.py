@@ -24,7 +24,7 @@ def page(
     names
         The old and the new release's.
     changes
-        What happened to which stems, see `figureground.datasets.manifest.difference`.
+        What happened to which stems, see `figureground.datasets.manifest.compare_samples`.
     old, new
         Stem to sample, at least those `shown` gives.
     """

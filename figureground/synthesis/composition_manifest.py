@@ -11,23 +11,22 @@
       composition.json                                  settings, counts, every file's hash, and a seal over all
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from figureground.datasets.manifest import sealing
+from figureground.datasets.manifest.sealing import FileHashes
 from figureground.errors import ReleaseError
 
 FILE = "composition.json"
 RECIPES = "recipes.parquet"
 CERTIFICATE = "certificate.json"
 FOLDER = "SyntheticSeg_Person_"
-Found = Mapping[str, tuple[str, int]]
-"""File name in the folder to sha256 and size in bytes, without `FILE` itself."""
 
 
-def sealed(content: Mapping[str, Any], files: Found) -> dict[str, Any]:
+def sealed(content: Mapping[str, Any], files: FileHashes) -> dict[str, Any]:
     """Add the files and the digest over everything else."""
     told = {**content, "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(files.items())}}
     return {**told, "digest": _digest(told)}
@@ -50,7 +49,7 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         told = json.loads(content)
         if not isinstance(told, dict) or not isinstance(told["files"], dict):
             raise TypeError("not a mapping with files")
-        said, own = told["digest"], _digest({key: value for key, value in told.items() if key != "digest"})
+        said, own = told["digest"], _digest(told)
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"{where}/{FILE}: not readable: {type(error).__name__}: {error}; take a good copy") from error
     if said != own:
@@ -58,13 +57,10 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
     return told
 
 
-def differing(told: Mapping[str, Any], found: Found) -> list[str]:
+def differing(told: Mapping[str, Any], found: FileHashes) -> list[str]:
     """Name every file that is altered, missing or extra."""
-    files = told["files"]
-    said = [f"{name}: missing" for name in sorted(files.keys() - found.keys())]
-    said += [f"{name}: not part of it" for name in sorted(found.keys() - files.keys())]
-    both = sorted(files.keys() & found.keys())
-    return said + [f"{name}: altered" for name in both if files[name]["sha256"] != found[name][0]]
+    expected = {name: (entry["sha256"], entry["bytes"]) for name, entry in told["files"].items()}
+    return sealing.compare_files(expected, found)
 
 
 def holding(folder: Path, sources: Collection[str]) -> dict[str, int]:
@@ -77,5 +73,6 @@ def holding(folder: Path, sources: Collection[str]) -> dict[str, int]:
     return found
 
 
-def _digest(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(content: Mapping[str, Any]) -> str:
+    """Digest the text that compositions are sealed with: plain sorted JSON, not the lines of ``manifest.json``."""
+    return sealing.compute_digest([json.dumps(sealing.without_digest(content), sort_keys=True).encode()])

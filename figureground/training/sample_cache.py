@@ -136,7 +136,7 @@ def opened(folder: Path, classes: int) -> Release:
 
 def _released(folder: Path, classes: int) -> Release:
     content = (folder / manifest.FILE).read_bytes()
-    if ill := manifest.altered(content):
+    if ill := manifest.check_seal(content):
         raise ReleaseError(f"{folder}: {ill}")
     held = manifest.parse(content)
     layout = _chosen(folder, held.layouts, held.settings, classes)

@@ -308,7 +308,7 @@ def _fixed(
     told += [(one.source, split) for one, split in real]
     told += [(name, entry.split) for name, entry in catalog.sources.items() if entry.split != "auto"]
     for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}")):
-        told += manifest.places(file.read_bytes())
+        told += manifest.read_source_splits(file.read_bytes())
     found: dict[str, Split] = {}
     for source, split in told:
         found[source] = max(split, found.get(source, split), key=splits.SPLITS.index)
@@ -327,7 +327,7 @@ def _real(recipe: ComposeRecipe, catalog: Catalog) -> Iterator[tuple[Sample, str
         content = (folder / manifest.FILE).read_bytes()
     except OSError as error:
         raise ReleaseError(f"compose.real: {folder} is no release: {manifest.FILE}: {error.strerror}") from error
-    if problem := manifest.altered(content):
+    if problem := manifest.check_seal(content):
         raise ReleaseError(f"compose.real: {folder}: {problem}; `figureground verify {folder}` says more")
     held = manifest.parse(content)
     name, place = min(held.layouts.items(), key=lambda one: (one[0] not in ("im_gt", "aisegment"), one[1] != "."))

@@ -87,7 +87,7 @@ def _released(folder: Path) -> dict[str, tuple[str, str]]:
     if file is None:
         return {}
     content = file.read_bytes()
-    if problem := manifest.altered(content):
+    if problem := manifest.check_seal(content):
         raise ReleaseError(f"{file}: {problem}; `figureground verify {file.parent}` says more")
     return {stem: (one.source, one.split) for stem, one in manifest.parse(content).samples.items()}
 

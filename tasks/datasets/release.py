@@ -103,7 +103,7 @@ def rebuild(file: Path, catalog: Catalog, note: str, date: str) -> Release:
         content = file.read_bytes()
     except OSError as error:
         raise ReleaseError(f"{file}: {error.strerror}. Expected the {manifest.FILE} of a release") from error
-    if problem := manifest.altered(content):
+    if problem := manifest.check_seal(content):
         raise ReleaseError(f"{file}: {problem}. A release is only cut again from the manifest it was sealed with")
     held, kept = manifest.parse(content), Store(catalog.storage_root)
     folder = kept.path(f"releases/{name}")
@@ -169,7 +169,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     splits.require({source_id: len(some) for source_id, some in per_source.items()}, assigned, recipe.val, recipe.test)
     plan = manifest.build(_layouts(catalog, picks), records, {pick.stem: pick.record for pick in picks})
     plan = plan.model_copy(update={"previous": _previous(kept, plan)})
-    if leaks := manifest.leaking(plan, _pictures(picks)):
+    if leaks := manifest.find_leaks(plan, _pictures(picks)):
         raise ReleaseError(
             "the release would leak between its splits: " + "; ".join(leaks) + ". "
             "Give these sources the same `split:` in the catalog, or leave one out"
@@ -210,7 +210,7 @@ def _earlier(kept: Store) -> dict[str, Split]:
     """Find the most held-out split that each source was ever released in."""
     found: dict[str, Split] = {}
     for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}")):
-        for source_id, split in manifest.places(file.read_bytes()):
+        for source_id, split in manifest.read_source_splits(file.read_bytes()):
             found[source_id] = max(split, found.get(source_id, split), key=splits.SPLITS.index)
     return found
 
@@ -227,13 +227,13 @@ def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
     """Find the latest release with other samples: cutting the same again is no change."""
     for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}"), reverse=True):
         content = file.read_bytes()
-        if manifest.altered(content):
+        if manifest.check_seal(content):
             _log.warning("%s is altered and not taken for the release before", file)
             continue
         held = manifest.parse(content)
-        if manifest.alike(held, plan):
+        if manifest.have_same_samples(held, plan):
             return held.previous
-        changes = {word: len(stems) for word, stems in manifest.difference(held, plan).items() if stems}
+        changes = {word: len(stems) for word, stems in manifest.compare_samples(held, plan).items() if stems}
         return PreviousRecord(name=file.parent.name, digest=held.digest, changes=changes)
     return None
 
@@ -336,27 +336,23 @@ def _held(folder: Path, plan: Manifest) -> Manifest:
     except OSError as error:
         raise ReleaseError(f"{folder} exists and is no release ({error}); choose another --note, or move it away") from error
     held = manifest.parse(content)
-    problems = [manifest.altered(content), *manifest.differing(held, _found(folder))]
+    problems = [manifest.check_seal(content), *manifest.compare_files(manifest.file_hashes(held), _found(folder))]
     if damaged := [problem for problem in problems if problem]:
         raise ReleaseError(f"{folder} exists and is damaged: " + "; ".join(damaged) + ". Move it away, then run again")
-    if manifest.seal(plan, _found_in(held)).digest != held.digest:
+    if manifest.seal(plan, manifest.file_hashes(held)).digest != held.digest:
         raise ReleaseError(
             f"{folder} exists with another content, and a release is never changed. Differences: "
-            + "; ".join(manifest.summary(held, plan))
+            + "; ".join(manifest.describe_changes(held, plan))
             + ". Choose another --note"
         )
     _log.info("release %s is already there, unchanged", folder.name)
     return held
 
 
-def _found(folder: Path) -> manifest.Found:
+def _found(folder: Path) -> manifest.FileHashes:
     found = hashing.hash_folder(folder)
     found.pop(manifest.FILE)
     return found
-
-
-def _found_in(held: Manifest) -> dict[str, tuple[str, int]]:
-    return {name: (record.sha256, record.bytes) for name, record in held.files.items()}
 
 
 def _make(
@@ -392,7 +388,7 @@ def _archive(kept: Store, pick: Pick) -> None:
 
 
 def _otherwise(expected: Manifest, sealed: Manifest) -> str:
-    differing = manifest.differing(expected, _found_in(sealed))
+    differing = manifest.compare_files(manifest.file_hashes(expected), manifest.file_hashes(sealed))
     listed = "; ".join(differing[:5]) + (f"; and {len(differing) - 5} more" if len(differing) > 5 else "")
     return (
         f"what came out is not the release of digest {expected.digest}: {listed}. It was made by figureground {expected.code}, "

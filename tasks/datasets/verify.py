@@ -40,7 +40,7 @@ def verify(folder: Path, catalog: Catalog | None = None) -> Release:
         that two splits share.
     """
     content = _content(folder)
-    problems = [problem for problem in [manifest.altered(content)] if problem]
+    problems = [problem for problem in [manifest.check_seal(content)] if problem]
     try:
         held = manifest.parse(content)
     except ReleaseError as error:
@@ -48,7 +48,7 @@ def verify(folder: Path, catalog: Catalog | None = None) -> Release:
     looks = _known(held, catalog) if catalog else {}
     del content
     found, misplaced = _found(folder, held, looks)
-    problems += [*manifest.differing(held, found), *manifest.leaking(held, found), *misplaced]
+    problems += [*manifest.compare_files(manifest.file_hashes(held), found), *manifest.find_leaks(held, found), *misplaced]
     problems += _incomplete(held, found)
     problems += _recheck(folder, held, found, looks)
     if problems:
@@ -69,7 +69,7 @@ def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
     ReleaseError
         When one of the folders has no manifest or an altered one.
     """
-    return manifest.difference(_manifest(old), _manifest(new))
+    return manifest.compare_samples(_manifest(old), _manifest(new))
 
 
 def diff_page(old: Path, new: Path) -> str:
@@ -95,7 +95,7 @@ def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
 
 def _manifest(folder: Path) -> Manifest:
     content = _content(folder)
-    if problem := manifest.altered(content):
+    if problem := manifest.check_seal(content):
         raise _refused(folder, [problem])
     return manifest.parse(content)
 
@@ -116,7 +116,7 @@ def _known(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
     return {digest: duplicates.packed(one) for some in found for digest, one in some}
 
 
-def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manifest.Found, list[str]]:
+def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manifest.FileHashes, list[str]]:
     """Hash every file, note the packed signature of every picture by its hash, and say what the layouts find wrong.
 
     What a layout reads is hashed there and then, and not read again.
@@ -146,13 +146,13 @@ def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
 
 
-def _incomplete(held: Manifest, found: manifest.Found) -> Iterator[str]:
+def _incomplete(held: Manifest, found: manifest.FileHashes) -> Iterator[str]:
     """Ask each layout that keeps pictures byte for byte whether it has them all."""
     for layout, where, plugin in _built(held):
         if isinstance(plugin, PluginError) or not plugin.verbatim or layouts.LETTERBOX in held.settings.get(layout, {}):
             continue
         own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
-        yield from (f"{layout}: {problem}" for problem in manifest.incomplete(held, own))
+        yield from (f"{layout}: {problem}" for problem in manifest.find_missing_images(held, own))
 
 
 def _built(held: Manifest) -> Iterator[tuple[str, str, Any]]:
@@ -165,13 +165,13 @@ def _built(held: Manifest) -> Iterator[tuple[str, str, Any]]:
             yield layout, where, error
 
 
-def _recheck(folder: Path, held: Manifest, found: manifest.Found, looks: Mapping[str, bytes]) -> list[str]:
+def _recheck(folder: Path, held: Manifest, found: manifest.FileHashes, looks: Mapping[str, bytes]) -> list[str]:
     """Compute the leak certificate's claims again from the pictures that are there."""
     listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
     seen: set[tuple[str, str]] = set()
     pictures: dict[str, dict[str, bytes]] = defaultdict(dict)
     for name, (content, size) in found.items():
-        split = manifest.split_of(name) or listed.get(content, "")
+        split = manifest.split_of_file(name) or listed.get(content, "")
         if not split or not name.endswith(".jpg") or (split, content) in seen:
             continue
         seen.add((split, content))

@@ -67,4 +67,4 @@ def test_every_field_of_the_manifest_is_told(record: type) -> None:
 
 def test_every_word_of_a_difference_is_told() -> None:
     empty = manifest.build({}, {}, {})
-    assert set(manifest.difference(empty, empty)) <= set(re.findall(r"`([^`\n]+)`", PAGE))
+    assert set(manifest.compare_samples(empty, empty)) <= set(re.findall(r"`([^`\n]+)`", PAGE))

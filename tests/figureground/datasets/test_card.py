@@ -15,7 +15,7 @@ from figureground.datasets.manifest import (
     AttributionRecord,
     MatteRecord,
     SampleRecord,
-    SecondRecord,
+    SecondAnnotationRecord,
     SourceRecord,
 )
 
@@ -48,8 +48,8 @@ def test_footage_from_a_page_says_whom_it_is_owed_to_and_its_words_stay_words() 
         r"`park\|.mp4`: “\<script\>alert\(1\)\</script\> \[x\]\(http://evil\)”, anna\|b, 2026-11-21, "
         "<https://e.org/w?v=1%60%3Cb%3E> |"
     )
-    assert manifest.parse(manifest.canonical(held)).sources["park"].attribution == owed
-    assert b"attribution" not in manifest.canonical(plain)  # the digests of releases without it stay what they are
+    assert manifest.parse(manifest.to_bytes(held)).sources["park"].attribution == owed
+    assert b"attribution" not in manifest.to_bytes(plain)  # the digests of releases without it stay what they are
 
 
 def made(**changes: object) -> manifest.Manifest:
@@ -147,7 +147,7 @@ def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
     samples = made().samples
     told = [pair, pair | {"verdict": "blurred", "iou": None, "boundary_iou": None}, pair | {"iou": 0.8, "boundary_iou": 0.5}]
     for (stem, one), second in zip(list(samples.items()), told, strict=True):
-        annotation = replace(one.annotation, second=SecondRecord(**second))
+        annotation = replace(one.annotation, second=SecondAnnotationRecord(**second))
         samples = {**samples, stem: replace(one, annotation=annotation)}
     page = card.page(made(samples=samples), PROOF)
     assert "Two people saw 3 of the pictures without seeing each other's answer; 2 of these both kept." in page
@@ -160,5 +160,5 @@ def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
 
 
 def test_a_manifest_without_parts_and_second_opinions_is_written_as_it_was() -> None:
-    held = json.loads(manifest.canonical(made()))
+    held = json.loads(manifest.to_bytes(made()))
     assert set(held["samples"]["park-0"]["annotation"]) == {"id", "annotator", "origin", "sha256", "iou_with_matte"}

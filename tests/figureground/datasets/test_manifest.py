@@ -46,17 +46,17 @@ def sealed(samples: dict[str, SampleRecord] | None = None, videos: dict[str, str
 
 
 def test_bytes_come_back_and_are_canonical() -> None:
-    content = manifest.canonical(sealed())
+    content = manifest.to_bytes(sealed())
     again = manifest.parse(content)
     assert again == sealed()
-    assert manifest.canonical(again) == content
-    assert manifest.altered(content) == ""
+    assert manifest.to_bytes(again) == content
+    assert manifest.check_seal(content) == ""
     assert "änna" in content.decode()
     assert content.endswith(b"}\n")
 
 
 def test_one_record_stands_on_one_line() -> None:
-    lines = manifest.canonical(sealed()).decode().splitlines()
+    lines = manifest.to_bytes(sealed()).decode().splitlines()
     assert sum(line.startswith(' "a": {') or line.startswith(' "b": {') for line in lines) == 2
     assert ' "img_dir/train/a.jpg": {"bytes":10,"sha256":"' + A + '"},' in lines
 
@@ -81,9 +81,9 @@ def test_digest_covers_everything_but_not_the_order() -> None:
 
 @given(st.data())
 def test_any_flipped_bit_is_noticed(data: st.DataObject) -> None:
-    content = bytearray(manifest.canonical(sealed()))
+    content = bytearray(manifest.to_bytes(sealed()))
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    assert manifest.altered(bytes(content)).startswith("manifest.json: altered")
+    assert manifest.check_seal(bytes(content)).startswith("manifest.json: altered")
 
 
 NONE = [b"", b"{", b"[]", b"\xff", b"null", b'{"digest": NaN}', b'{"a": "\\ud800"}', b'{"digest": ""}']
@@ -91,55 +91,59 @@ NONE = [b"", b"{", b"[]", b"\xff", b"null", b'{"digest": NaN}', b'{"a": "\\ud800
 
 @pytest.mark.parametrize("content", NONE)
 def test_what_is_no_manifest_is_altered_and_not_parsed(content: bytes) -> None:
-    assert manifest.altered(content).startswith("manifest.json: altered")
+    assert manifest.check_seal(content).startswith("manifest.json: altered")
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         manifest.parse(content)
 
 
 def test_a_key_given_twice_is_altered() -> None:
-    content = manifest.canonical(sealed())
-    assert manifest.altered(content.replace(b'"code"', b'"code": "0", "code"', 1)).startswith("manifest.json: altered")
+    content = manifest.to_bytes(sealed())
+    assert manifest.check_seal(content.replace(b'"code"', b'"code": "0", "code"', 1)).startswith("manifest.json: altered")
 
 
 @pytest.mark.parametrize("field", ["counts", "layouts", "samples", "sources"])
 def test_a_missing_field_is_named(field: str) -> None:
-    held = json.loads(manifest.canonical(sealed()))
+    held = json.loads(manifest.to_bytes(sealed()))
     del held[field]
     with pytest.raises(ReleaseError, match=field):
         manifest.parse(json.dumps(held).encode())
 
 
 def test_a_newer_format_is_refused() -> None:
-    held = json.loads(manifest.canonical(sealed()))
+    held = json.loads(manifest.to_bytes(sealed()))
     with pytest.raises(ReleaseError, match=r"another version of figureground: format"):
         manifest.parse(json.dumps({**held, "format": 2}).encode())
 
 
+def compare_files(plan: Manifest, found: manifest.FileHashes) -> list[str]:
+    return manifest.compare_files(manifest.file_hashes(plan), found)
+
+
 def test_altered_missing_and_extra_files_are_named() -> None:
     found = {"img_dir/train/a.jpg": (B, 10), "split_dir/park.txt": (C, 2), "new": (A, 1)}
-    named = [problem.split(":")[:2] for problem in manifest.differing(sealed(), found)]
+    named = [problem.split(":")[:2] for problem in compare_files(sealed(), found)]
     assert named == [["img_dir/train/a.jpg", " altered"], ["img_dir/val/b.jpg", " missing"], ["new", " extra"]]
-    assert manifest.differing(sealed(), FOUND) == []
+    assert compare_files(sealed(), FOUND) == []
 
 
 def test_a_wrong_size_alone_is_an_alteration() -> None:
-    assert "img_dir/train/a.jpg: altered" in manifest.differing(sealed(), {**FOUND, "img_dir/train/a.jpg": (A, 9)})[0]
+    assert "img_dir/train/a.jpg: altered" in compare_files(sealed(), {**FOUND, "img_dir/train/a.jpg": (A, 9)})[0]
 
 
 def test_nothing_leaks_when_splits_share_nothing() -> None:
-    assert manifest.leaking(sealed(), FOUND) == []
+    assert manifest.find_leaks(sealed(), FOUND) == []
     alike = {**FOUND, "ann_dir/train/a.png": (C, 1), "ann_dir/val/b.png": (C, 1), "img_dir/train/twin.jpg": (A, 10)}
-    assert manifest.leaking(sealed(), alike) == [], "equal masks, and twins within a split, are no leak"
+    assert manifest.find_leaks(sealed(), alike) == [], "equal masks, and twins within a split, are no leak"
 
 
 def test_a_shared_source_video_or_picture_leaks() -> None:
     shared = sealed({"a": sample(), "b": sample("park", "val", B)})
-    assert manifest.leaking(shared, FOUND) == ["source park is shared between train (a) and val (b)"]
+    assert manifest.find_leaks(shared, FOUND) == ["source park is shared between train (a) and val (b)"]
     twins = sealed(videos={"park": A, "walk": A})
-    assert manifest.leaking(twins, FOUND) == ["the same video is in two splits: train (source park) and val (source walk)"]
+    assert manifest.find_leaks(twins, FOUND) == ["the same video is in two splits: train (source park) and val (source walk)"]
     copied = {**FOUND, "img_dir/val/copy.jpg": (A, 10)}
-    leak = ["the same picture is in two splits: img_dir/train/a.jpg and img_dir/val/copy.jpg"]
-    assert manifest.leaking(sealed(), copied) == leak
+    leak = ["the same image is in two splits: img_dir/train/a.jpg and img_dir/val/copy.jpg"]
+    assert manifest.find_leaks(sealed(), copied) == leak
 
 
 def test_difference_sorts_stems_by_what_happened() -> None:
@@ -154,7 +158,7 @@ def test_difference_sorts_stems_by_what_happened() -> None:
             "listed": sample(scenes=("x",)),
         }
     )
-    assert manifest.difference(old, new) == {
+    assert manifest.compare_samples(old, new) == {
         "added": ("added",),
         "dropped": ("dropped",),
         "re-annotated": ("redrawn",),
@@ -162,25 +166,25 @@ def test_difference_sorts_stems_by_what_happened() -> None:
         "moved": ("moved",),
         "relisted": ("listed",),
     }
-    assert not any(manifest.difference(old, old).values())
+    assert not any(manifest.compare_samples(old, old).values())
 
 
 def test_summary_says_what_differs_in_lines() -> None:
     old, many = sealed(), sealed({name: sample() for name in "abcdefgh"})
-    assert manifest.summary(old, old) == []
-    assert manifest.summary(old, many)[0] == "added: 6 (c, d, e, f, g, …)"
+    assert manifest.describe_changes(old, old) == []
+    assert manifest.describe_changes(old, many)[0] == "added: 6 (c, d, e, f, g, …)"
     newer = sealed().model_copy(update={"code": "9.9"})
-    assert manifest.summary(old, newer) == [f'code: "{old.code}" there, "9.9" now']
+    assert manifest.describe_changes(old, newer) == [f'code: "{old.code}" there, "9.9" now']
     retold = sealed({"a": sample(index=2), "b": sample("walk", "val", B)})
-    assert manifest.summary(old, retold) == ["where samples come from: a"]
+    assert manifest.describe_changes(old, retold) == ["where samples come from: a"]
 
 
 def test_it_is_written_as_it_is_sealed(tmp_path: Path) -> None:
     plan = sealed()
     written = manifest.write(plan.model_copy(update={"digest": "old"}), FOUND, tmp_path / "manifest.json")
-    assert written == plan and (tmp_path / "manifest.json").read_bytes() == manifest.canonical(plan)
+    assert written == plan and (tmp_path / "manifest.json").read_bytes() == manifest.to_bytes(plan)
 
 
 def test_a_manifest_that_is_not_canonical_is_read_all_the_same() -> None:
     plan = sealed()
-    assert manifest.parse(json.dumps(json.loads(manifest.canonical(plan)), indent=3).encode()) == plan
+    assert manifest.parse(json.dumps(json.loads(manifest.to_bytes(plan)), indent=3).encode()) == plan

@@ -99,6 +99,13 @@ def test_real_pairs_are_mixed_in_each_once(share: float, there: int, expected: i
     assert [turn for is_real, turn in found if not is_real] == list(range(100 - expected))
 
 
+def test_the_digest_of_a_composition_never_changes() -> None:
+    """Frozen: with another digest every composition that exists would be taken for an altered one."""
+    files = {"im/train/000000.jpg": ("1" * 64, 5), "gt/train/000000.png": ("2" * 64, 7)}
+    sealed = composition_manifest.sealed({"counts": {"train": 1}, "note": "ä"}, files)
+    assert sealed["digest"] == "c23b17497887551fb53dcd2e35156857b085f38a0cd21614e438068eac0ca79b"
+
+
 def test_a_composition_tells_what_was_done_to_it(tmp_path: Path) -> None:
     files = {"im/train/000000.jpg": ("a" * 64, 3), "gt/train/000000.png": ("b" * 64, 4)}
     content = composition_manifest.written(composition_manifest.sealed({"counts": {"train": 1}}, files))
@@ -106,8 +113,10 @@ def test_a_composition_tells_what_was_done_to_it(tmp_path: Path) -> None:
     assert composition_manifest.differing(told, files) == []
     other = {"im/train/000000.jpg": ("c" * 64, 3), "extra": ("d" * 64, 1)}
     assert composition_manifest.differing(told, other) == [
-        "gt/train/000000.png: missing", "extra: not part of it", "im/train/000000.jpg: altered",
-    ]  # fmt: skip
+        f"im/train/000000.jpg: altered: expected 3 bytes with sha256 {'a' * 64}, found 3 bytes with sha256 {'c' * 64}",
+        "gt/train/000000.png: missing",
+        "extra: extra: the manifest does not list it",
+    ]
     with pytest.raises(ReleaseError, match="altered: its digest is"):
         composition_manifest.parse(content.replace(b'"train": 1', b'"train": 2'), "here")
     with pytest.raises(ReleaseError, match="not readable"):

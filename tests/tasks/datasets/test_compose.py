@@ -274,7 +274,7 @@ def test_recheck_names_what_was_done_to_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ReleaseError) as refused:
         recheck(folder)
     said = str(refused.value)
-    for problem in ("gt/train/000000.png: missing", "im/train/000001.jpg: altered", "im/val/000002.jpg: not part of it",
+    for problem in ("gt/train/000000.png: missing", "im/train/000001.jpg: altered", "im/val/000002.jpg: extra",
                     "im/train/000000.jpg: no alpha"):  # fmt: skip
         assert problem in said
 

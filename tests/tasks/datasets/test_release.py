@@ -125,7 +125,7 @@ def test_all_layouts_lie_in_one_release(labelled: Make, tmp_path: Path) -> None:
         found = [(item.stem, item.split, item.scenes) for item in plugins.build("layouts", name, {}).read(folder / place)]
         assert sorted(found) == [(stem, one["split"], tuple(one["scenes"])) for stem, one in sorted(held["samples"].items())]
     (folder / "coco/images/val/walk-000000-00.jpg").unlink()
-    with pytest.raises(ReleaseError, match=r"coco: sample walk-000000-00: no file holds its picture"):
+    with pytest.raises(ReleaseError, match=r"coco: sample walk-000000-00: no file holds its image"):
         verify(folder)
 
 

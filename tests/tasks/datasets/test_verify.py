@@ -51,7 +51,7 @@ def reseal(folder: Path) -> None:
     held = manifest.parse((folder / manifest.FILE).read_bytes())
     found = hashing.hash_folder(folder)
     found.pop(manifest.FILE)
-    (folder / manifest.FILE).write_bytes(manifest.canonical(manifest.seal(held, found)))
+    (folder / manifest.FILE).write_bytes(manifest.to_bytes(manifest.seal(held, found)))
 
 
 def test_a_good_release_is_given_with_its_counts(folder: Path) -> None:
@@ -80,8 +80,8 @@ def test_every_byte_of_the_manifest_counts(folder: Path) -> None:
     for at in range(0, len(content), 7):
         changed = bytearray(content)
         changed[at] ^= 4
-        assert manifest.altered(bytes(changed)).startswith("manifest.json: altered"), at
-    assert manifest.altered(content) == ""
+        assert manifest.check_seal(bytes(changed)).startswith("manifest.json: altered"), at
+    assert manifest.check_seal(content) == ""
 
 
 @pytest.mark.parametrize("changed", [b" ", b"\n"])
@@ -132,7 +132,7 @@ def test_a_train_picture_copied_into_a_held_out_split_is_named(folder: Path, spl
     shutil.copy(folder / PICTURE, folder / copy)
     said = problems(folder)
     assert f"{copy}: extra" in said
-    shared = f"the same picture is in two splits: {' and '.join(sorted([PICTURE, copy]))}"
+    shared = f"the same image is in two splits: {' and '.join(sorted([PICTURE, copy]))}"
     assert shared in said
     reseal(folder)
     assert shared in problems(folder)
@@ -148,7 +148,7 @@ def test_a_train_picture_that_was_changed_a_little_and_put_into_val_is_named(fol
     }[change]
     cv2.imwrite(str(folder / "img_dir/val/new.jpg"), changed, [cv2.IMWRITE_JPEG_QUALITY, 70])
     reseal(folder)
-    assert f"nearly the same picture is in two splits: {PICTURE} and img_dir/val/new.jpg (similarity 0.9" in problems(folder)
+    assert f"nearly the same image is in two splits: {PICTURE} and img_dir/val/new.jpg (similarity 0.9" in problems(folder)
 
 
 def test_a_certificate_that_claims_too_little_is_named(folder: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_sample_whose_files_are_gone_is_named(folder: Path) -> None:
     (folder / PICTURE).unlink()
     (folder / "split_dir/park.txt").write_bytes(b"park-000015-00\npark-000030-00\n")
     reseal(folder)
-    assert "sample park-000000-00: no file holds its picture" in problems(folder)
+    assert "sample park-000000-00: no file holds its image" in problems(folder)
 
 
 def test_all_problems_are_told_at_once(folder: Path) -> None:
