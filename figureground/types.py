@@ -5,11 +5,13 @@ the upper left pixel, x runs right and y runs down. Boxes are half-open: ``x0 <=
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from figureground.memo import Memo
 
 Image: TypeAlias = NDArray[np.uint8]
 """Shape (h, w, 3), RGB, 0..255."""
@@ -114,7 +116,8 @@ class PersonCrop:
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
     catalog has them now. ``seconds`` is its frame's time, ``track`` the
     person's number in the source, -1 when nobody was followed. ``instances`` is what a segmentation network saw in it,
-    for `figureground.people.instances.of`; b"" when none has looked yet.
+    for `figureground.people.instances.of`; b"" when none has looked yet. ``memo`` keeps what several checks compute of the
+    crop, such as its pose regions, as long as the crop lives; `dataclasses.replace` gives a new crop an empty one.
     """
 
     crop_id: str
@@ -134,6 +137,7 @@ class PersonCrop:
     seconds: float = 0.0
     track: int = -1
     instances: bytes = b""
+    memo: Memo = field(default_factory=Memo, init=False, repr=False)
 
     @property
     def scale(self) -> float:

@@ -20,6 +20,7 @@ from pydantic import Field
 from figureground.errors import AssetError
 from figureground.imaging import geometry
 from figureground.inference import backends, yolo
+from figureground.memo import Memo
 from figureground.storage import assets
 from figureground.types import Box, Image, Person, Weights
 
@@ -89,16 +90,8 @@ class Yolo:
             for answer, (_, place) in zip(answers, laid, strict=True)
         ]
 
-    def _predicted(self, model: Any, batch: Sequence[Image]) -> list[list[Person]]:
-        with _lock:  # ultralytics keeps the running picture in the model
-            results = model.predict(
-                [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in batch],
-                conf=self.score_at_least,
-                imgsz=self.image_size,
-                classes=[_person_class(model.names, self.weights)],
-                batch=len(batch),
-                verbose=False,
-            )
+    def _predicted(self, model: "_UltralyticsModel", batch: Sequence[Image]) -> list[list[Person]]:
+        results = model.predict(batch, self.score_at_least, self.image_size)
         return [_people(result, image) for result, image in zip(results, batch, strict=True)]
 
 
@@ -146,16 +139,34 @@ def _has_cuda() -> bool:
     return bool(torch.cuda.is_available())
 
 
-_lock = threading.RLock()
-_models: dict[str, Any] = {}
+class _UltralyticsModel:
+    """An opened model: ultralytics keeps the running picture in it, so one thread at a time uses it."""
+
+    def __init__(self, model: Any, weights: Weights) -> None:
+        self._model = model
+        self._person = _person_class(model.names, weights)
+        self._lock = threading.Lock()
+
+    def predict(self, images: Sequence[Image], score_at_least: float, image_size: int) -> list[Any]:
+        """Give ultralytics' result for each picture."""
+        with self._lock:
+            results: list[Any] = self._model.predict(
+                [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images],
+                conf=score_at_least,
+                imgsz=image_size,
+                classes=[self._person],
+                batch=len(images),
+                verbose=False,
+            )
+            return results
 
 
-def _model(weights: Weights) -> Any:
-    """Give the one model of this process. The file's hash is checked before it is opened: a .pt is a pickle."""
-    with _lock:
-        if weights.sha256 not in _models:
-            _models[weights.sha256] = _open(assets.locate(weights), weights)
-        return _models[weights.sha256]
+_models = Memo()
+
+
+def _model(weights: Weights) -> _UltralyticsModel:
+    """Give the process's model with these weights. The file's hash is checked before it is opened: a .pt is a pickle."""
+    return _models.get(weights.sha256, lambda: _UltralyticsModel(_open(assets.locate(weights), weights), weights))
 
 
 def _open(path: Path, weights: Weights) -> Any:

@@ -11,7 +11,6 @@ than one after the other, and what is done to a picture before and after the net
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from figureground.errors import ArrayError, AssetError
 from figureground.inference import conversion
+from figureground.memo import Memo
 from figureground.storage import assets
 from figureground.types import Weights
 
@@ -54,9 +54,15 @@ class _Network:
     classes: tuple[str, ...] = ()
 
 
-_networks: dict[tuple[str, _Place, Precision, tuple[str, ...]], _Network] = {}
-_abandoned: list[Any] = []
-_lock = threading.Lock()
+_networks = Memo()
+"""The networks this process has opened; they are opened one at a time."""
+
+_runtime = Memo()
+"""OpenVINO itself, once it may be called from several threads; see `_openvino`."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_networks.restart)
+    os.register_at_fork(after_in_child=_runtime.restart)
 
 
 def usable_cores() -> int:
@@ -219,11 +225,10 @@ def opened(file: Path, engine: Engine = "openvino") -> Ask:
         When it is not a network that can be opened.
     """
     weights = Weights(file.name, "")
-    with _lock:
-        if engine == "onnxruntime":
-            network = _open_onnxruntime(weights, file, ["CPUExecutionProvider"])
-        else:
-            network = _open_openvino(weights, file, "exact", (), {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
+    if engine == "onnxruntime":
+        network = _open_onnxruntime(weights, file, ["CPUExecutionProvider"])
+    else:
+        network = _open_openvino(weights, file, "exact", (), {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1})
     key = next(iter(network.inputs))
     return lambda batch: network.call({key: batch})
 
@@ -241,11 +246,7 @@ def classes(weights: Weights, *, precision: Precision = "exact") -> tuple[str, .
 
 def _network(weights: Weights, device: Device, precision: Precision, layers: tuple[str, ...] = ()) -> _Network:
     place = _place(weights, device)
-    with _lock:
-        key = (weights.sha256, place, precision, layers)
-        if key not in _networks:
-            _networks[key] = _open(weights, place, precision, layers)
-        return _networks[key]
+    return _networks.get((weights.sha256, place, precision, layers), lambda: _open(weights, place, precision, layers))
 
 
 def _place(weights: Weights, device: Device) -> _Place:
@@ -290,9 +291,13 @@ def _open_onnxruntime(weights: Weights, path: Path, providers: list[str]) -> _Ne
     return _Network(shapes, names, lambda inputs: list(session.run(None, dict(inputs))))
 
 
-@cache
 def _openvino() -> Any:
-    """Give OpenVINO, after one thread has run a network of one layer in it.
+    """Give OpenVINO, after one thread has run a network of one layer in it."""
+    return _runtime.get("openvino", _initialised)
+
+
+def _initialised() -> Any:
+    """Run a network of one layer in OpenVINO.
 
     Its Python binding looks NumPy's types up on the first call and keeps them in a C++ static. Whoever is at that waits for
     Python's lock, and a second thread that has the lock waits for the static: two first calls at once never end.
@@ -374,17 +379,3 @@ def _check_batch(weights: Weights, batch: NDArray[np.float32], expected: _Shape)
         raise ArrayError(f"{weights.name} takes float32 of shape (n >= 1, {words}); found {batch.dtype} {batch.shape}")
     if expected[0] and len(batch) % expected[0]:
         raise ArrayError(f"{weights.name} takes batches of {expected[0]}; found {len(batch)} items")
-
-
-def _forget() -> None:
-    """Start anew in a forked child, where the lock may be held for ever and the networks' threads do not run.
-
-    The networks are kept out of reach, not freed: freeing one waits for its threads.
-    """
-    global _lock, _networks
-    _abandoned.append(_networks)
-    _lock, _networks = threading.Lock(), {}
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)

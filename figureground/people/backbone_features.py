@@ -8,7 +8,6 @@ their sha256 and live in ``figureground/checks/heads``.
 
 import hashlib
 import io
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -191,16 +190,12 @@ class _Seen:
     size: tuple[int, int]
 
 
-_last = threading.local()
-
-
 def _seen(crop: PersonCrop, network: Weights) -> _Seen:
-    """Run the network's lower half; several checks in a row ask for the same crop, so the last answer is kept."""
-    kept = getattr(_last, "kept", None)
-    if kept is None or kept[0] is not crop or kept[1] != network.sha256:
-        batch, place = yolo.letterboxed(crop.image, _SIZE)
-        planes = tuple(plane[0] for plane in backends.run_inner(network, batch, _LAYERS))
-        kept = (crop, network.sha256, _Seen(planes, place, (batch.shape[2], batch.shape[3])))
-        _last.kept = kept
-    seen: _Seen = kept[2]
-    return seen
+    """Run the network's lower half once a crop: several checks need what it gives."""
+    return crop.memo.get(("backbone", network.sha256), lambda: _run(crop, network))
+
+
+def _run(crop: PersonCrop, network: Weights) -> _Seen:
+    batch, place = yolo.letterboxed(crop.image, _SIZE)
+    planes = tuple(plane[0] for plane in backends.run_inner(network, batch, _LAYERS))
+    return _Seen(planes, place, (batch.shape[2], batch.shape[3]))

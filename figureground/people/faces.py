@@ -11,9 +11,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from figureground.errors import AssetError
 from figureground.imaging import geometry
+from figureground.memo import Memo
 from figureground.storage import assets
 from figureground.types import Box, Image, Person, Weights
 
@@ -26,8 +28,7 @@ _HEAD = slice(0, 5)  # nose, eyes, ears in COCO's order
 _SEEN = 0.5
 _AROUND_HEAD = 0.05  # of the person's box: how far its upper edge may cut into the hair
 
-_detectors: dict[str, Any] = {}
-_lock = threading.Lock()
+_detectors = Memo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +91,9 @@ def find(image: Image, weights: Weights) -> list[Face]:
     shrink = min(1.0, _LONG_SIDE / max(height, width))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     small = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2BGR)
-    with _lock:
-        detector = _detector(weights)
-        detector.setInputSize(size)
-        _, rows = detector.detect(small)
+    rows = _yunet(weights).detect(small)
     bounds = Box(0, 0, width, height)
-    faces = [_face(row, width / size[0], height / size[1], bounds) for row in (() if rows is None else rows)]
+    faces = [_face(row, width / size[0], height / size[1], bounds) for row in rows]
     return sorted((face for face in faces if face), key=lambda face: -face.score)
 
 
@@ -132,13 +130,27 @@ def _taken(face: Face, given: Sequence[Face]) -> bool:
     return any(geometry.iou(face.box, other.box) > _OVERLAP for other in given)
 
 
-def _detector(weights: Weights) -> Any:
-    if weights.sha256 not in _detectors:
+class _YuNet:
+    """An opened detector: it keeps the size of its picture, so one thread at a time uses it."""
+
+    def __init__(self, weights: Weights) -> None:
         path = assets.locate(weights)
         try:
-            _detectors[weights.sha256] = cv2.FaceDetectorYN.create(
+            self._detector = cv2.FaceDetectorYN.create(
                 str(path), "", (_LONG_SIDE, _LONG_SIDE), score_threshold=SCORE_AT_LEAST, nms_threshold=_OVERLAP, top_k=200
             )
         except cv2.error as error:
             raise AssetError(f"{weights.name} ({path}) is not a YuNet network OpenCV can open: {error}") from error
-    return _detectors[weights.sha256]
+        self._lock = threading.Lock()
+
+    def detect(self, image: NDArray[np.uint8]) -> Sequence[Any]:
+        """Give YuNet's rows for a BGR picture."""
+        with self._lock:
+            self._detector.setInputSize((image.shape[1], image.shape[0]))
+            _, rows = self._detector.detect(image)
+        return () if rows is None else rows
+
+
+def _yunet(weights: Weights) -> _YuNet:
+    """Give the process's detector with these weights."""
+    return _detectors.get(weights.sha256, lambda: _YuNet(weights))

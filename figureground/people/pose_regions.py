@@ -1,7 +1,5 @@
 """Where a body's parts are: COCO's joints as groups, and the area of a crop that is the person for certain."""
 
-import threading
-
 import cv2
 import numpy as np
 
@@ -17,8 +15,6 @@ GROUPS = (HEAD, SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES)
 LIMBS = ((5, 7), (7, 9), (6, 8), (8, 10), (11, 13), (13, 15), (12, 14), (14, 16))
 TORSO = (5, 6, 12, 11)
 
-_last = threading.local()
-
 
 def area(crop: PersonCrop) -> Mask:
     """Draw the area that is the person: torso, limbs and head between the joints that are seen.
@@ -31,15 +27,16 @@ def area(crop: PersonCrop) -> Mask:
     Returns
     -------
     Mask
-        (h, w) uint8, 1 on the person, 0 elsewhere; not to be written to: several checks in a row ask for the same crop's.
+        (h, w) uint8, 1 on the person, 0 elsewhere; read-only: it is drawn once a crop and kept in its memo.
     """
-    kept: tuple[PersonCrop, Mask] | None = getattr(_last, "kept", None)
-    if kept is None or kept[0] is not crop:
-        high, wide = crop.image.shape[:2]
-        kept = (crop, drawn((high, wide), crop.keypoints, crop.person_inside))
-        kept[1].flags.writeable = False
-        _last.kept = kept
-    return kept[1]
+    return crop.memo.get("pose area", lambda: _area(crop))
+
+
+def _area(crop: PersonCrop) -> Mask:
+    high, wide = crop.image.shape[:2]
+    mask = drawn((high, wide), crop.keypoints, crop.person_inside)
+    mask.flags.writeable = False
+    return mask
 
 
 def drawn(size: tuple[int, int], points: Keypoints, person: Box) -> Mask:

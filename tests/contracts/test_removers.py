@@ -1,5 +1,6 @@
 """What every remover promises. A new file in figureground/removers is tested here with no other edit."""
 
+import dataclasses
 import itertools
 from pathlib import Path
 from typing import get_type_hints
@@ -141,7 +142,7 @@ def test_no_crops_give_no_alphas(remover):
 
 def test_what_is_no_picture_is_refused(remover):
     crop = made(64, 64)
-    gray = PersonCrop(**{**{name: getattr(crop, name) for name in PersonCrop.__slots__}, "image": crop.image[:, :, 0]})
+    gray = dataclasses.replace(crop, image=crop.image[:, :, 0])
     with pytest.raises(ArrayError, match="made0-000000-00"):
         remover.alphas([gray])
 

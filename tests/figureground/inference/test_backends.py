@@ -13,6 +13,7 @@ import pytest
 
 from figureground.errors import ArrayError, AssetError
 from figureground.inference import backends
+from figureground.memo import Memo
 from figureground.storage import assets
 from figureground.types import Weights
 
@@ -21,7 +22,7 @@ from figureground.types import Weights
 def opened(monkeypatch):
     opened = []
     original = backends._open
-    monkeypatch.setattr(backends, "_networks", {})
+    monkeypatch.setattr(backends, "_networks", Memo())
     monkeypatch.setattr(backends, "_open", lambda *asked: opened.append(asked[2]) or original(*asked))
     return opened
 
@@ -129,7 +130,7 @@ def test_a_forked_child_makes_its_own_session(cached, negating):
         "from figureground.types import Weights\n"
         f"w, x = Weights('net.onnx', '{weights.sha256}'), np.ones((2, 4), np.float32)\n"
         "backends.run(w, x)\n"
-        "backends._lock.acquire()\n"
+        "backends._networks._lock.acquire()\n"
         "child = os.fork()\n"
         "if not child:\n"
         "    signal.alarm(20)\n"
@@ -172,7 +173,7 @@ def test_networks_are_opened_one_at_a_time(monkeypatch):
         most.append(len(inside))
         inside.remove(weights)
 
-    monkeypatch.setattr(backends, "_networks", {})
+    monkeypatch.setattr(backends, "_networks", Memo())
     monkeypatch.setattr(backends, "_open", opened)
     threads = [threading.Thread(target=backends._network, args=(Weights("a.onnx", str(n)), "cpu", "exact")) for n in range(4)]
     for thread in threads:
