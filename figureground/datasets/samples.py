@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import crops, jpeg, masks
-from figureground.storage import hashing
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 GREY = 128
@@ -31,7 +31,7 @@ def check(sample: Sample) -> None:
         )
 
 
-def write(file: Path | str, content: bytes, sha256: str = "") -> None:
+def write(file: Path | str, content: bytes, sha256: str = "", log: ReadLog | None = None) -> None:
     """Write a file, making its folder when that is not there: asking first would cost more than most files do.
 
     Parameters
@@ -41,15 +41,17 @@ def write(file: Path | str, content: bytes, sha256: str = "") -> None:
     content
         The whole file.
     sha256
-        The content's hash when somebody has computed it, which `figureground.storage.hashing.noting` remembers.
+        The content's hash when the caller knows it.
+    log
+        Where a known hash is recorded.
     """
     try:
         _put(file, content)
     except FileNotFoundError:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         _put(file, content)
-    if sha256:
-        hashing.note(file, sha256, len(content))
+    if sha256 and log is not None:
+        log.add(file, sha256, len(content))
 
 
 def _put(file: Path | str, content: bytes) -> None:

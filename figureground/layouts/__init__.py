@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from figureground import plugins
 from figureground.errors import PluginError
+from figureground.storage.hashing import ReadLog
 from figureground.types import Sample
 
 if TYPE_CHECKING:  # it brings OpenCV along
@@ -25,9 +26,10 @@ class Layout(Protocol):
     verbatim: ClassVar[bool]
     exact: ClassVar[bool]
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """Write all samples below a folder, a few at a time; the same samples in another order give the same bytes.
 
+        The hashes of what it writes go into ``log`` where a sample knows them.
         Raises ReleaseError for two samples of one stem, a name that is no file name, or a label of another size than its
         picture.
         """
@@ -35,8 +37,11 @@ class Layout(Protocol):
     def read(self, from_: Path) -> Iterator[Sample]:
         """Give the samples back, by split (train, val, test) and stem."""
 
-    def problems(self, from_: Path) -> Iterator[str]:
-        """Say all that is not as the layout promises, each with its file's name in the folder; nothing when all is well."""
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+        """Say all that is not as the layout promises, each with its file's name in the folder; nothing when all is well.
+
+        Files that it reads whole are recorded in ``log``, so that hashing the folder need not read them again.
+        """
 
 
 class Importable(Protocol):

@@ -26,6 +26,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, masks
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Alpha, Mask, Sample
 
 _PER_GROUP, _PER_SUB = 10_000, 1_000
@@ -72,7 +73,7 @@ class Aisegment:
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`. Files wait under their stems until all are known: numbers follow the stems."""
         seen: dict[str, Sample] = {}
         waiting = into / ".waiting"
@@ -113,7 +114,7 @@ class Aisegment:
             entry = entries.get(name)
             yield replace(pair, stem=entry.stem, split=entry.split, scenes=entry.scenes) if entry else pair
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         try:
             entries = _index(from_)

@@ -27,6 +27,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, polygons, run_lengths
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 _CATEGORIES = [{"id": 1, "name": "person", "supercategory": "person"}]
@@ -56,10 +57,10 @@ class Coco:
         """See `figureground.layouts.Layout`."""
         return self.shapes == "run_lengths"
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
         entries: dict[str, _Entry] = {}
-        for entry in ordered(lambda sample: self._write_one(sample, into), items):
+        for entry in ordered(lambda sample: self._write_one(sample, into, log), items):
             if entry.stem in entries:
                 raise ReleaseError(f"two samples have the stem {entry.stem}; expected each once")
             entries[entry.stem] = entry
@@ -68,11 +69,11 @@ class Coco:
             if own := [entry for _, entry in sorted(entries.items()) if entry.split == split]:
                 _annotations(into, split).write_text(_document(own), encoding="utf-8", newline="\n")
 
-    def _write_one(self, sample: Sample, into: Path) -> _Entry:
+    def _write_one(self, sample: Sample, into: Path, log: ReadLog | None) -> _Entry:
         samples.check(sample)
         mask = (sample.alpha >= self.person_at_least).astype(np.uint8)
         picture = _picture(into, sample.split, sample.stem)
-        samples.write(picture, sample.image, sample.sha256)
+        samples.write(picture, sample.image, sample.sha256, log)
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))
@@ -97,7 +98,7 @@ class Coco:
         for file in sorted((from_ / "annotations").glob("*.json")):
             yield from _found(from_, file)
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         for split in SPLITS:
             pictures = {file.name for file in (from_ / "images" / split).glob("*.jpg")}

@@ -21,6 +21,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ReleaseError
 from figureground.imaging import foreground, masks
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 
@@ -31,7 +32,7 @@ class Cutouts:
     verbatim: ClassVar[bool] = False
     exact: ClassVar[bool] = True
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
         scene_lists.take(ordered(lambda sample: _written(sample, into), items), into / "scenes")
 
@@ -46,7 +47,7 @@ class Cutouts:
                 alpha = masks.from_levels(np.ascontiguousarray(rgba[:, :, 3]))
                 yield Sample(stem, split, scenes.get(stem, ()), picture.tobytes(), alpha)
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:

@@ -24,6 +24,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 _PER_FILE, _PER_GROUP = 5000, 100
@@ -44,7 +45,7 @@ class Huggingface:
     verbatim: ClassVar[bool] = False
     exact: ClassVar[bool] = True
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`. Pictures wait in files until all stems are known: rows are sorted."""
         seen: dict[str, tuple[Split, tuple[str, ...]]] = {}
         waiting = into / ".waiting"
@@ -70,7 +71,7 @@ class Huggingface:
                     alpha = _mask(row).astype(np.float32)
                     yield Sample(row["stem"], split, tuple(row["scenes"]), row["image"]["bytes"], alpha)
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, str] = {}
         for split in SPLITS:

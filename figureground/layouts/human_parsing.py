@@ -30,6 +30,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import class_maps, jpeg, masks
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 _STEMS = "stems"
@@ -47,9 +48,9 @@ class HumanParsing:
     pictures: Folder = "images"
     labels: Folder = "labels"
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into), items), into / "scenes")
+        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
         (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in class_maps.NAMES[self.classes]).encode())
         by_split: dict[str, list[str]] = defaultdict(list)
         for stem, its in seen.items():
@@ -63,10 +64,10 @@ class HumanParsing:
         places = {split: mmseg.Places(self.pictures, self.labels, f"{_STEMS}/{split}.txt") for split in splits}
         return mmseg.config(class_maps.NAMES[self.classes], places)
 
-    def _written(self, sample: Sample, into: Path) -> Sample:
+    def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
         samples.check(sample)
         picture, label = self._pair(into, sample.stem)
-        samples.write(picture, sample.image, sample.sha256)
+        samples.write(picture, sample.image, sample.sha256, log)
         samples.write(label, masks.mask_to_png(self._ids(sample)))
         return sample
 
@@ -120,7 +121,7 @@ class HumanParsing:
         for pair in found if lists else pairs.paired(from_ / self.pictures, from_ / self.labels):
             yield replace(pair, scenes=scenes.get(pair.stem, ()))
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:

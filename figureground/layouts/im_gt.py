@@ -20,6 +20,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, masks
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Sample
 
 
@@ -30,9 +31,9 @@ class ImGt:
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        scene_lists.take(ordered(lambda sample: _written(sample, into), items), into / "scenes")
+        scene_lists.take(ordered(lambda sample: _written(sample, into, log), items), into / "scenes")
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
@@ -45,7 +46,7 @@ class ImGt:
                 alpha = masks.from_png(truth.read_bytes(), str(truth))
                 yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -67,10 +68,10 @@ def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
     return sorted(file.name.removesuffix(suffix) for file in (folder / kind / split).glob(f"*{suffix}"))
 
 
-def _written(sample: Sample, into: Path) -> Sample:
+def _written(sample: Sample, into: Path, log: ReadLog | None) -> Sample:
     samples.check(sample)
     picture, truth = _pair(into, sample.split, sample.stem)
-    samples.write(picture, sample.image, sample.sha256)
+    samples.write(picture, sample.image, sample.sha256, log)
     samples.write(truth, masks.to_png(sample.alpha))
     return sample
 

@@ -26,7 +26,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import class_maps, jpeg, masks
 from figureground.parallel import ordered
-from figureground.storage import hashing
+from figureground.storage.hashing import ReadLog, read_file
 from figureground.types import Mask, Sample
 
 
@@ -39,13 +39,13 @@ class MmsegCustom:
 
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
         seen: set[str] = set()
         scenes: dict[str, list[str]] = defaultdict(list)
         for folder in ("img_dir", "ann_dir"):
             (into / folder).mkdir(parents=True, exist_ok=True)
-        for stem, its_scenes in ordered(lambda item: self._write_one(item, into), items):
+        for stem, its_scenes in ordered(lambda item: self._write_one(item, into, log), items):
             if stem in seen:
                 raise ReleaseError(f"two samples have the stem {stem}; expected each once")
             seen.add(stem)
@@ -54,10 +54,10 @@ class MmsegCustom:
         scene_lists.write(scenes, into / "split_dir")
         (into / "mmseg_config.py").write_bytes(_config({split for split in SPLITS if (into / "img_dir" / split).is_dir()}))
 
-    def _write_one(self, sample: Sample, into: Path) -> tuple[str, frozenset[str]]:
+    def _write_one(self, sample: Sample, into: Path, log: ReadLog | None) -> tuple[str, frozenset[str]]:
         samples.check(sample)
         picture, mask = _names(into, sample.split, sample.stem)
-        samples.write(picture, sample.image, sample.sha256)
+        samples.write(picture, sample.image, sample.sha256, log)
         samples.write(mask, self._hard(sample))
         return sample.stem, frozenset(sample.scenes)
 
@@ -83,7 +83,7 @@ class MmsegCustom:
             for pair in pairs.paired(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split):
                 yield replace(pair, scenes=scenes.get(pair.stem, ()))
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -94,7 +94,7 @@ class MmsegCustom:
             stems.update(dict.fromkeys(pictures, split))
             complete = sorted(set(pictures) & set(masks))
             pairs = ((split, stem) for stem in complete)
-            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs, together=16) if problem)
+            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair, log), pairs, together=16) if problem)
         yield from scene_lists.problems(from_ / "split_dir", stems)
         config = from_ / "mmseg_config.py"
         if not config.is_file() or config.read_bytes() != _config(set(stems.values())):
@@ -123,10 +123,10 @@ def _less(some: list[str], others: list[str]) -> list[str]:
     return sorted(set(some) - set(others))
 
 
-def _mask(file: Path | str) -> Mask:
+def _mask(file: Path | str, log: ReadLog | None = None) -> Mask:
     """Read a mask as it is stored, whatever its depth and channels."""
     try:
-        mask = cv2.imdecode(np.frombuffer(hashing.content(file), np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = cv2.imdecode(np.frombuffer(read_file(file, log), np.uint8), cv2.IMREAD_UNCHANGED)
     except FileNotFoundError as error:
         raise ReleaseError(f"{file} is missing; every picture needs its mask") from error
     except cv2.error as error:
@@ -140,11 +140,11 @@ def _size(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}" if len(shape) >= 2 else f"of shape {shape}"
 
 
-def _problem(folder: Path, split: Split, stem: str) -> str:
+def _problem(folder: Path, split: Split, stem: str, log: ReadLog | None) -> str:
     """Name what is wrong with one picture and its mask, "" when nothing is."""
     picture, file = _names(folder, split, stem)
     try:
-        mask, (width, height) = _mask(file), jpeg.size(hashing.content(picture))
+        mask, (width, height) = _mask(file, log), jpeg.size(read_file(picture, log))
     except (ReleaseError, ArrayError) as error:
         return f"ann_dir/{split}/{stem}.png or its picture: {error}"
     where = f"ann_dir/{split}/{stem}.png"

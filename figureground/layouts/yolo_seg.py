@@ -25,6 +25,7 @@ from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, polygons
 from figureground.imaging.polygons import Points
 from figureground.parallel import ordered
+from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 
@@ -37,16 +38,16 @@ class YoloSeg:
 
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
 
-    def write(self, items: Iterable[Sample], into: Path) -> None:
+    def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into), items), into / "scenes")
+        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
         (into / "data.yaml").write_bytes(_yaml(set(seen.values())))
 
-    def _written(self, sample: Sample, into: Path) -> Sample:
+    def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
         samples.check(sample)
         polygon = polygons.outline((sample.alpha >= self.person_at_least).astype(np.uint8))
         picture, label = _pair(into, sample.split, sample.stem)
-        samples.write(picture, sample.image, sample.sha256)
+        samples.write(picture, sample.image, sample.sha256, log)
         samples.write(label, _line(polygon, sample.label.shape).encode())
         return sample
 
@@ -59,7 +60,7 @@ class YoloSeg:
                 mask = _mask(_pair(from_, split, stem)[1], *jpeg.size(content))
                 yield Sample(stem, split, scenes.get(stem, ()), content, mask.astype(np.float32))
 
-    def problems(self, from_: Path) -> Iterator[str]:
+    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:

@@ -5,10 +5,7 @@ import os
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
-from typing import TypeAlias
 
 from figureground.parallel import ordered
 
@@ -45,56 +42,66 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-Look: TypeAlias = Callable[[str, str, bytes], None]
-"""Is shown a file's name, hash and content."""
-Noted: TypeAlias = dict[str, tuple[str, int]]
-_noted: ContextVar[tuple[Noted, Look | None] | None] = ContextVar("noted", default=None)
+class ReadLog:
+    """Hashes of files that were read or written, so that `hash_folder` does not read them a second time.
 
-
-@contextmanager
-def noting(look: Look | None = None) -> Iterator[Noted]:
-    """Remember what `note` is told and `content` reads in this block, in the threads of `figureground.parallel.ordered` too.
+    It is passed to what reads and writes; threads may share one.
 
     Parameters
     ----------
-    look
-        Is shown what `content` reads.
-
-    Yields
-    ------
-    dict
-        Path to sha256 and size in bytes, for `hash_folder`.
+    on_read
+        Called with the path, the sha256 and the content of each file that is read, possibly in several threads: a caller
+        that needs the content besides does not read it again.
     """
-    found: Noted = {}
-    token = _noted.set((found, look))
-    try:
-        yield found
-    finally:
-        _noted.reset(token)
+
+    def __init__(self, on_read: Callable[[str, str, bytes], None] | None = None) -> None:
+        self._on_read = on_read
+        self._entries: dict[str, tuple[str, int]] = {}
+
+    def add(self, path: Path | str, sha256: str, size: int) -> None:
+        """Record the hash and the size in bytes of a file that was just written."""
+        self._entries[str(path)] = sha256, size
+
+    def add_read(self, path: Path | str, content: bytes) -> str:
+        """Record a file that was just read, and give its sha256."""
+        digest = sha256(content)
+        self.add(path, digest, len(content))
+        if self._on_read:
+            self._on_read(str(path), digest, content)
+        return digest
+
+    def find(self, path: str) -> tuple[str, int] | None:
+        """Give the recorded hash and size of a file that still has this size, else None.
+
+        Raises
+        ------
+        OSError
+            When a recorded file cannot be found.
+        """
+        entry = self._entries.get(path)
+        return entry if entry and os.stat(path).st_size == entry[1] else None  # noqa: PTH116  as in `read_file`
 
 
-def note(file: Path | str, sha256: str, size: int) -> None:
-    """Tell which hash the content has that was just written to a file; heard only while somebody is `noting`."""
-    if (hearing := _noted.get()) is not None:
-        hearing[0][str(file)] = sha256, size
+def read_file(path: Path | str, log: ReadLog | None = None) -> bytes:
+    """Read a local file whole and record its hash.
 
-
-def content(file: Path | str) -> bytes:
-    """Read a local file whole; who is `noting` gets its hash and need not read it again.
+    Parameters
+    ----------
+    path
+        A readable local file.
+    log
+        Where the hash is recorded; None records nothing.
 
     Raises
     ------
     OSError
         When it cannot be read.
     """
-    with open(file, "rb", buffering=0) as opened:  # noqa: PTH123  a path object for each would take longer
-        found = opened.read()
-    if (hearing := _noted.get()) is not None:
-        digest = sha256(found)
-        note(file, digest, len(found))
-        if look := hearing[1]:
-            look(str(file), digest, found)
-    return found
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  a path object for each would take longer
+        content = file.read()
+    if log is not None:
+        log.add_read(path, content)
+    return content
 
 
 class FileIndex(Mapping[str, tuple[str, int]]):
@@ -171,19 +178,15 @@ class _Items(ItemsView[str, tuple[str, int]]):
         return ((name, index._entry(number)) for number, name in enumerate(index))
 
 
-def hash_folder(folder: Path, *, known: Mapping[str, tuple[str, int]] | None = None, look: Look | None = None) -> FileIndex:
+def hash_folder(folder: Path, log: ReadLog | None = None) -> FileIndex:
     """Hash every file below a local folder, hidden ones too, without holding a large one in memory.
 
     Parameters
     ----------
     folder
         A readable local folder.
-    known
-        Path to sha256 and size of files whose content was hashed when it was written, see `noting`: those of that size are
-        not read again.
-    look
-        Is shown each file below `LARGE_FILE_BYTES` that is read, in threads: who wants to see its content besides need not
-        read it again.
+    log
+        Files that it holds with their present size are not read again; the others below `LARGE_FILE_BYTES` are recorded in it.
 
     Returns
     -------
@@ -196,9 +199,9 @@ def hash_folder(folder: Path, *, known: Mapping[str, tuple[str, int]] | None = N
         When a file cannot be read.
     """
     names, _ = list_folder(folder)
-    logged = [_logged(f"{folder}/{name}", known) for name in names] if known else [None] * len(names)
-    unknown = (name for name, entry in zip(names, logged, strict=True) if entry is None)
-    hashed = ordered(lambda name: _hash(folder, name, look), unknown, together=BATCH_SIZE)
+    logged = [log.find(f"{folder}/{name}") for name in names] if log else [None] * len(names)
+    unknown = (f"{folder}/{name}" for name, entry in zip(names, logged, strict=True) if entry is None)
+    hashed = ordered(lambda path: _hash(path, log), unknown, together=BATCH_SIZE)
     return FileIndex((name, entry or next(hashed)) for name, entry in zip(names, logged, strict=True))
 
 
@@ -222,18 +225,10 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _logged(path: str, known: Mapping[str, tuple[str, int]]) -> tuple[str, int] | None:
-    entry = known.get(path)
-    return entry if entry and os.stat(path).st_size == entry[1] else None  # noqa: PTH116  as below
-
-
-def _hash(folder: Path, name: str, look: Look | None) -> tuple[str, int]:
-    with open(f"{folder}/{name}", "rb", buffering=0) as file:  # noqa: PTH123  a path object for each would take longer
+def _hash(path: str, log: ReadLog | None) -> tuple[str, int]:
+    with open(path, "rb", buffering=0) as file:  # noqa: PTH123  as in `read_file`
         size = os.fstat(file.fileno()).st_size
         if size >= LARGE_FILE_BYTES:
             return hashlib.file_digest(file, "sha256").hexdigest(), size
         content = file.read()
-    digest = sha256(content)
-    if look:
-        look(name, digest, content)
-    return digest, size
+    return (log.add_read(path, content) if log else sha256(content)), size

@@ -359,15 +359,16 @@ def _make(
     kept: Store, folder: Path, picks: Sequence[Pick], plan: Manifest, proof: Mapping[str, Any], expected: Manifest | None = None
 ) -> Manifest:
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
-    with _workshop(folder) as bench, hashing.noting() as noted:
+    log = hashing.ReadLog()
+    with _workshop(folder) as bench:
         for layout, place in plan.layouts.items():
             settings = plan.settings.get(layout, {})
             fitted = _fitted(_samples(kept, picks, f"{folder.name} as {layout}"), settings.get(layouts.LETTERBOX))
-            layouts.build(layout, settings).write(fitted, bench / place)
+            layouts.build(layout, settings).write(fitted, bench / place, log)
         _certify(kept, picks, proof, bench)
         _introduce(kept, picks, plan, proof, bench)
         with atomic.flush_in_background(bench):
-            sealed = manifest.write(plan, hashing.hash_folder(bench, known=noted), bench / manifest.FILE)
+            sealed = manifest.write(plan, hashing.hash_folder(bench, log), bench / manifest.FILE)
             if expected and sealed.digest != expected.digest:
                 raise ReleaseError(_otherwise(expected, sealed))
             for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):

@@ -122,27 +122,27 @@ def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manif
     What a layout reads is hashed there and then, and not read again.
     """
 
-    def look(name: str, digest: str, content: bytes) -> None:
-        if name.endswith(".jpg") and digest not in looks and (seen := _signature(content)):
-            looks[digest] = seen
+    def compute_signature(path: str, digest: str, content: bytes) -> None:
+        if path.endswith(".jpg") and digest not in looks and (signature := _signature(content)):
+            looks[digest] = signature
 
+    log = hashing.ReadLog(compute_signature)
     try:
-        with hashing.noting(look) as noted:
-            misplaced = [*_misplaced(folder, held)]
-        found = hashing.hash_folder(folder, known=noted, look=look)
+        misplaced = [*_misplaced(folder, held, log)]
+        found = hashing.hash_folder(folder, log)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     found.pop(manifest.FILE)
     return found, misplaced
 
 
-def _misplaced(folder: Path, held: Manifest) -> Iterator[str]:
+def _misplaced(folder: Path, held: Manifest, log: hashing.ReadLog) -> Iterator[str]:
     """Ask each layout what is wrong with its files."""
     for layout, where, plugin in _built(held):
         if isinstance(plugin, PluginError):
             yield f"{manifest.FILE}: {plugin}"
             continue
-        problems: Iterable[str] = plugin.problems(folder / where)
+        problems: Iterable[str] = plugin.problems(folder / where, log)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
 
 

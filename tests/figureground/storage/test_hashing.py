@@ -1,8 +1,11 @@
-"""Files' hashes and sizes in little room, asked for as a dict is."""
+"""Hashes of files and folders: each file is read once, and the index answers as a dict does."""
+
+from pathlib import Path
 
 import pytest
 
-from figureground.storage.hashing import FileIndex
+from figureground.storage import hashing
+from figureground.storage.hashing import FileIndex, ReadLog, hash_folder, read_file, sha256
 
 FILES = {f"img/{number:02}.jpg": (f"{number:064x}", 2**33 + number) for number in range(20)}
 
@@ -29,3 +32,36 @@ def test_one_can_be_taken_out(name: str) -> None:
 def test_names_out_of_order_are_refused(names: tuple[str, str]) -> None:
     with pytest.raises(ValueError, match="in order"):
         FileIndex((name, ("0" * 64, 1)) for name in names)
+
+
+def test_files_in_the_log_are_not_read_again(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c.txt"):
+        (tmp_path / name).write_bytes(name.encode())
+    seen: list[str] = []
+    log = ReadLog(lambda path, _digest, _content: seen.append(path))
+    assert read_file(tmp_path / "a.txt", log) == b"a.txt"
+    log.add(tmp_path / "b.txt", sha256(b"as written"), len("b.txt"))
+
+    assert dict(hash_folder(tmp_path, log)) == {
+        "a.txt": (sha256(b"a.txt"), 5),
+        "b.txt": (sha256(b"as written"), 5),
+        "c.txt": (sha256(b"c.txt"), 5),
+    }
+    assert seen == [f"{tmp_path}/a.txt", f"{tmp_path}/c.txt"]
+
+
+def test_a_file_that_changed_its_size_since_it_was_logged_is_read_again(tmp_path: Path) -> None:
+    log = ReadLog()
+    (tmp_path / "a.txt").write_bytes(b"short")
+    read_file(tmp_path / "a.txt", log)
+    (tmp_path / "a.txt").write_bytes(b"longer")
+    assert hash_folder(tmp_path, log)["a.txt"] == (sha256(b"longer"), 6)
+
+
+def test_a_large_file_is_hashed_without_being_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hashing, "LARGE_FILE_BYTES", 4)
+    (tmp_path / "a.txt").write_bytes(b"large")
+    seen: list[str] = []
+    log = ReadLog(lambda path, _digest, _content: seen.append(path))
+    assert hash_folder(tmp_path, log)["a.txt"] == (sha256(b"large"), 5)
+    assert seen == []
