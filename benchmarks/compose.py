@@ -26,6 +26,7 @@ from PIL import ImageCms, ImageFilter
 
 from figureground import catalog as catalogs
 from figureground.catalog import Catalog
+from figureground.catalog import defaults as catalog_defaults
 from figureground.inference import backends
 from figureground.synthesis import alpha_blend, cutouts
 from figureground.synthesis.alpha_blend import Blend, Layer
@@ -213,7 +214,7 @@ def _painted(front: Image, levels: Levels, behind: Image, blend: Blend) -> Image
 def prepare(folder: Path, pictures: int) -> tuple[ours.Plan, Catalog]:
     compose_inputs.write_cutouts(folder / "people")
     compose_inputs.write_backgrounds(folder / "backgrounds")
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text(encoding="utf-8"))
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text(encoding="utf-8"))
     places = {"people": ["people"], "backgrounds": [{"path": "backgrounds"}]}
     content["compose"] = {**places, "people_at_most": 2, "pictures": pictures}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")

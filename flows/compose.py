@@ -69,7 +69,7 @@ def settled(catalog: Path, note: str) -> Catalog:
 def inputs(catalog: Catalog) -> tuple[TableRef, TableRef]:
     """Bring people and backgrounds into the storage; sources that are backgrounds are fetched and sampled first."""
     recipe = catalog.composition()
-    for one in weights(catalog.screener()):
+    for one in weights(catalog.background_detector()):
         fetch_asset(catalog.asset(one.name))
     people = gather(catalog)
     frames: dict[str, list[TableRef]] = {}

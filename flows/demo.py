@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from figureground.catalog import load, moved
+from figureground.catalog import load, render_for_folder
 from figureground.clients.local_label_studio import Studio, down, up
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
@@ -63,7 +63,8 @@ def demo(catalog_file: Path, *, keep: bool, say: Callable[[str], None]) -> End:
 
 
 def _write_catalog(mine: Path, catalog_file: Path, url: str) -> None:
-    write_file(mine, moved(load(catalog_file), mine.parent, url=url, project="figureground demo", note="demo").encode())
+    text = render_for_folder(load(catalog_file), mine.parent, url=url, project="figureground demo", note="demo")
+    write_file(mine, text.encode())
 
 
 def _annotated(catalog_file: Path, studio: Studio, say: Callable[[str], None]) -> End:

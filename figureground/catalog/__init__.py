@@ -1,21 +1,19 @@
-"""data_catalog.yaml as typed, frozen settings.
+"""data_catalog.yaml as typed, frozen settings: the only place with paths and limits.
 
-It is the only place with paths and limits.
+`load` reads and checks the file; what it does not say comes from the packaged ``defaults.yaml``.
 """
 
-from figureground.catalog.schema import (
-    Catalog,
-    ComposeRecipe,
+from figureground.catalog.entries import (
     DaskEntry,
     LabelStudioEntry,
     LimitsEntry,
     NotifyEntry,
-    PaysOffEntry,
-    SampleRecipe,
+    PreannotationGateEntry,
     ScheduleEntry,
-    load,
-    moved,
 )
+from figureground.catalog.loading import defaults, load, render_for_folder
+from figureground.catalog.recipes import ComposeRecipe, PortraitRecipe, SampleRecipe, ScenesRecipe
+from figureground.catalog.schema import Catalog
 
 __all__ = [
     "Catalog",
@@ -24,9 +22,12 @@ __all__ = [
     "LabelStudioEntry",
     "LimitsEntry",
     "NotifyEntry",
-    "PaysOffEntry",
+    "PortraitRecipe",
+    "PreannotationGateEntry",
     "SampleRecipe",
+    "ScenesRecipe",
     "ScheduleEntry",
+    "defaults",
     "load",
-    "moved",
+    "render_for_folder",
 ]

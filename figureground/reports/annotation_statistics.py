@@ -140,7 +140,7 @@ def page(deeds: Sequence[Deed], *, gated: bool, labels_at_least: int) -> Page:
     deeds
         Of all sources.
     gated, labels_at_least
-        What the catalog's ``pays_off`` says.
+        What the catalog's ``preannotation_gate`` says.
     """
     kept = [deed for deed in deeds if deed.kept]
     by_scene = _grouped(kept, lambda deed: [(scene, deed.work.remover) for scene in _scenes(deed)])
@@ -212,7 +212,7 @@ def verdict(row: Row, page: Page) -> str:
         return f"too few to tell: {least} of {page.labels_at_least} of the smaller kind"
     sure = row.gate.ratio is not None and row.gate.ratio.high < 1
     found = "does not pay" if row.gate.stopped else "pays" if sure else "not proven to cost time"
-    return found if page.gated else f"{found} (the catalog has no pays_off: nothing is stopped)"
+    return found if page.gated else f"{found} (the catalog has no preannotation_gate: nothing is stopped)"
 
 
 def html(page: Page) -> str:

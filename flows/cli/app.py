@@ -501,7 +501,7 @@ def status(
     from flows.cli.status_fast_path import told
     from tasks.operation.status import status as look
 
-    sys.stdout.write(told(look(catalog_cache.remember(catalog, load(catalog, whole=False))), as_json=as_json))
+    sys.stdout.write(told(look(catalog_cache.remember(catalog, load(catalog, build_plugins=False))), as_json=as_json))
 
 
 @app.command()

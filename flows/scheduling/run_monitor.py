@@ -196,7 +196,7 @@ def _told_already(store: Store, catalog: Catalog, summary: Summary) -> str:
     if before is None or not before.notified or before.trouble != summary.trouble or catalog.notify is None:
         return ""
     hours = (datetime.now(UTC) - datetime.fromisoformat(before.notified)).total_seconds() / 3600
-    return before.notified if hours < catalog.notify.again_after_hours else ""
+    return before.notified if hours < catalog.notify.repeat_after_hours else ""
 
 
 def letter(summary: Summary, catalog: Catalog) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """The page that says whether pre-annotation pays."""
 
-from figureground.catalog import Catalog, PaysOffEntry
+from figureground.catalog import Catalog, PreannotationGateEntry
 from figureground.reports import annotation_statistics as meters
 from figureground.storage.store import Store
 from tasks.annotation.annotation_records import deeds
@@ -14,7 +14,7 @@ def meter(catalog: Catalog) -> tuple[str, meters.Page]:
     Parameters
     ----------
     catalog
-        Gives the storage, and what ``pays_off`` asks for.
+        Gives the storage, and what ``preannotation_gate`` asks for.
 
     Returns
     -------
@@ -26,8 +26,8 @@ def meter(catalog: Catalog) -> tuple[str, meters.Page]:
     StoreError
         When a table is damaged.
     """
-    store, entry = Store(catalog.storage_root), catalog.label_studio.pays_off
-    asked = entry or PaysOffEntry()
+    store, entry = Store(catalog.storage_root), catalog.label_studio.preannotation_gate
+    asked = entry or PreannotationGateEntry()
     page = meters.page(list(deeds(store)), gated=entry is not None, labels_at_least=asked.labels_at_least)
     content = meters.html(page).encode()
     if not store.exists(NAME) or store.read(NAME) != content:

@@ -54,7 +54,8 @@ class _Plan(NamedTuple):
 def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) -> TableRef:
     """Make sure that every matted crop is one task with one prediction, the least sure first.
 
-    A task is left blank, without prediction, where no parts can be predicted, and where the catalog's ``pays_off`` says so (see
+    A task is left blank, without prediction, where no parts can be predicted, and where the catalog's ``preannotation_gate``
+    says so (see
     `figureground.annotation.preannotation_gate`). That is decided once: a task that is there stays what it is. A share of
     ``second_opinions`` is given to two people.
 
@@ -162,13 +163,14 @@ class _Rule(NamedTuple):
 def _rule(store: Store, source: Source, interface: Interface, catalog: Catalog) -> _Rule:
     version, entry = _version(catalog), catalog.label_studio
     parts = labelling.PERSON not in interface.labels
-    if entry.pays_off is None:
+    if entry.preannotation_gate is None:
         return _Rule(version, parts, 0.0, (), entry.second_opinions)
-    found = preannotation_gate.gates((deed.work for deed in deeds(store) if deed.kept), entry.pays_off.labels_at_least)
+    labels_at_least = entry.preannotation_gate.labels_at_least
+    found = preannotation_gate.gates((deed.work for deed in deeds(store) if deed.kept), labels_at_least)
     stopped = preannotation_gate.stopped(found, source.scenes, version)
     if stopped:
         _log.warning("source %s: pre-annotating does not pay: %s; new tasks are blank", source.source_id, ", ".join(stopped))
-    return _Rule(version, parts, entry.pays_off.left_blank, stopped, entry.second_opinions)
+    return _Rule(version, parts, entry.preannotation_gate.left_blank, stopped, entry.second_opinions)
 
 
 class _Letter(NamedTuple):

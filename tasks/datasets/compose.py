@@ -224,7 +224,7 @@ def planned(people: TableRef, backgrounds: TableRef, catalog: Catalog) -> Plan:
     inputs = [one for one in inputs if found[one.source] != "test"]
     proof = composite_splits.certificate(inputs, found, joined)
     how = manner(recipe)
-    story = {"manner": asdict(how), "jobs": jobs, "certificate": proof, "layouts": catalog.composed_layouts()}
+    story = {"manner": asdict(how), "jobs": jobs, "certificate": proof, "layouts": catalog.composite_layouts()}
     files = {row["file"]: row["sha256"] for some in usable.values() for row in some}
     mark = tables.fingerprint("composites", [], **story, files=files, albumentations=_albumentations())
     return Plan(how, pools, reals, tuple(jobs), proof, tuple(lacking), mark)
@@ -513,7 +513,7 @@ def _finished(rows: Sequence[Mapping[str, Any]], plan: Plan, catalog: Catalog, b
     """Write the further layouts and the certificate; give what ``composition.json`` says besides the files."""
     recipe = catalog.composition()
     shutil.rmtree(bench / _DONE)
-    for name, settings in catalog.composed_layouts().items():
+    for name, settings in catalog.composite_layouts().items():
         layouts.build(name, settings).write(layouts.build("im_gt", {}).read(bench), bench / name)
     (bench / composite_splits.FILE).write_bytes(composite_splits.written(plan.certificate))
     counts: dict[str, int] = {}
@@ -527,8 +527,8 @@ def _finished(rows: Sequence[Mapping[str, Any]], plan: Plan, catalog: Catalog, b
         "made_from": plan.mark,
         "note": recipe.note,
         "manner": json.loads(json.dumps(asdict(plan.manner))),
-        "layouts": {"im_gt": "."} | {name: name for name in catalog.composed_layouts()},
-        "settings": catalog.composed_layouts(),
+        "layouts": {"im_gt": "."} | {name: name for name in catalog.composite_layouts()},
+        "settings": catalog.composite_layouts(),
         "licenses": licenses,
         "counts": counts,
         "real": sum(job.real for job in plan.jobs),

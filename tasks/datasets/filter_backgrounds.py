@@ -57,7 +57,7 @@ def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableR
     StoreError
         When the storage cannot be written to.
     """
-    recipe, store, detector = catalog.composition(), Store(catalog.storage_root), catalog.screener()
+    recipe, store, detector = catalog.composition(), Store(catalog.storage_root), catalog.background_detector()
     found = sorted(_found(recipe, catalog, store, frames), key=lambda one: str(one["background_id"]))
     contents = [_digest(one) for one in found]
     size = recipe.width, recipe.height, recipe.enlarged_at_most

@@ -4,25 +4,23 @@ A detector that needs weights gets the asset of the repository's catalog whose n
 """
 
 import dataclasses
-from pathlib import Path
 from typing import get_type_hints
 
 import numpy as np
 import pytest
-import yaml
 
 from figureground import plugins
+from figureground.catalog import defaults
 from figureground.imaging import geometry
 from figureground.types import Asset, Box, Weights
 
-CATALOG = Path(__file__).parents[2] / "data_catalog.yaml"
 pytestmark = pytest.mark.weights
 
 
 def asset_for(name):
-    entries = yaml.safe_load(CATALOG.read_text(encoding="utf-8"))["assets"]
+    entries = defaults()["assets"]
     [found] = [asset for asset in sorted(entries) if asset.startswith(name)][:1] or [None]
-    assert found, f"{CATALOG.name} has no asset whose name begins with {name!r}"
+    assert found, f"the packaged defaults have no asset whose name begins with {name!r}"
     paths = entries[found]["path"]
     return Asset(
         Weights(found, entries[found]["sha256"]), entries[found]["license"], tuple([paths] if isinstance(paths, str) else paths)

@@ -56,7 +56,8 @@ def test_the_contract_suite_finds_the_new_check_and_it_passes(copy: Path) -> Non
 def test_the_catalog_may_name_it_at_once(copy: Path) -> None:
     [recipe] = blocks("yaml")
     lines = "".join(f"  {line}\n" for line in recipe.splitlines() if line.startswith("  "))
-    catalog = (copy / "data_catalog.yaml").read_text()
+    packaged = (copy / "figureground/catalog/defaults.yaml").read_text()
+    catalog = (copy / "data_catalog.yaml").read_text() + packaged[packaged.index("\nrecipe:") :]
     (copy / "mine.yaml").write_text(re.sub(r"(?m)^(  checks:.*\n)", lambda found: found[1] + lines, catalog))
     program = "from pathlib import Path; from figureground.catalog import load; print(load(Path('mine.yaml')).checks()['tilt'])"
     assert "Tilt(at_most=30" in run(copy, "-c", program)

@@ -8,6 +8,8 @@ import av
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,7 +30,7 @@ def cut_out(whole: Path, into: Path, start: float, end: float) -> Path:
 def write_sources(folder: Path, clips: dict[str, Path], **more: object) -> Path:
     """Write the demo's catalog with these clips as its sources; `more` replaces whole keys."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
     content["sources"] = {name: {**entry, "path": str(clip)} for name, clip in clips.items()}
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
+
 ROOT = Path(__file__).parents[2]
 DAVIS = ROOT.parent / "shared/data/davis"
 
@@ -38,7 +40,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory, run) -> Path:
                     assert cv2.imwrite(str(folder / f"scenes/{name}-{at:03d}.png"), cv2.imread(str(file))[:, columns])
     crowd = sorted((DAVIS / "hike/images").iterdir())[40]
     assert cv2.imwrite(str(folder / "scenes/hiker-000.png"), cv2.imread(str(crowd)))
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["compose"] = {
         "people": ["people"],
         "backgrounds": [{"path": "scenes"}],

@@ -9,6 +9,7 @@ import cv2
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.clients import label_studio, local_label_studio
 
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.studio, pytest.mark.weights, pytest.mark.slow]
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory, run, studio_executable) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("demo")
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     found = run("demo", "--keep", cwd=folder, alone=True, FIGUREGROUND_STUDIO=studio_executable)

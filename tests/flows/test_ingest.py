@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
+
 ROOT = Path(__file__).parents[2]
 ROUNDS = int(os.environ.get("FIGUREGROUND_ROUNDS", "3"))
 
@@ -44,7 +46,7 @@ def clip(tmp_path_factory) -> Path:
 
 
 def write_catalog(folder: Path, clip: Path, **sources: str) -> Path:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
     content["sources"] = {"short": {**entry, "path": str(clip)}} | {
         name: {**entry, "path": path} for name, path in sources.items()
@@ -93,7 +95,7 @@ def test_damaged_and_missing_files_are_made_again_with_the_same_bytes(ingested: 
 
 def test_moving_a_limit_judges_again_and_touches_nothing_before(ingested: Path, run, folder_snapshot, tmp_path) -> None:
     shutil.copytree(ingested / "data", tmp_path / "data", copy_function=shutil.copy2)
-    content = yaml.safe_load((ingested / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ingested / "data_catalog.yaml").read_text())
     content["recipe"]["checks"] |= {"size": {"at_least": 100000}}
     (tmp_path / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     before = folder_snapshot(tmp_path / "data")

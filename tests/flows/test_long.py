@@ -17,6 +17,8 @@ import psutil
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
+
 ROOT = Path(__file__).parents[2]
 FRAMES = int(os.environ.get("FIGUREGROUND_FRAMES", "10000"))
 EVERY = 40  # frames between one with people and the next
@@ -49,7 +51,7 @@ def film(folder: Path, frames: int) -> Path:
 
 
 def write_catalog(folder: Path, clip: Path) -> None:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["sources"] = {"long": {"license": "BSD-3-Clause", "scenes": ["park"], "path": str(clip)}}
     content["recipe"]["sample"] = {"every_frames": 1}
     content["recipe"]["detector"]["yolo"]["image_size"] = 320  # a quarter of the time

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
+
 ROOT = Path(__file__).parents[2]
 DAYS = 31 if int(os.environ.get("FIGUREGROUND_ROUNDS", "1")) > 1 else 9
 CLIPS = 7
@@ -41,7 +43,7 @@ def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str, demo
 
 
 def write_catalog(folder: Path, port: int) -> None:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     entry = {"license": "BSD-3-Clause", "scenes": ["park"]}
     content["sources"] = {
         "inbox": {**entry, "path": "inbox/*.mp4", "split": "train"},
@@ -54,7 +56,7 @@ def write_catalog(folder: Path, port: int) -> None:
     }
     content["schedules"] = {"ingest": "0 2 * * *", "pull": "30 */12 * * *", "release": "0 6 * * 1"}
     hear = "import sys, uuid, pathlib; pathlib.Path('heard', uuid.uuid4().hex).write_text(sys.stdin.read())"
-    content["notify"] = {"command": [sys.executable, "-c", hear], "again_after_hours": 20}
+    content["notify"] = {"command": [sys.executable, "-c", hear], "repeat_after_hours": 20}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
 
 

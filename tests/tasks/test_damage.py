@@ -9,6 +9,7 @@ import av
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.errors import SourceError, StoreError
 from tasks.ingest.crop import crop
@@ -45,7 +46,7 @@ def clip(tmp_path_factory) -> Path:
 
 
 def write_catalog(folder: Path, clip: Path, storage: str = "data") -> None:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["sources"] = {"short": {"license": "BSD-3-Clause", "scenes": ["park"], "path": str(clip)}}
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content | {"storage": storage}, sort_keys=False))

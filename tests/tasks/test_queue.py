@@ -93,7 +93,7 @@ def test_the_next_task_is_the_least_sure_one(real):
 
 
 def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real):
-    queue = Queue(real(16), pays_off={"left_blank": 0.4})
+    queue = Queue(real(16), preannotation_gate={"left_blank": 0.4})
     rows = queue.push()
     blank = rows["key"].map(lambda key: preannotation_gate.why_blank(key, 0.4, stopped=False))
     assert list(rows["blank"]) == list(blank)
@@ -106,7 +106,7 @@ def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real)
         }
     queue.store.remove(tables.name("tasks", queue.material.source.source_id))
     all_shown = Queue(
-        queue.material._replace(mattes=queue.mattes), pays_off=None
+        queue.material._replace(mattes=queue.mattes), preannotation_gate=None
     )  # another setting: what is there stays what it is
     assert all_shown.push().to_dict("list") == rows.to_dict("list")
     with label_studio.connect(queue.catalog) as server:
@@ -120,7 +120,7 @@ def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real)
 
 
 def test_a_drawing_from_blank_is_a_label_of_its_own(real):
-    queue = Queue(real(6), pays_off={"left_blank": 0.5})
+    queue = Queue(real(6), preannotation_gate={"left_blank": 0.5})
     rows = queue.push()
     crop_id = rows.loc[rows["blank"] != "", "crop_id"].iloc[0]
     with label_studio.connect(queue.catalog) as server:
@@ -139,7 +139,7 @@ def test_a_drawing_from_blank_is_a_label_of_its_own(real):
 
 
 def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
-    queue = Queue(real(30), pays_off={"left_blank": 0.5, "labels_at_least": 5})
+    queue = Queue(real(30), preannotation_gate={"left_blank": 0.5, "labels_at_least": 5})
     rows = queue.push()
     with label_studio.connect(queue.catalog) as server:
         for number, task in enumerate(queue.remotes(server).values()):
@@ -150,7 +150,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
     (mine,) = (row for row in found.scenes if row.name == queue.scene)
     assert Path(page).exists()
     assert mine.gate.stopped
-    later = Queue(real(50), pays_off={"left_blank": 0.1, "labels_at_least": 5})
+    later = Queue(real(50), preannotation_gate={"left_blank": 0.1, "labels_at_least": 5})
     again = later.push()
     known = dict(zip(rows["key"], rows["blank"], strict=True))
     expected = [known.get(key, preannotation_gate.why_blank(key, 0.1, stopped=True)) for key in again["key"]]

@@ -14,6 +14,7 @@ import yaml
 
 from figureground import tables
 from figureground.catalog import Catalog, load
+from figureground.catalog import defaults as catalog_defaults
 from figureground.clients import label_studio
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage.store import Root, Store
@@ -60,7 +61,7 @@ def contents(root: str) -> dict[str, str]:
 def write_catalog(folder: Path, storage: str) -> Path:
     """The default recipe on one short clip."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["sources"] = {"park": content["sources"]["park"]}
     content["recipe"]["sample"] = {"every_seconds": 2.0}
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")

@@ -64,7 +64,7 @@ def test_a_work_of_two_scenes_counts_in_both_and_one_of_none_is_said():
     [
         (by_hand()[:8], True, "too few to tell: 0 of 5 of the smaller kind"),
         (by_hand(), True, "pays"),
-        (by_hand(), False, "pays (the catalog has no pays_off: nothing is stopped)"),
+        (by_hand(), False, "pays (the catalog has no preannotation_gate: nothing is stopped)"),
         ([deed(n, blank=n % 2 == 0, seconds=10.0 + n % 3 + 90 * (n % 2)) for n in range(20)], True, "does not pay"),
         ([deed(n, blank=n % 2 == 0, seconds=10.0 + n % 5) for n in range(20)], True, "not proven to cost time"),
     ],

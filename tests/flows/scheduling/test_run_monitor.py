@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from figureground import progress
+from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.errors import StoreError
 from figureground.storage import locks, run_records
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 def catalog(tmp_path: Path) -> Path:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     content["notify"] = {"command": ["true"]}
     content["schedules"] = {"runs_kept": 3}
@@ -87,7 +88,7 @@ def test_one_letter_for_the_same_trouble_and_another_for_other_trouble(catalog: 
 
 
 def test_it_is_told_again_when_the_catalog_says_so(catalog: Path, letters: list[tuple[str, str]]) -> None:
-    catalog.write_text(catalog.read_text().replace("notify:", "notify:\n  again_after_hours: 0"))
+    catalog.write_text(catalog.read_text().replace("notify:", "notify:\n  repeat_after_hours: 0"))
     for _ in range(2):
         running(catalog, "ingest", lambda: [Outcome("park", "no video")])
     assert len(letters) == 2

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 
+from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.storage import locks, run_records
 from figureground.storage.processes import Process
@@ -42,7 +43,7 @@ def write_clip(path: Path, frames: int) -> None:
 
 
 def write_catalog(folder: Path, **more: Any) -> Path:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     write_clip(folder / "meadow.mp4", 20)
     content["sources"] = {"meadow": {"path": "meadow.mp4", "license": "CC0-1.0"}}
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")

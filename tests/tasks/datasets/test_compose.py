@@ -15,6 +15,7 @@ import yaml
 from figureground import catalog as catalogs
 from figureground import layouts, plugins
 from figureground.catalog import Catalog
+from figureground.catalog import defaults as catalog_defaults
 from figureground.errors import CatalogError, ReleaseError, SourceError
 from figureground.types import Box, Person, Release
 from tasks.datasets import compose as tasks_compose
@@ -40,7 +41,7 @@ class Reddish:
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Catalog, "screener", lambda self: Reddish())
+    monkeypatch.setattr(Catalog, "background_detector", lambda self: Reddish())
 
 
 def person(seed: int, height: int = 220, width: int = 80, whole: bool = False) -> np.ndarray:
@@ -73,12 +74,12 @@ def inputs(folder: Path) -> None:
 
 
 def catalog(folder: Path, **own: Any) -> Catalog:
-    content = yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
+    content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text())
     small = {"width": 128, "height": 96, "pictures": 12, "val": 0.25, "people_at_most": 2}
     still = {"augmentations": {"backgrounds": {}, "people": {}, "composites": {}}}
     content["compose"] = {"people": ["people"], "backgrounds": [{"path": "scenes"}], **small, **still, **own}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content))
-    return catalogs.load(folder / "data_catalog.yaml", whole=False)
+    return catalogs.load(folder / "data_catalog.yaml", build_plugins=False)
 
 
 def made(settings: Catalog, processes: int = 1) -> Release:
@@ -244,7 +245,7 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"compose.backgrounds: .*nowhere is no folder with pictures"):
         screen.fn({}, catalog(tmp_path, backgrounds=[{"path": "nowhere"}]))
     with pytest.raises(CatalogError, match="the catalog has no `compose:`"):
-        catalogs.load(ROOT / "data_catalog.yaml", whole=False).composition()
+        catalogs.load(ROOT / "data_catalog.yaml", build_plugins=False).composition()
 
 
 @pytest.mark.parametrize(

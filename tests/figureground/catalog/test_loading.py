@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from figureground.catalog import schema as catalog
+from figureground import catalog
+from figureground.catalog import messages
 from figureground.errors import CatalogError, PluginError
 from figureground.types import Source, Weights
 
@@ -77,7 +78,7 @@ def test_portraits_bring_their_weights_and_checks(tmp_path: Path) -> None:
     ]  # fmt: skip
     named = load(tmp_path, portraits.replace("sharpness: {}", "face: {at_least: 0.9}"))
     assert list(named.checks()) == ["enlargement", "size", "face"] and named.checks()["face"].at_least == 0.9
-    again = catalog.moved(read, tmp_path / "there", url="http://127.0.0.1:9", project="there", note="n")
+    again = catalog.render_for_folder(read, tmp_path / "there", url="http://127.0.0.1:9", project="there", note="n")
     (tmp_path / "there").mkdir()
     assert load(tmp_path / "there", again).recipe == read.recipe
 
@@ -93,7 +94,7 @@ def test_the_example_is_read(tmp_path: Path) -> None:
     assert read.source("park") == Source("park", "video", "clips/park.mp4", "a" * 64, "MIT", ("park", "jumping"), "train")
     assert read.source("walk").split == "auto"
     assert read.storage_root == str(tmp_path / "data")
-    assert read.label_config_file == tmp_path / "label_config/person.xml"
+    assert read.label_config_file == ROOT / "label_config/person.xml"
     assert list(read.checks()) == ["size", "sharpness"]
     assert read.detector().weights == Weights("yolo11n-pose.pt", "b" * 64)
     assert read.remover().model.name == "u2netp.onnx"
@@ -128,7 +129,7 @@ assets:""", 1)  # fmt: skip
     assert (found.sources["page"].limits.bytes_at_most, found.sources["page"].limits.videos_at_most) == (2_000_000_000, 3)
     assert found.source("page") == Source("page", "web", "https://example.org/feed", "", "", (), "auto")
     assert found.allow_hosts == ("media.lan", "10.0.0.5")
-    again = catalog.moved(found, tmp_path, url="http://127.0.0.1:1", project="demo", note="demo")
+    again = catalog.render_for_folder(found, tmp_path, url="http://127.0.0.1:1", project="demo", note="demo")
     (tmp_path / "data_catalog.yaml").write_text(again)
     assert catalog.load(tmp_path / "data_catalog.yaml").sources["page"] == found.sources["page"]
 
@@ -151,7 +152,7 @@ MISTAKES = {
     "unknown key of the server": ("  project:", "  token: x\n  project:", 29, "label_studio.token: unknown key; allowed: url"),
     "unknown key of releases": ("{note:", "{notes:", 30, "releases.notes: unknown key, did you mean 'note'?; allowed: note,"),
     "missing key": ("    license: MIT\n", "", 3, "sources.park.license: missing; expected a value"),
-    "missing part": (GOOD[GOOD.index("recipe:") :], "", 1, "recipe: missing; expected a value"),
+    "missing part": (GOOD[: GOOD.index("assets:")], "", 1, "sources: missing; expected a value"),
     "a word for a number": ("margin: 0.1", "margin: wide", 22, "recipe.crop.margin: expected a valid number"),
     "a number for a word": ("    license: MIT", "    license: 7", 7, "sources.park.license: expected a valid string; found 7"),
     "true for a number": ("margin: 0.1", "margin: yes", 22, "recipe.crop.margin: expected no true/false here"),
@@ -196,7 +197,7 @@ MISTAKES = {
     "a detector of cuts": ("every_seconds: 0.5", "scenes: {detector: fade}", 20, "recipe.sample.scenes.detector: expected"),
     "an unknown key of scenes": ("every_seconds: 0.5", "scenes: {frame: 3}", 20, "recipe.sample.scenes.frame: unknown key, d"),
     "an unknown key of a portrait": ("margin: 0.1", "portrait: {size: 9}", 22, "recipe.crop.portrait.size: unknown key; allo"),
-    "a portrait without weights": ("margin: 0.1", "portrait: {}", 22, "recipe.crop.portrait.weights: no asset 'face_det"),
+    "a portrait without weights": ("margin: 0.1", "portrait: {weights: a}", 22, "recipe.crop.portrait.weights: no asset 'a"),
     "faces nobody looks for": ("size: {at_least: 96}", "face: {}", 19, "recipe: the check face needs crop.portrait: faces ar"),
     "nothing to train on": ("val: 0.1", "val: 0.5, test: 0.5", 30, "releases: val and test together must stay below 1; found"),
     "two detectors": ("detector: {", "detector: {other: {}, ", 21, "recipe.detector: expected exactly one; found"),
@@ -270,7 +271,7 @@ def test_a_moved_catalog_means_the_same_files(tmp_path: Path) -> None:
     (tmp_path / "here").mkdir()
     (tmp_path / "there").mkdir()
     before = load(tmp_path / "here", GOOD)
-    text = catalog.moved(before, tmp_path / "there", url="http://127.0.0.1:1", project="other", note="demo")
+    text = catalog.render_for_folder(before, tmp_path / "there", url="http://127.0.0.1:1", project="other", note="demo")
     after = load(tmp_path / "there", text)
 
     assert after.source("park").path == str(tmp_path / "here/clips/park.mp4")
@@ -281,6 +282,43 @@ def test_a_moved_catalog_means_the_same_files(tmp_path: Path) -> None:
     assert after.storage_root == str(tmp_path / "there/data")
     assert (after.label_studio.url, after.label_studio.project) == ("http://127.0.0.1:1", "other")
     assert after.releases.note == "demo"
+
+
+def test_a_catalog_without_recipe_and_weights_takes_the_packaged_ones(tmp_path: Path) -> None:
+    read = load(tmp_path, GOOD[: GOOD.index("assets:")])
+    packaged = catalog.defaults()
+
+    assert list(read.assets) == list(packaged["assets"])
+    assert {name: read.asset(name).weights.sha256 for name in read.assets} == {
+        name: entry["sha256"] for name, entry in packaged["assets"].items()
+    }
+    assert list(read.checks()) == list(packaged["recipe"]["checks"])
+
+
+def test_a_catalogs_own_assets_come_before_packaged_ones_of_that_name(tmp_path: Path) -> None:
+    read = load(tmp_path, GOOD)
+
+    assert read.asset("u2netp.onnx").weights.sha256 == "c" * 64
+    assert read.asset("sscd_distilled.onnx").weights.sha256 == catalog.defaults()["assets"]["sscd_distilled.onnx"]["sha256"]
+
+
+def test_a_labelling_interface_is_packaged_or_a_file(tmp_path: Path) -> None:
+    def file(value: str) -> Path:
+        entry = f"  project: figureground\n  label_config: {value}\n"
+        return load(tmp_path, GOOD.replace("  project: figureground\n", entry)).label_config_file
+
+    assert file("portrait") == ROOT / "label_config/portrait.xml"
+    assert file("mine/cats.xml") == tmp_path / "mine/cats.xml"
+    message = r"label_config: no packaged interface 'persn', did you mean 'person'\?; it has: human_"
+    with pytest.raises(CatalogError, match=message):
+        file("persn")
+
+
+def test_the_model_of_a_key_path_is_found_from_the_models() -> None:
+    assert messages.model_at(catalog.Catalog, ("sources", "park", "limits")) is catalog.LimitsEntry
+    assert messages.model_at(catalog.Catalog, ("runner", "dask")) is catalog.DaskEntry
+    assert messages.model_at(catalog.Catalog, ("compose", "backgrounds", "0")) is not None
+    assert messages.model_at(catalog.Catalog, ("recipe", "checks", "size")) is None
 
 
 @given(text=st.text(st.characters(codec="utf-8"), max_size=60))

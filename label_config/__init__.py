@@ -1,0 +1,1 @@
+"""Label Studio's labelling interfaces that come with figureground; a catalog names them without ``.xml``."""
