@@ -22,7 +22,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parents[1]
-CHECKS = ("measure", "compare", "judge")
+CHECKS = ("measure", "deduplicate", "judge")
 Costs = dict[str, list[float]]
 """Wall and processor seconds a stage."""
 
@@ -54,7 +54,7 @@ def _round(told: argparse.Namespace) -> dict[str, Any]:
 
 def _ingested(told: argparse.Namespace) -> dict[str, Any]:
     from tasks.ingest.crop import crop
-    from tasks.ingest.deduplicate import compare
+    from tasks.ingest.deduplicate import deduplicate
     from tasks.ingest.fetch import fetch, fetch_asset
     from tasks.ingest.judge import judge
     from tasks.ingest.matte import matte
@@ -80,7 +80,7 @@ def _ingested(told: argparse.Namespace) -> dict[str, Any]:
     frames = [timed(sample, *pair, settings) for pair in zip(sources, fetched, strict=True)]
     crops = [timed(crop, found, settings) for found in frames]
     measures = [timed(measure, found, settings) for found in crops]
-    scores = [timed(compare, found, settings) for found in measures]
+    scores = [timed(deduplicate, found, settings) for found in measures]
     verdicts = [timed(judge, found, settings) for found in scores]
     mattes = [timed(matte, *pair, settings) for pair in zip(crops, verdicts, strict=True)]
     for source in sources:

@@ -126,7 +126,7 @@ def _fetch(plugin: Any, settings: Any) -> None:
 
 def _way(name: str, settings: Any) -> dict[str, float]:
     from tasks.ingest.crop import crop
-    from tasks.ingest.deduplicate import compare
+    from tasks.ingest.deduplicate import deduplicate
     from tasks.ingest.fetch import fetch
     from tasks.ingest.judge import judge
     from tasks.ingest.matte import matte
@@ -137,7 +137,7 @@ def _way(name: str, settings: Any) -> dict[str, float]:
     frames = sample.fn(source, fetch.fn(source, settings), settings)
     crops = crop.fn(frames, settings)
     began = time.perf_counter()
-    verdicts = judge.fn(compare.fn(measure.fn(crops, settings), settings), settings)
+    verdicts = judge.fn(deduplicate.fn(measure.fn(crops, settings), settings), settings)
     checked = time.perf_counter() - began
     mattes = matte.fn(crops, verdicts, settings)
     return {"frames": frames.rows, "crops": mattes.rows, "seconds_of_checks": checked}

@@ -71,7 +71,7 @@ def _stages(told: argparse.Namespace) -> None:
     from figureground import catalog, tables
     from figureground.storage.store import Store
     from tasks.ingest.crop import crop
-    from tasks.ingest.deduplicate import compare
+    from tasks.ingest.deduplicate import deduplicate
     from tasks.ingest.fetch import fetch, fetch_asset
     from tasks.ingest.judge import judge
     from tasks.ingest.matte import matte
@@ -89,7 +89,7 @@ def _stages(told: argparse.Namespace) -> None:
             made["sample"] = _timed(costs, sample, settings.source(name), made["fetch"], settings)
             made["crop"] = _timed(costs, crop, made["sample"], settings)
             measures = _timed(costs, measure, made["crop"], settings)
-            verdicts = _timed(costs, judge, _timed(costs, compare, measures, settings), settings)
+            verdicts = _timed(costs, judge, _timed(costs, deduplicate, measures, settings), settings)
             made["matte"] = _timed(costs, matte, made["crop"], verdicts, settings)
             _timed(costs, report, name, settings)
         facts = tables.read(Store(settings.storage_root), made["sample"]).facts

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple
 from prefect import flow
 from prefect.futures import PrefectFuture
 
+from figureground import tables
 from figureground.catalog import Catalog, load
+from figureground.storage.store import Store
 from figureground.types import Source
 from flows.ingest import Outcome, alone, failure, resolve
 from flows.scheduling.run_monitor import watched
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
-from tasks.operation.find import find
 
 _log = logging.getLogger(__name__)
 
@@ -83,13 +84,13 @@ def _one_by_one(
     catalog: Catalog, found: list[Source], need: _Need, submit: Callable[[Source, list[Any]], PrefectFuture[Any]]
 ) -> list[Outcome]:
     """Work on one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
-    outcomes = []
+    store, outcomes = Store(catalog.storage_root), []
     for source in found:
         if source.kind == "layout":
             _log.info("%s came with its labels: there is nothing to ask", source.source_id)
             continue
-        refs = find(source.source_id, catalog, *need.stages)
-        if refs:
+        refs = [ref for stage in need.stages if (ref := tables.find(store, stage, source.source_id))]
+        if len(refs) == len(need.stages):
             outcomes.append(Outcome(source.source_id, failure([submit(source, refs)])))
         elif need.patient:
             outcomes.append(Outcome(source.source_id, "", need.missing.partition(";")[0]))

@@ -5,10 +5,12 @@ from typing import NamedTuple
 
 from prefect import flow
 
+from figureground import tables
 from figureground.catalog import Catalog, load
 from figureground.errors import ReleaseError, SourceError
 from figureground.inference import backends
 from figureground.plugins import weights
+from figureground.storage.store import Store
 from figureground.types import Release, TableRef
 from flows.ingest import resolve
 from tasks.datasets.compose import again, check, lacks
@@ -19,7 +21,6 @@ from tasks.datasets.load_cutouts import gather
 from tasks.datasets.verify_composites import recheck
 from tasks.ingest.fetch import fetch, fetch_asset
 from tasks.ingest.sample import sample
-from tasks.operation.find import find
 
 
 class Composed(NamedTuple):
@@ -96,10 +97,10 @@ def remake(catalog: Path, stem: str, into: Path, note: str = "") -> tuple[list[P
     """
     settings = settled(catalog, note)
     name = settings.composition().note
-    found = [find(name, settings, stage) for stage in ("people", "backgrounds")]
-    if not all(found):
+    store = Store(settings.storage_root)
+    people, backgrounds = (tables.find(store, stage, name) for stage in ("people", "backgrounds"))
+    if people is None or backgrounds is None:
         raise ReleaseError(f"nothing was composed as {name} yet; run `figureground compose` first")
-    people, backgrounds = (tables[0] for tables in found if tables)
     files, differing = again(stem, people, backgrounds, settings)
     for file, content in files.items():
         (into / file).parent.mkdir(parents=True, exist_ok=True)

@@ -47,7 +47,7 @@ _WORKERS_SECONDS = 120.0
 
 _CONNECT_SECONDS = 30.0
 
-_HANDED_ON = frozenset({"fetch", "sample", "crop", "measure", "compare", "judge", "matte", "report", "adopt"})
+_HANDED_ON = frozenset({"fetch", "sample", "crop", "measure", "deduplicate", "judge", "matte", "report", "adopt"})
 _IN_SHARDS = frozenset({"crop", "measure", "matte"})
 """What is done to a row whatever the others are; their modules have a ``work`` beside the verb."""
 

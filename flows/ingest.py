@@ -1,5 +1,6 @@
 """From video to pre-annotated crops: the flow that runs every night."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from figureground.types import Source
 from flows.executor import Crew, crew
 from flows.scheduling.run_monitor import watched
 from tasks.ingest.crop import crop
-from tasks.ingest.deduplicate import compare
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.discover import discover, refusals
 from tasks.ingest.fetch import being_written, expand, fetch, fetch_asset, is_listed
 from tasks.ingest.import_dataset import adopt
@@ -28,7 +29,8 @@ from tasks.ingest.matte import matte
 from tasks.ingest.measure import measure
 from tasks.ingest.report import report
 from tasks.ingest.sample import sample
-from tasks.operation.sweep import sweep
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
         When nothing can be done for any source: a broken catalog, missing weights, a storage that cannot be written.
     """
     settings = load(Path(catalog))
-    sweep(settings)
+    _remove_leftovers(settings)
     fetch_weights(settings)
     seen = _discover(settings, sources)
     found, refused = resolve(settings, sources)
@@ -73,8 +75,14 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
         shards.sweep(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
     outcomes = refused + busy + made
     if settings.cluster:
-        sweep(settings)  # a worker that was killed left what it was writing, and the run went on without it
+        _remove_leftovers(settings)  # a worker that was killed left what it was writing, and the run went on without it
     return outcomes
+
+
+def _remove_leftovers(catalog: Catalog) -> None:
+    """Remove the temporary files of processes that were killed."""
+    for file in Store(catalog.storage_root).sweep():
+        _log.info("removed %s, left by a run that was killed", file)
 
 
 @contextmanager
@@ -139,7 +147,7 @@ def _submit(found: list[Source], catalog: Catalog, workers: Crew) -> dict[str, l
     crops = [give(crop, table, catalog) for table in frames]
     measures = [give(measure, table, catalog) for table in crops]
     measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
-    scores = [give(compare, table, catalog, wait_for=measured) for table in measures]
+    scores = [give(deduplicate, table, catalog, wait_for=measured) for table in measures]
     verdicts = [give(judge, table, catalog) for table in scores]
     mattes = [give(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
     reports = [give(report, name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]

@@ -513,11 +513,11 @@ def tidy(
     """Drop what is over the catalog's budget and can be made again; clear what killed runs left."""
     settings = _begin(catalog, verbose, runs=False)
     from figureground.storage.disk_budget import told
+    from figureground.storage.store import Store
     from tasks.operation.prune import tidy as go
-    from tasks.operation.sweep import sweep
 
     if not dry:
-        for orphan in sweep(settings):
+        for orphan in Store(settings.storage_root).sweep():
             out.print(f"{orphan}: removed, a killed run left it", soft_wrap=True, markup=False, highlight=False)
     found = go(settings, dry=dry)
     for one in found:

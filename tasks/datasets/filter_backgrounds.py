@@ -15,6 +15,7 @@ from figureground.errors import ArrayError, SourceError, StoreError
 from figureground.imaging import crops
 from figureground.inference import backends
 from figureground.media import photos
+from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.similarity import duplicates
 from figureground.storage.hashing import sha256
@@ -23,7 +24,6 @@ from figureground.synthesis import backgrounds, composite_splits
 from figureground.synthesis.backgrounds import Size
 from figureground.types import Image, TableRef
 from tasks import verb
-from tasks.ingest.restore import restore
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _LARGER = 2.0
@@ -88,7 +88,7 @@ def _found(
 
 def _of_source(name: str, store: Store, frames: Mapping[str, Sequence[TableRef]]) -> Iterator[dict[str, Any]]:
     for ref in frames[name]:
-        restore(store, ref.source_id, "frames")
+        restore_evicted(store, ref.source_id, "frames")
         for row in tables.read(store, ref).rows.to_dict("records"):
             if not row["reason"]:
                 where = {"stored": row["file"], "sha256": row["sha256"]}

@@ -14,6 +14,7 @@ from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.imaging import crops, geometry
 from figureground.inference import backends
+from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.people import faces, instances, portraits, tracks
 from figureground.people.tracks import Sighting, Tracks
@@ -23,7 +24,6 @@ from figureground.storage.store import Store
 from figureground.tables.shards import Work
 from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
 from tasks import verb
-from tasks.ingest.restore import restore
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ def work(frames: TableRef, catalog: Catalog) -> Work:
     looks = {"detector": plugins.describe(detector), **looking}
 
     def rows() -> list[Mapping[Any, Any]]:
-        restore(store, frames.source_id, "frames")
+        restore_evicted(store, frames.source_id, "frames")
         return [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
 
     return Work(

@@ -21,7 +21,7 @@ from tasks import verb
 
 
 @verb
-def compare(measures: TableRef, catalog: Catalog) -> TableRef:
+def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
     """Complete a source's scores with the checks that compare crops with each other.
 
     A crop that another check of the recipe refuses never stands in the way of one that all accept. So this follows the

@@ -21,13 +21,13 @@ from figureground.imaging import crops as cutting
 from figureground.imaging import masks
 from figureground.inference import backends
 from figureground.mattes import confidence
+from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables.shards import Work
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb
-from tasks.ingest.restore import restore
 
 GROUP = 8
 """So many crops a remover that remembers sees together."""
@@ -73,7 +73,7 @@ def work(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Work:
     store, remover = Store(catalog.storage_root), catalog.remover()
 
     def rows() -> list[Mapping[Any, Any]]:
-        restore(store, crops.source_id, "crops")
+        restore_evicted(store, crops.source_id, "crops")
         return _kept(store, crops, verdicts)
 
     def find(kept: Sequence[Mapping[Any, Any]]) -> Iterator[dict[str, Any]]:

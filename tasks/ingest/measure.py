@@ -12,12 +12,12 @@ from figureground.catalog import Catalog
 from figureground.checks import LIMITS
 from figureground.imaging import crops
 from figureground.inference import backends
+from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.storage.store import Store
 from figureground.tables.shards import Work
 from figureground.types import PersonCrop, TableRef
 from tasks import verb
-from tasks.ingest.restore import restore
 
 
 @verb
@@ -62,7 +62,7 @@ def work(crops: TableRef, catalog: Catalog) -> Work:
     codes = {name: _code(check) for name, check in checks.items()}
 
     def rows() -> list[dict[Any, Any]]:
-        restore(store, crops.source_id, "crops")
+        restore_evicted(store, crops.source_id, "crops")
         return tables.read(store, crops).rows.to_dict("records")
 
     def find(records: Sequence[Mapping[Any, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -14,6 +14,7 @@ from figureground.errors import ReleaseError, StoreError
 from figureground.imaging import crops as cutting
 from figureground.imaging import drawing, masks
 from figureground.mattes import confidence
+from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.reports import poster
 from figureground.reports import source_report as pages
@@ -21,7 +22,6 @@ from figureground.reports.source_report import Figure, Group, SourceReport, Step
 from figureground.storage.store import Store
 from figureground.types import Alpha, Box, Image, Sample, TableRef
 from tasks import verb
-from tasks.ingest.restore import restore
 
 Row = Mapping[Any, Any]
 KEEP = "keep"
@@ -172,7 +172,7 @@ class _Source:
 
     @staticmethod
     def read(store: Store, source_id: str, refs: Mapping[str, TableRef], catalog: Catalog) -> "_Source":
-        restore(store, source_id, "frames", "crops")  # a page draws a few of them; only what was dropped costs time
+        restore_evicted(store, source_id, "frames", "crops")  # a page draws a few of them; only what was dropped costs time
         found = {stage: tables.read(store, ref) for stage, ref in refs.items()}
         rows: dict[str, list[Row]] = {stage: list(table.rows.to_dict("records")) for stage, table in found.items()}
         if "frames" in rows:

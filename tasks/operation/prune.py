@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, StoreError
+from figureground.media.restore import regenerate_files
 from figureground.storage import disk_budget
 from figureground.storage.disk_budget import Candidate
 from figureground.storage.hashing import sha256
@@ -18,7 +19,6 @@ from figureground.storage.locks import held
 from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.types import TableRef
-from tasks.ingest.restore import again
 
 _log = logging.getLogger(__name__)
 
@@ -154,7 +154,7 @@ def _prove(store: Store, ref: TableRef, files: set[str]) -> None:
         if row["file"] and not store.verifies(row["file"], row["sha256"]):
             raise StoreError(f"its original {row['file']} is missing or damaged")
     first = min((row for row in tables.read(store, ref).rows.to_dict("records") if row["file"] in files), key=_place)
-    for row, content in again(store, ref, [first]):  # type: ignore[list-item]
+    for row, content in regenerate_files(store, ref, [first]):  # type: ignore[list-item]
         if sha256(content) != row["sha256"]:
             raise StoreError(f"{row['file']} comes out differently")
         return

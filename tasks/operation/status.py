@@ -160,7 +160,7 @@ def _stages(tallies: Mapping[str, Tally], note: Note | None) -> tuple[StageState
 
 _TABLE = {
     **{"fetch": "videos", "sample": "frames", "crop": "crops", "restore frames": "frames", "restore crops": "crops"},
-    **{"measure": "measures", "compare": "scores", "judge": "verdicts", "matte": "mattes"},
+    **{"measure": "measures", "deduplicate": "scores", "judge": "verdicts", "matte": "mattes"},
 }
 
 

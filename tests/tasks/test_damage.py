@@ -13,7 +13,7 @@ from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.errors import SourceError, StoreError
 from tasks.ingest.crop import crop
-from tasks.ingest.deduplicate import compare
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.fetch import fetch, fetch_asset
 from tasks.ingest.judge import judge
 from tasks.ingest.matte import matte
@@ -59,7 +59,7 @@ def ingested(folder: Path) -> None:
         fetch_asset(catalog.asset(weights.name))
     source = catalog.source("short")
     crops = crop.fn(sample.fn(source, fetch.fn(source, catalog), catalog), catalog)
-    matte.fn(crops, judge.fn(compare.fn(measure.fn(crops, catalog), catalog), catalog), catalog)
+    matte.fn(crops, judge.fn(deduplicate.fn(measure.fn(crops, catalog), catalog), catalog), catalog)
     report.fn("short", catalog)
 
 

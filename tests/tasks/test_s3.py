@@ -24,7 +24,7 @@ from tasks.datasets.forget import forget
 from tasks.datasets.release import release
 from tasks.datasets.verify import verify
 from tasks.ingest.crop import crop
-from tasks.ingest.deduplicate import compare
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.fetch import fetch, fetch_asset
 from tasks.ingest.judge import judge
 from tasks.ingest.matte import matte
@@ -77,7 +77,7 @@ def ingested(catalog: Catalog) -> None:
         fetch_asset(catalog.asset(weights.name))
     for source in [catalog.source(name) for name in catalog.sources]:
         crops = crop.fn(sample.fn(source, fetch.fn(source, catalog), catalog), catalog)
-        matte.fn(crops, judge.fn(compare.fn(measure.fn(crops, catalog), catalog), catalog), catalog)
+        matte.fn(crops, judge.fn(deduplicate.fn(measure.fn(crops, catalog), catalog), catalog), catalog)
         report.fn(source.source_id, catalog)
 
 

@@ -16,7 +16,7 @@ from tasks.datasets.forget import forget
 from tasks.ingest import crop as cropping
 from tasks.ingest import matte as matting
 from tasks.ingest import measure as measuring
-from tasks.ingest.deduplicate import compare
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 
 SEEN: list[int] = []
@@ -101,7 +101,7 @@ def done(catalog: Catalog, count: int, damaged: str = "") -> None:
 
     crops = stage(cropping, cropping.crop, frames_in(catalog))
     measures = stage(measuring, measuring.measure, crops)
-    stage(matting, matting.matte, crops, judge.fn(compare.fn(measures, catalog), catalog))
+    stage(matting, matting.matte, crops, judge.fn(deduplicate.fn(measures, catalog), catalog))
     assert len(shards.sweep(store, ["park"])) == (3 * count if count > 1 else 0)
 
 

@@ -12,7 +12,7 @@ from figureground.catalog import Catalog
 from figureground.imaging import crops
 from figureground.storage.store import Store
 from figureground.types import Box, Frame, Person
-from tasks.ingest.deduplicate import compare
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 from tasks.ingest.measure import measure
 
@@ -57,7 +57,7 @@ def dropped(store, catalog, *sources):
     """Measure all, then compare and judge each; gives the dropped crops with their reasons."""
     found = {}
     for ref in [measure.fn(crops_of, catalog) for crops_of in sources]:
-        rows = tables.read(store, judge.fn(compare.fn(ref, catalog), catalog)).rows
+        rows = tables.read(store, judge.fn(deduplicate.fn(ref, catalog), catalog)).rows
         found |= {row["crop_id"]: row["reason"] for row in rows.to_dict("records") if not row["kept"]}
     return found
 
@@ -77,7 +77,7 @@ def test_the_scores_do_not_depend_on_the_order_of_the_sources(tmp_path):
         for name in order:
             measure.fn(stored(store, name, [drawn(1, blur=len(name) / 4), drawn(ord(name[0]))]), catalog)
         refs = {name: tables.find(store, "measures", name) for name in order}
-        found.append({name: compare.fn(refs[name], catalog).sha256 for name in sorted(order)})
+        found.append({name: deduplicate.fn(refs[name], catalog).sha256 for name in sorted(order)})
     assert all(one == found[0] for one in found)
 
 
@@ -111,21 +111,21 @@ def test_a_source_that_comes_or_is_forgotten_later_counts_from_then_on(tmp_path,
 def test_a_second_run_writes_nothing_and_opens_no_picture(tmp_path, store, monkeypatch):
     catalog = catalog_with(tmp_path)
     ref = measure.fn(stored(store, "park", [drawn(1), drawn(1)]), catalog)
-    first = compare.fn(ref, catalog)
+    first = deduplicate.fn(ref, catalog)
     before = store.path(first.file).stat()
     with monkeypatch.context() as patched:
         patched.setattr(crops, "decode", lambda *_: pytest.fail("a picture was decoded"))
-        assert compare.fn(ref, catalog) == first
+        assert deduplicate.fn(ref, catalog) == first
     assert (store.path(first.file).stat().st_ino, store.path(first.file).stat().st_mtime_ns) == (
         before.st_ino,
         before.st_mtime_ns,
     )
     measure.fn(stored(store, "sky", [drawn(9)]), catalog)
-    assert compare.fn(ref, catalog) == first, "a stranger's arrival changes no score, so nothing after it is made again"
+    assert deduplicate.fn(ref, catalog) == first, "a stranger's arrival changes no score, so nothing after it is made again"
 
 
 def test_without_such_a_check_scores_are_the_measures(tmp_path, store):
     catalog = catalog_with(tmp_path, checks={"size": {"at_least": 20}})
     ref = measure.fn(stored(store, "park", [drawn(1), drawn(1)]), catalog)
-    scores = tables.read(store, compare.fn(ref, catalog))
+    scores = tables.read(store, deduplicate.fn(ref, catalog))
     assert list(scores.rows["value"]) == [90.0, 90.0] and scores.facts == tables.read(store, ref).facts

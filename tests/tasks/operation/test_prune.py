@@ -13,12 +13,12 @@ import pytest
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.errors import StoreError
+from figureground.media.restore import restore_evicted
 from figureground.storage import locks
 from figureground.storage.store import Store
 from figureground.types import Box, Person, TableRef
 from tasks.ingest.crop import crop
 from tasks.ingest.fetch import fetch
-from tasks.ingest.restore import restore
 from tasks.ingest.sample import sample
 from tasks.operation.prune import tidy
 from tasks.operation.status import status
@@ -99,7 +99,7 @@ def test_what_was_dropped_comes_back_with_the_same_bytes(
     assert files(catalog, "frames") == set()
 
     for name in refs:
-        assert restore(store, name, "crops", "frames") == 10 + 5 - 5
+        assert restore_evicted(store, name, "crops", "frames") == 10 + 5 - 5
     assert folder_contents(data) == before
 
 
@@ -159,8 +159,8 @@ def test_what_comes_out_differently_is_refused(catalog: Catalog) -> None:
     rows = tables.read(store, ref).rows
     rows["sha256"] = store.write(video, (Path(catalog.storage_root) / "other.mp4").read_bytes())
     tables.write(store, "videos", "park", rows, fingerprint="other")
-    with pytest.raises(StoreError, match=r"park-000000\.jpg was dropped and cannot be made again as it was: expected sha256"):
-        restore(store, "park", "frames")
+    with pytest.raises(StoreError, match=r"park-000000\.jpg was evicted and cannot be made again as it was: expected sha256"):
+        restore_evicted(store, "park", "frames")
 
 
 def test_status_counts_what_tables_hold(catalog: Catalog) -> None:

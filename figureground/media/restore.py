@@ -1,4 +1,4 @@
-"""Making dropped files again, on demand: frames from their video or photos, crops from their frames. Every hash is checked."""
+"""Evicted files are made again on demand: frames from their video or photos, crops from their frames. Every hash is checked."""
 
 import logging
 from collections import defaultdict
@@ -14,71 +14,96 @@ from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.types import TableRef
 
-STAGES = ("frames", "crops")
-"""Whose files can be made again. A matte's cannot be promised to: networks round differently on another machine."""
-
 Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
-def restore(store: Store, source_id: str, *stages: str) -> int:
-    """Make again what was dropped of a source, and count it.
+def restore_evicted(store: Store, source_id: str, *stages: str) -> int:
+    """Make the evicted files of a source again.
+
+    A matte cannot be restored: networks round differently on another machine.
 
     Parameters
     ----------
     store
-        Where.
+        The storage.
     source_id
-        Which source.
+        The source whose files are restored.
     *stages
-        Of which stages: ``frames``, ``crops``.
+        The tables whose files are restored: ``frames``, ``crops``.
+
+    Returns
+    -------
+    int
+        How many files were evicted.
 
     Raises
     ------
     StoreError
-        When the original is gone, or what comes out has another hash than what was dropped.
+        When the original is gone, or a restored file has another hash than the evicted one.
     """
-    return sum(_restored(store, ref) for stage in stages if (ref := tables.find(store, stage, source_id)))
+    return sum(_restore_table(store, ref) for stage in stages if (ref := tables.find(store, stage, source_id)))
 
 
-def _restored(store: Store, ref: TableRef) -> int:
-    away = evicted.listed(store, ref.stage, ref.source_id, ref.sha256)
-    if not away:
+def _restore_table(store: Store, ref: TableRef) -> int:
+    files = evicted.listed(store, ref.stage, ref.source_id, ref.sha256)
+    if not files:
         return 0
-    _log.info("%s: making %d dropped %s again", ref.source_id, len(away), ref.stage)
+    _log.info("%s: making %d evicted %s again", ref.source_id, len(files), ref.stage)
     rows = {row["file"]: row for row in tables.read(store, ref).rows.to_dict("records")}
-    missing = {file: rows[file] for file in sorted(away) if not store.verifies(file, rows[file]["sha256"])}
-    made = progress.track(again(store, ref, list(missing.values())), f"restore {ref.stage}", ref.source_id, len(missing))
-    for row, content in made:
+    missing = {file: rows[file] for file in sorted(files) if not store.verifies(file, rows[file]["sha256"])}
+    made = regenerate_files(store, ref, list(missing.values()))
+    for row, content in progress.track(made, f"restore {ref.stage}", ref.source_id, len(missing)):
         store.write(row["file"], _checked(row, content))
         missing.pop(row["file"])
     if missing:
         raise StoreError(
-            f"{len(missing)} dropped {ref.stage} of {ref.source_id} cannot be made again, {next(iter(missing))} for one: the "
-            f"original does not have them any more; run `figureground ingest {ref.source_id}`, which starts from what there is"
+            f"{len(missing)} evicted {ref.stage} of {ref.source_id} cannot be made again, for example {next(iter(missing))}: "
+            f"the original does not have them any more; run `figureground ingest {ref.source_id}`, which starts from "
+            "what there is"
         )
     evicted.note(store, ref.stage, ref.source_id, ref.sha256, ())
-    return len(away)
+    return len(files)
 
 
-def again(store: Store, ref: TableRef, rows: Collection[Row]) -> Iterator[tuple[Row, bytes]]:
-    """Give rows of a table with their files' bytes, made from what they came from; nothing is written."""
+def regenerate_files(store: Store, ref: TableRef, rows: Collection[Row]) -> Iterator[tuple[Row, bytes]]:
+    """Make the files of some rows again. Nothing is written.
+
+    Parameters
+    ----------
+    store
+        The storage.
+    ref
+        A frames or crops table.
+    rows
+        Rows of that table.
+
+    Yields
+    ------
+    tuple
+        A row and the bytes of its file, in the order in which they are decoded.
+
+    Raises
+    ------
+    StoreError
+        When the original is missing or damaged.
+    """
     if ref.stage == "frames":
         by_id = {row["frame_id"]: row for row in rows}
         yield from ((by_id[frame_id], content) for frame_id, content in _frames(store, ref.source_id, list(by_id.values())))
         return
-    cuts = defaultdict(list)
+    by_frame = defaultdict(list)
     for row in rows:
-        cuts[row["frame_id"]].append(row)
+        by_frame[row["frame_id"]].append(row)
     frames = tables.latest(store, "frames", ref.source_id)
-    wanted = [row for row in ([] if frames is None else frames.rows.to_dict("records")) if row["frame_id"] in cuts]
+    wanted = [row for row in ([] if frames is None else frames.rows.to_dict("records")) if row["frame_id"] in by_frame]
     for frame_id, content in _frames(store, ref.source_id, wanted, stored=True):
         image = crops.decode(content, frame_id)
-        yield from ((row, regenerate.crop(row, image)) for row in cuts[frame_id])
+        yield from ((row, regenerate.crop(row, image)) for row in by_frame[frame_id])
 
 
 def _frames(store: Store, source_id: str, rows: list[Row], *, stored: bool = False) -> Iterator[tuple[str, bytes]]:
-    """Give frames as JPEG: those that are there still as they are, the others from the original."""
+    """Give frames as JPEG; with `stored` those that are still in the storage come from there."""
     missing = []
     for row in rows:
         if stored and store.exists(row["file"]):
@@ -86,8 +111,8 @@ def _frames(store: Store, source_id: str, rows: list[Row], *, stored: bool = Fal
         else:
             missing.append(row)
     if missing:
-        checked = {row["frame_id"]: row for row in missing}
-        yield from ((name, _checked(checked[name], content)) for name, content in _from_originals(store, source_id, missing))
+        by_id = {row["frame_id"]: row for row in missing}
+        yield from ((name, _checked(by_id[name], content)) for name, content in _from_originals(store, source_id, missing))
 
 
 def _from_originals(store: Store, source_id: str, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
@@ -106,9 +131,9 @@ def _from_originals(store: Store, source_id: str, rows: list[Row]) -> Iterator[t
 
 
 def _checked(row: Row, content: bytes) -> bytes:
-    if (found := sha256(content)) != row["sha256"]:
+    if (digest := sha256(content)) != row["sha256"]:
         raise StoreError(
-            f"{row['file']} was dropped and cannot be made again as it was: expected sha256 {row['sha256']}, found {found}. "
+            f"{row['file']} was evicted and cannot be made again as it was: expected sha256 {row['sha256']}, found {digest}. "
             f"Another version of OpenCV or FFmpeg is installed than made it; remove tables/frames/{row['source_id']}.parquet "
             f"from the storage and run `figureground ingest {row['source_id']}`, which makes everything after it anew"
         )
