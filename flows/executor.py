@@ -353,8 +353,8 @@ def begin(module: str, given: tuple[Any, ...], at_most: int, at_least: int) -> T
         The stage's table when it is right already; else the shards' bounds, see `figureground.tables.shards.split`.
     """
     _equip(given)
-    work: shards.Work = importlib.import_module(module).work(*given)
-    return work.fresh() or shards.split(len(work.rows()), at_most, at_least, work.together)
+    stage: shards.ShardedStage[Any, Any] = importlib.import_module(module).sharded_stage(*given)
+    return stage.fresh() or shards.split(len(stage.read_inputs()), at_most, at_least, stage.batch_size)
 
 
 def ahead(module: str, given: tuple[Any, ...], first: int, end: int, name: str) -> None:
@@ -365,10 +365,10 @@ def ahead(module: str, given: tuple[Any, ...], first: int, end: int, name: str) 
     module, given
         As `perform` takes them.
     first, end, name
-        As `figureground.tables.shards.Work.ahead` takes them.
+        As `figureground.tables.shards.ShardedStage.process_shard` takes them.
     """
     _equip(given)
-    importlib.import_module(module).work(*given).ahead(first, end, name)
+    importlib.import_module(module).sharded_stage(*given).process_shard(first, end, name)
 
 
 _equipped: set[str] = set()

@@ -72,7 +72,7 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     refused = seen + [outcome for outcome in refused if outcome not in seen]
     with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
         made = _outcomes(_submit(mine, settings, workers))
-        shards.sweep(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
+        shards.remove_shards(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
     outcomes = refused + busy + made
     if settings.cluster:
         _remove_leftovers(settings)  # a worker that was killed left what it was writing, and the run went on without it

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from figureground.imaging import crops as cutting
 from figureground.imaging import masks
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Alpha, Box, PersonCrop, Source, TableRef
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +88,7 @@ def material_in(catalog: Catalog, source_id: str, count: int, empty: int = -1) -
         nowhere = np.zeros((0, 3), np.float32)
         found = PersonCrop(f"{frame_id}-00", frame_id, source_id, box, box, 0.9, nowhere, (), 640, 480, image)
         file = f"crops/{source_id}/{found.crop_id}.jpg"
-        crops.append(cutting.row(found, file, store.write(file, cutting.encode(image))))
+        crops.append(asdict(crop_rows.from_crop(found, file, store.write(file, cutting.encode(image)))))
         file = f"mattes/{source_id}/{found.crop_id}.png"
         digest = store.write(file, masks.to_png(alpha))
         mattes.append({"crop_id": found.crop_id, "remover": "rembg", "score": 0.5, "file": file, "sha256": digest})

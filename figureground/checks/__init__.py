@@ -5,7 +5,7 @@ Any other field changes what is measured. All have defaults. `measure` states it
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from figureground.types import PersonCrop
 
@@ -20,8 +20,9 @@ class Check(Protocol):
         """Tell whether a crop with this value is kept. NaN is never accepted."""
 
 
-class Comparing(Check, Protocol):
-    """A check that needs a crop's neighbours: having `among` makes it one. ``measure`` then tells of a crop that is alone."""
+@runtime_checkable
+class ComparingCheck(Check, Protocol):
+    """A check that compares crops with each other. Its ``measure`` gives the value of a crop without others."""
 
     def signature(self, crop: PersonCrop) -> bytes:
         """Give what has to be known of a crop later, when no picture is opened; the same length for every crop."""

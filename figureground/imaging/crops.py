@@ -5,8 +5,7 @@ frame's own, never resampled. Its main person is the one whose box that is, whoe
 of it is in that person's way by at least a fifth, whatever the margin up to 0.1, so `occlusion` refuses the crop.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -41,7 +40,7 @@ def cut(frame: Frame, people: Sequence[Person], margin: float) -> list[PersonCro
     ArrayError
         When a person's box has no area inside the frame, or the image is not (h, w, 3) uint8.
     """
-    _check(frame.image, frame.frame_id)
+    check(frame.image, frame.frame_id)
     boxes = [_crop_box(frame, person, margin) for person in people]
     return [_crop(frame, people, number, box) for number, box in enumerate(boxes)]
 
@@ -84,84 +83,6 @@ def _moved(keypoints: Keypoints, x0: int, y0: int) -> Keypoints:
     return keypoints - np.array([x0, y0, 0], np.float32)
 
 
-def row(crop: PersonCrop, file: str, sha256: str) -> dict[str, Any]:
-    """Give a crop as a row of the crops table; `load` is the way back.
-
-    Parameters
-    ----------
-    crop
-        The crop.
-    file, sha256
-        Where its picture is stored, and that file's hash.
-    """
-    height, width = crop.image.shape[:2]
-    return {
-        "crop_id": crop.crop_id,
-        "frame_id": crop.frame_id,
-        "source_id": crop.source_id,
-        "seconds": float(crop.seconds),
-        **{side: int(getattr(crop.box, side)) for side in _SIDES},
-        **{f"person_{side}": float(getattr(crop.person, side)) for side in _SIDES},
-        "score": float(crop.score),
-        "keypoints": crop.keypoints.tolist(),
-        "others": [[float(getattr(other, side)) for side in _SIDES] for other in crop.others],
-        "track": crop.track,
-        "face": [float(getattr(crop.face, side)) for side in _SIDES] if crop.face else [],
-        "face_score": float(crop.face_score),
-        "instances": crop.instances,
-        "frame_width": crop.frame_width,
-        "frame_height": crop.frame_height,
-        "width": width,
-        "height": height,
-        "file": file,
-        "sha256": sha256,
-    }
-
-
-_SIDES = ("x0", "y0", "x1", "y1")
-
-
-def load(row: Mapping[str, Any], image: Image) -> PersonCrop:
-    """Make a crop from its row in the crops table and its picture.
-
-    Parameters
-    ----------
-    row
-        One row, a mapping or a pandas Series.
-    image
-        Its picture, (h, w, 3) uint8 RGB, of the width and height the row names; see `decode`.
-
-    Raises
-    ------
-    ArrayError
-        When the picture has another shape or dtype.
-    """
-    _check(image, row["crop_id"])
-    if image.shape[:2] != (row["height"], row["width"]):
-        raise ArrayError(
-            f"{row['crop_id']}: expected a picture of {row['width']}x{row['height']} pixels as its table says; "
-            f"found {image.shape[1]}x{image.shape[0]}"
-        )
-    return PersonCrop(
-        crop_id=row["crop_id"],
-        frame_id=row["frame_id"],
-        source_id=row["source_id"],
-        box=Box(*(int(row[side]) for side in _SIDES)),
-        person=Box(*(float(row[f"person_{side}"]) for side in _SIDES)),
-        score=float(row["score"]),
-        keypoints=np.array(list(row["keypoints"]), np.float32).reshape(-1, 3),
-        others=tuple(Box(*map(float, other)) for other in row["others"]),
-        frame_width=int(row["frame_width"]),
-        frame_height=int(row["frame_height"]),
-        image=image,
-        face=Box(*map(float, row["face"])) if len(row["face"]) else None,
-        face_score=float(row["face_score"]),
-        seconds=float(row["seconds"]),
-        track=int(row["track"]),
-        instances=row["instances"],
-    )
-
-
 def encode(image: Image) -> bytes:
     """Write a picture as JPEG, quality 97 with full colour resolution, so that hair and rims survive.
 
@@ -175,7 +96,7 @@ def encode(image: Image) -> bytes:
     ArrayError
         When the array is not that, or is larger than JPEG's 65535 pixels a side.
     """
-    _check(image, "picture")
+    check(image, "picture")
     settings = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
     settings += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
     try:
@@ -214,6 +135,7 @@ def decode(content: bytes, name: str) -> Image:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
-def _check(image: Image, name: str) -> None:
+def check(image: Image, name: str) -> None:
+    """Raise an ArrayError unless an image is (h, w, 3) uint8 RGB with at least one pixel; ``name`` stands in the message."""
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
         raise ArrayError(f"{name}: expected an array (h, w, 3) of uint8 RGB; found {image.shape} of {image.dtype}")

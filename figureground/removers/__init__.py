@@ -1,7 +1,7 @@
 """Removers: what is person and what is background, one method a file."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from figureground.types import Alpha, PersonCrop
 
@@ -11,6 +11,23 @@ class Remover(Protocol):
 
     def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size."""
+
+
+@runtime_checkable
+class ScoringRemover(Remover, Protocol):
+    """A remover that gives its own confidence with each alpha."""
+
+    def scored(self, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
+        """Give one alpha and its confidence, 0..1, for each crop."""
+
+
+@runtime_checkable
+class RememberingRemover(Remover, Protocol):
+    """A remover whose alpha of a crop can depend on the crops before it in the same call."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it does with its settings."""
 
 
 PROTOCOL = Remover

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import pandas as pd
 import pyarrow as pa
@@ -22,10 +22,8 @@ from figureground.errors import StoreError
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables import evicted, statistics
-from figureground.tables.rows import ROW_CLASSES, Column, Row
+from figureground.tables.rows import ROW_CLASSES, AnyRow, Column, Row, to_tuple
 from figureground.types import TableRef
-
-AnyRow = TypeVar("AnyRow", bound=Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,11 +264,7 @@ def _rows(table: pa.Table, row_class: type[AnyRow]) -> Iterator[AnyRow]:
 
 def _values(column: pa.ChunkedArray) -> Iterable[Any]:
     values = column.to_pylist()
-    return map(_as_tuple, values) if pa.types.is_list(column.type) else values
-
-
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(part) for part in value) if isinstance(value, list) else value
+    return map(to_tuple, values) if pa.types.is_list(column.type) else values
 
 
 def dicts(rows: pd.DataFrame, columns: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -5,8 +5,10 @@ a default may be missing in a file that is older than the column; the default is
 these classes. Nothing heavy is imported here, so that `figureground status` starts fast.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cache
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, cast, get_type_hints
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,3 +345,31 @@ ROW_CLASSES: dict[str, type[Row]] = {
     )
 }
 """The row class of each table, in the order in which the pipeline writes them."""
+
+AnyRow = TypeVar("AnyRow", bound=Row)
+
+
+def to_json(row: Row) -> dict[str, Any]:
+    """Turn a row into what `json.dumps` can write, bytes as hexadecimal digits; `from_json` is the way back.
+
+    >>> from_json(ScoreRow, to_json(ScoreRow(crop_id="a", check="size", value=64.0)))
+    ScoreRow(crop_id='a', check='size', value=64.0)
+    """
+    values = ((field.name, getattr(row, field.name)) for field in fields(cast(Any, row)))
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in values}
+
+
+def from_json(row_class: type[AnyRow], values: Mapping[str, Any]) -> AnyRow:
+    """Make a row from what `to_json` gave."""
+    binary = _binary(row_class.stage)
+    return row_class(**{name: bytes.fromhex(value) if name in binary else to_tuple(value) for name, value in values.items()})
+
+
+@cache
+def _binary(stage: str) -> frozenset[str]:
+    return frozenset(name for name, annotation in get_type_hints(ROW_CLASSES[stage]).items() if annotation is bytes)
+
+
+def to_tuple(value: Any) -> Any:
+    """Turn a list, and the lists in it, into tuples; leave anything else as it is."""
+    return tuple(to_tuple(part) for part in value) if isinstance(value, list) else value

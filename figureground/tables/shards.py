@@ -1,18 +1,18 @@
-"""A long source's rows done by several at once, in shards, and put together in order: the same table as if one had done all.
+"""Shards: several workers process parts of a long source, and the table is the one of an undivided run.
 
-A shard is a run of a stage's rows, cut where the work itself begins a new call, so that each call sees what it would have seen.
-What is found of its rows is kept as JSON in ``shards/<source>`` under the mark of all that the stage depends on, until the
-source is done; the stage takes what it finds there and does the rest itself. So a shard that failed, was killed or came
-out damaged costs time and nothing else, and one that a killed run left is not done again.
+A shard is a range of a stage's inputs. It starts and ends where a batch does, so that each batch holds the same inputs as in
+an undivided run. The outputs of a shard are kept as JSON in ``shards/<source>``, with the fingerprint of the table, until the
+source is done. The stage reads what is there and processes the rest itself. A shard that failed, was killed or is damaged
+costs time and nothing else, and one that an earlier run left is not processed again.
 """
 
 import itertools
 import json
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from figureground import progress, tables
 from figureground.parallel import ordered
@@ -22,159 +22,169 @@ from figureground.types import TableRef
 
 FOLDER = "shards"
 
-Row = Mapping[Any, Any]
+Input = TypeVar("Input")
+Output = TypeVar("Output")
 
 
-def split(rows: int, at_most: int, at_least: int, together: int) -> list[tuple[int, int]]:
-    """Cut rows into shards of nearly the same size, in order.
+def split(inputs: int, at_most: int, at_least: int, batch_size: int) -> list[tuple[int, int]]:
+    """Divide inputs into shards of nearly the same size, in order.
 
     Parameters
     ----------
-    rows
-        How many there are.
+    inputs
+        Number of inputs.
     at_most
-        So many shards at most.
+        Largest number of shards.
     at_least
-        So many rows a shard at least.
-    together
-        So many rows are worked on in one call: only the last call may have fewer.
+        Smallest number of inputs in a shard.
+    batch_size
+        Number of inputs that are processed in one call; only the last call may have fewer.
 
     Returns
     -------
     list of tuple of int
-        First row, and row after the last; none when there would not be two.
+        First input, and input after the last; empty when there would be fewer than two shards.
 
     Examples
     --------
-    >>> split(22, at_most=3, at_least=1, together=4)
+    >>> split(22, at_most=3, at_least=1, batch_size=4)
     [(0, 8), (8, 16), (16, 22)]
-    >>> split(22, at_most=3, at_least=12, together=4)
+    >>> split(22, at_most=3, at_least=12, batch_size=4)
     []
     """
-    calls = math.ceil(rows / together)
-    count = min(at_most, rows // together // math.ceil(at_least / together))
-    bounds = [min(rows, together * (calls * number // count)) for number in range(count + 1)] if count > 1 else []
+    batches = math.ceil(inputs / batch_size)
+    count = min(at_most, inputs // batch_size // math.ceil(at_least / batch_size))
+    bounds = [min(inputs, batch_size * (batches * number // count)) for number in range(count + 1)] if count > 1 else []
     return list(itertools.pairwise(bounds))
 
 
 @dataclass(frozen=True, eq=False)
-class Work:
-    """A stage's work on one source, as a whole or a shard of it.
+class ShardedStage(Generic[Input, Output]):
+    """A stage for one source, which can run as a whole or shard by shard.
 
     Parameters
     ----------
     store
-        Where.
-    verb, stage
-        What is done, ``crop``, and which table it fills, ``crops``.
+        The storage.
+    task
+        Name of the task, ``crop``.
+    stage
+        Name of the table that it writes, ``crops``.
     source_id
-        Whose rows.
-    mark
-        The table's fingerprint.
-    together
-        So many rows are worked on in one call.
-    rows
-        Reads what is worked on, in order.
-    find
-        Gives one thing a row, in order: anything that `json.dumps` writes and `json.loads` gives back as it was.
+        The source.
+    fingerprint
+        Fingerprint of that table.
+    batch_size
+        Number of inputs that are processed in one call.
+    read_inputs
+        Reads the inputs, in order.
+    process
+        Gives one output for each input, in order.
     files
-        Gives what of a found thing names a ``file`` with its ``sha256``.
+        Gives the name and the SHA-256 of each file that an output refers to.
+    to_json, from_json
+        Turn an output into what `json.dumps` can write, and back without loss.
     """
 
     store: Store
-    verb: str
+    task: str
     stage: str
     source_id: str
-    mark: str
-    together: int
-    rows: Callable[[], Sequence[Row]]
-    find: Callable[[Sequence[Row]], Iterable[Any]]
-    files: Callable[[Any], Iterable[Row]]
+    fingerprint: str
+    batch_size: int
+    read_inputs: Callable[[], Sequence[Input]]
+    process: Callable[[Sequence[Input]], Iterable[Output]]
+    files: Callable[[Output], Iterable[tuple[str, str]]]
+    to_json: Callable[[Output], Any]
+    from_json: Callable[[Any], Output]
 
     def fresh(self) -> TableRef | None:
-        """Find the table when it is right already."""
-        return tables.fresh(self.store, self.stage, self.source_id, self.mark)
+        """Find the table when it is up to date."""
+        return tables.fresh(self.store, self.stage, self.source_id, self.fingerprint)
 
-    def found(self, rows: Sequence[Row]) -> Iterator[Any]:
-        """Give what is found of all rows, in order: of shards what they left, of other rows what is found now."""
-        return progress.track(self._found(rows), self.verb, self.source_id, len(rows))
+    def process_all(self, inputs: Sequence[Input]) -> Iterator[Output]:
+        """Give the outputs of all inputs, in order: those of finished shards are read, the others are processed now."""
+        return progress.track(self._process_all(inputs), self.task, self.source_id, len(inputs))
 
-    def _found(self, rows: Sequence[Row]) -> Iterator[Any]:
-        at = 0
-        for first, end in self._shards(len(rows)):
-            left = self._left(first, end) if first >= at else None
-            if left is not None:
-                yield from self.find(rows[at:first]) if at < first else ()
-                yield from left
-                at = end
-        yield from self.find(rows[at:]) if at < len(rows) else ()
+    def _process_all(self, inputs: Sequence[Input]) -> Iterator[Output]:
+        start = 0
+        for first, end in self._shards(len(inputs)):
+            outputs = self._read_shard(first, end) if first >= start else None
+            if outputs is not None:
+                yield from self.process(inputs[start:first]) if start < first else ()
+                yield from outputs
+                start = end
+        yield from self.process(inputs[start:]) if start < len(inputs) else ()
 
-    def ahead(self, first: int, end: int, name: str) -> None:
-        """Do one shard, unless it was left from before.
+    def process_shard(self, first: int, end: int, name: str) -> None:
+        """Process one shard and keep its outputs, unless they are there already.
 
         Parameters
         ----------
         first, end
-            Its first row, and the row after its last; see `split`.
+            Its first input, and the input after its last; see `split`.
         name
-            What progress calls it.
+            Its name in the progress display.
 
         Raises
         ------
         StoreError
-            When what is found cannot be written.
+            When the outputs cannot be written.
         """
-        if self._left(first, end) is None:
-            found = progress.track(self.find(self.rows()[first:end]), name, self.source_id, end - first)
-            content = json.dumps({"mark": self.mark, "found": list(found)}).encode()
+        if self._read_shard(first, end) is None:
+            outputs = progress.track(self.process(self.read_inputs()[first:end]), name, self.source_id, end - first)
+            kept = {"fingerprint": self.fingerprint, "outputs": [self.to_json(output) for output in outputs]}
+            content = json.dumps(kept).encode()
             self.store.write(self._name(first, end), f"{sha256(content)}\n".encode() + content)
 
     def _name(self, first: int, end: int) -> str:
-        return f"{FOLDER}/{self.source_id}/{self.verb}-{self.mark[:16]}-{first:08d}-{end:08d}.json"
+        return f"{FOLDER}/{self.source_id}/{self.task}-{self.fingerprint[:16]}-{first:08d}-{end:08d}.json"
 
-    def _shards(self, rows: int) -> list[tuple[int, int]]:
-        """List what shards were left; those of another number of shards may overlap."""
-        here = self._name(0, 0).rpartition("/")[2][: -len("00000000-00000000.json")]
+    def _shards(self, inputs: int) -> list[tuple[int, int]]:
+        """List the finished shards; those of runs with another number of shards may overlap."""
+        prefix = self._name(0, 0).rpartition("/")[2][: -len("00000000-00000000.json")]
         names = [file.rpartition("/")[2] for file in self.store.names(f"{FOLDER}/{self.source_id}")]
-        bounds = (name[len(here) :].removesuffix(".json").split("-") for name in names if name.startswith(here))
-        found = [(int(first), int(end)) for first, end in bounds]
-        return [(first, end) for first, end in found if not first % self.together and (end == rows or not end % self.together)]
+        bounds = (name[len(prefix) :].removesuffix(".json").split("-") for name in names if name.startswith(prefix))
+        shards = [(int(first), int(end)) for first, end in bounds]
+        size = self.batch_size
+        return [(first, end) for first, end in shards if not first % size and (end == inputs or not end % size)]
 
-    def _left(self, first: int, end: int) -> list[Any] | None:
-        """Read what a shard left; None when it is not there, damaged, of something else, or a file of it is."""
+    def _read_shard(self, first: int, end: int) -> list[Output] | None:
+        """Read the outputs of a shard; None when they, or their files, are missing, damaged or of other inputs."""
         name = self._name(first, end)
         if not self.store.exists(name):
             return None
         digest, _, content = self.store.read(name).partition(b"\n")
         if digest.decode(errors="replace") != sha256(content):
             return None
-        told = json.loads(content)
-        found = told["found"]
-        files = [(row["file"], row["sha256"]) for one in found for row in self.files(one)]
-        whole = told["mark"] == self.mark and len(found) == end - first
-        return found if whole and all(ordered(lambda file: self.store.verifies(*file), files)) else None
+        kept = json.loads(content)
+        if kept["fingerprint"] != self.fingerprint or len(kept["outputs"]) != end - first:
+            return None
+        outputs = [self.from_json(output) for output in kept["outputs"]]
+        files = [file for output in outputs for file in self.files(output)]
+        return outputs if all(ordered(lambda file: self.store.verifies(*file), files)) else None
 
 
-def sweep(store: Store, done: Collection[str]) -> list[str]:
-    """Remove the shards of sources whose tables are all there, and name them.
+def remove_shards(store: Store, sources: Collection[str]) -> list[str]:
+    """Remove the shards of sources whose tables are complete, and name them.
 
     Parameters
     ----------
     store
-        Where.
-    done
-        The sources; nobody else works on them.
+        The storage.
+    sources
+        Those sources; no other process may be processing them.
 
     Raises
     ------
     StoreError
         When the storage cannot be written to.
     """
-    found = [file for file in store.names(FOLDER) if file.split("/")[1] in done]
-    for file in found:
+    files = [file for file in store.names(FOLDER) if file.split("/")[1] in sources]
+    for file in files:
         store.remove(file)
-    for folder in sorted({file.rpartition("/")[0] for file in found}) if store.local_only else ():
-        with suppress(OSError):  # somebody's half-written file, which goes with the next run
+    for folder in sorted({file.rpartition("/")[0] for file in files}) if store.local_only else ():
+        with suppress(OSError):  # the half-written file of another process, which goes with the next run
             store.path(folder).rmdir()
             store.path(FOLDER).rmdir()
-    return found
+    return files

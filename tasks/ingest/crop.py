@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from typing import Any, TypedDict
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from figureground import plugins, tables
@@ -21,7 +20,9 @@ from figureground.people.tracks import Sighting, Tracks
 from figureground.similarity import duplicates, signatures
 from figureground.similarity.duplicates import Signature
 from figureground.storage.store import Store
-from figureground.tables.shards import Work
+from figureground.tables import CropRow, FrameRow, crop_rows
+from figureground.tables.rows import from_json, to_json
+from figureground.tables.shards import ShardedStage
 from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
 from tasks import verb
 
@@ -57,15 +58,15 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     AssetError
         When the detector's weights are not in the cache.
     """
-    doing = work(frames, catalog)
-    if ref := doing.fresh():
+    stage = sharded_stage(frames, catalog)
+    if ref := stage.fresh():
         return ref
     looked: dict[str, Signature] = {}
     rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
-    for found in doing.found(doing.rows()):
+    for found in stage.process_all(stage.read_inputs()):
         numbers = followed.follow(found["seconds"], _sightings(found))
         rows += [
-            row | {"track": number, "instances": bytes.fromhex(row["instances"])}
+            replace(from_json(CropRow, row), track=number)
             for row, number in zip(found["rows"], numbers, strict=True)
         ]
         facts.update(found["counts"])
@@ -73,8 +74,8 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     _tell(frames.source_id, facts)
     used = [*plugins.weights(catalog.detector()), *(found for found in _looking(catalog).values() if found)]
     said = {**facts, "weights": {found.name: found.sha256 for found in used}}
-    signatures.keep(doing.store, frames.source_id, looked)
-    return tables.write(doing.store, "crops", frames.source_id, pd.DataFrame(rows), fingerprint=doing.mark, facts=said)
+    signatures.keep(stage.store, frames.source_id, looked)
+    return tables.write_rows(stage.store, "crops", frames.source_id, rows, fingerprint=stage.fingerprint, facts=said)
 
 
 class _Found(TypedDict):
@@ -90,26 +91,28 @@ class _Found(TypedDict):
     counts: dict[str, int]
 
 
-def work(frames: TableRef, catalog: Catalog) -> Work:
-    """Give what `crop` does as work that can be done in shards: all of a frame but who is who."""
+def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, _Found]:
+    """Describe what `crop` does so that it can run in shards: everything of a frame except the tracks."""
     store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
     looking = {name: used and asdict(used) for name, used in _looking(catalog).items()}
     looks = {"detector": plugins.describe(detector), **looking}
 
-    def rows() -> list[Mapping[Any, Any]]:
+    def read_inputs() -> list[FrameRow]:
         restore_evicted(store, frames.source_id, "frames")
-        return [row for row in tables.read(store, frames).rows.to_dict("records") if not row["reason"]]
+        return [row for row in tables.iterate_rows(store, frames, FrameRow) if not row.reason]
 
-    return Work(
+    return ShardedStage(
         store,
-        verb="crop",
+        task="crop",
         stage="crops",
         source_id=frames.source_id,
-        mark=tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks),
-        together=FRAMES_AT_A_TIME,
-        rows=rows,
-        find=lambda records: _found(records, detector, catalog, store),
-        files=lambda found: found["rows"],
+        fingerprint=tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks),
+        batch_size=FRAMES_AT_A_TIME,
+        read_inputs=read_inputs,
+        process=lambda rows: _found(rows, detector, catalog, store),
+        files=lambda found: [(row["file"], row["sha256"]) for row in found["rows"]],
+        to_json=lambda found: found,
+        from_json=lambda values: values,
     )
 
 
@@ -118,12 +121,12 @@ def _looking(catalog: Catalog) -> dict[str, Weights | None]:
     return {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
 
 
-def _found(records: Sequence[Mapping[Any, Any]], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
+def _found(records: Sequence[FrameRow], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
     """Give what each frame holds, some batches at a time in threads of their own."""
     starts = range(0, len(records), FRAMES_AT_A_TIME)
     batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
 
-    def of_batch(batch: Sequence[Mapping[Any, Any]]) -> list[_Found]:
+    def of_batch(batch: Sequence[FrameRow]) -> list[_Found]:
         decoded = [_frame(record, store) for record in batch]
         people = detector.find([frame.image for frame in decoded])
         return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
@@ -175,15 +178,14 @@ def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[Perso
     return portraits.cut_portraits(frame, people, found, recipe.margin, size)
 
 
-def _frame(record: Mapping[Any, Any], store: Store) -> Frame:
-    image = crops.decode(store.read(record["file"], record["sha256"]), record["file"])
-    return Frame(record["frame_id"], record["source_id"], record["index"], record["seconds"], image)
+def _frame(row: FrameRow, store: Store) -> Frame:
+    image = crops.decode(store.read(row.file, row.sha256), row.file)
+    return Frame(row.frame_id, row.source_id, row.index, row.seconds, image)
 
 
 def _written(person_crop: PersonCrop, content: bytes, store: Store) -> dict[str, Any]:
     file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
-    row = crops.row(person_crop, file, store.write(file, content))
-    return row | {"instances": person_crop.instances.hex()}
+    return to_json(crop_rows.from_crop(person_crop, file, store.write(file, content)))
 
 
 def _tell(source_id: str, facts: Mapping[str, int]) -> None:

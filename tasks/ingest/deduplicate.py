@@ -1,21 +1,22 @@
-"""Measures → scores: the checks that need a crop's neighbours are asked now, when every source has been measured.
+"""Measures → scores: the checks that compare crops run now, when every source has been measured.
 
-No picture is opened: what such a check needs of a crop was stored when it was measured. The crops of all the catalog's
-sources that have been measured take part, so the scores do not depend on the order in which sources come, and a source that
-is added or forgotten later counts from the next time on.
+No image is opened: what such a check needs of a crop was stored when it was measured. The measured crops of all sources of the
+catalog take part, so the scores do not depend on the order of the sources, and a source that is added or deleted later
+counts from the next run on.
 """
 
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from figureground import plugins, tables
 from figureground.catalog import Catalog
+from figureground.checks import Check, ComparingCheck
 from figureground.errors import CatalogError
 from figureground.storage.store import Store
+from figureground.tables import MeasureRow, ScoreRow
 from figureground.types import TableRef
 from tasks import verb
 
@@ -24,8 +25,8 @@ from tasks import verb
 def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
     """Complete a source's scores with the checks that compare crops with each other.
 
-    A crop that another check of the recipe refuses never stands in the way of one that all accept. So this follows the
-    limits, and `figureground judge` does it too.
+    A crop that another check of the recipe rejects never displaces a crop that all checks accept. So the scores depend on the
+    limits, and `figureground judge` runs this stage too.
 
     Parameters
     ----------
@@ -45,17 +46,19 @@ def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
         When a table is damaged, or the storage cannot be written to.
     """
     store, checks = Store(catalog.storage_root), catalog.checks()
-    comparing = {name: check for name, check in checks.items() if hasattr(check, "among")}
-    own = tables.read(store, measures)
-    rows = own.rows[["crop_id", "check", "value"]].copy()
+    comparing = {name: check for name, check in checks.items() if isinstance(check, ComparingCheck)}
+    values: Mapping[tuple[str, str], float] = {}
     if comparing:
-        found = _compared(store, [measures, *_others(store, measures.source_id, catalog)], checks, comparing)
-        pairs = zip(rows["crop_id"], rows["check"], rows["value"], strict=True)
-        rows["value"] = [found.get(pair[:2], pair[2]) for pair in pairs]
-    mark = tables.fingerprint("scores", [measures], compared=_digest(rows["value"]))
+        values = _compare_crops(store, [measures, *_others(store, measures.source_id, catalog)], checks, comparing)
+    rows = [
+        ScoreRow(crop_id=row.crop_id, check=row.check, value=values.get((row.crop_id, row.check), row.value))
+        for row in tables.iterate_rows(store, measures, MeasureRow)
+    ]
+    mark = tables.fingerprint("scores", [measures], compared=_digest([row.value for row in rows]))
     if ref := tables.fresh(store, "scores", measures.source_id, mark):
         return ref
-    return tables.write(store, "scores", measures.source_id, rows, fingerprint=mark, facts=own.facts)
+    facts = tables.read_facts(store, measures)
+    return tables.write_rows(store, "scores", measures.source_id, rows, fingerprint=mark, facts=facts)
 
 
 def _others(store: Store, source_id: str, catalog: Catalog) -> Iterator[TableRef]:
@@ -77,37 +80,35 @@ _lock = threading.Lock()
 _last: tuple[str, dict[tuple[str, str], float]] = ("", {})
 
 
-def _compared(
-    store: Store, refs: Sequence[TableRef], checks: Mapping[str, Any], comparing: Mapping[str, Any]
+def _compare_crops(
+    store: Store, refs: Sequence[TableRef], checks: Mapping[str, Check], comparing: Mapping[str, ComparingCheck]
 ) -> dict[tuple[str, str], float]:
-    """Give the comparing checks' values of all sources' crops. Each source asks, and one answer serves them all."""
+    """Give the comparing checks' values of the crops of all sources; each source needs them, so the last result is kept."""
     global _last
     refs = sorted(refs, key=lambda ref: ref.source_id)
     mark = tables.fingerprint("compared", refs, checks=[plugins.describe(check) for check in checks.values()])
     with _lock:
         if _last[0] != mark:
-            rows = pd.concat([tables.read(store, ref).rows for ref in refs], ignore_index=True)
+            rows = [row for ref in refs for row in tables.iterate_rows(store, ref, MeasureRow)]
             _last = (mark, dict(_values(rows, checks, comparing)))
         return _last[1]
 
 
 def _values(
-    rows: pd.DataFrame, checks: Mapping[str, Any], comparing: Mapping[str, Any]
+    rows: Sequence[MeasureRow], checks: Mapping[str, Check], comparing: Mapping[str, ComparingCheck]
 ) -> Iterator[tuple[tuple[str, str], float]]:
     fit = _fit(rows, {name: check for name, check in checks.items() if name not in comparing})
     for name, check in comparing.items():
-        mine = rows[rows["check"] == name].sort_values("crop_id")
-        ids = list(mine["crop_id"])
-        values = check.among(list(mine["signature"]), [crop_id in fit for crop_id in ids])
-        yield from (((crop_id, name), float(value)) for crop_id, value in zip(ids, values, strict=True))
+        measured = sorted((row for row in rows if row.check == name), key=lambda row: row.crop_id)
+        values = check.among([row.signature for row in measured], [row.crop_id in fit for row in measured])
+        yield from (((row.crop_id, name), float(value)) for row, value in zip(measured, values, strict=True))
 
 
-def _fit(rows: pd.DataFrame, checks: Mapping[str, Any]) -> frozenset[str]:
-    """Give the crops that no check refuses which looks at one crop alone."""
-    triples = zip(rows["crop_id"], rows["check"], rows["value"], strict=True)
-    refused = {crop_id for crop_id, check, value in triples if check in checks and not checks[check].accepts(value)}
-    return frozenset(set(rows["crop_id"]) - refused)
+def _fit(rows: Sequence[MeasureRow], checks: Mapping[str, Check]) -> frozenset[str]:
+    """Give the crops that every check accepts which measures one crop alone."""
+    rejected = {row.crop_id for row in rows if row.check in checks and not checks[row.check].accepts(row.value)}
+    return frozenset({row.crop_id for row in rows} - rejected)
 
 
-def _digest(values: pd.Series) -> str:
-    return hashlib.sha256(values.to_numpy("<f8").tobytes()).hexdigest()
+def _digest(values: Sequence[float]) -> str:
+    return hashlib.sha256(np.asarray(values, "<f8").tobytes()).hexdigest()

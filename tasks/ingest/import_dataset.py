@@ -7,7 +7,7 @@ reason: nothing is resized, guessed or left out in silence.
 import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from figureground.media import photos
 from figureground.parallel import ordered
 from figureground.similarity import duplicates, signatures
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
 from tasks import verb
 
@@ -166,7 +167,7 @@ class _Taking:
         return {
             "videos": {"source_id": self.source.source_id, "path": path, "license": self.source.license, **stored},
             "frames": {**frame, **size, "reason": "", **stored},
-            "crops": crops.row(crop, **stored),
+            "crops": asdict(crop_rows.from_crop(crop, **stored)),
             "labels": {**_NOBODY_SAID, **own, **self._label(crop.crop_id, alpha, ids)},
             "looked": {"sha256": stored["sha256"], "signature": duplicates.of_jpeg(content)},
         }

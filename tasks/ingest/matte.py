@@ -1,18 +1,16 @@
-"""Kept crops → mattes: what is person in each, as the machine sees it.
+"""Kept crops → mattes: a soft mask of the person in each, made by a network.
 
-Each matte's file carries what it was made from: the crop's hash, the remover's settings and weights, the code's
-version. A file with the right mark is never made again, so moving a check's limit back and forth, or being killed
-halfway, costs no second run of the network. Behind the mark stands how sure the remover was.
+Each matte file carries a mark, the hash of what it was made from: the crop, the remover's settings and weights, and the
+versions. A file with the right mark is not made again, so moving a check's limit back and forth, or a killed run, costs no
+second run of the network. The score stands after the mark.
 
-A remover that ``remembers`` sees its crops in fixed groups, and a group is made whole or not at all: else a matte would
-depend on which of its neighbours were there already.
+A remover that ``remembers`` gets its crops in fixed groups, and a group is made as a whole or not at all. Otherwise a matte
+would depend on which of its neighbours existed already.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
-
-import pandas as pd
 
 from figureground import plugins, tables
 from figureground.catalog import Catalog
@@ -23,14 +21,16 @@ from figureground.inference import backends
 from figureground.mattes import confidence
 from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
+from figureground.removers import RememberingRemover, Remover, ScoringRemover
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.tables.shards import Work
+from figureground.tables import CropRow, MatteRow, VerdictRow, crop_rows, rows
+from figureground.tables.shards import ShardedStage
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import verb
 
 GROUP = 8
-"""So many crops a remover that remembers sees together."""
+"""Number of crops in one call of a remover that remembers."""
 
 _AT_A_TIME = 2
 
@@ -59,131 +59,129 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When a crop's picture is missing or damaged, or a matte cannot be written.
     """
-    doing = work(crops, verdicts, catalog)
-    if ref := doing.fresh():
+    stage = sharded_stage(crops, verdicts, catalog)
+    if ref := stage.fresh():
         return ref
-    rows = list(doing.found(doing.rows()))
+    rows = list(stage.process_all(stage.read_inputs()))
     facts: dict[str, Any] = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(catalog.remover())}}
-    facts["needs_person"] = sum(confidence.doubtful(row["score"]) for row in rows)
-    return tables.write(doing.store, "mattes", crops.source_id, pd.DataFrame(rows), fingerprint=doing.mark, facts=facts)
+    facts["needs_person"] = sum(confidence.doubtful(row.score) for row in rows)
+    return tables.write_rows(stage.store, "mattes", crops.source_id, rows, fingerprint=stage.fingerprint, facts=facts)
 
 
-def work(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Work:
-    """Give what `matte` does as work that can be done in shards: of each kept crop its row of the mattes table is found."""
+def sharded_stage(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> ShardedStage[CropRow, MatteRow]:
+    """Describe what `matte` does so that it can run in shards: each kept crop gives its row."""
     store, remover = Store(catalog.storage_root), catalog.remover()
 
-    def rows() -> list[Mapping[Any, Any]]:
+    def read_inputs() -> list[CropRow]:
         restore_evicted(store, crops.source_id, "crops")
         return _kept(store, crops, verdicts)
 
-    def find(kept: Sequence[Mapping[Any, Any]]) -> Iterator[dict[str, Any]]:
-        done = ordered(lambda group: _matted(store, remover, group), _groups(kept, remover), threads=backends.lanes())
+    def process(kept: Sequence[CropRow]) -> Iterator[MatteRow]:
+        done = ordered(lambda group: _matte_group(store, remover, group), _groups(kept, remover), threads=backends.lanes())
         return chain.from_iterable(done)
 
-    return Work(
+    return ShardedStage(
         store,
-        verb="matte",
+        task="matte",
         stage="mattes",
         source_id=crops.source_id,
-        mark=tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover)),
-        together=_together(remover),
-        rows=rows,
-        find=find,
-        files=lambda row: [row],
+        fingerprint=tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover)),
+        batch_size=_group_size(remover),
+        read_inputs=read_inputs,
+        process=process,
+        files=lambda row: [(row.file, row.sha256)],
+        to_json=rows.to_json,
+        from_json=lambda values: rows.from_json(MatteRow, values),
     )
 
 
 class _Made(NamedTuple):
-    """A matte that is there already: its file's hash and its score."""
+    """A matte file: its hash and its score."""
 
     sha256: str
     score: float
 
 
 class _Job(NamedTuple):
-    row: Mapping[Any, Any]
+    row: CropRow
     file: str
     mark: str
 
 
-def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[Mapping[Any, Any]]:
-    judged = tables.read(store, verdicts).rows
-    wanted = set(judged.loc[judged["kept"].astype(bool), "crop_id"])
-    return [row for row in tables.read(store, crops).rows.to_dict("records") if row["crop_id"] in wanted]
+def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[CropRow]:
+    kept = {row.crop_id for row in tables.iterate_rows(store, verdicts, VerdictRow) if row.kept}
+    return [row for row in tables.iterate_rows(store, crops, CropRow) if row.crop_id in kept]
 
 
-def _file(row: Mapping[Any, Any]) -> str:
-    return f"mattes/{row['source_id']}/{row['crop_id']}.png"
+def _file(row: CropRow) -> str:
+    return f"mattes/{row.source_id}/{row.crop_id}.png"
 
 
-def _settings(remover: Any) -> dict[str, Any]:
+def _settings(remover: Remover) -> dict[str, Any]:
     """Give what the mattes depend on besides the crops: settings, weights, and the code."""
     return {**plugins.describe(remover), "code": plugins.code(remover)}
 
 
-def _together(remover: Any) -> int:
-    return GROUP if getattr(remover, "remembers", False) else _AT_A_TIME
+def _remembers(remover: Remover) -> bool:
+    return isinstance(remover, RememberingRemover) and remover.remembers
 
 
-def _groups(kept: Sequence[Mapping[Any, Any]], remover: Any) -> Iterator[list[_Job]]:
-    """Give what one thread works on at a time; where the remover remembers, a matte is marked by its whole group."""
-    settings, remembers, size = _settings(remover), getattr(remover, "remembers", False), _together(remover)
+def _group_size(remover: Remover) -> int:
+    return GROUP if _remembers(remover) else _AT_A_TIME
+
+
+def _groups(kept: Sequence[CropRow], remover: Remover) -> Iterator[list[_Job]]:
+    """Give the crops of one call; where the remover remembers, a matte's mark depends on its whole group."""
+    settings, remembers, size = _settings(remover), _remembers(remover), _group_size(remover)
     for start in range(0, len(kept), size):
         group = kept[start : start + size]
-        hashes = [row["sha256"] for row in group] if remembers else []
-        marks = (tables.fingerprint("matte", [], crop=[row["sha256"], *hashes], remover=settings) for row in group)
+        hashes = [row.sha256 for row in group] if remembers else []
+        marks = (tables.fingerprint("matte", [], crop=[row.sha256, *hashes], remover=settings) for row in group)
         yield [_Job(row, _file(row), mark) for row, mark in zip(group, marks, strict=True)]
 
 
-def _matted(store: Store, remover: Any, group: Sequence[_Job]) -> list[dict[str, Any]]:
-    """Run the remover on those that have no matte yet, or on all where they depend on each other; write what is new."""
-    there = [_made(store, job) for job in group]
-    if getattr(remover, "remembers", False) and None in there:
-        there = [None] * len(group)
-    missing = [job for job, made in zip(group, there, strict=True) if made is None]
+def _matte_group(store: Store, remover: Remover, group: Sequence[_Job]) -> list[MatteRow]:
+    """Run the remover on crops without a matte, or on the whole group where they depend on each other; write the new mattes."""
+    existing = [_existing(store, job) for job in group]
+    if _remembers(remover) and None in existing:
+        existing = [None] * len(group)
+    missing = [job for job, made in zip(group, existing, strict=True) if made is None]
     new = iter(_scored(remover, [_crop(store, job) for job in missing]))
-    made = [_write(store, job, *next(new)) if one is None else one for job, one in zip(group, there, strict=True)]
-    return [_row(job, one, remover) for job, one in zip(group, made, strict=True)]
+    mattes = [made or _write(store, job, *next(new)) for job, made in zip(group, existing, strict=True)]
+    return [_row(job, made, remover) for job, made in zip(group, mattes, strict=True)]
 
 
 def _crop(store: Store, job: _Job) -> PersonCrop:
-    return cutting.load(job.row, cutting.decode(store.read(job.row["file"], job.row["sha256"]), job.row["file"]))
+    return crop_rows.to_crop(job.row, cutting.decode(store.read(job.row.file, job.row.sha256), job.row.file))
 
 
-def _made(store: Store, job: _Job) -> _Made | None:
-    """Give the matte that is there already, unless it was made from something else."""
+def _existing(store: Store, job: _Job) -> _Made | None:
+    """Read the hash and the score of an existing matte, unless it was made from something else."""
     if not store.exists(job.file):
         return None
     content = store.read(job.file)
-    found, _, score = (masks.read_mark(content) or "").partition(" ")
-    return _Made(sha256(content), float(score)) if found == job.mark and score else None
+    mark, _, score = (masks.read_mark(content) or "").partition(" ")
+    return _Made(sha256(content), float(score)) if mark == job.mark and score else None
 
 
-def _scored(remover: Any, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
-    """Ask the remover how sure it is; of one that cannot say, judge the matte alone."""
+def _scored(remover: Remover, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
+    """Run the remover; the confidence is its own where it gives one, or else computed from the matte."""
     if not crops:
         return []
-    if hasattr(remover, "scored"):
+    if isinstance(remover, ScoringRemover):
         return list(remover.scored(crops))
     alphas = remover.alphas(crops)
     return [(alpha, confidence.score(alpha, crop)) for alpha, crop in zip(alphas, crops, strict=True)]
 
 
-def _row(job: _Job, made: _Made, remover: Any) -> dict[str, Any]:
-    return {
-        "crop_id": job.row["crop_id"],
-        "remover": plugins.describe(remover)["name"],
-        "score": float(made.score),
-        "file": job.file,
-        "sha256": made.sha256,
-    }
+def _row(job: _Job, made: _Made, remover: Remover) -> MatteRow:
+    name = plugins.describe(remover)["name"]
+    return MatteRow(crop_id=job.row.crop_id, remover=name, score=made.score, file=job.file, sha256=made.sha256)
 
 
 def _write(store: Store, job: _Job, alpha: Alpha, score: float) -> _Made:
-    if alpha.shape != (job.row["height"], job.row["width"]):
-        raise ArrayError(
-            f"matte of {job.row['crop_id']}: expected the crop's size {(job.row['height'], job.row['width'])}, "
-            f"found {alpha.shape}"
-        )
+    size = (job.row.height, job.row.width)
+    if alpha.shape != size:
+        raise ArrayError(f"matte of {job.row.crop_id}: expected the crop's size {size}, found {alpha.shape}")
     score = round(score, 4)
     return _Made(store.write(job.file, masks.to_png(alpha, f"{job.mark} {score:.4f}")), score)

@@ -1,21 +1,20 @@
-"""Crops → measures: every check measures every crop. What is good enough is not asked here, nor who looks like whom."""
+"""Crops → measures: every check measures every crop. Limits and near-duplicates are left to later stages."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import pandas as pd
-
 from figureground import plugins, tables
 from figureground.catalog import Catalog
-from figureground.checks import LIMITS
+from figureground.checks import LIMITS, Check, ComparingCheck
 from figureground.imaging import crops
 from figureground.inference import backends
 from figureground.media.restore import restore_evicted
 from figureground.parallel import ordered
 from figureground.storage.store import Store
-from figureground.tables.shards import Work
+from figureground.tables import CropRow, MeasureRow, crop_rows, rows
+from figureground.tables.shards import ShardedStage
 from figureground.types import PersonCrop, TableRef
 from tasks import verb
 
@@ -45,56 +44,57 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When a crop is missing or damaged, or the storage cannot be written to.
     """
-    doing = work(crops, catalog)
-    if ref := doing.fresh():
+    stage = sharded_stage(crops, catalog)
+    if ref := stage.fresh():
         return ref
-    records = doing.rows()
-    found = chain.from_iterable(doing.found(records))
-    rows = pd.DataFrame([row | {"signature": bytes.fromhex(row["signature"])} for row in found])
-    facts = {"crops": [record["crop_id"] for record in records]}
-    return tables.write(doing.store, "measures", crops.source_id, rows, fingerprint=doing.mark, facts=facts)
+    inputs = stage.read_inputs()
+    rows = chain.from_iterable(stage.process_all(inputs))
+    facts = {"crops": [row.crop_id for row in inputs]}
+    return tables.write_rows(stage.store, "measures", crops.source_id, rows, fingerprint=stage.fingerprint, facts=facts)
 
 
-def work(crops: TableRef, catalog: Catalog) -> Work:
-    """Give what `measure` does as work that can be done in shards: of each crop its rows are found, signatures as text."""
+def sharded_stage(crops: TableRef, catalog: Catalog) -> ShardedStage[CropRow, list[MeasureRow]]:
+    """Describe what `measure` does so that it can run in shards: each crop gives its rows."""
     store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
     scenes = catalog.scenes_of(crops.source_id)
-    codes = {name: _code(check) for name, check in checks.items()}
+    settings = {name: _settings(check) for name, check in checks.items()}
 
-    def rows() -> list[dict[Any, Any]]:
+    def read_inputs() -> list[CropRow]:
         restore_evicted(store, crops.source_id, "crops")
-        return tables.read(store, crops).rows.to_dict("records")
+        return tables.read_rows(store, crops, CropRow)
 
-    def find(records: Sequence[Mapping[Any, Any]]) -> Iterator[list[dict[str, Any]]]:
+    def process(rows: Sequence[CropRow]) -> Iterable[list[MeasureRow]]:
         if not checks:
-            return iter([[]] * len(records))
-        return ordered(lambda record: _rows(record, store, scenes, checks), records, threads=backends.lanes())
+            return [[]] * len(rows)
+        return ordered(lambda row: _measure_crop(row, store, scenes, checks), rows, threads=backends.lanes())
 
-    return Work(
+    return ShardedStage(
         store,
-        verb="measure",
+        task="measure",
         stage="measures",
         source_id=crops.source_id,
-        mark=tables.fingerprint("measures", [crops], checks=codes, scenes=scenes),
-        together=1,
-        rows=rows,
-        find=find,
+        fingerprint=tables.fingerprint("measures", [crops], checks=settings, scenes=scenes),
+        batch_size=1,
+        read_inputs=read_inputs,
+        process=process,
         files=lambda _: (),
+        to_json=lambda measures: [rows.to_json(row) for row in measures],
+        from_json=lambda values: [rows.from_json(MeasureRow, value) for value in values],
     )
 
 
-def _rows(record: Mapping[Any, Any], store: Store, scenes: tuple[str, ...], checks: Mapping[str, Any]) -> list[dict[str, Any]]:
-    image = crops.decode(store.read(record["file"], record["sha256"]), record["file"])
-    crop = dataclasses.replace(crops.load(record, image), scenes=scenes)
-    return [_row(name, check, crop) for name, check in checks.items()]
+def _measure_crop(row: CropRow, store: Store, scenes: tuple[str, ...], checks: Mapping[str, Check]) -> list[MeasureRow]:
+    image = crops.decode(store.read(row.file, row.sha256), row.file)
+    crop = dataclasses.replace(crop_rows.to_crop(row, image), scenes=scenes)
+    return [_measure(name, check, crop) for name, check in checks.items()]
 
 
-def _row(name: str, check: Any, crop: PersonCrop) -> dict[str, Any]:
-    signature = check.signature(crop) if hasattr(check, "among") else b""
-    return {"crop_id": crop.crop_id, "check": name, "value": float(check.measure(crop)), "signature": signature.hex()}
+def _measure(name: str, check: Check, crop: PersonCrop) -> MeasureRow:
+    signature = check.signature(crop) if isinstance(check, ComparingCheck) else b""
+    return MeasureRow(crop_id=crop.crop_id, check=name, value=float(check.measure(crop)), signature=signature)
 
 
-def _code(check: Any) -> dict[str, Any]:
-    """Give what a check's numbers depend on: its code, its weights and its other settings, not its limits."""
+def _settings(check: Check) -> dict[str, Any]:
+    """Give what a check's numbers depend on: its code, weights and other settings, but not its limits."""
     settings = {key: value for key, value in plugins.describe(check).items() if not key.startswith(LIMITS)}
     return {"code": plugins.code(check), **settings}

@@ -10,6 +10,7 @@ import resource
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -22,6 +23,7 @@ from figureground import tables
 from figureground.catalog import Catalog
 from figureground.imaging import crops as cutting
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Box, PersonCrop
 from tasks.ingest.fetch import fetch_asset
 from tasks.ingest.matte import matte
@@ -57,7 +59,7 @@ def rows(store, count):
         crop_id, file = f"park-{number:06d}-00", f"crops/park/park-{number:06d}-00.jpg"
         box, joints = Box(0, 0, width, height), np.zeros((0, 3), np.float32)
         crop = PersonCrop(crop_id, crop_id[:-3], "park", box, box, 0.9, joints, (), width, height, image)
-        yield cutting.row(crop, file, store.write(file, cutting.encode(image)))
+        yield asdict(crop_rows.from_crop(crop, file, store.write(file, cutting.encode(image))))
 
 
 def watch(folder, seen, done):

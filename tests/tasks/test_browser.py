@@ -4,6 +4,7 @@
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -16,6 +17,7 @@ from figureground.annotation import edit_fusion, labelling
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Box, PersonCrop
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
@@ -59,7 +61,7 @@ def material_of(material, kind, image, alpha):
     frame_id, box = f"{source_id}-000000", Box(0, 0, image.shape[1], HEIGHT)
     crop = PersonCrop(f"{frame_id}-00", frame_id, source_id, box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image)
     file = f"crops/{source_id}/{crop.crop_id}.jpg"
-    rows = [cutting.row(crop, file, store.write(file, cutting.encode(image)))]
+    rows = [asdict(crop_rows.from_crop(crop, file, store.write(file, cutting.encode(image))))]
     crops = tables.write(store, "crops", source_id, pd.DataFrame(rows), fingerprint="drawn")
     file = f"mattes/{source_id}/{crop.crop_id}.png"
     matte = tables.read(store, material.mattes).rows.iloc[0].to_dict()

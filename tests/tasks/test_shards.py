@@ -20,7 +20,7 @@ from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 
 SEEN: list[int] = []
-"""How many pictures each call of the network had."""
+"""How many pictures each call of the netsharded had."""
 
 
 @pytest.fixture(autouse=True)
@@ -86,23 +86,23 @@ def done(catalog: Catalog, count: int, damaged: str = "") -> None:
     store = Store(catalog.storage_root)
 
     def stage(module, verb, *given):
-        work = module.work(*given, catalog)
-        parts = shards.split(len(work.rows()), count, 1, work.together)
+        sharded = module.sharded_stage(*given, catalog)
+        parts = shards.split(len(sharded.read_inputs()), count, 1, sharded.batch_size)
         assert len(parts) == (count if count > 1 else 0)
         for first, end in reversed(parts):
-            work.ahead(first, end, f"{work.verb} of many")
+            sharded.process_shard(first, end, f"{sharded.task} of many")
         calls = len(SEEN)
-        for file in store.names("shards") if work.verb in damaged else ():
+        for file in store.names("shards") if sharded.task in damaged else ():
             store.path(file).write_bytes(b"")
         ref = verb.fn(*given, catalog)
         assert count == 1 or damaged or len(SEEN) == calls
-        assert work.fresh() == ref
+        assert sharded.fresh() == ref
         return ref
 
     crops = stage(cropping, cropping.crop, frames_in(catalog))
     measures = stage(measuring, measuring.measure, crops)
     stage(matting, matting.matte, crops, judge.fn(deduplicate.fn(measures, catalog), catalog))
-    assert len(shards.sweep(store, ["park"])) == (3 * count if count > 1 else 0)
+    assert len(shards.remove_shards(store, ["park"])) == (3 * count if count > 1 else 0)
 
 
 @pytest.mark.parametrize("remembers", [True, False])
@@ -126,7 +126,7 @@ def test_shards_that_were_lost_change_nothing(catalog_in, folder_contents, tmp_p
 
 def test_a_source_is_forgotten_with_its_shards(catalog_in) -> None:
     catalog = catalog_in("forgotten")
-    cropping.work(frames_in(catalog), catalog).ahead(0, 4, "crop 1/2")
+    cropping.sharded_stage(frames_in(catalog), catalog).process_shard(0, 4, "crop 1/2")
     store = Store(catalog.storage_root)
     assert store.names("shards")
     forget("park", catalog)

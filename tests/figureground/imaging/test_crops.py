@@ -3,7 +3,6 @@
 import io
 
 import numpy as np
-import pandas as pd
 import PIL.Image
 import pytest
 from hypothesis import given, settings
@@ -13,6 +12,7 @@ from figureground import tables
 from figureground.errors import ArrayError
 from figureground.imaging import crops, geometry
 from figureground.storage.store import Store
+from figureground.tables import CropRow, crop_rows
 from figureground.types import Box, Frame, Person
 
 NOBODY = np.zeros((0, 3), np.float32)
@@ -81,9 +81,9 @@ def test_a_row_through_the_table_is_the_crop_again(tmp_path):
     joints = np.random.default_rng(0).uniform(0, 40, (17, 3)).astype(np.float32)
     cut = crops.cut(frame(), [person(10.25, 10.5, 30.125, 30, joints), person(20, 10, 40, 40)], margin=0.1)
     store = Store(str(tmp_path))
-    ref = tables.write(store, "crops", "park", pd.DataFrame([crops.row(c, "f", "0") for c in cut]), fingerprint="x")
-    for before, record in zip(cut, tables.read(store, ref).rows.to_dict("records"), strict=True):
-        after = crops.load(record, before.image)
+    ref = tables.write_rows(store, "crops", "park", [crop_rows.from_crop(c, "f", "0") for c in cut], fingerprint="x")
+    for before, row in zip(cut, tables.read_rows(store, ref, CropRow), strict=True):
+        after = crop_rows.to_crop(row, before.image)
         assert np.array_equal(after.keypoints, before.keypoints) and after.keypoints.dtype == np.float32
         assert (after.box, after.person, after.others) == (before.box, before.person, before.others)
         assert after.image is before.image
@@ -94,8 +94,8 @@ def test_a_row_through_the_table_is_the_crop_again(tmp_path):
 
 def test_a_row_with_another_picture_is_refused():
     [crop] = crops.cut(frame(), [person(10, 10, 30, 30)], margin=0.0)
-    with pytest.raises(ArrayError, match="park-000007-00: expected a picture of 20x20 pixels as its table says; found 20x19"):
-        crops.load(crops.row(crop, "f", "0"), crop.image[:19])
+    with pytest.raises(ArrayError, match="park-000007-00: expected an image of 20x20 pixels as its table says; found 20x19"):
+        crop_rows.to_crop(crop_rows.from_crop(crop, "f", "0"), crop.image[:19])
 
 
 def test_jpeg_keeps_colour_at_full_resolution():

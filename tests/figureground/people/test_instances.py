@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground.imaging import crops
 from figureground.inference import backends, yolo
 from figureground.people import instances
+from figureground.tables import crop_rows
 from figureground.types import Box, PersonCrop, Weights
 
 WEIGHTS = Weights("yolo26n-seg.pt", "5" * 64)
@@ -84,8 +84,8 @@ def test_where_nothing_is_there_nothing_is_kept_and_nobody_looks_again(network):
 def test_the_crops_table_keeps_it(network):
     network((0, 0.9, 100, 150, 60))
     kept = crop(instances.find(crop().image, WEIGHTS))
-    row = crops.row(kept, "crops/s/c.jpg", "0" * 64)
-    assert crops.load(row, kept.image).instances == kept.instances
+    row = crop_rows.from_crop(kept, "crops/s/c.jpg", "0" * 64)
+    assert crop_rows.to_crop(row, kept.image).instances == kept.instances
 
 
 @settings(deadline=None, max_examples=40)

@@ -9,6 +9,7 @@ from figureground.imaging import crops
 from figureground.people import portraits
 from figureground.people.faces import Face
 from figureground.people.portraits import Size
+from figureground.tables import crop_rows
 from figureground.types import Box, Frame, Person
 
 AISEGMENT = Size(600, 800, 0.25)
@@ -73,7 +74,7 @@ def test_who_shows_no_face_is_cut_whole_with_a_score_of_0(frame: Frame) -> None:
 
 def test_a_portrait_survives_its_row(frame: Frame) -> None:
     for portrait in portraits.cut_portraits(frame, [ANN, BOB], [FACE, None], 0.1, AISEGMENT):
-        again = crops.load(crops.row(portrait, "a.jpg", "0"), portrait.image)
+        again = crop_rows.to_crop(crop_rows.from_crop(portrait, "a.jpg", "0"), portrait.image)
         assert (again.face, again.face_score, again.box, again.scale) == (
             portrait.face, portrait.face_score, portrait.box, portrait.scale,
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Shards: cut, done apart and put together, rows come out as if nobody had cut them, whatever is lost on the way."""
+"""Shards give the outputs of an undivided run, in its order, whatever is lost on the way."""
 
 import json
 
@@ -11,7 +11,7 @@ from figureground import progress
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables import shards
-from figureground.tables.shards import Work, split
+from figureground.tables.shards import ShardedStage, split
 
 counts = st.integers(0, 300)
 few = st.integers(1, 12)
@@ -31,13 +31,17 @@ def test_shards_are_all_rows_in_order_and_no_call_is_cut(rows, at_most, at_least
 
 
 def test_too_few_rows_are_not_cut() -> None:
-    assert split(127, at_most=8, at_least=64, together=1) == []
-    assert split(128, at_most=8, at_least=64, together=1) == [(0, 64), (64, 128)]
-    assert split(1000, at_most=1, at_least=1, together=4) == []
+    assert split(127, at_most=8, at_least=64, batch_size=1) == []
+    assert split(128, at_most=8, at_least=64, batch_size=1) == [(0, 64), (64, 128)]
+    assert split(1000, at_most=1, at_least=1, batch_size=4) == []
 
 
-def files_of(one):
-    return one["files"]
+def files_of(output):
+    return [(file["file"], file["sha256"]) for file in output["files"]]
+
+
+def same(value):
+    return value
 
 
 class Stage:
@@ -47,11 +51,13 @@ class Stage:
         self.asked: list[int] = []
         self.store = Store(str(folder))
         given = [{"number": number} for number in range(rows)]
-        self.work = Work(self.store, "crop", "crops", "park", mark, together, lambda: given, self.find, files_of)
+        self.sharded = ShardedStage(
+            self.store, "crop", "crops", "park", mark, together, lambda: given, self.process, files_of, same, same
+        )
 
-    def find(self, rows):
-        for start in range(0, len(rows), self.work.together):
-            call = [row["number"] for row in rows[start : start + self.work.together]]
+    def process(self, rows):
+        for start in range(0, len(rows), self.sharded.batch_size):
+            call = [row["number"] for row in rows[start : start + self.sharded.batch_size]]
             self.asked += call
             for number in call:
                 name = f"crops/park/{number}.jpg"
@@ -60,7 +66,7 @@ class Stage:
                 yield {"number": number, "call": sum(call), "value": value, "files": [file]}
 
     def together(self) -> str:
-        return json.dumps(list(self.work.found(self.work.rows())))
+        return json.dumps(list(self.sharded.process_all(self.sharded.read_inputs())))
 
 
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -77,9 +83,9 @@ def test_what_shards_left_and_what_is_missing_are_together_the_whole(tmp_path_fa
     parts = sorted(parts)
     left = data.draw(st.lists(st.sampled_from(parts), unique=True)) if parts else []
     for part in left:
-        stage.work.ahead(*part, "crop of many")
+        stage.sharded.process_shard(*part, "crop of many")
     for part in data.draw(st.lists(st.sampled_from(left), unique=True)) if left else []:
-        path = stage.store.path(stage.work._name(*part))
+        path = stage.store.path(stage.sharded._name(*part))
         path.write_bytes(path.read_bytes().replace(b"call", b"cell"))
     assert stage.together() == Stage(folder / "alone", rows, together).together()
 
@@ -88,13 +94,13 @@ def test_what_shards_left_and_what_is_missing_are_together_the_whole(tmp_path_fa
 def stage(tmp_path) -> Stage:
     """One with nine rows, of which the first six were done ahead."""
     stage = Stage(tmp_path, 9)
-    stage.work.ahead(0, 6, "crop 1/2")
+    stage.sharded.process_shard(0, 6, "crop 1/2")
     stage.asked.clear()
     return stage
 
 
 def test_what_was_left_is_not_done_again(stage) -> None:
-    stage.work.ahead(0, 6, "crop 1/2")
+    stage.sharded.process_shard(0, 6, "crop 1/2")
     assert stage.asked == []
     stage.together()
     assert stage.asked == [6, 7, 8]
@@ -107,11 +113,11 @@ def test_a_shard_whose_file_is_lost_is_done_again(stage) -> None:
 
 
 def test_a_shard_of_something_else_is_not_taken(stage, tmp_path) -> None:
-    name, other = stage.work._name(0, 6), Stage(tmp_path, 9, mark="a" * 63 + "b")
-    assert name == other.work._name(0, 6), "they begin alike"
+    name, other = stage.sharded._name(0, 6), Stage(tmp_path, 9, mark="a" * 63 + "b")
+    assert name == other.sharded._name(0, 6), "they begin alike"
     other.together()
     assert other.asked == list(range(9))
-    shorter = json.dumps({"mark": "a" * 64, "found": []}).encode()
+    shorter = json.dumps({"fingerprint": "a" * 64, "outputs": []}).encode()
     stage.store.write(name, f"{sha256(shorter)}\n".encode() + shorter)
     stage.together()
     assert stage.asked == list(range(9))
@@ -122,7 +128,7 @@ def test_progress_is_of_the_shard_and_of_the_stage(tmp_path) -> None:
     silence = progress.subscribe(lambda *told: heard.append(told))
     try:
         stage = Stage(tmp_path, 9)
-        stage.work.ahead(3, 9, "crop 2/2")
+        stage.sharded.process_shard(3, 9, "crop 2/2")
         assert heard[-1] == ("crop 2/2", "park", 6, 6)
         stage.together()
         assert heard[-1] == ("crop", "park", 9, 9)
@@ -131,10 +137,12 @@ def test_progress_is_of_the_shard_and_of_the_stage(tmp_path) -> None:
 
 
 def test_what_is_done_leaves_no_shards(stage) -> None:
-    other = Work(stage.store, "crop", "crops", "beach", "b" * 64, 1, lambda: [{}], lambda rows: rows, lambda _: ())
-    other.ahead(0, 1, "crop 1/1")
-    assert shards.sweep(stage.store, ["park", "gone"]) == [stage.work._name(0, 6)]
+    other = ShardedStage(
+        stage.store, "crop", "crops", "beach", "b" * 64, 1, lambda: [{}], same, lambda _: (), same, same
+    )
+    other.process_shard(0, 1, "crop 1/1")
+    assert shards.remove_shards(stage.store, ["park", "gone"]) == [stage.sharded._name(0, 6)]
     assert stage.store.names("shards") == [other._name(0, 1)], "somebody works on that one"
-    assert shards.sweep(stage.store, ["beach"]) == [other._name(0, 1)]
+    assert shards.remove_shards(stage.store, ["beach"]) == [other._name(0, 1)]
     assert not stage.store.path("shards").exists()
-    assert shards.sweep(stage.store, ["beach"]) == []
+    assert shards.remove_shards(stage.store, ["beach"]) == []

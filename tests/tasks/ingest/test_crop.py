@@ -13,8 +13,10 @@ from figureground.imaging import crops
 from figureground.people.faces import Face
 from figureground.similarity import duplicates, signatures
 from figureground.storage.store import Store
+from figureground.tables import CropRow, crop_rows
 from figureground.types import Box, Person
 from tasks.ingest.crop import crop
+from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 from tasks.ingest.measure import measure
 
@@ -91,7 +93,7 @@ def test_portraits_have_one_size_and_who_shows_no_face_is_dropped_for_that(catal
     assert first["face_score"] == 0.9 and first["face"] == pytest.approx([11.25, 6.25, 18.75, 16.25])
     assert (second["face_score"], second["face"]) == (0.0, [])
     monkeypatch.setattr("figureground.plugins.describe", lambda plugin: {"name": type(plugin).__name__})
-    verdicts = tables.read(store, judge.fn(measure.fn(ref, portraits), portraits)).rows
+    verdicts = tables.read(store, judge.fn(deduplicate.fn(measure.fn(ref, portraits), portraits), portraits)).rows
     assert list(verdicts["reason"])[:2] == ["", "face"]
 
 
@@ -114,7 +116,8 @@ def test_one_crop_a_person_in_the_frames_own_pixels(catalog, frames, detector):
     assert row["file"] == "crops/park/park-000000-00.jpg"
     assert (row["x0"], row["y0"], row["x1"], row["y1"]) == (16, 4, 64, 76)
     whole = crops.decode(store.read("frames/park/park-000000.jpg"), "frame")
-    loaded = crops.load(row, crops.decode(store.read(row["file"], row["sha256"]), "crop"))
+    first = tables.read_rows(store, ref, CropRow)[0]
+    loaded = crop_rows.to_crop(first, crops.decode(store.read(row["file"], row["sha256"]), "crop"))
     assert np.abs(loaded.image.astype(int) - whole[4:76, 16:64]).mean() < 3
     assert loaded.others == (Box(34, 8, 48, 72),)
     assert np.allclose(loaded.keypoints[0], [14, 26, 0.9])

@@ -1,16 +1,17 @@
 """tasks.ingest.deduplicate: near-duplicates are found in all sources, in whatever order they come."""
 
 import itertools
+from dataclasses import replace
 
 import cv2
 import numpy as np
-import pandas as pd
 import pytest
 
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.imaging import crops
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Box, Frame, Person
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
@@ -42,10 +43,10 @@ def stored(store, source_id, pictures, narrow=(), tracks=None):
         frame = Frame(f"{source_id}-{number:06d}", source_id, number, number / 2, image)
         [crop] = crops.cut(frame, [person], margin=1.0)
         file = f"crops/{source_id}/{crop.crop_id}.jpg"
-        row = crops.row(crop, file, store.write(file, crops.encode(crop.image)))
-        row |= {"person_x0": 45.0, "person_x1": 55.0} if number in narrow else {}
-        rows.append(row | {"track": tracks[number] if tracks else number})
-    return tables.write(store, "crops", source_id, pd.DataFrame(rows), fingerprint="crops")
+        row = crop_rows.from_crop(crop, file, store.write(file, crops.encode(crop.image)))
+        row = replace(row, person_x0=45.0, person_x1=55.0) if number in narrow else row
+        rows.append(replace(row, track=tracks[number] if tracks else number))
+    return tables.write_rows(store, "crops", source_id, rows, fingerprint="crops")
 
 
 @pytest.fixture

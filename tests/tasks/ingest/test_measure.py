@@ -11,6 +11,7 @@ from figureground.catalog import Catalog
 from figureground.errors import StoreError
 from figureground.imaging import crops
 from figureground.storage.store import Store
+from figureground.tables import crop_rows
 from figureground.types import Box, Frame, Person
 from tasks.ingest.measure import measure
 
@@ -31,8 +32,8 @@ def stored_crops(store, number=3):
         person = Person(Box(40, 20, 40 + 20 * (index + 1), 180), 0.9, np.zeros((0, 3), np.float32))
         [crop] = crops.cut(Frame(f"park-{index:06d}", "park", index, 0.0, image), [person], margin=0.1)
         file = f"crops/park/{crop.crop_id}.jpg"
-        rows.append(crops.row(crop, file, store.write(file, crops.encode(crop.image))))
-    return tables.write(store, "crops", "park", pd.DataFrame(rows), fingerprint="crops")
+        rows.append(crop_rows.from_crop(crop, file, store.write(file, crops.encode(crop.image))))
+    return tables.write_rows(store, "crops", "park", rows, fingerprint="crops")
 
 
 @pytest.fixture
