@@ -1,11 +1,12 @@
 """Which split a source goes to: whole sources only, so train and test never share footage.
 
-A split the catalog fixes wins. Otherwise a hash of the source's id gives it a place on a ruler from 0 to 1: test is the
-ruler's lower end, val its upper end, train what lies between. A source's place depends on nothing but its own id, so
-adding or removing others moves nobody, and changing one share moves nobody between test and val.
+A split that the catalog sets wins. Otherwise a hash of the source's id gives it a position from 0 to 1: the lowest positions
+are test, the highest are val, those between are train. A source's position depends only on its own id: adding or removing other
+sources moves no source, and changing one share moves no source between test and val.
 """
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
@@ -15,10 +16,50 @@ from figureground.types import Source
 Split: TypeAlias = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 """The later, the more held out."""
+_NUMBERS = re.compile(r"(-\d+[a-z]?)+$")
+
+
+def most_held_out(splits: Iterable[Split]) -> Split:
+    """Give the most held-out of some splits: test before val before train.
+
+    >>> most_held_out(["train", "test", "val"])
+    'test'
+    """
+    return max(splits, key=SPLITS.index)
+
+
+def most_held_out_by_source(source_splits: Iterable[tuple[str, Split]]) -> dict[str, Split]:
+    """Give for each source the most held-out split that it is named with.
+
+    >>> most_held_out_by_source([("park", "train"), ("walk", "val"), ("park", "val")])
+    {'park': 'val', 'walk': 'val'}
+    """
+    chosen: dict[str, Split] = {}
+    for source_id, split in source_splits:
+        chosen[source_id] = most_held_out((split, chosen.get(source_id, split)))
+    return chosen
+
+
+def source_of(sample_id: str, folder: str = "") -> str:
+    """Name the source of an image that no manifest lists: its top folder, or its name without the numbers at the end.
+
+    Parameters
+    ----------
+    sample_id
+        The file's name without its suffix.
+    folder
+        Where the file lies below the folder that was given, "" for that folder itself.
+
+    Examples
+    --------
+    >>> source_of("park-000120-00"), source_of("dancer-000040l"), source_of("IMG_0012"), source_of("7", "alice/left")
+    ('park', 'dancer', 'IMG_0012', 'alice')
+    """
+    return folder.split("/")[0] if folder else _NUMBERS.sub("", sample_id) or sample_id
 
 
 def position(source_id: str) -> float:
-    """Give a source's place on the ruler, 0 <= position < 1.
+    """Give a source's position, 0 <= position < 1.
 
     >>> round(position("park"), 3), round(position("walk"), 3)
     (0.302, 0.478)
@@ -82,7 +123,7 @@ def together(
     chosen = {source.source_id for source in fixed if source.split != "auto"}
     moved = dict(assigned)
     for cluster in clusters:
-        goal = max((assigned[source_id] for source_id in cluster), key=SPLITS.index)
+        goal = most_held_out(assigned[source_id] for source_id in cluster)
         for source_id in cluster:
             if assigned[source_id] != goal and source_id in chosen:
                 others = ", ".join(f"{name} in {assigned[name]}" for name in cluster if assigned[name] == goal)
@@ -108,7 +149,7 @@ def staying(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Map
     """
     chosen = {source.source_id for source in fixed if source.split != "auto"}
     return {
-        source_id: split if source_id in chosen else max(split, earlier.get(source_id, split), key=SPLITS.index)
+        source_id: split if source_id in chosen else most_held_out((split, earlier.get(source_id, split)))
         for source_id, split in assigned.items()
     }
 

@@ -24,7 +24,7 @@ Signature = NDArray[np.int8]
 """Shape (256,), -1 or 1, and 0 in the mean's place: row by row the signs of the coefficients."""
 
 Look: TypeAlias = Signature | bytes
-"""A signature, or what `packed` makes of it."""
+"""A signature, or what `pack` makes of it."""
 
 ALIKE_AT_LEAST = 0.75
 """Copies reach it, strangers stay below: see docs/decisions/0004."""
@@ -37,6 +37,8 @@ _MIRROR = np.tile(np.where(np.arange(_KEPT) % 2, -1, 1), _KEPT).astype(np.int8)
 _BLOCK = 512
 _ROWS, _COLUMNS, _STRIP = 16, 8192, 256
 _TURNED = _KEPT * _KEPT // 2
+_EVEN, _ODD = np.uint64(0xAAAAAAAAAAAAAAAA), np.uint64(0x5555555555555555)
+"""The bits of even and of odd columns in eight bytes of a packed signature, which begin at the highest bit."""
 
 
 class Pair(NamedTuple):
@@ -84,10 +86,29 @@ def of_jpeg(content: bytes) -> Signature:
 _REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
 
 
-def packed(signature: Signature) -> bytes:
-    """Give a signature's signs as 32 bytes, those a mirror leaves first: a tenth of its room, and as good to compare."""
-    signs = signature > 0
-    return np.packbits(np.concatenate([signs[0::2], signs[1::2]])).tobytes()
+def pack(signature: Signature) -> bytes:
+    """Give a signature as 32 bytes, one bit a sign in the signature's own order, the first sign in the highest bit.
+
+    This is how tables and certificates store it, and `closest`, `alike` and `between` compare it as it is.
+
+    >>> pack(np.array([0, 1, -1, 1] * 64, np.int8)).hex()[:8]
+    '55555555'
+    """
+    return np.packbits(signature > 0).tobytes()
+
+
+def unpack(packed: bytes) -> Signature:
+    """Give the signature that `pack` packed."""
+    signs: Signature = unpack_all([packed])[0]
+    return signs
+
+
+def unpack_all(packed: Sequence[bytes]) -> NDArray[np.int8]:
+    """Give the signatures that `pack` packed, one a row: shape (n, 256)."""
+    bits = np.unpackbits(np.frombuffer(b"".join(packed), np.uint8).reshape(len(packed), -1), axis=1)
+    signs = np.where(bits, 1, -1).astype(np.int8)
+    signs[:, 0] = 0  # the mean has no sign
+    return signs
 
 
 def closest(some: Sequence[Look], others: Sequence[Look]) -> Pair | None:
@@ -134,8 +155,10 @@ class _Bits(NamedTuple):
 
     @classmethod
     def of(cls, looks: Sequence[Look]) -> "_Bits":
-        rows = b"".join(look if isinstance(look, bytes) else packed(look) for look in looks)
-        even, odd = np.ascontiguousarray(np.frombuffer(rows, np.uint64).reshape(len(looks), 2, 2).transpose(1, 2, 0))
+        rows = b"".join(look if isinstance(look, bytes) else pack(look) for look in looks)
+        first, second = np.frombuffer(rows, np.uint64).reshape(len(looks), 2, 2).transpose(2, 1, 0)
+        even = np.ascontiguousarray(first & _EVEN | (second & _EVEN) >> np.uint64(1))
+        odd = np.ascontiguousarray((first & _ODD) << np.uint64(1) | second & _ODD)
         return cls(even, odd)
 
     def __len__(self) -> int:

@@ -6,11 +6,10 @@ What a release claims rests on its pictures: `figureground verify` computes ever
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 
 from figureground import tables
-from figureground.similarity.duplicates import METHOD, Signature
+from figureground.similarity.duplicates import METHOD, Signature, pack, unpack_all
 from figureground.storage.store import Store
 
 _STAGE = "signatures"
@@ -33,7 +32,7 @@ def keep(store: Store, source_id: str, found: Mapping[str, Signature]) -> None:
     StoreError
         When the storage cannot be written to.
     """
-    rows = [{"sha256": digest, "signature": np.packbits(one > 0).tobytes()} for digest, one in sorted(found.items())]
+    rows = [{"sha256": digest, "signature": pack(one)} for digest, one in sorted(found.items())]
     tables.write(store, _STAGE, source_id, pd.DataFrame(rows), fingerprint=_mark())
 
 
@@ -43,10 +42,7 @@ def of_source(store: Store, source_id: str) -> dict[str, Signature]:
     if ref is None or not ref.rows:
         return {}
     rows = tables.read(store, ref).rows
-    bits = np.unpackbits(np.frombuffer(b"".join(rows["signature"]), np.uint8).reshape(len(rows), -1), axis=1)
-    signs = np.where(bits > 0, 1, -1).astype(np.int8)
-    signs[:, 0] = 0  # the mean has no sign
-    return dict(zip(rows["sha256"], signs, strict=True))
+    return dict(zip(rows["sha256"], unpack_all(list(rows["signature"])), strict=True))
 
 
 def _mark() -> str:

@@ -6,13 +6,10 @@ hold pictures alike go together, people with people, backgrounds with background
 
 import json
 import math
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from figureground.datasets import splits
 from figureground.datasets.splits import Split
@@ -20,7 +17,6 @@ from figureground.similarity import duplicates
 from figureground.similarity.duplicates import ALIKE_AT_LEAST, Signature
 
 FILE = "certificate.json"
-_NUMBERS = re.compile(r"(-\d+[a-z]?)+$")
 
 
 class Input(NamedTuple):
@@ -30,17 +26,6 @@ class Input(NamedTuple):
     source: str
     kind: str
     signature: Signature
-
-
-def source_of(stem: str, folder: str) -> str:
-    """Name the source of a picture in a folder: the folder below the one that was given, or the name without its numbers.
-
-    Examples
-    --------
-    >>> source_of("park-000120-00", ""), source_of("IMG_0012", ""), source_of("7", "alice/left")
-    ('park', 'IMG_0012', 'alice')
-    """
-    return folder.split("/")[0] if folder else _NUMBERS.sub("", stem) or stem
 
 
 def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) -> tuple[dict[str, Split], list[tuple[str, ...]]]:
@@ -67,7 +52,7 @@ def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) ->
     for cluster in clusters:
         told = [fixed[name] for name in cluster if name in fixed]
         drawn: Split = "val" if max(map(splits.position, cluster)) >= 1 - val else "train"
-        found.update(dict.fromkeys(cluster, max(told, key=splits.SPLITS.index) if told else drawn))
+        found.update(dict.fromkeys(cluster, splits.most_held_out(told) if told else drawn))
     for kind in ("people", "backgrounds"):
         own = {one.source for one in inputs if one.kind == kind}
         mine = sorted((one for one in clusters if own & set(one)), key=lambda one: max(map(splits.position, one)))
@@ -129,7 +114,7 @@ def certificate(inputs: Sequence[Input], found: Mapping[str, Split], joined: Seq
     """Make the certificate: what is in which split, how each looks, and how close the closest of two splits are."""
     told = {
         kind: {
-            one.name: {"source": one.source, "split": found[one.source], "signature": packed(one.signature).hex()}
+            one.name: {"source": one.source, "split": found[one.source], "signature": duplicates.pack(one.signature).hex()}
             for one in sorted(inputs, key=lambda one: one.name)
             if one.kind == kind
         }
@@ -149,7 +134,7 @@ def _closest(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[s
     for kind, some in sorted(told.items()):
         for one, other in combinations(splits.SPLITS, 2):
             names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (one, other)]
-            pair = duplicates.closest(*([unpacked(bytes.fromhex(some[name]["signature"])) for name in own] for own in names))
+            pair = duplicates.closest(*([bytes.fromhex(some[name]["signature"]) for name in own] for own in names))
             if pair:
                 rows.append(
                     {
@@ -204,15 +189,3 @@ def problems(found: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) ->
             where = " and ".join(row["splits"])
             said.append(f"{row['kind']} {one} and {other} look alike ({row['similarity']}) and are in {where}")
     return said
-
-
-def packed(signature: Signature) -> bytes:
-    """Give a signature as 32 bytes."""
-    return np.packbits(signature > 0).tobytes()
-
-
-def unpacked(content: bytes) -> Signature:
-    """Give back what `packed` took."""
-    signs = np.where(np.unpackbits(np.frombuffer(content, np.uint8)), 1, -1).astype(np.int8)
-    signs[0] = 0
-    return signs

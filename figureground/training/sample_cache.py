@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from figureground import layouts
-from figureground.datasets import manifest
+from figureground.datasets import manifest, splits
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.imaging import class_maps, crops
@@ -90,22 +89,13 @@ class Release:
         return Counter((self._origin(sample.stem).source, sample.split) for sample in self.samples())
 
     def _origin(self, stem: str) -> Origin:
-        return self.origins.get(stem) or Origin(source_of(stem))
+        return self.origins.get(stem) or Origin(splits.source_of(stem))
 
     def _example(self, sample: Sample) -> Example:
         image = crops.decode(sample.image, sample.stem)
         origin = self._origin(sample.stem)
         truth = _truth(sample, self.classes)
         return Example(sample.stem, sample.split, sample.scenes, origin.source, image, truth, origin.person)
-
-
-def source_of(stem: str) -> str:
-    """Give the source of a stem that no manifest knows: what is before its last numbers.
-
-    >>> source_of("park-000120-02"), source_of("photo")
-    ('park', 'photo')
-    """
-    return re.sub(r"(-\d+)+$", "", stem)
 
 
 def opened(folder: Path, classes: int) -> Release:

@@ -204,11 +204,11 @@ def planned(people: TableRef, backgrounds: TableRef, catalog: Catalog) -> Plan:
     usable = {stage: [row for row in some if not row["reason"]] for stage, some in rows.items()}
     real = _real_inputs(recipe, catalog)
     inputs = [
-        Input(row["person_id"], row["origin"], "people", composite_splits.unpacked(row["signature"]))
+        Input(row["person_id"], row["origin"], "people", duplicates.unpack(row["signature"]))
         for row in usable["people"]
     ]
     inputs += [
-        Input(row["background_id"], row["origin"], "backgrounds", composite_splits.unpacked(row["signature"]))
+        Input(row["background_id"], row["origin"], "backgrounds", duplicates.unpack(row["signature"]))
         for row in usable["backgrounds"]
     ]
     inputs += [one for one, _ in real]
@@ -307,12 +307,8 @@ def _fixed(
     told: list[tuple[str, Split]] = [(row["origin"], row["split"]) for row in people if row["split"]]
     told += [(one.source, split) for one, split in real]
     told += [(name, entry.split) for name, entry in catalog.sources.items() if entry.split != "auto"]
-    for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}")):
-        told += manifest.read_source_splits(file.read_bytes())
-    found: dict[str, Split] = {}
-    for source, split in told:
-        found[source] = max(split, found.get(source, split), key=splits.SPLITS.index)
-    return found
+    told += manifest.read_released_splits(kept.path("releases"))
+    return splits.most_held_out_by_source(told)
 
 
 # --- real pairs ---

@@ -11,6 +11,7 @@ import pandas as pd
 
 from figureground import ids, plugins, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
+from figureground.datasets import splits
 from figureground.errors import ArrayError, SourceError, StoreError
 from figureground.imaging import crops
 from figureground.inference import backends
@@ -20,7 +21,7 @@ from figureground.parallel import ordered
 from figureground.similarity import duplicates
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.synthesis import backgrounds, composite_splits
+from figureground.synthesis import backgrounds
 from figureground.synthesis.backgrounds import Size
 from figureground.types import Image, TableRef
 from tasks import verb
@@ -106,7 +107,7 @@ def _of_folder(place: str, base: Path) -> Iterator[dict[str, Any]]:
         name = ids.slug(f"{inside}-{file.stem}" if inside else file.stem, 120)
         yield {
             "background_id": name,
-            "origin": composite_splits.source_of(file.stem, inside),
+            "origin": splits.source_of(file.stem, inside),
             "original": str(file),
             "stored": "",
         }
@@ -135,7 +136,7 @@ def _row(one: Mapping[str, Any], recipe: ComposeRecipe, store: Store, detector: 
     image = _shrunk(image, needed)
     file, content = f"plates/{recipe.note}/{one['background_id']}.jpg", crops.encode(image)
     made = {"width": image.shape[1], "height": image.shape[0], "people": 0, "reason": ""}
-    looks = composite_splits.packed(duplicates.signature(image))
+    looks = duplicates.pack(duplicates.signature(image))
     return told | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
 
 

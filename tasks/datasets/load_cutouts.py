@@ -11,13 +11,13 @@ import pandas as pd
 
 from figureground import ids, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
-from figureground.datasets import manifest
+from figureground.datasets import manifest, splits
 from figureground.errors import ReleaseError, SourceError
 from figureground.parallel import ordered
 from figureground.similarity import duplicates
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.synthesis import composite_splits, cutouts
+from figureground.synthesis import cutouts
 from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.cutouts import Cutout
 from figureground.synthesis.placement import Rules, Subject, too_wide
@@ -74,7 +74,7 @@ def _found(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
         released = _released(folder)
         for file in files:
             inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
-            told = released.get(file.stem) or (composite_splits.source_of(file.stem, inside), "")
+            told = released.get(file.stem) or (splits.source_of(file.stem, inside), "")
             name = ids.slug(file.stem if not inside or released else f"{inside}-{file.stem}", 120)
             taken[name] += 1
             name = f"{name}_{taken[name]}" if taken[name] > 1 else name  # two folders may hold one name
@@ -103,7 +103,7 @@ def _row(one: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str, 
         return one | nothing | {"reason": reason}
     file, content = f"cutouts/{recipe.note}/{one['person_id']}.png", cutouts.encode(cutout)
     size = {"width": cutout.levels.shape[1], "height": cutout.levels.shape[0], "sides": list(cutout.sides)}
-    looks = composite_splits.packed(duplicates.signature(_on_grey(cutout)))
+    looks = duplicates.pack(duplicates.signature(_on_grey(cutout)))
     return one | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
 
 

@@ -144,13 +144,13 @@ def _name(note: str, date: str) -> str:
         datetime.strptime(date, "%Y%m%d")
     except ValueError as error:
         raise ReleaseError(f"the date {date!r} is no yyyymmdd, such as 20261130: {error}") from error
-    return f"CustomSeg_Person_{date}_{note}"
+    return f"{manifest.FOLDER_PREFIX}{date}_{note}"
 
 
 def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[list[Pick], Manifest, dict[str, Any]]:
     """Decide what goes where: the samples, the manifest without files, the leak certificate."""
     recipe = catalog.releases
-    earlier = _earlier(kept)
+    earlier = splits.most_held_out_by_source(manifest.read_released_splits(kept.path("releases")))
     assigned = splits.staying(splits.assign(sources, recipe.val, recipe.test), sources, earlier)
     _warn(assigned, earlier)
     asked = ordered(lambda source: _found_out(kept, source, assigned[source.source_id], catalog), sources, threads=2)
@@ -206,15 +206,6 @@ def _funnel(source_id: str, catalog: Catalog, tables_: Mapping[str, tables.Table
     return {name: count for name, count in numbers.items() if count}
 
 
-def _earlier(kept: Store) -> dict[str, Split]:
-    """Find the most held-out split that each source was ever released in."""
-    found: dict[str, Split] = {}
-    for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}")):
-        for source_id, split in manifest.read_source_splits(file.read_bytes()):
-            found[source_id] = max(split, found.get(source_id, split), key=splits.SPLITS.index)
-    return found
-
-
 def _warn(assigned: Mapping[str, Split], earlier: Mapping[str, Split]) -> None:
     for source_id, was in earlier.items():
         now = assigned.get(source_id, was)
@@ -225,7 +216,7 @@ def _warn(assigned: Mapping[str, Split], earlier: Mapping[str, Split]) -> None:
 
 def _previous(kept: Store, plan: Manifest) -> PreviousRecord | None:
     """Find the latest release with other samples: cutting the same again is no change."""
-    for file in sorted(kept.path("releases").glob(f"CustomSeg_Person_*/{manifest.FILE}"), reverse=True):
+    for file in sorted(kept.path("releases").glob(f"{manifest.FOLDER_PREFIX}*/{manifest.FILE}"), reverse=True):
         content = file.read_bytes()
         if manifest.check_seal(content):
             _log.warning("%s is altered and not taken for the release before", file)
@@ -250,7 +241,7 @@ def _remembered_looks(kept: Store, picks: Sequence[Pick]) -> dict[str, bytes]:
             seen = _looks(kept, new)
             known |= {pick.record.sha256: seen[pick.stem] for pick in new}
             signatures.keep(kept, source_id, known)
-        looks |= {pick.stem: duplicates.packed(known[pick.record.sha256]) for pick in some}
+        looks |= {pick.stem: duplicates.pack(known[pick.record.sha256]) for pick in some}
     return looks
 
 

@@ -113,7 +113,7 @@ def _known(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
     """Give the packed signatures that the storage keeps of the release's sources, by the pictures' hashes."""
     kept = Store(catalog.storage_root)
     found = (signatures.of_source(kept, source_id).items() for source_id in held.sources)
-    return {digest: duplicates.packed(one) for some in found for digest, one in some}
+    return {digest: duplicates.pack(one) for some in found for digest, one in some}
 
 
 def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manifest.FileHashes, list[str]]:
@@ -190,7 +190,7 @@ def _recheck(folder: Path, held: Manifest, found: manifest.FileHashes, looks: Ma
 def _signature(content: bytes) -> bytes | None:
     """Give a picture's packed signature, or None for what is no picture."""
     try:
-        return duplicates.packed(duplicates.of_jpeg(content))
+        return duplicates.pack(duplicates.of_jpeg(content))
     except ArrayError:
         return None
 

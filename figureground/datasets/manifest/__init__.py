@@ -5,9 +5,10 @@ It lists every file with its hash and says for every sample which video, frame, 
 
 from figureground.datasets.manifest.comparison import compare_samples, describe_changes, have_same_samples
 from figureground.datasets.manifest.leaks import find_leaks, split_of_file
-from figureground.datasets.manifest.parsing import parse, read_source_splits
+from figureground.datasets.manifest.parsing import parse, read_released_splits
 from figureground.datasets.manifest.records import (
     FILE,
+    FOLDER_PREFIX,
     AnnotationRecord,
     AttributionRecord,
     ClassMapRecord,
@@ -32,8 +33,9 @@ from figureground.datasets.manifest.sealing import (
 )
 
 __all__ = [
-    "FILE", "AnnotationRecord", "AttributionRecord", "ClassMapRecord", "FileHashes", "FileRecord", "Manifest", "MatteRecord",
-    "PreviousRecord", "SampleRecord", "SecondAnnotationRecord", "SourceRecord", "build", "check_seal", "compare_files",
-    "compare_samples", "describe_changes", "file_hashes", "find_leaks", "find_missing_images", "have_same_samples", "parse",
-    "read_source_splits", "seal", "split_of_file", "to_bytes", "write",
+    "FILE", "FOLDER_PREFIX", "AnnotationRecord", "AttributionRecord", "ClassMapRecord", "FileHashes", "FileRecord",
+    "Manifest", "MatteRecord", "PreviousRecord", "SampleRecord", "SecondAnnotationRecord", "SourceRecord", "build",
+    "check_seal", "compare_files", "compare_samples", "describe_changes", "file_hashes", "find_leaks",
+    "find_missing_images", "have_same_samples", "parse", "read_released_splits", "seal", "split_of_file", "to_bytes",
+    "write",
 ]  # fmt: skip

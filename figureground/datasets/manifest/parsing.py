@@ -4,11 +4,12 @@ import io
 import json
 from array import array
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from figureground.datasets.manifest.records import FILE, FileRecord, Manifest, SampleRecord
+from figureground.datasets.manifest.records import FILE, FOLDER_PREFIX, FileRecord, Manifest, SampleRecord
 from figureground.datasets.manifest.sealing import FileRecords
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
@@ -34,12 +35,13 @@ def parse(content: bytes) -> Manifest:
         raise ReleaseError(f"{FILE}: damaged, or of another version of figureground: {place}: {first['msg']}") from error
 
 
-def read_source_splits(content: bytes) -> set[tuple[str, Split]]:
-    """Give the sources of ``manifest.json``, each with the splits it is in; the empty set when the manifest is damaged."""
-    try:
-        return {(sample.source, sample.split) for sample in parse(content).samples.values()}
-    except ReleaseError:
-        return set()
+def read_released_splits(folder: Path) -> Iterator[tuple[str, Split]]:
+    """Give each source that a release in a folder holds, with each split it is in; damaged manifests are left out."""
+    for file in sorted(folder.glob(f"{FOLDER_PREFIX}*/{FILE}")):
+        try:
+            yield from {(sample.source, sample.split) for sample in parse(file.read_bytes()).samples.values()}
+        except ReleaseError:
+            continue  # `figureground verify` names what is wrong with it
 
 
 class _Samples(Mapping[str, SampleRecord]):

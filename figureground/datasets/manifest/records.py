@@ -12,6 +12,8 @@ from figureground import __version__
 from figureground.datasets.splits import SPLITS, Split
 
 FILE = "manifest.json"
+FOLDER_PREFIX = "CustomSeg_Person_"
+"""What the name of a release's folder begins with; a date and a note follow."""
 
 _NO_OTHER_KEYS = ConfigDict(extra="forbid")
 

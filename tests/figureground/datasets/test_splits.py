@@ -83,3 +83,33 @@ def test_an_empty_split_is_refused_with_the_way_out(
 )
 def test_a_split_nobody_asked_for_may_be_empty(assigned: dict[str, splits.Split], shares: tuple[float, float]) -> None:
     splits.require({"a": 1, "b": 1}, assigned, *shares)
+
+
+@pytest.mark.parametrize(
+    ("stem", "folder", "source"),
+    [("park-000120-00", "", "park"), ("dancer-000040l", "", "dancer"), ("IMG_0012", "", "IMG_0012"), ("0012", "", "0012"),
+     ("x-1", "alice", "alice"), ("x", "alice/left", "alice"), ("-12", "", "-12")],
+)  # fmt: skip
+def test_a_pictures_source_is_its_folder_or_its_name_without_numbers(stem: str, folder: str, source: str) -> None:
+    assert splits.source_of(stem, folder) == source
+
+
+@pytest.mark.parametrize(
+    ("sample_id", "source"),
+    [("park-000120-02", "park"), ("photo", "photo"), ("dancer-000040l", "dancer"), ("dancer-000040l-01", "dancer")],
+)
+def test_a_release_without_manifest_groups_its_samples_as_a_composition_does(sample_id: str, source: str) -> None:
+    """The second rule that training had made a source of its own of each numbered name that ends in a letter."""
+    assert splits.source_of(sample_id) == source
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"),
+    [
+        ([], {}),
+        ([("a", "val"), ("a", "train")], {"a": "val"}),
+        ([("a", "train"), ("b", "val"), ("a", "test"), ("b", "train")], {"a": "test", "b": "val"}),
+    ],
+)
+def test_the_most_held_out_split_of_a_source_wins(named: list[tuple[str, splits.Split]], expected: dict[str, str]) -> None:
+    assert splits.most_held_out_by_source(named) == expected

@@ -70,10 +70,35 @@ def test_what_is_no_picture_is_refused(content: bytes) -> None:
         duplicates.of_jpeg(content)
 
 
+def test_the_bits_of_a_packed_signature_never_change() -> None:
+    """Frozen: tables and the certificates of compositions hold these bits."""
+    signs = np.where(np.random.default_rng(5).random(256) < 0.5, 1, -1).astype(np.int8)
+    signs[0] = 0
+    assert duplicates.pack(signs) == bytes.fromhex("1f98d52576b1aa4696812bc572d7e6507f38a87aa148fd71d7bf12a4d7f76d9c")
+    assert np.array_equal(duplicates.unpack(duplicates.pack(signs)), signs)
+
+
+def test_every_pair_is_as_similar_as_its_signs_say_straight_or_mirrored() -> None:
+    signs = np.where(np.random.default_rng(4).random((30, 256)) < 0.5, 1, -1).astype(np.int8)
+    signs[:, 0] = 0
+    signs[20:] = signs[:10] * np.tile([1, -1], 128).astype(np.int8)
+    left, right = signs[:15], signs[15:]
+    straight = left.astype(int) @ right.astype(int).T
+    mirrored = left.astype(int) @ (right * np.tile([1, -1], 128)).astype(int).T
+    expected = {
+        (at, beside): (duplicates.similarities(left[at : at + 1], right[beside : beside + 1])[0, 0], bool(flipped > plain))
+        for (at, beside), plain in np.ndenumerate(straight)
+        for flipped in [mirrored[at, beside]]
+    }
+    for some, others in ((list(left), list(right)), ([*map(duplicates.pack, left)], [*map(duplicates.pack, right)])):
+        found = {(pair.one, pair.other): (pair.similarity, pair.mirrored) for pair in duplicates.alike(some, others, 0)}
+        assert found == expected
+
+
 def test_packed_signatures_compare_as_they_did() -> None:
     signs = np.where(np.random.default_rng(3).random((40, 256)) < 0.5, 1, -1).astype(np.int8)
     signs[:, 0] = 0
-    packed = [duplicates.packed(one) for one in signs]
+    packed = [duplicates.pack(one) for one in signs]
     assert duplicates.compared(packed[:9], packed[9:], 0.55) == duplicates.compared(list(signs[:9]), list(signs[9:]), 0.55)
     straight = signs[:9].astype(int) @ signs[9:].astype(int).T
     mirrored = signs[:9].astype(int) @ (signs[9:] * np.tile([1, -1], 128)).astype(int).T

@@ -9,6 +9,7 @@ import pytest
 from figureground import rng
 from figureground.datasets import splits
 from figureground.errors import ReleaseError
+from figureground.similarity import duplicates
 from figureground.synthesis import composite_splits, composition_manifest
 from figureground.synthesis.composite_splits import Input
 
@@ -27,15 +28,6 @@ def inputs() -> list[Input]:
         for number, name in enumerate(names)
         for at in range(2)
     ]
-
-
-@pytest.mark.parametrize(
-    ("stem", "folder", "source"),
-    [("park-000120-00", "", "park"), ("dancer-000040l", "", "dancer"), ("IMG_0012", "", "IMG_0012"), ("0012", "", "0012"),
-     ("x-1", "alice", "alice"), ("x", "alice/left", "alice"), ("-12", "", "-12")],
-)  # fmt: skip
-def test_a_pictures_source_is_its_folder_or_its_name_without_numbers(stem: str, folder: str, source: str) -> None:
-    assert composite_splits.source_of(stem, folder) == source
 
 
 def test_every_kind_gets_val_when_asked() -> None:
@@ -80,7 +72,7 @@ def test_the_certificate_holds_and_lies_are_found() -> None:
 
 
 def test_signatures_survive_packing() -> None:
-    assert np.array_equal(composite_splits.unpacked(composite_splits.packed(look(3))), look(3))
+    assert np.array_equal(duplicates.unpack(duplicates.pack(look(3))), look(3))
 
 
 @pytest.mark.parametrize("val", [0.0, 0.1, 0.25, 0.5])
