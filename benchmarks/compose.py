@@ -138,7 +138,7 @@ def _plain_lit(colours: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.
 def speed(plan: ours.Plan, settings: Catalog, folder: Path, pictures: int, rounds: int) -> tuple[float, float]:
     """Give the median pictures per second of ours and of the plain loop, one process each."""
     workshop, size = ours._Workshop(plan, settings), tuple(plan.manner.size)
-    storage = Path(str(settings.storage_root))
+    storage = Path(settings.storage_root.url)
     people = {one.subject.person_id: storage / one.file for pool in plan.pools.values() for one in pool.people}
     backgrounds = {one.background_id: storage / one.file for pool in plan.pools.values() for one in pool.backgrounds}
     cv2.setNumThreads(1)
@@ -265,7 +265,7 @@ def main() -> None:
         print(f"1 process {rates[1]:.1f}, 2 processes {rates[2]:.1f}: {rates[2] / rates[1]:.2f} ×", flush=True)
         lines = ""
         for blend in ("display", "linear"):
-            border, naive = halo(Path(str(settings.storage_root)) / f"plates/{settings.composition().note}", blend)
+            border, naive = halo(Path(settings.storage_root.url) / f"plates/{settings.composition().note}", blend)
             lines += f"| `{blend}` | {border:.2f} | {naive:.2f} | **{border / naive:.2f}** |\n"
             print(f"halo, {blend}: ours {border:.2f}, plain {naive:.2f}: {border / naive:.2f}", flush=True)
         if asked.page:

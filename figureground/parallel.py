@@ -1,6 +1,5 @@
 """The same work on many things, in threads: results in order, and no more things in memory than threads can use."""
 
-import contextvars
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -69,7 +68,7 @@ class Line(Iterator[_R]):
         with ThreadPoolExecutor(threads, thread_name_prefix="ordered") as pool:
             try:
                 for some in _batches(self.things, self.together or 1):
-                    pending.append(pool.submit(contextvars.copy_context().run, _each, self.work, some))
+                    pending.append(pool.submit(_each, self.work, some))
                     if len(pending) >= 2 * threads:
                         yield from pending.popleft().result()
                 while pending:

@@ -22,7 +22,7 @@ from figureground.catalog.messages import suggest_and_list
 from figureground.catalog.recipes import ComposeRecipe, Recipe, ReleaseRecipe, layout_settings
 from figureground.catalog.values import FileName, Host, Name, Strict, absolute_path, refuse_credentials, refuse_secrets
 from figureground.errors import CatalogError, PluginError
-from figureground.storage.store import Root
+from figureground.storage.store import StorageAddress
 from figureground.types import Asset, Source, Weights
 
 _PORTRAIT_CHECKS = ("face", "enlargement")
@@ -48,11 +48,11 @@ class Catalog(Strict):
     runner: Annotated[RunnerEntry | None, BeforeValidator(parse_runner)] = None
 
     @property
-    def storage_root(self) -> Root:
+    def storage_root(self) -> StorageAddress:
         """The storage as an absolute folder or a URL, with what opens it."""
         local = str((self.folder / self.local_folder).resolve())
         address = self.storage if "://" in self.storage else str((self.folder / self.storage).resolve())
-        return Root(address, self.storage_options, local)
+        return StorageAddress(address, self.storage_options, local)
 
     @field_validator("storage")
     @classmethod

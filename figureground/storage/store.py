@@ -14,8 +14,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Any
 
 from figureground.errors import StoreError
 from figureground.storage import remote
@@ -29,32 +30,31 @@ _HERE = ("releases", ".locks", ".studio")
 """Folders that are always on this machine: a release is a folder for other programs, locks and a server's home are local."""
 
 
-class Root(str):
-    """Where a storage lies, as text: a folder or an fsspec URL. It brings what opens it.
+@dataclass(frozen=True, slots=True)
+class StorageAddress:
+    """Where a storage lies and what opens it.
 
-    Parameters
+    Attributes
     ----------
-    address
-        The text itself.
+    url
+        A local folder or an fsspec URL.
     options
         What fsspec needs to open a URL besides the environment's variables, for example ``endpoint_url``.
-    local
-        The folder on this machine for what cannot lie behind a URL: ``releases``, ``.locks``, ``.studio``.
+    local_folder
+        The folder on this machine for what cannot lie behind a URL, ``releases``, ``.locks``, ``.studio``; "" means none.
 
     Examples
     --------
-    >>> Root("s3://bucket/prefix", local="/srv/here").local
-    '/srv/here'
+    >>> str(StorageAddress("s3://bucket/prefix", local_folder="/srv/here"))
+    's3://bucket/prefix'
     """
 
-    options: Mapping[str, Any]
-    local: str
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    local_folder: str = ""
 
-    def __new__(cls, address: str, options: Mapping[str, Any] | None = None, local: str = "") -> Self:
-        """Make the text and keep the rest beside it."""
-        made = super().__new__(cls, address)
-        made.options, made.local = dict(options or {}), local
-        return made
+    def __str__(self) -> str:
+        return self.url
 
 
 class Store:
@@ -62,8 +62,9 @@ class Store:
 
     Parameters
     ----------
-    root
-        A local folder or an fsspec URL such as ``s3://bucket/prefix``, see `Root`. Names below are relative to it, with ``/``.
+    address
+        Where it lies; plain text is a local folder or an fsspec URL such as ``s3://bucket/prefix`` that needs no options.
+        Names below are relative to it, with ``/``.
 
     Raises
     ------
@@ -71,13 +72,15 @@ class Store:
         When the URL's protocol is unknown or its package is not installed.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, address: StorageAddress | str) -> None:
+        if isinstance(address, str):
+            address = StorageAddress(address)
         try:
-            self._fs, base = remote.opened(str(root), root.options if isinstance(root, Root) else {})
+            self._fs, base = remote.opened(address.url, address.options)
         except (ImportError, ValueError, TypeError) as error:
-            raise StoreError(f"storage {str(root)!r} cannot be opened: {error}") from error
-        self.root = str(root)
-        self.here = Path(root.local) if isinstance(root, Root) and root.local else None
+            raise StoreError(f"storage {address.url!r} cannot be opened: {error}") from error
+        self.root = address.url
+        self.here = Path(address.local_folder) if address.local_folder else None
         self._base = PurePosixPath(base)
         self._prefix = str(self._base / "x")[:-1]
         self.local_only = "file" in _protocols(self._fs)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from figureground import __version__, ids
 from figureground.errors import StoreError
 from figureground.storage.atomic import write_file
-from figureground.storage.store import Root
+from figureground.storage.store import StorageAddress
 
 if TYPE_CHECKING:
     from figureground.catalog import Catalog
@@ -37,12 +37,12 @@ class Gist:
     def of(cls, catalog: "Catalog") -> Self:
         """Take it from a whole catalog."""
         root = catalog.storage_root
-        return cls(str(root), root.options, root.local, tuple(catalog.sources))
+        return cls(root.url, root.options, root.local_folder, tuple(catalog.sources))
 
     @property
-    def storage_root(self) -> Root:
+    def storage_root(self) -> StorageAddress:
         """The storage as an absolute folder or a URL, with what opens it."""
-        return Root(self.storage, self.options, self.local)
+        return StorageAddress(self.storage, self.options, self.local)
 
     def entry_of(self, source_id: str) -> str:
         """Name the entry that a source comes from."""

@@ -65,9 +65,9 @@ def _storage(catalog: Catalog) -> str:
     store.write(_PROBE, b"figureground doctor\n")
     store.read(_PROBE)
     store.remove(_PROBE)
-    if "://" in catalog.storage_root:
+    if "://" in catalog.storage_root.url:
         return f"{catalog.storage_root} can be written"
-    free = shutil.disk_usage(catalog.storage_root).free
+    free = shutil.disk_usage(catalog.storage_root.url).free
     if free < _ROOM:
         raise StoreError(
             f"{catalog.storage_root} has {free / 1e9:.1f} GB left; expected at least {_ROOM / 1e9:.0f} GB: make room"

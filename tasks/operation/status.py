@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from figureground.storage import locks, run_records
 from figureground.storage.locks import Note
 from figureground.storage.run_records import Summary
-from figureground.storage.store import Root, Store
+from figureground.storage.store import StorageAddress, Store
 from figureground.tables.statistics import Tallies, Tally
 
 MADE = ("videos", "frames", "crops", "verdicts", "mattes")
@@ -67,7 +67,7 @@ class Known(Protocol):
     """What has to be known of a catalog: a whole one, or the little that `flows.cli.catalog_cache` keeps of it."""
 
     @property
-    def storage_root(self) -> Root:
+    def storage_root(self) -> StorageAddress:
         """Where the storage is."""
 
     @property

@@ -227,7 +227,7 @@ def test_whatever_the_wire_and_the_kills_do_each_key_is_there_once_and_each_answ
         pushed = hammer(pushers, "push", some, KILLS, dice)
         # a second push finds everything there, whoever says so
         for source_id in some:
-            Path(catalog.storage_root, tables.name("tasks", source_id)).unlink()
+            Path(catalog.storage_root.url, tables.name("tasks", source_id)).unlink()
         pushed += hammer(pushers, "push", some, KILLS - pushed["killed"], dice)
         check(catalog, some, alpha_of)
         expected = answer(catalog, some, dice)
@@ -242,7 +242,7 @@ def test_whatever_the_wire_and_the_kills_do_each_key_is_there_once_and_each_answ
     clean = make_catalog(catalog.folder, real_studio.url, catalog.label_studio.project)
     for source_id in some:
         before = {row["crop_id"]: row["sha256"] for row in labels[source_id]}
-        Path(catalog.storage_root, tables.name("labels", source_id)).unlink()
+        Path(catalog.storage_root.url, tables.name("labels", source_id)).unlink()
         assert {row["crop_id"]: row["sha256"] for row in pulled_plainly(clean, source_id)} == before
     note(
         {

@@ -17,7 +17,7 @@ from figureground.catalog import Catalog, load
 from figureground.catalog import defaults as catalog_defaults
 from figureground.clients import label_studio
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
-from figureground.storage.store import Root, Store
+from figureground.storage.store import StorageAddress, Store
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.datasets.forget import forget
@@ -51,7 +51,7 @@ def bucket(bucket_server, monkeypatch):
     bucket_server.behave(0)
 
 
-def contents(root: str) -> dict[str, str]:
+def contents(root: StorageAddress | str) -> dict[str, str]:
     """Every object's hash below a storage's root."""
     store = Store(root)
     folders = ("videos", "frames", "crops", "mattes", "labels", "tables", "reports", "archive")
@@ -239,7 +239,7 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
 
 
 def test_copies_that_a_killed_push_left_half_are_swept(bucket, tmp_path) -> None:
-    store = Store(Root("s3://bucket/swept", local=str(tmp_path)))
+    store = Store(StorageAddress("s3://bucket/swept", local_folder=str(tmp_path)))
     orphan = tmp_path / "crops/park" / f".tmp-{os.uname().nodename.replace('-', '_')}-999999999-a.jpg"
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"half")

@@ -93,7 +93,7 @@ def test_the_example_is_read(tmp_path: Path) -> None:
 
     assert read.source("park") == Source("park", "video", "clips/park.mp4", "a" * 64, "MIT", ("park", "jumping"), "train")
     assert read.source("walk").split == "auto"
-    assert read.storage_root == str(tmp_path / "data")
+    assert read.storage_root.url == str(tmp_path / "data")
     assert read.label_config_file == ROOT / "label_config/person.xml"
     assert list(read.checks()) == ["size", "sharpness"]
     assert read.detector().weights == Weights("yolo11n-pose.pt", "b" * 64)
@@ -112,7 +112,7 @@ def test_an_assets_local_path_starts_at_the_catalog(tmp_path: Path) -> None:
 
 
 def test_a_storage_may_be_an_address(tmp_path: Path) -> None:
-    assert load(tmp_path, GOOD.replace("storage: data", "storage: s3://bucket/data")).storage_root == "s3://bucket/data"
+    assert load(tmp_path, GOOD.replace("storage: data", "storage: s3://bucket/data")).storage_root.url == "s3://bucket/data"
 
 
 def test_the_projects_own_catalog_is_read() -> None:
@@ -279,7 +279,7 @@ def test_a_moved_catalog_means_the_same_files(tmp_path: Path) -> None:
     assert [after.asset(name) for name in after.assets] == [before.asset(name) for name in before.assets]
     assert after.recipe == before.recipe
     assert after.label_config_file == before.label_config_file
-    assert after.storage_root == str(tmp_path / "there/data")
+    assert after.storage_root.url == str(tmp_path / "there/data")
     assert (after.label_studio.url, after.label_studio.project) == ("http://127.0.0.1:1", "other")
     assert after.releases.note == "demo"
 

@@ -85,14 +85,14 @@ def test_token_and_password_are_kept_and_for_the_owner_only(fake, tidy):
     assert (first.token, first.password) == (second.token, second.password)
     assert len(first.token) == 40
     for name in ("token", "password"):
-        file = Path(tidy.storage_root, ".studio", name)
+        file = Path(tidy.storage_root.url, ".studio", name)
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_no_secret_is_printed_or_on_a_command_line(fake, tidy):
     found = local_label_studio.up(tidy)
     line = Path(f"/proc/{found.pid}/cmdline").read_text()
-    log = Path(tidy.storage_root, ".studio/studio.log").read_text()
+    log = Path(tidy.storage_root.url, ".studio/studio.log").read_text()
     for secret in (found.token, found.password):
         assert secret not in repr(found) + str(found) + line + log
 
@@ -127,7 +127,7 @@ def test_all_it_started_ends_with_it_even_what_does_not_hear(fake, tidy, monkeyp
         "child = subprocess.Popen(['sleep', '600']); open('child', 'w').write(str(child.pid))"
     )
     local_label_studio.up(tidy)
-    child = int(Path(tidy.storage_root, ".studio/child").read_text())
+    child = int(Path(tidy.storage_root.url, ".studio/child").read_text())
     assert began(child)
     local_label_studio.down(tidy)
     assert not began(child)
@@ -135,7 +135,7 @@ def test_all_it_started_ends_with_it_even_what_does_not_hear(fake, tidy, monkeyp
 
 def test_a_process_with_our_number_that_is_another_is_left_alone(fake, tidy):
     found = local_label_studio.up(tidy)
-    file = Path(tidy.storage_root, ".studio/process.json")
+    file = Path(tidy.storage_root.url, ".studio/process.json")
     kept = file.read_text()
     file.write_text(kept.replace('"started": "', '"started": "9'))
     assert local_label_studio.running(tidy) is None
@@ -151,7 +151,7 @@ def test_a_port_in_use_is_refused_by_name(fake, tidy):
         port = other.getsockname()[1]
         with pytest.raises(FiguregroundError, match=f"port {port} is in use by another program; .*--port"):
             local_label_studio.up(tidy, port)
-    assert not Path(tidy.storage_root, ".studio/process.json").exists()
+    assert not Path(tidy.storage_root.url, ".studio/process.json").exists()
 
 
 def test_the_usual_port_in_use_means_any_free_one(fake, tidy, monkeypatch):
@@ -173,7 +173,7 @@ def test_a_port_that_another_takes_while_it_starts_is_not_mistaken_for_it(fake, 
     local_label_studio.down(tidy)
     with pytest.raises(FiguregroundError, match=f"port {other_server} is in use by another program"):
         local_label_studio.up(tidy, other_server)
-    assert not Path(tidy.storage_root, ".studio/process.json").exists()
+    assert not Path(tidy.storage_root.url, ".studio/process.json").exists()
 
 
 def test_another_port_than_the_one_it_runs_on_is_refused(fake, tidy):
@@ -194,7 +194,7 @@ def test_one_that_never_answers_is_stopped(fake, tidy, monkeypatch):
     fake("open('pid', 'w').write(str(os.getpid())); import time; time.sleep(600)")
     with pytest.raises(FiguregroundError, match="did not answer on port"):
         local_label_studio.up(tidy)
-    assert not began(int(Path(tidy.storage_root, ".studio/pid").read_text()))
+    assert not began(int(Path(tidy.storage_root.url, ".studio/pid").read_text()))
 
 
 def test_a_database_with_another_token_is_said(fake, tidy):

@@ -12,7 +12,7 @@ import pytest
 from figureground.errors import StoreError, TransientError
 from figureground.storage import leases
 from figureground.storage.leases import leased
-from figureground.storage.store import Root, Store
+from figureground.storage.store import StorageAddress, Store
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,7 +25,7 @@ def store(bucket_server, monkeypatch, request) -> Store:
     for name, value in bucket_server.environment.items():
         monkeypatch.setenv(name, value)
     bucket_server.behave(0)
-    return Store(Root(f"s3://bucket/leases/{request.node.name}"))
+    return Store(StorageAddress(f"s3://bucket/leases/{request.node.name}"))
 
 
 def test_the_second_is_told_who_and_until_when_and_may_after_the_first(store: Store) -> None:

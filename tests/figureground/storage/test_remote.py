@@ -8,7 +8,7 @@ import pytest
 from figureground.errors import StoreError, TransientError
 from figureground.storage import remote
 from figureground.storage.hashing import sha256
-from figureground.storage.store import Root, Store
+from figureground.storage.store import StorageAddress, Store
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +28,7 @@ def server(bucket_server, monkeypatch):
 def store(server, monkeypatch, tmp_path) -> Store:
     monkeypatch.setattr(remote, "PAUSES", (0.01, 0.02, 0.04, 0.08, 0.1, 0.1))
     server.behave(0)
-    made = Store(Root("s3://bucket/some/prefix", {"endpoint_url": server.address}, str(tmp_path)))
+    made = Store(StorageAddress("s3://bucket/some/prefix", {"endpoint_url": server.address}, str(tmp_path)))
     with contextlib.suppress(FileNotFoundError):
         made._fs.rm("bucket/some", recursive=True)
     server.behave(0)
@@ -64,7 +64,7 @@ def test_what_somebody_else_put_there_is_hashed_from_its_bytes(store: Store) -> 
 
 
 def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, server) -> None:
-    other = Store(Root("s3://bucket/some/prefix", {"endpoint_url": server.address, "default_fill_cache": False}))
+    other = Store(StorageAddress("s3://bucket/some/prefix", {"endpoint_url": server.address, "default_fill_cache": False}))
     assert store.names("tables") == []
     other.write("tables/frames/a.parquet", b"a")
     assert store.names("tables") == ["tables/frames/a.parquet"]
@@ -113,13 +113,13 @@ def test_one_that_stays_busy_is_one_message_that_says_how_long_was_waited(store:
 
 def test_a_server_that_is_gone_may_come_back(store: Store, monkeypatch) -> None:
     monkeypatch.setattr(remote, "PAUSES", (0.01,))
-    away = Store(Root("s3://bucket/prefix", {"endpoint_url": "http://127.0.0.1:9"}))
+    away = Store(StorageAddress("s3://bucket/prefix", {"endpoint_url": "http://127.0.0.1:9"}))
     with pytest.raises(TransientError, match=r"cannot read a\.txt from s3://bucket/prefix"):
         away.read("a.txt")
 
 
 def test_a_bucket_that_is_not_there_is_said_at_once(store: Store, server) -> None:
-    nowhere = Store(Root("s3://no-such-bucket/prefix", {"endpoint_url": server.address}))
+    nowhere = Store(StorageAddress("s3://no-such-bucket/prefix", {"endpoint_url": server.address}))
     with pytest.raises(StoreError, match=r"cannot write a\.txt to s3://no-such-bucket/prefix: .*bucket"):
         nowhere.write("a.txt", b"one")
     with pytest.raises(StoreError, match=r"a\.txt is missing"):

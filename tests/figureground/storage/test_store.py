@@ -15,7 +15,7 @@ from figureground.errors import StoreError
 from figureground.storage import atomic
 from figureground.storage.atomic import write_beside, write_file
 from figureground.storage.hashing import sha256, sha256_file
-from figureground.storage.store import Root, Store
+from figureground.storage.store import StorageAddress, Store
 
 ROOT = str(Path(__file__).parents[3])
 
@@ -191,7 +191,7 @@ def test_a_folders_own_files_are_served_and_no_copies(tmp_path: Path) -> None:
 
 
 def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> None:
-    store = Store(Root("memory://served", local=str(tmp_path)))
+    store = Store(StorageAddress("memory://served", local_folder=str(tmp_path)))
     digest = store.write("crops/park/a.jpg", b"one")
     copy = store.serve("crops/park/a.jpg", digest)
     assert copy == tmp_path / "crops/park/a.jpg"

@@ -318,7 +318,7 @@ def test_a_pull_that_broke_off_carries_on(real, monkeypatch):
 def test_pulling_twice_writes_nothing_the_second_time(desk):
     desk.accept(0)
     first = desk.pull()
-    root = Path(desk.material.catalog.storage_root)
+    root = Path(desk.material.catalog.storage_root.url)
     before = {path: path.stat().st_mtime_ns for folder in ("tables", "labels") for path in (root / folder).rglob("*.*")}
     assert desk.pull() == first
     assert before == {path: path.stat().st_mtime_ns for folder in ("tables", "labels") for path in (root / folder).rglob("*.*")}

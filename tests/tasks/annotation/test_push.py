@@ -134,7 +134,7 @@ def rows(material, ref):
 
 def forget(material):
     """Lose the local table, as a fresh checkout would."""
-    Path(material.catalog.storage_root, tables.name("tasks", material.source.source_id)).unlink()
+    Path(material.catalog.storage_root.url, tables.name("tasks", material.source.source_id)).unlink()
 
 
 def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
@@ -169,10 +169,10 @@ def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
 def test_a_second_push_calls_no_server_and_writes_nothing(memory, material):
     first = run(material)
     memory.calls.clear()
-    before = {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root).rglob("*.parquet")}
+    before = {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root.url).rglob("*.parquet")}
     assert run(material) == first
     assert memory.calls == []
-    assert before == {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root).rglob("*.parquet")}
+    assert before == {path: path.stat().st_mtime_ns for path in Path(material.catalog.storage_root.url).rglob("*.parquet")}
 
 
 def test_a_lost_table_is_found_again_by_key(memory, material):
@@ -218,7 +218,7 @@ def test_a_server_that_stays_away_is_told_with_what_is_safe_and_the_next_run_com
         match=r"after 25 of 30 tasks.* is safe.*To carry on, see to the server, then run `figureground push park`",
     ):
         run(material)
-    assert not Path(material.catalog.storage_root, "tables/tasks/park.parquet").exists()
+    assert not Path(material.catalog.storage_root.url, "tables/tasks/park.parquet").exists()
     assert run(material).rows == 30
     memory.exactly_once(30)
 
@@ -252,7 +252,7 @@ def test_what_arrives_after_everybody_has_looked_is_found_all_the_same(memory, m
 
     monkeypatch.setattr(label_studio, "create_tasks", create)
     monkeypatch.setattr("tasks.annotation.push.time.sleep", sleep)
-    sent = Path(material.catalog.storage_root, ".locks/park.sent")
+    sent = Path(material.catalog.storage_root.url, ".locks/park.sent")
     if killed:
         with pytest.raises(KeyboardInterrupt):
             run(material)
@@ -348,13 +348,13 @@ def test_a_matte_of_another_size_is_never_sent(memory, material, alpha_of):
 
 
 def test_a_damaged_matte_is_named(memory, material):
-    Path(material.catalog.storage_root, "mattes/park/park-000002-00.png").write_bytes(b"x")
+    Path(material.catalog.storage_root.url, "mattes/park/park-000002-00.png").write_bytes(b"x")
     with pytest.raises(StoreError, match=r"mattes/park/park-000002-00\.png"):
         run(material)
 
 
 def test_without_frames_the_way_out_is_named(memory, material):
-    Path(material.catalog.storage_root, "tables/frames/park.parquet").unlink()
+    Path(material.catalog.storage_root.url, "tables/frames/park.parquet").unlink()
     with pytest.raises(StoreError, match="no table frames; run `figureground ingest park`"):
         run(material)
 
@@ -378,7 +378,7 @@ def test_a_label_config_that_is_not_there_is_named(material):
 @pytest.mark.faults
 def test_one_push_at_a_time(memory, material, monkeypatch):
     monkeypatch.setattr("tasks.annotation.push._LOCK_SECONDS", 0.2)
-    lock = Path(material.catalog.storage_root, ".locks/push.lock")
+    lock = Path(material.catalog.storage_root.url, ".locks/push.lock")
     with FileLock(lock), pytest.raises(TransientError, match=r"another push has held .*push\.lock"):
         run(material)
     assert run(material).rows == 30
@@ -513,7 +513,7 @@ def test_the_real_one_serves_the_pictures(real, real_studio):
         (task,) = label_studio.everything(server, label_studio.find_project(server, material.catalog))
     reply = httpx.get(real_studio.url + task.content["data"]["image"], headers=header)
     stored = tables.read(Store(material.catalog.storage_root), material.crops).rows.iloc[0]
-    file = Path(material.catalog.storage_root, stored["file"])
+    file = Path(material.catalog.storage_root.url, stored["file"])
     assert (reply.status_code, reply.content) == (200, file.read_bytes())
     with label_studio.connect(material.catalog) as server:
         assert label_studio.fetch_picture(server, task.task_id).startswith(f"{real_studio.url} serves /data/local-files/?d=")
@@ -590,7 +590,7 @@ def test_a_good_token_is_told_nowhere_either(real, real_studio, caplog):
     run(material)
     with label_studio.connect(material.catalog) as server:
         assert real_studio.token not in caplog.text + repr(server)
-    for path in Path(material.catalog.storage_root, "tables").rglob("*.parquet"):
+    for path in Path(material.catalog.storage_root.url, "tables").rglob("*.parquet"):
         assert real_studio.token.encode() not in path.read_bytes()
 
 

@@ -87,7 +87,7 @@ def test_a_score_is_told_with_the_limit_of_today(labelled: Make, catalog: Catalo
 
 def test_what_has_not_happened_yet_is_said(catalog: Catalog) -> None:
     for stage in ("scores", "verdicts", "mattes", "tasks", "labels"):
-        (Path(catalog.storage_root) / tables.name(stage, "park")).unlink()
+        (Path(catalog.storage_root.url) / tables.name(stage, "park")).unlink()
     story = explain("park-000000-00", catalog)
     assert [line.text for line in story[3:]] == [
         "not measured yet",
@@ -110,7 +110,7 @@ def test_a_frame_without_people_says_so(catalog: Catalog) -> None:
 def test_a_sample_only_a_release_remembers_is_told_from_there(catalog: Catalog) -> None:
     release.fn([catalog.source(name) for name in TWO], catalog, "demo", "20261130")
     for stage in ("frames", "crops"):
-        (Path(catalog.storage_root) / tables.name(stage, "park")).unlink()
+        (Path(catalog.storage_root.url) / tables.name(stage, "park")).unlink()
     story = explain("park-000000-00", catalog)
     assert subjects(story) == ["video", "frame", "crop", "label", "release"]
     assert said(story, "release") == "CustomSeg_Person_20261130_demo: in train"
@@ -124,7 +124,7 @@ def test_an_unknown_name_gets_the_nearest(catalog: Catalog) -> None:
 
 
 def test_a_damaged_release_is_said(catalog: Catalog) -> None:
-    file = Path(catalog.storage_root) / "releases/CustomSeg_Person_20260101_old/manifest.json"
+    file = Path(catalog.storage_root.url) / "releases/CustomSeg_Person_20260101_old/manifest.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"{")
     assert "CustomSeg_Person_20260101_old cannot be read" in said(explain("park-000000-00", catalog), "release")

@@ -103,12 +103,12 @@ def test_photos_are_named_by_their_place_below_the_first_wildcard(catalog: Catal
 def test_photos_are_fetched_once_and_a_touched_one_changes_nothing(catalog: Catalog) -> None:
     lay(catalog.folder, "in/a.jpg", "in/b.jpg")
     photos(catalog, "in")
-    before = snapshot(Path(catalog.storage_root))
+    before = snapshot(Path(catalog.storage_root.url))
     photos(catalog, "in")
     os.utime(catalog.folder / "in/a.jpg", (1, 1))
     photos(catalog, "in")
 
-    assert snapshot(Path(catalog.storage_root)) == before
+    assert snapshot(Path(catalog.storage_root.url)) == before
     (catalog.folder / "in/a.jpg").write_bytes(b"another")
     assert photos(catalog, "in")[0][0]["sha256"] == sha256(b"another")
 

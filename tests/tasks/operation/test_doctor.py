@@ -41,9 +41,9 @@ def test_every_picture_is_fetched_through_the_server_and_is_the_stored_one(mater
     pushed(material)
     assert "serves all 3 pictures of http" in doctor._pictures(material.catalog)
     crops = tables.read(Store(material.catalog.storage_root), material.crops).rows
-    last = Path(material.catalog.storage_root, crops["file"][2])
+    last = Path(material.catalog.storage_root.url, crops["file"][2])
     content = last.read_bytes()
-    last.write_bytes(Path(material.catalog.storage_root, crops["file"][1]).read_bytes())
+    last.write_bytes(Path(material.catalog.storage_root.url, crops["file"][1]).read_bytes())
     with pytest.raises(
         LabelError, match=r"1 of 3 pictures are not seen: task \d+: /data/local-files/\S+ is another picture there"
     ):

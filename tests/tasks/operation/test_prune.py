@@ -82,7 +82,7 @@ def test_what_was_dropped_comes_back_with_the_same_bytes(
     catalog: Catalog, folder_contents: Callable[[Path], dict[str, str]]
 ) -> None:
     refs = {name: made(catalog, name) for name in ("lake", "park")}
-    store, data = Store(catalog.storage_root), Path(catalog.storage_root)
+    store, data = Store(catalog.storage_root), Path(catalog.storage_root.url)
     before = folder_contents(data)
     done = tidy(with_budget(catalog, frames="0", crops="0"))
     assert {(one.kind, one.source_id) for one in done if one.said == "dropped"} == {
@@ -152,12 +152,12 @@ def test_what_comes_out_differently_is_refused(catalog: Catalog) -> None:
     made(catalog, "park")
     store = Store(catalog.storage_root)
     tidy(with_budget(catalog, frames="0"))
-    write_clip(Path(catalog.storage_root) / "other.mp4", 7)
+    write_clip(Path(catalog.storage_root.url) / "other.mp4", 7)
     [video] = store.names("videos/park")
     ref = tables.find(store, "videos", "park")
     assert ref is not None
     rows = tables.read(store, ref).rows
-    rows["sha256"] = store.write(video, (Path(catalog.storage_root) / "other.mp4").read_bytes())
+    rows["sha256"] = store.write(video, (Path(catalog.storage_root.url) / "other.mp4").read_bytes())
     tables.write(store, "videos", "park", rows, fingerprint="other")
     with pytest.raises(StoreError, match=r"park-000000\.jpg was evicted and cannot be made again as it was: expected sha256"):
         restore_evicted(store, "park", "frames")
