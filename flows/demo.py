@@ -1,4 +1,4 @@
-"""The whole way once, on small clips, in a folder of its own."""
+"""The whole pipeline once, on small clips, in a folder of its own."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,73 +18,94 @@ from tasks.ingest.report import picture, way
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """What the demo made."""
+class DemoResult:
+    """What the demo made.
+
+    Parameters
+    ----------
+    catalog_file
+        The demo's own catalog.
+    funnels
+        The counts of each source.
+    release
+        The verified release.
+    page
+        The pipeline page.
+    contact_sheets
+        One image file per source.
+    studio
+        The local Label Studio; it runs only when it was kept.
+    """
 
     catalog_file: Path
     funnels: list[Funnel]
     release: Release
     page: Path
-    pictures: list[Path]
+    contact_sheets: list[Path]
     studio: Studio
 
 
-def demo(catalog_file: Path, *, keep: bool, say: Callable[[str], None]) -> End:
-    """Go from the catalog's videos to a verified release in the folder ``demo`` beside the catalog.
+def run_demo(catalog_file: Path, *, keep: bool, announce: Callable[[str], None]) -> DemoResult:
+    """Run the pipeline from the catalog's videos to a verified release, in the folder ``demo`` beside the catalog.
 
-    The user's own storage and projects are not touched: a stand-in annotates, and what it made must never mix with labels.
+    The user's own storage and projects are not touched: labels of a simulated annotator must never mix with real labels.
 
     Parameters
     ----------
     catalog_file
-        Whose sources and recipe are shown.
+        The catalog with the sources and the recipe.
     keep
         Leave Label Studio running.
-    say
-        Told what happens next.
+    announce
+        Called with the name of each step before the step starts.
+
+    Returns
+    -------
+    DemoResult
+        The release, its pages, and the server.
 
     Raises
     ------
     FiguregroundError
-        When a stage fails; running again carries on.
+        When a stage fails; running again continues.
     """
-    mine = catalog_file.resolve().parent / "demo" / "catalog.yaml"
-    _write_catalog(mine, catalog_file, load(catalog_file).label_studio.url)
-    say("1. video → frames → crops → checks → mattes")
-    _all(ingest(str(mine)))
-    say("2. starting Label Studio")
-    studio = up(load(mine), None)
-    _write_catalog(mine, catalog_file, studio.url)
+    demo_file = catalog_file.resolve().parent / "demo" / "catalog.yaml"
+    _write_catalog(demo_file, catalog_file, load(catalog_file).label_studio.url)
+    announce("1. video → frames → crops → checks → mattes")
+    _raise_failures(ingest(str(demo_file)))
+    announce("2. starting Label Studio")
+    studio = up(load(demo_file), None)
+    _write_catalog(demo_file, catalog_file, studio.url)
     try:
-        return _annotated(mine, studio, say)
+        return _annotate_and_release(demo_file, studio, announce)
     finally:
         if not keep:
-            down(load(mine))
+            down(load(demo_file))
 
 
-def _write_catalog(mine: Path, catalog_file: Path, url: str) -> None:
-    text = render_for_folder(load(catalog_file), mine.parent, url=url, project="figureground demo", note="demo")
-    write_file(mine, text.encode())
+def _write_catalog(demo_file: Path, catalog_file: Path, url: str) -> None:
+    text = render_for_folder(load(catalog_file), demo_file.parent, url=url, project="figureground demo", note="demo")
+    write_file(demo_file, text.encode())
 
 
-def _annotated(catalog_file: Path, studio: Studio, say: Callable[[str], None]) -> End:
+def _annotate_and_release(catalog_file: Path, studio: Studio, announce: Callable[[str], None]) -> DemoResult:
     catalog = load(catalog_file)
-    say("3. pushing to Label Studio")
-    sources = [outcome.source_id for outcome in _all(push_all(str(catalog_file)))]
-    say("4. the stand-in annotator accepts, corrects and rejects")
+    announce("3. pushing to Label Studio")
+    sources = [outcome.source_id for outcome in _raise_failures(push_all(str(catalog_file)))]
+    announce("4. the simulated annotator accepts, corrects and rejects")
     stand_in(catalog)
-    say("5. pulling the labels")
-    _all(pull_all(str(catalog_file)))
-    say("6. cutting and verifying the release")
-    made = cut(str(catalog_file))
+    announce("5. pulling the labels")
+    _raise_failures(pull_all(str(catalog_file)))
+    announce("6. making and verifying the release")
+    release = cut(str(catalog_file))
     funnels = [summarise(source_id, catalog) for source_id in sources]
-    folder = Path(made.folder)
-    pictures = [picture(catalog, folder, source_id) for source_id in sources]
-    return End(catalog_file, funnels, made, way(catalog, folder), pictures, studio)
+    folder = Path(release.folder)
+    contact_sheets = [picture(catalog, folder, source_id) for source_id in sources]
+    return DemoResult(catalog_file, funnels, release, way(catalog, folder), contact_sheets, studio)
 
 
-def _all(outcomes: list[Outcome]) -> list[Outcome]:
+def _raise_failures(outcomes: list[Outcome]) -> list[Outcome]:
     failed = [f"{outcome.source_id}: {outcome.error}" for outcome in outcomes if outcome.error]
     if failed:
-        raise FiguregroundError("the demo stopped; running it again carries on\n" + "\n".join(failed))
+        raise FiguregroundError("the demo stopped; run it again to continue\n" + "\n".join(failed))
     return outcomes

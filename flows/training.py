@@ -174,6 +174,25 @@ def compare(
     return Compared(tuple(contests), tuple(sorted(left_out)))
 
 
+def count_training_images(release: Path, classes: int) -> int:
+    """Count the images of a release's train split, which is one epoch.
+
+    Parameters
+    ----------
+    release
+        The release's folder.
+    classes
+        See `figureground.training.loop.Training`.
+
+    Raises
+    ------
+    ReleaseError
+        When the folder is no release that can be read.
+    """
+    places = sample_cache.opened(release, classes).places()
+    return sum(count for (_, split), count in places.items() if split == "train")
+
+
 def _places(release: Path, how: "Training") -> Any:
     return sample_cache.opened(release, how.classes).places()
 

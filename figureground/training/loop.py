@@ -232,7 +232,7 @@ class _Course:
         self.loss += loss.item()
         self.counted += 1
         if not math.isfinite(self.loss):
-            raise AssetError(f"the loss is no number any more after {step + 1} steps; take a smaller --learning-rate")
+            raise AssetError(f"the loss is no number any more after {step + 1} steps; take a smaller --max-learning-rate")
 
     def _look(self) -> None:
         """Score the validation pictures and keep the weights when they do as well as the best so far."""

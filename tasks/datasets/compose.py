@@ -474,7 +474,7 @@ def _by_processes(plan: Plan, catalog: Catalog, bench: Path, jobs: Sequence[Job]
         except BrokenProcessPool as error:
             raise ReleaseError(
                 f"one of {processes} processes that make pictures was ended from outside, perhaps for want of memory; "
-                "run again, with fewer --processes: it carries on"
+                "run again, with fewer --workers: it carries on"
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)

@@ -67,7 +67,7 @@ def export(
     wanted = _wanted(formats)
     network, card = checkpoints.load(checkpoint)
     if side is not None and (side % 32 or side < 32):
-        raise AssetError(f"--side: expected a multiple of 32, found {side}")
+        raise AssetError(f"--image-size: expected a multiple of 32, found {side}")
     about = About.of(card, side)
     teach, check = _pictures(release, card, about)
     answering = exporting.Answering(network, card.classes).eval()

@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -44,18 +45,34 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"## `figureground {command}" in text("docs/commands.md")
 
 
+COMMON = ("--catalog", "--verbose", "--help")
+
+
 def options() -> list[tuple[str, str]]:
-    group = typer.main.get_command(app)
-    found = []
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
-        for one in [command, *getattr(command, "commands", {}).values()]:
-            found += [(name, option) for parameter in one.params for option in parameter.opts if option.startswith("--")]
+    found = [("", option) for option in typer_options(typer.main.get_command(app))]
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        found += [(name, option) for option in typer_options(command)]
+        found += [
+            (f"{name} {sub}", option) for sub, one in getattr(command, "commands", {}).items() for option in typer_options(one)
+        ]
     return sorted(set(found))
+
+
+def typer_options(command: Any) -> list[str]:
+    return [option for parameter in command.params for option in parameter.opts if option.startswith("--")]
 
 
 @pytest.mark.parametrize(("command", "option"), options())
 def test_every_option_is_documented(command: str, option: str) -> None:
-    assert f"`{option}" in text("docs/commands.md"), f"{command} {option}"
+    whole = text("docs/commands.md")
+    section = whole if not command else re.split(r"\n##? ", whole.split(f"## `figureground {command}")[1])[0]
+    documented = whole if option in COMMON else section
+    assert re.search(rf"`(figureground )?{option}\b", documented), f"{command} {option}"
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command != "studio"])
+def test_every_command_takes_a_catalog(command: str) -> None:
+    assert (command, "--catalog") in options()
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in plugins.KINDS for name in plugins.names(kind)])

@@ -50,7 +50,7 @@ def composed(tmp_path_factory: pytest.TempPathFactory, run) -> Path:
         "height": 320,
     }
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content))
-    found = run("compose", "--processes", "2", cwd=folder)
+    found = run("compose", "--workers", "2", cwd=folder)
     assert re.search(r"composed and verified: SyntheticSeg_Person_synthetic", found.stdout), found.stdout
     return folder
 
@@ -69,7 +69,7 @@ def test_the_page_shows_the_pairs(composed: Path) -> None:
 def test_verify_and_one_picture_again(composed: Path, run) -> None:
     folder = composed / "data/releases/SyntheticSeg_Person_synthetic"
     assert "is whole" in run("verify", str(folder), cwd=composed).stdout
-    again = run("compose", "--picture", "000004", "--into", "again", cwd=composed)
+    again = run("compose", "--sample-id", "000004", "--into", "again", cwd=composed)
     assert "the same as in the composition" in again.stdout
     names = [path.relative_to(composed / "again") for path in (composed / "again").rglob("000004*")]
     assert names and all((folder / name).read_bytes() == (composed / "again" / name).read_bytes() for name in names)

@@ -16,7 +16,7 @@ from figureground.types import Sample
 from flows.training import compare_answers
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--network", "segnet", "--set", "width=4", "--side", "32", "--batch", "8", "--device", "cpu"]
+SMALL = ["--network", "segnet", "--set", "width=4", "--image-size", "32", "--batch-size", "8", "--device", "cpu"]
 
 
 def drawn(count, teaching="train"):
@@ -45,7 +45,7 @@ def folder(tmp_path):
 
 @pytest.mark.slow
 def test_two_releases_are_compared_by_what_they_teach(folder):
-    done = run(folder, "compare", folder / "old", folder / "new", *SMALL, "--pictures", 64, "--into", folder / "c")
+    done = run(folder, "compare", folder / "old", folder / "new", *SMALL, "--steps", 8, "--into", folder / "c")
     assert done.returncode == 0, done.stderr
     models = sorted(file.name for file in (folder / "data/models").iterdir())
     assert models == ["segnet-2-1-new", "segnet-2-1-old"]
@@ -61,7 +61,7 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
 def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
     for words, said in (
         (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
-        (["--side", "100"], "--side: "),
+        (["--image-size", "100"], "--image-size: "),
         (["--set", "breadth=3"], "has no setting 'breadth'"),
     ):
         done = run(folder, "train", folder / "nothing", *words)

@@ -27,12 +27,12 @@ ROOT = Path(__file__).parents[3]
 
 
 class Listener:
-    """``figureground listen`` in a process of its own; what it says, line by line."""
+    """``figureground webhook`` in a process of its own; what it says, line by line."""
 
     def __init__(self, file, port, *more):
         self.url, self.told, self.lines = f"http://127.0.0.1:{port}/", [], queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "listen", "--catalog", file, "--port", str(port), *more],
+            [sys.executable, "-m", "flows.cli", "webhook", "--catalog", file, "--port", str(port), *more],
             cwd=file.parent,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -158,6 +158,6 @@ def test_without_a_project_it_says_to_push_first(real):
 
 def test_a_public_address_without_a_word_is_refused_on_the_command_line(run, tmp_path, write_down, make_catalog, make_material):
     file = write_down(make_material(make_catalog(tmp_path), "park", 0))
-    told = run("listen", "--catalog", str(file), "--host", "0.0.0.0", cwd=tmp_path, expect=1, **{hook.SECRET: ""}).stderr
+    told = run("webhook", "--catalog", str(file), "--host", "0.0.0.0", cwd=tmp_path, expect=1, **{hook.SECRET: ""}).stderr
     assert f"set the environment variable {hook.SECRET} to a word" in told
     assert "Traceback" not in told

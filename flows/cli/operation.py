@@ -1,0 +1,62 @@
+"""Commands that run figureground unattended and look after its storage."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from flows.cli.options import CATALOG, CatalogFile, Verbose, configure_logging, open_catalog
+from flows.cli.output import console, print_message
+
+PANEL = "Operation"
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel=PANEL)
+def schedule(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
+    """Run the scheduled flows until stopped: nightly ingest, frequent pull, weekly release."""
+    open_catalog(catalog, verbose, shared=False)
+    from flows.scheduling.schedules import schedule as serve_schedules
+
+    serve_schedules(catalog.resolve(), print_message)
+
+
+@commands.command(rich_help_panel=PANEL)
+def status(
+    catalog: CatalogFile = CATALOG,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show for every source what is pending, running, failed, waiting for annotators, labelled and released."""
+    configure_logging(verbose)
+    from figureground.catalog import load
+    from flows.cli import catalog_cache
+    from flows.cli.status_fast_path import told
+    from tasks.operation.status import status as read_status
+
+    state = read_status(catalog_cache.remember(catalog, load(catalog, build_plugins=False)))
+    sys.stdout.write(told(state, as_json=as_json))
+
+
+@commands.command(rich_help_panel=PANEL)
+def prune(
+    catalog: CatalogFile = CATALOG,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be removed.")] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Remove files over the catalog's disk budget that can be made again, and temporary files of killed runs."""
+    settings = open_catalog(catalog, verbose, runs=False)
+    from figureground.storage.disk_budget import told as format_size
+    from figureground.storage.store import Store
+    from tasks.operation.prune import tidy
+
+    if not dry_run:
+        for file in Store(settings.storage_root).sweep():
+            print_message(f"{file}: removed, a killed run left it")
+    pruned = tidy(settings, dry=dry_run)
+    for part in pruned:
+        subject = f"{part.source_id}: {part.files} {part.kind}" if part.source_id else part.kind
+        print_message(f"{subject}, {format_size(part.bytes)}: {part.said}")
+    if not pruned:
+        console.print("everything is within its budget")

@@ -1,0 +1,108 @@
+"""The options that several commands share, and what every command does with them first."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from figureground.catalog import Catalog
+
+CATALOG = Path("data_catalog.yaml")
+MAX_STRETCH = 4 / 3
+
+CatalogFile = Annotated[Path, typer.Option("--catalog", metavar="FILE", help="The catalog: sources, recipe and storage.")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the log, and tracebacks of errors.")]
+SourceNames = Annotated[
+    list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Sources of the catalog; all if omitted.")
+]
+Note = Annotated[str, typer.Option("--note", help="The last part of the name; the catalog's note if omitted.")]
+ReleaseFolder = Annotated[
+    Path, typer.Argument(metavar="RELEASE", help="A release: its folder, or its name in the catalog's storage.")
+]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A checkpoint's folder, a folder of predictions, or a remover of the catalog.")
+]
+Network = Annotated[str, typer.Option("--network", help="unet, segnet, segresnet or deeplabv3.")]
+NetworkSettings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of the network; can be repeated.")
+]
+Classes = Annotated[int | None, typer.Option("--classes", help="1: soft alpha; 2: person and background; 5: body parts.")]
+ImageSize = Annotated[
+    int, typer.Option("--image-size", metavar="PIXELS", help="Width and height of the network's input; a multiple of 32.")
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", min=1, help="Optimiser steps; 2500 if omitted.")
+]
+BatchSize = Annotated[int, typer.Option("--batch-size", help="Images in one optimiser step.")]
+MaxLearningRate = Annotated[float, typer.Option("--max-learning-rate", help="The peak of the learning rate schedule.")]
+Device = Annotated[Literal["auto", "cpu", "cuda"], typer.Option("--device", help="auto uses a GPU if there is one.")]
+SplitNames = Annotated[list[str] | None, typer.Option("--split", help="train, val or test; can be repeated.")]
+Into = Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Output folder; in the storage if omitted.")]
+
+
+def configure_logging(verbose: bool) -> None:
+    """Show errors only, or the whole log.
+
+    Parameters
+    ----------
+    verbose
+        Whether ``--verbose`` was given.
+    """
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+
+
+def open_catalog(catalog_file: Path, verbose: bool, *, shared: bool = True, runs: bool = True) -> "Catalog":
+    """Read the catalog and configure Prefect for it, before anything slow is imported: a typo is reported at once.
+
+    Parameters
+    ----------
+    catalog_file
+        The catalog.
+    verbose
+        Show the logs of figureground and Prefect.
+    shared, runs
+        See `flows.scheduling.engine.embed`.
+
+    Returns
+    -------
+    Catalog
+        The validated catalog.
+
+    Raises
+    ------
+    CatalogError
+        When the catalog is missing or has errors.
+    """
+    configure_logging(verbose)
+    from figureground.catalog import load
+    from flows.scheduling.engine import embed
+
+    catalog = load(catalog_file)
+    embed(catalog.folder, verbose=verbose, shared=shared, runs=runs)
+    return catalog
+
+
+def locate_release(given: Path, catalog_file: Path) -> Path:
+    """Find a release by its folder, or by its name in the catalog's storage.
+
+    Parameters
+    ----------
+    given
+        A folder, or the name of a release.
+    catalog_file
+        The catalog; it is read only when there is no such folder.
+
+    Returns
+    -------
+    Path
+        The folder; `given` as it is when the storage has no such release either.
+    """
+    if given.exists() or len(given.parts) != 1 or not catalog_file.is_file():
+        return given
+    from figureground.catalog import load
+    from figureground.storage.store import Store
+
+    stored = Store(load(catalog_file).storage_root).path(f"releases/{given}")
+    return stored if stored.is_dir() else given
