@@ -10,6 +10,7 @@
     ├── StoreError               a stored file is missing, damaged or cannot be written
     ├── LabelError               an annotation or a pre-annotation is not usable
     ├── AssetError               model weights cannot be had or are not the pinned ones
+    ├── MissingPackageError      an optional package is not installed
     ├── ReleaseError             a release cannot be cut, or does not match its manifest
     └── TransientError           the same call may work in a while; the only one that is retried
 
@@ -53,6 +54,10 @@ class LabelError(FiguregroundError):
 
 class AssetError(FiguregroundError):
     """Model weights cannot be had, or are not the pinned ones."""
+
+
+class MissingPackageError(FiguregroundError):
+    """An optional package is not installed."""
 
 
 class ReleaseError(FiguregroundError):

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from figureground import extras
 from figureground.catalog.messages import describe, describe_syntax, keys_of, line_of, refuse_duplicate_keys
 from figureground.catalog.schema import Catalog
 from figureground.catalog.values import absolute_path
@@ -57,6 +58,8 @@ def load(path: Path, *, build_plugins: bool = True) -> Catalog:
     ------
     CatalogError
         With the file, the line, the key, what was found and what is allowed.
+    MissingPackageError
+        When a source, the storage, the cluster or ``compose`` needs an extra that is not installed.
     """
     node, content = _parse(path)
     packaged = defaults()
@@ -67,6 +70,7 @@ def load(path: Path, *, build_plugins: bool = True) -> Catalog:
         catalog = Catalog.model_validate({**content, "assets": assets, "recipe": recipe, "folder": path.resolve().parent})
     except ValidationError as error:
         raise CatalogError("\n".join(describe(path, node, problem, Catalog) for problem in error.errors())) from error
+    _require_extras(catalog)
     for build, place in _plugin_builders(catalog) if build_plugins else ():
         try:
             build()
@@ -96,6 +100,21 @@ def _parse(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     if "folder" in content:
         raise CatalogError(f"{path}:{line_of(node, ('folder',))}: folder: unknown key; allowed: {allowed}")
     return node, content
+
+
+def _require_extras(catalog: Catalog) -> None:
+    """Refuse a catalog that needs packages which are not installed."""
+    if catalog.storage.startswith("s3://"):
+        extras.require("s3", f"storage: {catalog.storage}")
+    if catalog.cluster:
+        extras.require("cluster", "runner: dask")
+    if catalog.compose:
+        extras.require("train", "compose")
+    for name, entry in catalog.sources.items():
+        if entry.kind == "web":
+            extras.require("web", f"sources.{name}: kind: web")
+        if entry.path.startswith("s3://"):
+            extras.require("s3", f"sources.{name}: {entry.path}")
 
 
 def _plugin_builders(catalog: Catalog) -> list[tuple[Callable[[], Any], tuple[str, ...]]]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from figureground import __version__, plugins
+from figureground import __version__, extras, plugins
 from figureground.errors import AssetError
 from figureground.storage import atomic, hashing
 
@@ -134,6 +134,7 @@ def write(folder: Path, card: Card, weights: Mapping[str, Any], extra: Mapping[s
     AssetError
         When the folder exists, or cannot be written.
     """
+    extras.require("train", "a checkpoint")
     from safetensors.torch import save
 
     if folder.exists():
@@ -195,6 +196,7 @@ def load(folder: Path) -> tuple["nn.Module", Card]:
     AssetError
         See `read`; or when the weights do not fit the network that the card names.
     """
+    extras.require("train", "a checkpoint")
     from safetensors.torch import load_file
 
     card = read(folder)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from figureground import __version__, progress
+from figureground import __version__, extras, progress
 from figureground.errors import AssetError, ReleaseError
 from figureground.inference import backends
 from figureground.storage import atomic, hashing
@@ -59,6 +59,7 @@ def export(
     ReleaseError
         When the release is none, or not the one it learnt from.
     """
+    extras.require("train", "figureground export-model")
     from figureground.training import export as exporting
 
     folder = into or checkpoint / "export"

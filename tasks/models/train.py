@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from figureground import __version__, progress, tables
+from figureground import __version__, extras, progress, tables
 from figureground.datasets.splits import SPLITS
 from figureground.errors import AssetError
 from figureground.imaging import class_maps
@@ -63,6 +63,7 @@ def train(
     StoreError
         When another run is teaching the same, or the disk refuses.
     """
+    extras.require("train", "figureground train")
     from figureground.training import loop
 
     opened = sample_cache.opened(release, how.classes)
