@@ -6,7 +6,6 @@ import logging
 import os
 import re
 import subprocess
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from figureground.catalog import NotifyEntry
+from figureground.retry import retry
 
 SECONDS = 20.0
 _PAUSES = (1.0, 4.0)
@@ -75,27 +75,38 @@ def _post(entry: NotifyEntry, told: Mapping[str, Any]) -> str:
     if not address.startswith(("http://", "https://")):
         return f"notify.webhook: the environment variable {named} holds no address; set it to one that starts with https://"
     where = f"notify.webhook at {urlsplit(address).hostname}"
-    for pause in (*_PAUSES, None):
-        said, final = _sent(address, json.dumps(dict(told)).encode())
-        if not said:
-            return ""
-        if final or pause is None:
-            break
-        time.sleep(pause)
-    return f"{where} {said}; see to it, or nobody hears of failures"
+    content = json.dumps(dict(told)).encode()
+    try:
+        retry(lambda: _send(address, content), _PAUSES, should_retry=_is_temporary, log=_log.info)
+    except _NotSentError as error:
+        return f"{where} {error}; see to it, or nobody hears of failures"
+    return ""
 
 
-def _sent(address: str, content: bytes) -> tuple[str, bool]:
-    """Send once; give what went wrong, "" when nothing did, and whether trying again is no use. httpx would log the address."""
+class _NotSentError(Exception):
+    """Says what went wrong without the address; `temporary` when it may work in a while."""
+
+    def __init__(self, problem: str, *, temporary: bool) -> None:
+        super().__init__(problem)
+        self.temporary = temporary
+
+
+def _is_temporary(error: Exception) -> bool:
+    return isinstance(error, _NotSentError) and error.temporary
+
+
+def _send(address: str, content: bytes) -> None:
+    """Send once, with urllib: httpx would log the address, which may hold a secret."""
     request = urllib.request.Request(address, content, {"Content-Type": "application/json", "User-Agent": "figureground"})
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):
-            return "", True
+            return
     except urllib.error.HTTPError as error:
         error.close()
-        return f"answered {error.code}", error.code < 500 and error.code != 429
+        raise _NotSentError(f"answered {error.code}", temporary=error.code >= 500 or error.code == 429) from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return f"cannot be reached ({type(error).__name__})", isinstance(error, ValueError)
+        problem = f"cannot be reached ({type(error).__name__})"
+        raise _NotSentError(problem, temporary=not isinstance(error, ValueError)) from None
 
 
 def _call(entry: NotifyEntry, subject: str, text: str, told: Mapping[str, Any]) -> str:

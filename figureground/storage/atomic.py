@@ -112,40 +112,60 @@ def in_use(temporary: str) -> bool:
 
 
 @contextmanager
-def build_folder(folder: Path, fingerprint: str) -> Iterator[Path]:
-    """Give a folder to build another in, locked as long as this process lives; one that was left is taken up again.
+def build_folder(folder: Path, fingerprint: str = "") -> Iterator[Path]:
+    """Give a folder beside `folder` in which it is built; the caller renames it when it is complete.
+
+    The build folder is locked as long as this process lives. Those of dead processes are removed.
 
     Parameters
     ----------
     folder
-        What is built; the build folder lies beside it.
+        What is built; its parent is made.
     fingerprint
-        Of all that decides the result, at least 16 characters; unlocked build folders of other fingerprints are removed.
+        Of all that decides the result, at least 16 characters. With it, the build folder stays when the block raises, and the
+        next run with this fingerprint continues in it; then only what is left of the same `folder` is removed. Without it
+        every build begins anew, and every unlocked build folder beside it is removed.
 
     Raises
     ------
     StoreError
         When another process is building the same, or the disk refuses.
     """
-    place = folder.parent / f".tmp-{folder.name}-{fingerprint[:16]}"
     try:
-        place.mkdir(parents=True, exist_ok=True)
-        for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*")):
-            if left != place:
-                remove_unlocked(left)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = _make_build_folder(folder, fingerprint)
         handle = os.open(place, os.O_RDONLY)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_build_folder(handle, folder, fingerprint)
+            for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*" if fingerprint else ".tmp-*")):
+                if left != place:
+                    remove_unlocked(left)
             yield place
-        except BlockingIOError as error:
-            raise StoreError(f"another run is making {folder.name}; wait for it") from error
         finally:
+            if not fingerprint:
+                shutil.rmtree(place, ignore_errors=True)
             os.close(handle)
     except OSError as error:
         raise StoreError(
             f"cannot write {folder}: {error}. Expected a folder this user may write to with room left; "
-            "free some space or change its permissions, then run again: it carries on"
+            "free some space or change its permissions, then run again"
         ) from error
+
+
+def _make_build_folder(folder: Path, fingerprint: str) -> Path:
+    if not fingerprint:
+        return Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
+    place = folder.parent / f".tmp-{folder.name}-{fingerprint[:16]}"
+    place.mkdir(exist_ok=True)
+    return place
+
+
+def _lock_build_folder(handle: int, folder: Path, fingerprint: str) -> None:
+    try:
+        # one of a random name is only ever locked for the moment in which another process looks whether it is left over
+        fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if fingerprint else 0))
+    except BlockingIOError as error:
+        raise StoreError(f"another run is making {folder.name}; wait for it") from error
 
 
 def remove_unlocked(left: Path) -> None:

@@ -7,15 +7,14 @@ metadata and asked for with one HEAD; a read is one GET. Listings are never reme
 import errno
 import logging
 import os
-import random
 import sys
-import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 from figureground.errors import FiguregroundError, StoreError, TransientError
+from figureground.retry import retry
 
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -98,7 +97,7 @@ def translated(error: BaseException, what: str) -> FiguregroundError:
         The beginning of a sentence, such as "cannot read a.jpg from s3://bucket".
     """
     said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    if _may_work_later(error):
+    if _is_temporary(error):
         return TransientError(
             f"{what}: {said}. It was tried {len(PAUSES) + 1} times in {sum(PAUSES):.0f} s; nothing is half-written. "
             "See to the storage, then run again: what is done is kept"
@@ -106,7 +105,9 @@ def translated(error: BaseException, what: str) -> FiguregroundError:
     return StoreError(f"{what}: {said}. Check that it is there, and the name, key and rights this user opens it with")
 
 
-def _may_work_later(error: BaseException) -> bool:
+def _is_temporary(error: BaseException) -> bool:
+    if not isinstance(error, foreign()):
+        return False
     if isinstance(error, (PermissionError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
         return False
     if isinstance(error, OSError):
@@ -114,17 +115,8 @@ def _may_work_later(error: BaseException) -> bool:
     return type(error).__name__ not in _NEVER
 
 
-def _patiently(deed: Callable[[], _T]) -> _T:
-    """Do what may be done again until it works, is refused for good, or patience ends."""
-    for pause in PAUSES:
-        try:
-            return deed()
-        except foreign() as error:
-            if not _may_work_later(error):
-                raise
-            _log.info("%s; trying again in %g s", error, pause)
-            time.sleep(pause * random.uniform(1.0, 1.5))
-    return deed()
+def _retried(request: Callable[[], _T]) -> _T:
+    return retry(request, PAUSES, should_retry=_is_temporary, log=_log.info, jitter=0.5)
 
 
 class Folder:
@@ -180,7 +172,7 @@ def kept(fs: Any, full: str) -> str | None:
     if not _s3(fs):
         return "" if fs.isfile(full) else None
     try:
-        return str(_patiently(lambda: fs.metadata(full)).get(_HASH, ""))
+        return str(_retried(lambda: fs.metadata(full)).get(_HASH, ""))
     except FileNotFoundError:
         return None
 
@@ -197,7 +189,7 @@ def get(fs: Any, full: str) -> bytes:
         with open(full, "rb", buffering=0) as file:  # noqa: PTH123  fsspec's own takes three times as long for a small file
             return file.read()
     more = {"max_concurrency": 1} if _s3(fs) else {}  # else s3fs asks for the size first
-    return bytes(_patiently(lambda: fs.cat_file(full, **more)))
+    return bytes(_retried(lambda: fs.cat_file(full, **more)))
 
 
 def get_file(fs: Any, full: str, into: Path) -> None:
@@ -208,19 +200,19 @@ def get_file(fs: Any, full: str, into: Path) -> None:
     FileNotFoundError
         When there is none.
     """
-    _patiently(lambda: fs.get_file(full, str(into)))
+    _retried(lambda: fs.get_file(full, str(into)))
 
 
 def put(fs: Any, full: str, content: bytes, digest: str) -> None:
     """Write a file whole; its hash is kept beside it where that can be."""
     more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
-    _patiently(lambda: fs.pipe_file(full, content, **more))
+    _retried(lambda: fs.pipe_file(full, content, **more))
 
 
 def put_file(fs: Any, full: str, file: Path, digest: str) -> None:
     """Write a local file's copy whole; a big one goes in parts that nobody sees before the last one."""
     more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
-    _patiently(lambda: fs.put_file(str(file), full, **more))
+    _retried(lambda: fs.put_file(str(file), full, **more))
 
 
 def remove(fs: Any, full: str) -> None:
@@ -228,7 +220,7 @@ def remove(fs: Any, full: str) -> None:
     if _s3(fs):
         bucket, key, _ = fs.split_path(full)
         # Not asked for first: fsspec's isfile takes a busy server for a file that is not there.
-        _patiently(lambda: fs.call_s3("delete_object", Bucket=bucket, Key=key))
+        _retried(lambda: fs.call_s3("delete_object", Bucket=bucket, Key=key))
     elif fs.isfile(full):
         fs.rm_file(full)
 
@@ -237,7 +229,7 @@ def names(fs: Any, folder: str) -> list[str]:
     """List the files below a folder, in any order."""
     if _local(fs):
         return list(fs.find(folder))
-    return list(_patiently(lambda: fs.find(folder)))
+    return list(_retried(lambda: fs.find(folder)))
 
 
 def put_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: str) -> str:
@@ -253,7 +245,7 @@ def put_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: 
                 return ""
             raise
 
-    return _patiently(put)
+    return _retried(put)
 
 
 def _refused(error: BaseException) -> bool:
@@ -266,6 +258,6 @@ def tag(fs: Any, full: str) -> str:
     """Give the version (ETag) of an object of S3, "" when there is none."""
     bucket, key, _ = fs.split_path(full)
     try:
-        return str(_patiently(lambda: fs.call_s3("head_object", Bucket=bucket, Key=key))["ETag"])
+        return str(_retried(lambda: fs.call_s3("head_object", Bucket=bucket, Key=key))["ETag"])
     except FileNotFoundError:
         return ""

@@ -25,6 +25,7 @@ from figureground.clients.label_studio import Project, Remote, Server
 from figureground.errors import LabelError, StoreError, TransientError
 from figureground.imaging import masks
 from figureground.parallel import ordered
+from figureground.retry import retry
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.types import Mask, Source, TableRef
@@ -302,13 +303,7 @@ def _stopped(error: TransientError, source_id: str, done: int, total: int, catal
 
 def _patient(deed: Callable[[], _T]) -> _T:
     """Do what looks first what is there, and so may be done again, until it works or patience ends."""
-    for pause in _PAUSES:
-        try:
-            return deed()
-        except TransientError as error:
-            _log.warning("%s; trying again in %g s", error, pause)
-            time.sleep(pause)
-    return deed()
+    return retry(deed, _PAUSES, should_retry=lambda error: isinstance(error, TransientError), log=_log.warning)
 
 
 @contextmanager
@@ -361,18 +356,15 @@ def _settle(
     Every try begins with what is known to be there, so trying again is safe however the last try ended.
     """
     known: Mapping[str, list[Remote]] | None = there
-    pauses, touched = iter(_PAUSES), set[str]()
-    while True:
-        try:
-            known = _look(server, project, letters, touched) if known is None else known
-            return _filled(server, project, letters, known, doubts, touched)
-        except TransientError as error:
-            pause = next(pauses, None)
-            if pause is None:
-                raise
-            _log.warning("%s; looking again what is there in %g s", error, pause)
-            known = None
-            time.sleep(pause)
+    touched = set[str]()
+
+    def settle_once() -> dict[str, Remote]:
+        nonlocal known
+        first, known = known, None  # another try looks anew what is there
+        remotes = _look(server, project, letters, touched) if first is None else first
+        return _filled(server, project, letters, remotes, doubts, touched)
+
+    return _patient(settle_once)
 
 
 def _filled(

@@ -1,14 +1,9 @@
 """Cutting a release: labels the annotators kept, in a folder that never changes again."""
 
-import fcntl
 import logging
-import os
 import re
-import shutil
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +17,7 @@ from figureground.datasets import card, certificate, manifest, provenance, sampl
 from figureground.datasets.manifest import Manifest, PreviousRecord, SampleRecord, SourceRecord
 from figureground.datasets.provenance import Pick
 from figureground.datasets.splits import Split
-from figureground.errors import ArrayError, ReleaseError, StoreError
+from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import crops, masks
 from figureground.parallel import ordered
 from figureground.similarity import duplicates, signatures
@@ -351,7 +346,7 @@ def _make(
 ) -> Manifest:
     """Write everything beside the release's place, flush it, then rename it, if it is the expected one."""
     log = hashing.ReadLog()
-    with _workshop(folder) as bench:
+    with atomic.build_folder(folder) as bench:
         for layout, place in plan.layouts.items():
             settings = plan.settings.get(layout, {})
             fitted = _fitted(_samples(kept, picks, f"{folder.name} as {layout}"), settings.get(layouts.LETTERBOX))
@@ -409,28 +404,6 @@ def _introduce(kept: Store, picks: Sequence[Pick], plan: Manifest, proof: Mappin
     shown = [_sample(kept, by_stem[stem]) for stem in card.chosen(plan)]
     pairs = [(crops.decode(sample.image, sample.stem), sample.alpha) for sample in shown]
     (bench / card.FOLDER / "examples.jpg").write_bytes(card.examples(pairs))
-
-
-@contextmanager
-def _workshop(folder: Path) -> Iterator[Path]:
-    """Give a folder to build in, locked as long as this process lives, after removing those of dead ones."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for left in sorted(folder.parent.glob(".tmp-*")):
-            atomic.remove_unlocked(left)
-        bench = Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
-        handle = os.open(bench, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield bench
-        finally:
-            shutil.rmtree(bench, ignore_errors=True)
-            os.close(handle)
-    except OSError as error:
-        raise StoreError(
-            f"cannot write the release {folder}: {error}. Expected a folder this user may write to with room left; "
-            "free some space or change its permissions, then run again"
-        ) from error
 
 
 def _fitted(found: Iterator[Sample], side: int | None) -> Iterator[Sample]:
