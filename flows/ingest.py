@@ -17,7 +17,7 @@ from figureground.storage.locks import Kind, held
 from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.types import Source
-from flows.executor import Crew, crew
+from flows.executor import Executor, open_executor
 from flows.scheduling.run_monitor import watched
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
@@ -70,8 +70,8 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     seen = _discover(settings, sources)
     found, refused = resolve(settings, sources)
     refused = seen + [outcome for outcome in refused if outcome not in seen]
-    with alone(found, settings, "make", "ingest") as (mine, busy), crew(settings) as workers:
-        made = _outcomes(_submit(mine, settings, workers))
+    with alone(found, settings, "make", "ingest") as (mine, busy), open_executor(settings) as executor:
+        made = _outcomes(_submit(mine, settings, executor))
         shards.remove_shards(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
     outcomes = refused + busy + made
     if settings.cluster:
@@ -136,23 +136,22 @@ def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source]
     return sources, refused
 
 
-def _submit(found: list[Source], catalog: Catalog, workers: Crew) -> dict[str, list[PrefectFuture[Any]]]:
-    """Hand the work over stage by stage: a worker then seldom waits for another one's result. Datasets have their labels."""
+def _submit(found: list[Source], catalog: Catalog, executor: Executor) -> dict[str, list[PrefectFuture[Any]]]:
+    """Submit stage by stage, so that a worker seldom waits for another one's result. Datasets come with labels."""
     datasets = [source for source in found if source.kind == "layout"]
     sources = [source for source in found if source.kind != "layout"]
     ids = [source.source_id for source in sources]
-    give = workers.submit
-    videos = [give(fetch, source, catalog) for source in sources]
-    frames = [give(sample, source, video, catalog) for source, video in zip(sources, videos, strict=True)]
-    crops = [give(crop, table, catalog) for table in frames]
-    measures = [give(measure, table, catalog) for table in crops]
+    videos = [executor.submit(fetch, source, catalog) for source in sources]
+    frames = [executor.submit(sample, source, video, catalog) for source, video in zip(sources, videos, strict=True)]
+    crops = [executor.submit(crop, table, catalog) for table in frames]
+    measures = [executor.submit(measure, table, catalog) for table in crops]
     measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
-    scores = [give(deduplicate, table, catalog, wait_for=measured) for table in measures]
-    verdicts = [give(judge, table, catalog) for table in scores]
-    mattes = [give(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
-    reports = [give(report, name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
+    scores = [executor.submit(deduplicate, table, catalog, wait_for=measured) for table in measures]
+    verdicts = [executor.submit(judge, table, catalog) for table in scores]
+    mattes = [executor.submit(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
+    reports = [executor.submit(report, name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
     stages = zip(videos, frames, crops, measures, scores, verdicts, mattes, reports, strict=True)
-    adopted = {source.source_id: [give(adopt, source, catalog)] for source in datasets}
+    adopted = {source.source_id: [executor.submit(adopt, source, catalog)] for source in datasets}
     return adopted | {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
 
 

@@ -1,39 +1,51 @@
-"""The verbs: each works on one source, chooses which files and sockets are used, and leaves one table."""
+"""Prefect tasks: each works on one source, chooses its files and servers, calls the library and leaves one table.
+
+They lie in folders by the part of the pipeline: `ingest`, `annotation`, `datasets`, `models`, `operation`.
+"""
 
 import functools
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from figureground import progress
 from figureground.errors import TransientError
+
+if TYPE_CHECKING:
+    from prefect import Task
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
-def _may_be_retried(_task: Any, _run: Any, state: Any) -> bool:
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, TransientError) and not error.final
+def retried_task(function: Callable[_P, _R]) -> "Task[_P, _R]":
+    """Make a Prefect task that is retried after a `TransientError` that is not final.
 
+    Prefect stores no result of it: the tables in the storage say what is done. Its duration is reported to `progress.clock`.
 
-def verb(function: Callable[_P, _R]) -> Any:
-    """Make a Prefect task that is retried for a `TransientError` that is not final, and keeps no result of its own.
-
-    How long it took is told to `progress.clock`. Tables on disk, not Prefect's records, say what is done.
+    Parameters
+    ----------
+    function
+        The body of the task. The function itself is ``task.fn``.
     """
-    from prefect import task  # takes seconds, which verbs without it (status) save
+    from prefect import task  # takes seconds to import, and `figureground status` needs no task
+    from prefect.cache_policies import NO_CACHE
 
     @functools.wraps(function)
-    def timed(*given: _P.args, **named: _P.kwargs) -> _R:
+    def timed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with progress.timed(function.__name__):
-            return function(*given, **named)
+            return function(*args, **kwargs)
 
-    return task(
-        timed,
+    as_task = task(
         retries=2,
         retry_delay_seconds=[2, 10],
-        retry_condition_fn=_may_be_retried,
+        retry_condition_fn=_is_retryable,
         persist_result=False,
-        cache_policy=None,
+        cache_policy=NO_CACHE,
         log_prints=False,
     )
+    return as_task(timed)
+
+
+def _is_retryable(_task: Any, _run: Any, state: Any) -> bool:
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, TransientError) and not error.final

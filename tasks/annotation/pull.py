@@ -28,7 +28,7 @@ from figureground.imaging import crops as cropping
 from figureground.imaging import masks
 from figureground.storage.store import Store
 from figureground.types import Alpha, Mask, TableRef
-from tasks import verb
+from tasks import retried_task
 
 PORTION = 100
 _PORTIONS_A_TABLE = 5
@@ -36,7 +36,7 @@ _PORTIONS_A_TABLE = 5
 _log = logging.getLogger(__name__)
 
 
-@verb
+@retried_task
 def pull(crops: TableRef, mattes: TableRef, tasks: TableRef, catalog: Catalog) -> TableRef:
     """Fetch what people answered for one source's tasks since the last pull.
 

@@ -29,7 +29,7 @@ from figureground.retry import retry
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.types import Mask, Source, TableRef
-from tasks import verb
+from tasks import retried_task
 from tasks.annotation.annotation_records import deeds
 from tasks.annotation.pending_creates import Doubts
 
@@ -51,7 +51,7 @@ class _Plan(NamedTuple):
     seconds: float
 
 
-@verb
+@retried_task
 def push(crops: TableRef, mattes: TableRef, source: Source, catalog: Catalog) -> TableRef:
     """Make sure that every matted crop is one task with one prediction, the least sure first.
 

@@ -37,7 +37,7 @@ from figureground.synthesis.cutouts import Cutout
 from figureground.synthesis.placement import Subject
 from figureground.synthesis.synthesize import Background, Composer, Manner, Person, Pool
 from figureground.types import Image, Release, Sample, TableRef
-from tasks import verb
+from tasks import retried_task
 
 _log = logging.getLogger(__name__)
 _CACHED = 256_000_000
@@ -69,7 +69,7 @@ class Plan:
     mark: str
 
 
-@verb
+@retried_task
 def compose(people: TableRef, backgrounds: TableRef, catalog: Catalog, processes: int = 1) -> Release:
     """Make the pairs that the catalog's ``compose`` asks for.
 

@@ -17,12 +17,12 @@ from figureground.reports import contact_sheet, source_report
 from figureground.reports.source_report import Figure, Group
 from figureground.storage.store import Store
 from figureground.types import Image, Release, TableRef
-from tasks import verb
+from tasks import retried_task
 
 PAIRS_AT_MOST = 1000
 
 
-@verb
+@retried_task
 def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Catalog) -> str:
     """Write the page of a composition.
 

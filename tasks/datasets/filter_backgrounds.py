@@ -24,14 +24,14 @@ from figureground.storage.store import Store
 from figureground.synthesis import backgrounds
 from figureground.synthesis.backgrounds import Size
 from figureground.types import Image, TableRef
-from tasks import verb
+from tasks import retried_task
 
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _LARGER = 2.0
 _TILED_FROM = 480
 
 
-@verb
+@retried_task
 def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableRef:
     """Look at every background that the catalog's ``compose.backgrounds`` names, and refuse those that cannot be used.
 

@@ -22,14 +22,14 @@ from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.cutouts import Cutout
 from figureground.synthesis.placement import Rules, Subject, too_wide
 from figureground.types import TableRef
-from tasks import verb
+from tasks import retried_task
 
 SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg")
 _HEIGHTS = 3
 _RELEASE = "cutouts"
 
 
-@verb
+@retried_task
 def gather(catalog: Catalog) -> TableRef:
     """Read the cutouts that the catalog's ``compose.people`` names.
 

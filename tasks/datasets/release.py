@@ -25,7 +25,7 @@ from figureground.similarity.duplicates import Look, Signature
 from figureground.storage import archive, atomic, hashing  # fmt: skip
 from figureground.storage.store import Store
 from figureground.types import Release, Sample, Source
-from tasks import verb
+from tasks import retried_task
 from tasks.datasets.summarise import summarise
 
 _log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ _TOGETHER = 8
 _NEEDED = ("videos", "frames", "crops", "labels")
 
 
-@verb
+@retried_task
 def release(sources: Sequence[Source], catalog: Catalog, note: str, date: str) -> Release:
     """Cut a release from the labels of these sources.
 
@@ -73,7 +73,7 @@ def release(sources: Sequence[Source], catalog: Catalog, note: str, date: str) -
     return Release(name, str(folder), sealed.digest, dict(sealed.counts))
 
 
-@verb
+@retried_task
 def rebuild(file: Path, catalog: Catalog, note: str, date: str) -> Release:
     """Cut a release again, bit for bit, from its manifest and the storage; no table is read.
 

@@ -24,7 +24,7 @@ from figureground.tables import CropRow, FrameRow, crop_rows
 from figureground.tables.rows import from_json, to_json
 from figureground.tables.shards import ShardedStage
 from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
-from tasks import verb
+from tasks import retried_task
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ FRAMES_AT_A_TIME = 4
 """So many decoded frames go to the detector in one call; each thread holds as many in memory."""
 
 
-@verb
+@retried_task
 def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     """Find the people of each frame and cut one crop each.
 

@@ -18,10 +18,10 @@ from figureground.errors import CatalogError
 from figureground.storage.store import Store
 from figureground.tables import MeasureRow, ScoreRow
 from figureground.types import TableRef
-from tasks import verb
+from tasks import retried_task
 
 
-@verb
+@retried_task
 def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
     """Complete a source's scores with the checks that compare crops with each other.
 

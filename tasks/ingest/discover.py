@@ -22,7 +22,7 @@ from figureground.media.decoding import SUFFIXES
 from figureground.storage import downloads
 from figureground.storage.store import Store
 from figureground.types import Source, TableRef
-from tasks import verb
+from tasks import retried_task
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 Key = tuple[str, str]
 
 
-@verb
+@retried_task
 def discover(source: Source, catalog: Catalog) -> TableRef:
     """Find out what is new on a page or below a prefix, and which of it may be taken.
 

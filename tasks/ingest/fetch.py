@@ -29,7 +29,7 @@ from figureground.storage.atomic import write_beside
 from figureground.storage.hashing import sha256_file
 from figureground.storage.store import Store
 from figureground.types import Asset, Source, TableRef
-from tasks import verb
+from tasks import retried_task
 
 _BLOCK = 1 << 20
 _LONGEST_SUFFIX = 8
@@ -129,7 +129,7 @@ def _listing(name: str, store: Store) -> list[dict[str, Any]]:
     return [] if latest is None else latest.rows.to_dict("records")  # type: ignore[return-value]
 
 
-@verb
+@retried_task
 def fetch(source: Source, catalog: Catalog) -> TableRef:
     """Bring one source's video, or its photos, into the storage.
 

@@ -30,7 +30,7 @@ from figureground.similarity import duplicates, signatures
 from figureground.storage.store import Store
 from figureground.tables import crop_rows
 from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
-from tasks import verb
+from tasks import retried_task
 
 _log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ _NOBODY_SAID: dict[str, Any] = {
 Rows = dict[str, dict[str, Any]]
 
 
-@verb
+@retried_task
 def adopt(source: Source, catalog: Catalog) -> TableRef:
     """Take a dataset's pictures and labels as they are.
 

@@ -11,12 +11,12 @@ from figureground.errors import StoreError
 from figureground.storage.store import Store
 from figureground.tables import ScoreRow, VerdictRow
 from figureground.types import TableRef
-from tasks import verb
+from tasks import retried_task
 
 logger = logging.getLogger(__name__)
 
 
-@verb
+@retried_task
 def judge(scores: TableRef, catalog: Catalog) -> TableRef:
     """Give every crop one verdict: the first check of the recipe that does not accept it is the reason.
 

@@ -27,7 +27,7 @@ from figureground.storage.store import Store
 from figureground.tables import CropRow, MatteRow, VerdictRow, crop_rows, rows
 from figureground.tables.shards import ShardedStage
 from figureground.types import Alpha, PersonCrop, TableRef
-from tasks import verb
+from tasks import retried_task
 
 GROUP = 8
 """Number of crops in one call of a remover that remembers."""
@@ -35,7 +35,7 @@ GROUP = 8
 _AT_A_TIME = 2
 
 
-@verb
+@retried_task
 def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
     """Make a soft mask of every kept crop.
 

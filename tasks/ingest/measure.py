@@ -16,10 +16,10 @@ from figureground.storage.store import Store
 from figureground.tables import CropRow, MeasureRow, crop_rows, rows
 from figureground.tables.shards import ShardedStage
 from figureground.types import PersonCrop, TableRef
-from tasks import verb
+from tasks import retried_task
 
 
-@verb
+@retried_task
 def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     """Measure each crop with each check of the recipe.
 

@@ -21,7 +21,7 @@ from figureground.reports import source_report as pages
 from figureground.reports.source_report import Figure, Group, SourceReport, Step, WayReport
 from figureground.storage.store import Store
 from figureground.types import Alpha, Box, Image, Sample, TableRef
-from tasks import verb
+from tasks import retried_task
 
 Row = Mapping[Any, Any]
 KEEP = "keep"
@@ -42,7 +42,7 @@ OF_A_SOURCE = Limits(frames=4, kept=48, dropped=12, labels=0, tuned=200)
 OF_THE_WAY = Limits(frames=2, kept=8, dropped=6, labels=6, tuned=0)
 
 
-@verb
+@retried_task
 def report(source_id: str, catalog: Catalog) -> str:
     """Write a source's page from the tables that are there.
 

@@ -13,14 +13,14 @@ from figureground.media import decoding, photos, regenerate, shots
 from figureground.parallel import ordered
 from figureground.storage.store import Store
 from figureground.types import Frame, Source, TableRef
-from tasks import verb
+from tasks import retried_task
 
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 
 
-@verb
+@retried_task
 def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     """Take frames from a source's video as ``recipe.sample`` says, or every photo of an images source.
 

@@ -24,7 +24,7 @@ from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.sample_cache import Example
 from figureground.types import Person
-from tasks import verb
+from tasks import retried_task
 
 WORST = 24
 Device = Literal["auto", "cpu", "cuda"]
@@ -47,7 +47,7 @@ class Evaluation:
         return self.folder / "index.html"
 
 
-@verb
+@retried_task
 def evaluate(
     who: str,
     release: Path,

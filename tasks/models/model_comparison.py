@@ -9,7 +9,7 @@ from figureground.evaluation import scores
 from figureground.evaluation.scores import Difference, Interval, Row
 from figureground.reports import scoreboard
 from figureground.storage import atomic
-from tasks import verb
+from tasks import retried_task
 
 DECIDING = "iou_per_image"
 
@@ -29,7 +29,7 @@ class Contest:
         return self.differences[0].gained[DECIDING]
 
 
-@verb
+@retried_task
 def contest(
     names: tuple[str, str],
     on: str,

@@ -16,7 +16,7 @@ from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.checkpoints import Card, Learnt, Letterbox
 from figureground.training.letterbox import Squares
-from tasks import verb
+from tasks import retried_task
 
 if TYPE_CHECKING:  # it takes seconds to import
     from figureground.training.loop import Training
@@ -27,7 +27,7 @@ CHOICE = "the last within a standard error of the best"
 """Which weights are kept: with another rule they are others."""
 
 
-@verb
+@retried_task
 def train(
     release: Path, how: "Training", into: Path, device: Literal["auto", "cpu", "cuda"] = "auto", *, squashed: bool = False
 ) -> Card:

@@ -24,8 +24,9 @@ from figureground.errors import CatalogError, StoreError, TransientError
 from figureground.imaging import crops as cutting
 from figureground.storage.store import Store
 from figureground.types import TableRef
-from flows import executor as crews
-from flows.executor import crew, perform
+from flows import executor, worker
+from flows.executor import open_executor
+from flows.worker import run_stage
 
 ROOT = Path(__file__).parents[2]
 ASYNC = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::DeprecationWarning")  # distributed's own
@@ -40,21 +41,21 @@ def small(folder: Path, **runner: object) -> Catalog:
 
 def test_a_worker_looks_the_verb_up_and_raises_what_it_raises(tmp_path, monkeypatch) -> None:
     catalog = small(tmp_path)
-    monkeypatch.setattr(crews, "_equip", lambda catalog: None)
+    monkeypatch.setattr(worker, "_prepare", lambda catalog: None)
     ref = TableRef("crops", "park", "tables/crops/park.parquet", "0" * 64, 0)
     with pytest.raises(StoreError, match=r"tables/crops/park\.parquet"):
-        perform("tasks.ingest.measure", "measure", (ref, catalog))
+        run_stage("tasks.ingest.measure", "measure", (ref, catalog))
 
 
 def test_shards_are_told_as_one_stage_until_it_goes_on_itself() -> None:
     heard: list[tuple[str, str, int, int]] = []
-    silence, far = progress.subscribe(lambda *told: heard.append(told)), crews._Far()
+    silence, shards = progress.subscribe(lambda *told: heard.append(told)), executor._ShardProgress()
     try:
-        with far.told("matte", "park", ["matte 1/2", "matte 2/2"], 10):
+        with shards.adding("matte", "park", ["matte 1/2", "matte 2/2"], 10):
             for told in (["matte 1/2", "park", 2, 5], ["crop", "sea", 1, 3], ["matte 2/2", "park", 5, 5]):
-                far.hear((0.0, told))
-            far.hear((0.0, ["matte 1/2", "park", 5, 5]))
-        far.hear((0.0, ["matte 1/2", "park", 5, 5]))
+                shards.receive((0.0, told))
+            shards.receive((0.0, ["matte 1/2", "park", 5, 5]))
+        shards.receive((0.0, ["matte 1/2", "park", 5, 5]))
     finally:
         silence()
     assert heard == [("matte", "park", 2, 10), ("crop", "sea", 1, 3), ("matte", "park", 7, 10), ("matte", "park", 9, 10)]
@@ -73,16 +74,19 @@ class Busy:
         return [[] for _ in images]
 
 
-def without_prefect(doing: Callable[[], object], **_: object) -> Callable[..., object]:
+def without_prefect(**_: object) -> Callable[..., object]:
     """Do what a Prefect task does, without a server that takes half a minute to start."""
 
-    def call(*, return_state: bool) -> object:
-        try:
-            return Completed(data=doing())
-        except StoreError as error:
-            return Failed(data=error)
+    def decorate(body: Callable[[], object]) -> Callable[..., object]:
+        def call(*, return_state: bool) -> object:
+            try:
+                return Completed(data=body())
+            except StoreError as error:
+                return Failed(data=error)
 
-    return call
+        return call
+
+    return decorate
 
 
 @ASYNC
@@ -91,8 +95,8 @@ def test_what_a_failed_shard_left_undone_is_done_by_the_stage(tmp_path, monkeypa
     from distributed import LocalCluster
 
     busy, catalog = Busy(), small(tmp_path)
-    monkeypatch.setattr(crews, "task", without_prefect)
-    monkeypatch.setattr(crews, "_equip", lambda given: None)
+    monkeypatch.setattr(executor, "task", without_prefect)
+    monkeypatch.setattr(worker, "_prepare", lambda given: None)
     monkeypatch.setattr(Catalog, "detector", lambda self: busy)
     monkeypatch.setattr("figureground.plugins.describe", lambda plugin: {"name": "busy"})
     monkeypatch.setattr("figureground.plugins.weights", lambda plugin: [])
@@ -110,16 +114,16 @@ def test_what_a_failed_shard_left_undone_is_done_by_the_stage(tmp_path, monkeypa
             dashboard_address=None,
             silence_logs=logging.ERROR,
         ) as here,
-        crews._cluster(DaskEntry(address=here.scheduler_address, shard_at_least=4)) as cluster,
+        executor._connect(DaskEntry(address=here.scheduler_address, shard_at_least=4)) as cluster,
     ):
-        assert cluster._ahead("crop", "tasks.ingest.crop", given) is None
+        assert cluster._process_shards("crop", "tasks.ingest.crop", given) is None
         assert sum(busy.asked) in (8, 9) and len(store.names("shards/park")) == 1
-        ref = cluster._done("crop", "crop", perform, "tasks.ingest.crop", "crop", given)
+        ref = cluster._run("crop", "crop", run_stage, "tasks.ingest.crop", "crop", given)
         asked = sum(busy.asked)
-        assert cluster._ahead("crop", "tasks.ingest.crop", given) == ref
+        assert cluster._process_shards("crop", "tasks.ingest.crop", given) == ref
     assert tables.read(store, ref).facts["frames"] == 9
     assert asked in (13, 14) and sum(busy.asked) == asked, "only the shard that failed was done again"
-    assert "failed, the stage does that part itself: no memory left" in caplog.text
+    assert "failed, the stage processes that part itself: no memory left" in caplog.text
 
 
 class Silent:
@@ -146,9 +150,9 @@ class Gone:
 @pytest.mark.parametrize("stage", ["matte", "crop"])
 def test_nothing_is_cut_for_workers_that_are_not_there(client, stage) -> None:
     entry = DaskEntry(workers=2, gpu_stages=["matte"])
-    cluster, ref = crews._Cluster(client, entry, None, None), TableRef("crops", "park", "", "", 10_000)
-    assert cluster._hands_of(stage) == 0
-    assert cluster._ahead(stage, f"tasks.{stage}", (ref,)) is None
+    cluster, ref = executor._Cluster(client, entry, None, None), TableRef("crops", "park", "", "", 10_000)
+    assert cluster._count_slots_of(stage) == 0
+    assert cluster._process_shards(stage, f"tasks.{stage}", (ref,)) is None
 
 
 class Never:
@@ -163,15 +167,15 @@ class Never:
 @pytest.mark.slow
 def test_a_cluster_without_workers_is_not_waited_for_for_ever() -> None:
     with pytest.raises(TransientError, match="matte: the cluster has had no worker for 120 s"):
-        crews._patient(Silent(), Never(), "matte")
+        executor._wait_for(Silent(), Never(), "matte")
 
 
 @ASYNC
 @pytest.mark.slow
 def test_no_scheduler_at_an_address_is_one_message(monkeypatch) -> None:
-    monkeypatch.setattr(crews, "_CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr(executor, "_CONNECT_SECONDS", 0.5)
     entry = DaskEntry(address="tcp://127.0.0.1:9")
-    with pytest.raises(TransientError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"), crews._cluster(entry):
+    with pytest.raises(TransientError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"), executor._connect(entry):
         pass
 
 
@@ -203,11 +207,17 @@ def dask(folder: Path, *workers: tuple[str, ...]) -> Iterator[str]:
 def test_a_gpu_stage_needs_a_worker_with_one(tmp_path, monkeypatch) -> None:
     with dask(tmp_path, ()) as address:
         asked = small(tmp_path, runner={"dask": {"address": address, "gpu_stages": ["matte"]}})
-        with pytest.raises(CatalogError, match=r"no worker at tcp.* has the resource GPU, which gpu_stages"), crew(asked):
+        with (
+            pytest.raises(CatalogError, match=r"no worker at tcp.* has the resource GPU, which gpu_stages"),
+            open_executor(asked),
+        ):
             pass
-        monkeypatch.setattr(crews, "__version__", "another")
+        monkeypatch.setattr(executor, "__version__", "another")
         plain = small(tmp_path, runner={"dask": {"address": address}})
-        with pytest.raises(CatalogError, match="expected figureground another on every worker; found tcp"), crew(plain):
+        with (
+            pytest.raises(CatalogError, match="expected figureground another on every worker; found tcp"),
+            open_executor(plain),
+        ):
             pass
 
 
