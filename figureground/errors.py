@@ -33,7 +33,9 @@ class PluginError(CatalogError):
     ``where`` names the plug-in and, if one is at fault, its setting.
     """
 
-    where: tuple[str, ...] = ()
+    def __init__(self, message: str, *, where: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.where = where
 
 
 class SourceError(FiguregroundError):

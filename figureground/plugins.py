@@ -238,6 +238,4 @@ def _listed(found: Any, allowed: Iterable[str]) -> str:
 
 
 def _refusal(message: str, *where: str) -> PluginError:
-    error = PluginError(message)
-    error.where = where
-    return error
+    return PluginError(message, where=where)

@@ -22,6 +22,7 @@ from figureground.catalog.messages import suggest_and_list
 from figureground.catalog.recipes import ComposeRecipe, Recipe, ReleaseRecipe, layout_settings
 from figureground.catalog.values import FileName, Host, Name, Strict, absolute_path, refuse_credentials, refuse_secrets
 from figureground.errors import CatalogError, PluginError
+from figureground.layouts import ImportableLayout, Layout
 from figureground.storage.store import StorageAddress
 from figureground.types import Asset, Source, Weights
 
@@ -124,7 +125,7 @@ class Catalog(Strict):
         """Name the entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of."""
         return ids.entry_of(source_id, self.sources)
 
-    def dataset(self, source_id: str) -> Any:
+    def dataset(self, source_id: str) -> ImportableLayout:
         """Build the layout that a ``kind: layout`` source is read with.
 
         Raises
@@ -134,11 +135,9 @@ class Catalog(Strict):
         """
         layout = self.sources[self.entry_of(source_id)].layout or {}
         plugin = self._plugin("layouts", layout)
-        if not hasattr(plugin, "found"):
-            able = [name for name in plugins.names("layouts") if hasattr(plugins.find("layouts", name), "found")]
-            raise PluginError(
-                f"layout {next(iter(layout))}: its datasets cannot become a source; those of {', '.join(able)} can"
-            )
+        if not isinstance(plugin, ImportableLayout):
+            able = ", ".join(layouts.importable())
+            raise PluginError(f"layout {next(iter(layout))}: its datasets cannot become a source; those of {able} can")
         return plugin
 
     def asset(self, name: str) -> Asset:
@@ -189,7 +188,7 @@ class Catalog(Strict):
             used += plugins.weights(plugin)
         return tuple(dict.fromkeys(weights for weights in used if weights))
 
-    def layouts(self) -> dict[str, Any]:
+    def layouts(self) -> dict[str, Layout]:
         """Build the layouts a release is written in."""
         return {name: layouts.build(name, settings) for name, settings in self.releases.settings().items()}
 

@@ -65,7 +65,7 @@ def read(from_: Path) -> dict[str, tuple[str, ...]]:
     return {stem: tuple(sorted(found)) for stem, found in scenes.items() if stem}
 
 
-def problems(from_: Path, stems: Collection[str]) -> Iterator[str]:
+def find_problems(from_: Path, stems: Collection[str]) -> Iterator[str]:
     """Say which lists are not written as `write` does or name a stem that is none of these."""
     for file in sorted(from_.glob("*.txt")):
         where, content = f"{from_.name}/{file.name}", file.read_bytes()

@@ -102,8 +102,8 @@ class Aisegment:
             alpha = _alpha(from_ / matting_of(_picture(entry.number)))
             yield Sample(entry.stem, entry.split, entry.scenes, picture.read_bytes(), alpha)
 
-    def found(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.Importable`; without an index, pictures are called by their numbers."""
+    def find_pairs(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.ImportableLayout`; without an index, pictures are called by their numbers."""
         entries = {_picture(entry.number): entry for entry in _index(from_)} if (from_ / "index.tsv").is_file() else {}
         pictures = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
         mattings = {file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")}
@@ -114,7 +114,7 @@ class Aisegment:
             entry = entries.get(name)
             yield replace(pair, stem=entry.stem, split=entry.split, scenes=entry.scenes) if entry else pair
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         try:
             entries = _index(from_)

@@ -93,12 +93,12 @@ class Coco:
                 picture = _picture(from_, split, stem).read_bytes()
                 yield Sample(stem, split, tuple(image["scenes"]), picture, mask.astype(np.float32))
 
-    def found(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.Importable`; everybody in a picture is its label, as run lengths or polygons."""
+    def find_pairs(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.ImportableLayout`; everybody in a picture is its label, as run lengths or polygons."""
         for file in sorted((from_ / "annotations").glob("*.json")):
             yield from _found(from_, file)
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         for split in SPLITS:
             pictures = {file.name for file in (from_ / "images" / split).glob("*.jpg")}

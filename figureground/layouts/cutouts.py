@@ -47,7 +47,7 @@ class Cutouts:
                 alpha = masks.from_levels(np.ascontiguousarray(rgba[:, :, 3]))
                 yield Sample(stem, split, scenes.get(stem, ()), picture.tobytes(), alpha)
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -57,7 +57,7 @@ class Cutouts:
                 if stem in stems:
                     yield f"cutouts/{split}/{stem}.png: the stem is in {stems[stem]} too"
                 stems[stem] = split
-        yield from scene_lists.problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", stems)
 
 
 def _files(folder: Path, split: str) -> list[Path]:

@@ -71,7 +71,7 @@ class Huggingface:
                     alpha = _mask(row).astype(np.float32)
                     yield Sample(row["stem"], split, tuple(row["scenes"]), row["image"]["bytes"], alpha)
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, str] = {}
         for split in SPLITS:

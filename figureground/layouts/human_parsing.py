@@ -113,15 +113,15 @@ class HumanParsing:
             raise ReleaseError(f"labels/{file.name}: holds the id {ids.max()}; expected 0 to {self.classes - 1}")
         return np.asarray(ids, np.uint8)
 
-    def found(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.Importable`; without lists, pictures and labels are paired by their names."""
+    def find_pairs(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.ImportableLayout`; without lists, pictures and labels are paired by their names."""
         scenes = scene_lists.read(from_ / "scenes")
         lists: list[tuple[Path, Split]] = [(file, split) for split in SPLITS if (file := from_ / f"{split}.txt").is_file()]
         found = [pair for file, split in lists for pair in _listed_pairs(from_, file, split)]
         for pair in found if lists else pairs.paired(from_ / self.pictures, from_ / self.labels):
             yield replace(pair, scenes=scenes.get(pair.stem, ()))
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -138,11 +138,11 @@ class HumanParsing:
         names = from_ / "classes.txt"
         if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(class_maps.NAMES[self.classes]):
             yield f"classes.txt: expected the names of {self.classes} classes"
-        yield from scene_lists.problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", stems)
         config = from_ / "mmseg_config.py"
         if not config.is_file() or config.read_bytes() != self._config(set(stems.values())):
             yield "mmseg_config.py: missing, or not the one for exactly these splits and classes"
-        yield from scene_lists.problems(from_ / _STEMS, stems)
+        yield from scene_lists.find_problems(from_ / _STEMS, stems)
         if scene_lists.read(from_ / _STEMS) != {stem: (split,) for stem, split in stems.items()}:
             yield f"{_STEMS}: missing, or not the stems of train.txt, val.txt and test.txt"
 

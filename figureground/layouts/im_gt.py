@@ -46,7 +46,7 @@ class ImGt:
                 alpha = masks.from_png(truth.read_bytes(), str(truth))
                 yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -57,7 +57,7 @@ class ImGt:
             stems.update(dict.fromkeys(sorted(pictures), split))
             complete = [(split, stem) for stem in sorted(pictures & truths)]
             yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), complete) if problem)
-        yield from scene_lists.problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", stems)
 
 
 def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:

@@ -75,15 +75,15 @@ class MmsegCustom:
                 alpha = _mask(mask).astype(np.float32)
                 yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
 
-    def found(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.Importable`; without folders of splits the pictures lie in ``img_dir`` itself."""
+    def find_pairs(self, from_: Path) -> Iterator[Pair]:
+        """See `figureground.layouts.ImportableLayout`; without folders of splits the pictures lie in ``img_dir`` itself."""
         scenes = scene_lists.read(from_ / "split_dir")
         folders: tuple[Split | None, ...] = SPLITS if any((from_ / "img_dir" / split).is_dir() for split in SPLITS) else (None,)
         for split in folders:
             for pair in pairs.paired(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split):
                 yield replace(pair, scenes=scenes.get(pair.stem, ()))
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -95,7 +95,7 @@ class MmsegCustom:
             complete = sorted(set(pictures) & set(masks))
             pairs = ((split, stem) for stem in complete)
             yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair, log), pairs, together=16) if problem)
-        yield from scene_lists.problems(from_ / "split_dir", stems)
+        yield from scene_lists.find_problems(from_ / "split_dir", stems)
         config = from_ / "mmseg_config.py"
         if not config.is_file() or config.read_bytes() != _config(set(stems.values())):
             yield "mmseg_config.py: missing, or not the one for exactly these splits"

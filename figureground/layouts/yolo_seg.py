@@ -60,7 +60,7 @@ class YoloSeg:
                 mask = _mask(_pair(from_, split, stem)[1], *jpeg.size(content))
                 yield Sample(stem, split, scenes.get(stem, ()), content, mask.astype(np.float32))
 
-    def problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
+    def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
         stems: dict[str, Split] = {}
         for split in SPLITS:
@@ -72,7 +72,7 @@ class YoloSeg:
             stems.update(dict.fromkeys(pictures, split))
             pairs = ((split, stem) for stem in both)
             yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
-        yield from scene_lists.problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", stems)
         file = from_ / "data.yaml"
         if not file.is_file() or file.read_bytes() != _yaml(set(stems.values())):
             yield "data.yaml: missing, or does not name exactly the splits that are there and the class person"

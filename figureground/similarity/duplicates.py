@@ -237,7 +237,7 @@ def similarities(some: NDArray[np.int8], others: NDArray[np.int8]) -> NDArray[np
     return np.maximum(_shares(left @ right.T), _shares(left @ (right * _MIRROR).T))
 
 
-def clusters(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
+def cluster(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     """Join names that a chain of pairs connects.
 
     Returns
@@ -247,15 +247,23 @@ def clusters(names: Iterable[str], pairs: Iterable[tuple[str, str]]) -> list[tup
 
     Examples
     --------
-    >>> clusters("abcd", [("a", "c"), ("c", "d")])
+    >>> cluster("abcd", [("a", "c"), ("c", "d")])
     [('a', 'c', 'd'), ('b',)]
     """
-    cluster: dict[str, set[str]] = {name: {name} for name in names}
+    parents = {name: name for name in names}
+
+    def find_root(name: str) -> str:
+        while parents[name] != name:
+            parents[name] = parents[parents[name]]  # halves the path, so that a long chain is walked once
+            name = parents[name]
+        return name
+
     for one, other in pairs:
-        if cluster[one] is not cluster[other]:
-            joined = cluster[one] | cluster[other]
-            cluster.update(dict.fromkeys(joined, joined))
-    return sorted({tuple(sorted(members)) for members in cluster.values()})
+        parents[find_root(other)] = find_root(one)
+    clusters: dict[str, list[str]] = {}
+    for name in sorted(parents):
+        clusters.setdefault(find_root(name), []).append(name)
+    return sorted(tuple(members) for members in clusters.values())
 
 
 def between(groups: Mapping[str, Sequence[Look]], at_least: float = ALIKE_AT_LEAST) -> dict[tuple[str, str], Pair]:

@@ -47,7 +47,7 @@ def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) ->
     tuple
         Source to split, and the clusters of more than one source.
     """
-    clusters = duplicates.clusters({one.source for one in inputs}, _pairs(inputs))
+    clusters = duplicates.cluster({one.source for one in inputs}, _pairs(inputs))
     found: dict[str, Split] = {}
     for cluster in clusters:
         told = [fixed[name] for name in cluster if name in fixed]

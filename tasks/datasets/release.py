@@ -260,7 +260,7 @@ def _joined(picks: Sequence[Pick], looks: Mapping[str, Look], videos: Mapping[st
         groups[pick.record.source].append(looks[pick.stem])
     first = {videos[source_id]: source_id for source_id in sorted(groups, reverse=True)}
     pairs = [*duplicates.between(groups), *((first[videos[source_id]], source_id) for source_id in sorted(groups))]
-    clusters = duplicates.clusters(groups, pairs)
+    clusters = duplicates.cluster(groups, pairs)
     return [cluster for cluster in clusters if len(cluster) > 1]
 
 

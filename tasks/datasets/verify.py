@@ -142,7 +142,7 @@ def _misplaced(folder: Path, held: Manifest, log: hashing.ReadLog) -> Iterator[s
         if isinstance(plugin, PluginError):
             yield f"{manifest.FILE}: {plugin}"
             continue
-        problems: Iterable[str] = plugin.problems(folder / where, log)
+        problems: Iterable[str] = plugin.find_problems(folder / where, log)
         yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
 
 

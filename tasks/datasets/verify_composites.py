@@ -55,7 +55,7 @@ def _misplaced(folder: Path, told: dict[str, object]) -> list[str]:
             said.append(f"{composition_manifest.FILE}: {error}")
             continue
         where = "" if place == "." else f"{place}/"
-        problems = progress.track(plugin.problems(folder / place), "verify", f"{folder.name} as {name}", 0)
+        problems = progress.track(plugin.find_problems(folder / place), "verify", f"{folder.name} as {name}", 0)
         said += [f"{where}{problem}" for problem in problems]
     return said
 

@@ -439,7 +439,7 @@ def _splits(source: Source, catalog: Catalog) -> list[Source]:
     place = local_files.of(source.path, catalog)
     if addresses.is_address(source.path) or not place.is_dir():
         raise SourceError(f"source {source.source_id}: expected {source.path} to be a folder with a dataset; found none there")
-    splits = sorted({pair.split or "auto" for pair in catalog.dataset(source.source_id).found(place)})
+    splits = sorted({pair.split or "auto" for pair in catalog.dataset(source.source_id).find_pairs(place)})
     if source.split != "auto" or splits in ([], ["auto"]):
         return [source]
     found: dict[str, Source] = {}

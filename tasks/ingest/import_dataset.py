@@ -73,9 +73,8 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
     """
     store, entry = Store(catalog.storage_root), catalog.sources[catalog.entry_of(source.source_id)]
     folder, dataset = catalog.folder / Path(source.path).expanduser(), catalog.dataset(source.source_id)
-    found = [
-        pair for pair in dataset.found(folder) if source.source_id in catalog.sources or (pair.split or "auto") == source.split
-    ]
+    whole = source.source_id in catalog.sources
+    found = [pair for pair in dataset.find_pairs(folder) if whole or (pair.split or "auto") == source.split]
     mark = _mark(source, catalog, found)
     if ref := _there(store, source.source_id, mark):
         return _told(ref, source, store)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from figureground import plugins
 from figureground.datasets.splits import SPLITS
-from figureground.errors import ReleaseError
+from figureground.errors import PluginError, ReleaseError
 from figureground.imaging import jpeg, masks
-from figureground.layouts import Layout
+from figureground.layouts import Layout, build
 from figureground.types import Sample
 
 NAMES = plugins.names("layouts")
@@ -111,7 +111,7 @@ def test_the_order_does_not_matter_and_nothing_is_wrong(layout: Layout, items: S
         layout.write(items, Path(one))
         layout.write(items[::-1], Path(other))
         assert tree(Path(one)) == tree(Path(other))
-        assert list(layout.problems(Path(one))) == []
+        assert list(layout.find_problems(Path(one))) == []
 
 
 @layouts
@@ -162,9 +162,9 @@ def test_a_lost_file_is_a_problem_that_names_it(layout: Layout, tmp_path: Path) 
     for file in [*tmp_path.rglob("a.*"), *tmp_path.rglob("data.*")]:
         content = file.read_bytes()
         file.unlink()
-        assert any(re.search(r"\ba\b|data", problem) for problem in layout.problems(tmp_path)), file
+        assert any(re.search(r"\ba\b|data", problem) for problem in layout.find_problems(tmp_path)), file
         file.write_bytes(content)
-    assert list(layout.problems(tmp_path)) == []
+    assert list(layout.find_problems(tmp_path)) == []
 
 
 @layouts
@@ -173,7 +173,7 @@ def test_a_damaged_label_is_a_problem(layout: Layout, tmp_path: Path) -> None:
     for file in [file for file in sorted(tmp_path.rglob("*")) if file.is_file() and file.suffix not in (".jpg", ".yaml")]:
         content = file.read_bytes()
         file.write_bytes(content[: len(content) // 2])
-        assert list(layout.problems(tmp_path)), file
+        assert list(layout.find_problems(tmp_path)), file
         file.write_bytes(content)
 
 
@@ -195,3 +195,11 @@ def test_samples_are_taken_a_few_at_a_time(layout: Layout, tmp_path: Path) -> No
 
     layout.write(items(), tmp_path)
     assert seen[-1] > 100
+
+
+@pytest.mark.parametrize("side", [8, 8193, True, "512", 512.0, None])
+def test_a_letterbox_that_is_no_side_is_refused_in_one_sentence(side: object) -> None:
+    with pytest.raises(PluginError) as refused:
+        build("coco", {"letterbox": side})
+    assert str(refused.value) == f"layout coco: letterbox: expected a side of 16 to 8192 pixels; found {side!r}"
+    assert refused.value.where == ("coco", "letterbox")

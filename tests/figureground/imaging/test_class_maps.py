@@ -42,7 +42,7 @@ def test_cihp_is_exported_with_every_pixel_in_its_class(tmp_path: Path, classes:
         alpha = class_maps.remap(atr, class_maps.TO_TWO).astype(np.float32)
         items.append(Sample(file.stem, "train", (), (SHARED / f"cihp/images/{file.stem}.jpg").read_bytes(), alpha, atr))
     layout.write(items, tmp_path)
-    assert list(layout.problems(tmp_path)) == []
+    assert list(layout.find_problems(tmp_path)) == []
     goal = np.array([[class_maps.FROM_ATR[classes][class_maps.CIHP_TO_ATR[old]] for old in range(20)]]).ravel()
     for stem, ids in originals.items():
         written = cv2.imread(str(tmp_path / f"labels/{stem}.png"), cv2.IMREAD_UNCHANGED)

@@ -1,8 +1,14 @@
 """Which pictures look alike."""
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from figureground.errors import ArrayError
 from figureground.similarity import duplicates
@@ -104,3 +110,20 @@ def test_packed_signatures_compare_as_they_did() -> None:
     mirrored = signs[:9].astype(int) @ (signs[9:] * np.tile([1, -1], 128)).astype(int).T
     found = duplicates.closest(packed[:9], packed[9:])
     assert found is not None and found.similarity == pytest.approx((np.maximum(straight, mirrored).max() + 255) / 510, abs=1e-6)
+
+
+@given(st.integers(1, 30), st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_clusters_are_the_connected_components(count: int, drawn: list[tuple[int, int]]) -> None:
+    names = [f"clip-{number:02d}" for number in range(count)]
+    pairs = [(one % count, other % count) for one, other in drawn]
+    graph = coo_array((np.ones(len(pairs)), ([one for one, _ in pairs], [other for _, other in pairs])), shape=(count, count))
+    _, labels = connected_components(graph, directed=False)
+    expected = sorted(tuple(np.array(names)[labels == label]) for label in set(labels))
+    assert duplicates.cluster(names, [(names[one], names[other]) for one, other in pairs]) == expected
+
+
+def test_a_long_chain_is_one_cluster_in_no_time() -> None:
+    """Merging sets took quadratic time: minutes for this chain."""
+    names = [f"clip-{number:05d}" for number in np.random.default_rng(1).permutation(20_000)]
+    assert duplicates.cluster(names, pairwise(names)) == [tuple(sorted(names))]

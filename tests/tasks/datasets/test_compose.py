@@ -256,7 +256,7 @@ def test_every_layout_holds_the_pairs(tmp_path: Path, layout: str) -> None:
     inputs(tmp_path)
     folder = Path(made(catalog(tmp_path, layouts=[layout])).folder)
     plugin, own = layouts.build(layout, {}), layouts.build("im_gt", {})
-    assert list(plugin.problems(folder / layout)) == []
+    assert list(plugin.find_problems(folder / layout)) == []
     found = {sample.stem: sample for sample in plugin.read(folder / layout)}
     for sample in own.read(folder):
         other = found[sample.stem]

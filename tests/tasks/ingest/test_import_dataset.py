@@ -16,6 +16,7 @@ from figureground.annotation.labelling import KEEP
 from figureground.catalog import Catalog, load
 from figureground.errors import CatalogError, PluginError, ReleaseError, SourceError
 from figureground.imaging import class_maps, masks
+from figureground.layouts import importable
 from figureground.storage.store import Store
 from figureground.types import Sample
 from tasks.datasets.explain import explain
@@ -65,7 +66,7 @@ def adopted(settings: Catalog, name: str) -> dict[str, tables.Table]:
     return {ref.stage: tables.read(store, ref) for ref in refs if ref}
 
 
-IMPORTABLE = [name for name in plugins.names("layouts") if hasattr(plugins.find("layouts", name), "found")]
+IMPORTABLE = importable()
 
 
 @pytest.mark.parametrize("layout", IMPORTABLE)
@@ -289,7 +290,7 @@ def test_cihp_and_ccp_come_in_are_remapped_and_go_out_with_every_pixel_counted(t
                 samples.append(Sample(row["crop_id"], "train", (), store.read(crop), alpha, parts))
             layout = plugins.build("layouts", "human_parsing", {"classes": classes})
             layout.write(samples, tmp_path / f"{name}{classes}")
-            assert not list(layout.problems(tmp_path / f"{name}{classes}"))
+            assert not list(layout.find_problems(tmp_path / f"{name}{classes}"))
             written: Counter[int] = Counter()
             for file in (tmp_path / f"{name}{classes}/labels").iterdir():
                 drawn = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)
