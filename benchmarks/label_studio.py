@@ -23,7 +23,9 @@ import brush_rle as codec  # noqa: E402
 from conftest import catalog_in, material_in  # noqa: E402
 
 from figureground.annotation import sync_cursor  # noqa: E402
-from figureground.clients import label_studio, local_label_studio  # noqa: E402
+from figureground.annotation.label_interface import load_interface  # noqa: E402
+from figureground.clients import local_label_studio  # noqa: E402
+from tasks.annotation.connection import connect  # noqa: E402
 from tasks.annotation.pull import pull  # noqa: E402
 from tasks.annotation.push import push  # noqa: E402
 
@@ -44,16 +46,16 @@ class Bench:
         given = (self.material.crops, self.material.mattes)
         self.push_seconds, tasks = timed(f"push {count}", push.fn, *given, self.material.source, self.catalog)
         self.given = (*given, tasks, self.catalog)
-        self.server = label_studio.connect(self.catalog)
-        self.project = label_studio.find_project(self.server, self.catalog)
-        self.every = label_studio.everything(self.server, self.project)
+        self.server = connect(self.catalog)
+        self.project = self.server.find_project(self.catalog)
+        self.every = self.server.list_tasks(self.project)
 
     def answer(self, some):
         """Submit predictions as they are."""
         for task in some:
             (prediction,) = task.content["predictions"]
             result = [item | {"origin": "prediction"} for item in prediction["result"]]
-            label_studio.annotate(self.server, task, result, by=1, seconds=2.0, prediction=prediction["id"])
+            self.server.add_annotation(task, result, annotator_id=1, seconds=2.0, prediction_id=prediction["id"])
 
     def pull(self, what):
         """Pull, and give the seconds."""
@@ -70,18 +72,18 @@ class Bench:
             {"data": task.content["data"], "predictions": [sent(one) for one in task.content["predictions"]]}
             for task in self.every
         ]
-        _, xml = label_studio.interface(self.catalog)
-        made = self.server.client.projects.create(title=f"plain {int(time.time())}", label_config=xml)
+        _, xml = load_interface(self.catalog.label_config_file, self.catalog.label_studio.mask)
+        made = self.server.sdk.projects.create(title=f"plain {int(time.time())}", label_config=xml)
 
         def send():
             for start in range(0, len(tasks), PORTION):
-                self.server.client.projects.import_tasks(made.id, request=tasks[start : start + PORTION])
+                self.server.sdk.projects.import_tasks(made.id, request=tasks[start : start + PORTION])
 
         return timed(f"plain import {self.count}", send)[0]
 
     def plain_export(self):
         """Fetch all tasks as the SDK does it: JSON, no masks read."""
-        export = self.server.client.projects.exports.as_json
+        export = self.server.sdk.projects.exports.as_json
         return timed(f"plain export {self.count}", export, self.project.project_id)[0]
 
 

@@ -12,7 +12,7 @@ from figureground.types import Release
 from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
 from flows.release import cut
-from tasks.annotation.simulated_annotator import stand_in
+from tasks.annotation.simulated_annotator import simulate_annotator
 from tasks.datasets.summarise import Funnel, summarise
 from tasks.ingest.report import picture, way
 
@@ -93,7 +93,7 @@ def _annotate_and_release(catalog_file: Path, studio: Studio, announce: Callable
     announce("3. pushing to Label Studio")
     sources = [outcome.source_id for outcome in _raise_failures(push_all(str(catalog_file)))]
     announce("4. the simulated annotator accepts, corrects and rejects")
-    stand_in(catalog)
+    simulate_annotator(catalog)
     announce("5. pulling the labels")
     _raise_failures(pull_all(str(catalog_file)))
     announce("6. making and verifying the release")

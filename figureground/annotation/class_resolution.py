@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from figureground.annotation import labelling
-from figureground.annotation.labelling import Interface
+from figureground.annotation import annotations
+from figureground.annotation.label_interface import Interface
 from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.imaging import class_maps
 from figureground.imaging.masks import check_mask
@@ -92,19 +92,6 @@ def names_of(interface: Interface) -> tuple[str, ...]:
     raise CatalogError(f"the brush labels {found} are none of the sets of classes in figureground.imaging.class_maps")
 
 
-def read_interface(xml: str, where: str) -> Interface:
-    """Read a label config that asks for a person, or for the parts of one.
-
-    Raises
-    ------
-    CatalogError
-        As `figureground.annotation.labelling.read_interface`, when its labels are no set of classes either.
-    """
-    found = labelling.read_parts(xml, where)
-    known = any(set(found.labels) == set(names[1:]) for names in class_maps.NAMES.values())
-    return found if known else labelling.read_interface(xml, where)
-
-
 class Drawn(NamedTuple):
     """What somebody drew: ``ids`` (h, w) uint8, the places in ``names``; ``shared`` as `resolve` tells it."""
 
@@ -119,11 +106,11 @@ def read(annotation: Mapping[str, Any], interface: Interface, width: int, height
     Raises
     ------
     LabelError
-        As `figureground.annotation.labelling.painted`.
+        As `figureground.annotation.annotations.read_regions`.
     CatalogError
         As `names_of`.
     """
-    names, regions = names_of(interface), labelling.painted(annotation, interface, width, height, crop_id)
+    names, regions = names_of(interface), annotations.read_regions(annotation, interface, width, height, crop_id)
     if not regions:
         return Drawn(np.zeros((height, width), np.uint8), names, {})
     ids, shared = resolve(regions, interface.labels, names)

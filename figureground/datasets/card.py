@@ -11,7 +11,7 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from figureground.annotation.labelling import KEEP
+from figureground.annotation.label_interface import KEEP
 from figureground.datasets.manifest import AttributionRecord, Manifest, SampleRecord
 from figureground.datasets.splits import SPLITS
 from figureground.imaging import class_maps, drawing

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pandas as pd
 
-from figureground.annotation.labelling import KEEP
+from figureground.annotation.label_interface import KEEP
 from figureground.datasets.manifest import (
     AnnotationRecord,
     AttributionRecord,

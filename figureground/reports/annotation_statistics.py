@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from figureground.annotation import preannotation_gate
-from figureground.annotation.labelling import KEEP
+from figureground.annotation.label_interface import KEEP
 from figureground.annotation.preannotation_gate import NINETY_FIVE, Gate, Work
 from figureground.reports import charts
 from figureground.reports.source_report import rendered

@@ -59,9 +59,8 @@ def webhook(
 ) -> None:
     """Pull whenever Label Studio's webhook reports an annotation, and at regular intervals, until stopped."""
     open_catalog(catalog, verbose)
-    from flows.scheduling.webhook import listen
 
-    listen(catalog, host=host, port=port, address=address, every_minutes=every, say=print_message)
+    receive_webhooks(catalog, host=host, port=port, address=address, every_minutes=every, say=print_message)
 
 
 @commands.command("annotation-stats", rich_help_panel=PANEL)

@@ -1,7 +1,7 @@
-"""Pulling as soon as somebody has answered: a receiver for Label Studio's webhook.
+"""Pulling as soon as a task is annotated: a receiver for Label Studio's webhook.
 
-What it is told is a hint and nothing more. It pulls at its start, after a hint, and every so many minutes whatever it hears:
-a webhook that got lost delays a label, and never loses one.
+A call is a hint and nothing more. The receiver pulls at its start, after a hint, and every so many minutes without one: a
+lost webhook delays a label, and never loses one.
 """
 
 import json
@@ -14,69 +14,68 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from figureground.catalog import Catalog, load
-from figureground.clients import label_studio
-from figureground.clients import webhook as hook
+from figureground.clients import webhook
+from figureground.clients.label_studio import AnnotationServer, Project
 from figureground.errors import FiguregroundError, StoreError
+from tasks.annotation.connection import connect, read_secret
 
 QUIET_SECONDS = 2.0
-PATIENCE_SECONDS = 15.0
+WAIT_SECONDS_AT_MOST = 15.0
 _BODY_AT_MOST = 65536
-_ENDS = {"timeout_graceful_shutdown": 2, "lifespan": "off"}
 
 _log = logging.getLogger(__name__)
 
 
-class Bell:
-    """Many hints, one pull: it waits until it has been quiet for a moment, but not for ever."""
+class Debouncer:
+    """Many hints, one pull: waits until no hint has come for ``quiet`` seconds, but at most ``at_most`` seconds."""
 
-    def __init__(self, quiet: float = QUIET_SECONDS, patience: float = PATIENCE_SECONDS) -> None:
-        self._quiet, self._patience = quiet, patience
-        self._rung, self._closed, self._last = threading.Event(), threading.Event(), 0.0
+    def __init__(self, quiet: float = QUIET_SECONDS, at_most: float = WAIT_SECONDS_AT_MOST) -> None:
+        self._quiet, self._at_most = quiet, at_most
+        self._hinted, self._closed, self._last = threading.Event(), threading.Event(), 0.0
 
-    def ring(self) -> None:
+    def hint(self) -> None:
         """Take a hint."""
         self._last = time.monotonic()
-        self._rung.set()
+        self._hinted.set()
 
     def close(self) -> None:
         """End all waiting."""
         self._closed.set()
-        self._rung.set()
+        self._hinted.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for hints to have come and gone, or so many seconds; tell whether to go on."""
-        if self._rung.wait(seconds):
-            until = time.monotonic() + self._patience
+        """Wait until a series of hints has ended, or so many seconds without one; tell whether to continue."""
+        if self._hinted.wait(seconds):
+            until = time.monotonic() + self._at_most
             while not self._closed.is_set() and (left := min(self._last + self._quiet, until) - time.monotonic()) > 0:
                 self._closed.wait(left)
-        # what is told from here on may be missed by the pull that begins now, so it rings again
-        self._rung.clear()
+        # the pull that begins now may miss what is hinted from here on, so that makes another pull
+        self._hinted.clear()
         return not self._closed.is_set()
 
 
-def receiver(word: str, ring: Callable[[], None], proof: threading.Event) -> FastAPI:
-    """Make the web server: it knows one address, takes requests with the right word, and answers before anything is done.
+def make_receiver(secret: str, hint: Callable[[], None], reached: threading.Event) -> FastAPI:
+    """Make the web app: it has one address, accepts requests with the right secret, and replies before anything is pulled.
 
     Parameters
     ----------
-    word
-        What the header `figureground.clients.webhook.HEADER` must say.
-    ring
-        Called for each event that changes an answer.
-    proof
-        Set by the first request that knew the word.
+    secret
+        What the header `figureground.clients.webhook.HEADER` must hold.
+    hint
+        Called for each event that changes an annotation.
+    reached
+        Set by the first request with the right secret.
     """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.post("/")
-    async def told(request: Request) -> Response:
-        if not hook.known(request.headers.get(hook.HEADER), word):
+    async def receive(request: Request) -> Response:
+        if not webhook.is_right_secret(request.headers.get(webhook.HEADER), secret):
             return Response(status_code=401)
         body = bytearray()
         async for part in request.stream():
@@ -87,18 +86,18 @@ def receiver(word: str, ring: Callable[[], None], proof: threading.Event) -> Fas
             action = json.loads(body)["action"]
         except (ValueError, TypeError, KeyError):
             return Response("expected a JSON object with the key action", status_code=400)
-        proof.set()
-        if isinstance(action, str) and action in hook.ANSWERED:
-            ring()
+        reached.set()
+        if isinstance(action, str) and action in webhook.ANNOTATION_EVENTS:
+            hint()
         return Response(status_code=204)
 
     return app
 
 
-def listen(
+def receive_webhooks(
     catalog_file: Path, *, host: str, port: int, address: str, every_minutes: float, say: Callable[[str], None] = _log.info
 ) -> None:
-    """Pull whenever Label Studio tells of an answer, and every so many minutes, until stopped.
+    """Pull whenever Label Studio calls, and every so many minutes, until stopped.
 
     Parameters
     ----------
@@ -107,32 +106,32 @@ def listen(
     host, port
         Where to listen.
     address
-        How the server reaches that; "" is ``http://HOST:PORT/``.
+        How the server reaches the receiver; "" is ``http://HOST:PORT/``.
     every_minutes
-        How long to wait for a hint before looking anyway.
+        How long to wait for a hint before pulling anyway.
     say
-        Is told what a person may want to know.
+        Called with messages for the user.
 
     Raises
     ------
     CatalogError
-        When others can reach `host` and there is no secret, or `host` is no address a server can call.
+        When other machines can reach `host` and there is no secret, or `address` is no URL.
     StoreError
-        When the port cannot be had.
+        When the port cannot be opened.
     LabelError
         When the server cannot be used, or the project is not there yet.
     """
     catalog = load(catalog_file)
-    word = hook.secret(host)
+    secret = webhook.choose_secret(host, read_secret(webhook.SECRET_VARIABLE))
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the webhook is taken back
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the webhook is deleted
     address = address or f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-    bell, proof = Bell(), threading.Event()
+    debouncer, reached = Debouncer(), threading.Event()
     with (
-        serving(receiver(word, bell.ring, proof), host, port) as stopped,
-        _registered(catalog, address, word) as (server, project),
+        serving(make_receiver(secret, debouncer.hint, reached), host, port) as stopped,
+        _registered(catalog, address, secret) as (server, project),
     ):
-        if hook.reached(server, project, catalog, proof.wait):
+        if webhook.try_webhook(server, project, catalog, reached.wait):
             say(f"{server.url} tells {address} of every answer to {project.url}")
         else:
             say(
@@ -140,22 +139,31 @@ def listen(
                 "server with SSRF_PROTECTION_ENABLED=false when it is private. Until then answers are pulled every "
                 f"{every_minutes:g} minutes"
             )
-        _pull_until(stopped, bell, lambda: _pulled(catalog_file, say), every_minutes * 60)
+        _pull_until(stopped, debouncer, lambda: _pull(catalog_file, say), every_minutes * 60)
 
 
 @contextmanager
-def serving(app: FastAPI, host: str, port: int) -> Iterator["Future[Any]"]:
-    """Run a web server in a thread while the block lasts; what it gives is done when the server was stopped.
+def serving(app: FastAPI, host: str, port: int) -> Iterator["Future[None]"]:
+    """Run a web server in a thread while the block lasts; the future that is given ends when the server was stopped.
 
     Raises
     ------
     StoreError
-        When the port cannot be had.
+        When the port cannot be opened.
     """
     web = uvicorn.Server(
-        uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False, **_ENDS)
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=2,
+            lifespan="off",
+        )
     )
-    with ThreadPoolExecutor(1, "listen") as pool:
+    with ThreadPoolExecutor(1, "webhook") as pool:
         stopped = pool.submit(web.run)
         try:
             while not web.started:
@@ -170,28 +178,30 @@ def serving(app: FastAPI, host: str, port: int) -> Iterator["Future[Any]"]:
 
 
 @contextmanager
-def _registered(catalog: Catalog, address: str, word: str) -> Iterator[tuple[label_studio.Server, label_studio.Project]]:
-    with label_studio.connect(catalog) as server:
-        project, number = hook.register(server, catalog, address, word)
+def _registered(catalog: Catalog, address: str, secret: str) -> Iterator[tuple[AnnotationServer, Project]]:
+    with connect(catalog) as server:
+        project, webhook_id = webhook.register(server, catalog, address, secret)
         try:
             yield server, project
         finally:
-            hook.unregister(server, number)
+            server.delete_webhook(webhook_id)  # with it, a server waits a second for each annotation
 
 
-def _pull_until(stopped: "Future[Any]", bell: Bell, pull: Callable[[], None], seconds: float) -> None:
-    """Pull one time after the other; what comes in during a pull makes one more."""
-    stopped.add_done_callback(lambda _: bell.close())
+def _pull_until(
+    stopped: "Future[None]", debouncer: Debouncer, pull: Callable[[], None], seconds: float
+) -> None:
+    """Pull one time after the other; a hint during a pull makes one more."""
+    stopped.add_done_callback(lambda _: debouncer.close())
     try:
         pull()
-        while bell.wait(seconds):
+        while debouncer.wait(seconds):
             pull()
     finally:
-        bell.close()
+        debouncer.close()
 
 
-def _pulled(catalog_file: Path, say: Callable[[str], None]) -> None:
-    """Pull all sources; what fails is said, and tried again the next time."""
+def _pull(catalog_file: Path, say: Callable[[str], None]) -> None:
+    """Pull all sources; what fails is reported, and tried again the next time."""
     from flows.annotate import pull_all
 
     try:

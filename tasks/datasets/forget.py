@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from figureground import tables
 from figureground.catalog import Catalog
-from figureground.clients import label_studio
 from figureground.datasets import manifest
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage import archive, downloads
 from figureground.storage.store import Store
 from figureground.synthesis import composition_manifest
 from figureground.tables import evicted, statistics
+from tasks.annotation.connection import connect
 
 _FOLDERS = ("videos", "frames", "crops", "mattes", "labels", "shards")
 
@@ -138,10 +138,10 @@ def _untasked(pushed: Mapping[str, Sequence[tuple[int, int]]], catalog: Catalog)
     if not any(pushed.values()):
         return 0, ""
     try:
-        with label_studio.connect(catalog) as server:
+        with connect(catalog) as server:
             for name, some in pushed.items():
                 for project in sorted({project for _, project in some}):
-                    deleted += label_studio.delete_source(server, project, name)
+                    deleted += server.delete_source_tasks(project, name)
     except (LabelError, TransientError) as error:
         return deleted, str(error)
     return deleted, ""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from figureground import __version__, layouts, progress, tables
 from figureground.annotation import class_resolution
-from figureground.annotation.labelling import KEEP
+from figureground.annotation.label_interface import KEEP
 from figureground.catalog import Catalog
 from figureground.datasets import card, certificate, manifest, provenance, samples, splits
 from figureground.datasets.manifest import Manifest, PreviousRecord, SampleRecord, SourceRecord

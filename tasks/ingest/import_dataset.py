@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from figureground import ids as slugs
 from figureground import plugins, progress, tables
-from figureground.annotation import class_resolution, labelling
+from figureground.annotation import annotations, class_resolution, label_interface
 from figureground.catalog import Catalog
 from figureground.datasets import pairs
 from figureground.datasets.pairs import Label, Pair
@@ -36,12 +36,12 @@ _log = logging.getLogger(__name__)
 
 _STAGES = ("videos", "frames", "crops", "labels")
 _NOBODY_SAID: dict[str, Any] = {
-    **labelling.UNKNOWN,
+    **annotations.UNKNOWN_COLUMNS,
     **dict.fromkeys(("annotation_id", "parent_prediction"), 0),
     "annotator": "",
     "seconds_spent": 0.0,
     "origin": "imported",
-    "verdict": labelling.KEEP,
+    "verdict": label_interface.KEEP,
 }
 
 Rows = dict[str, dict[str, Any]]

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from figureground import tables
-from figureground.annotation import labelling
+from figureground.annotation import predictions
+from figureground.annotation.label_interface import load_interface
 from figureground.catalog import Catalog
-from figureground.clients import label_studio
+from figureground.clients.label_studio import AnnotationServer
 from figureground.errors import FiguregroundError, LabelError, StoreError
 from figureground.storage import assets
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
+from tasks.annotation.connection import connect
 
 _ROOM = 2_000_000_000  # bytes; a few thousand frames
 _PROBE = ".probe"
@@ -76,20 +78,22 @@ def _storage(catalog: Catalog) -> str:
 
 
 def _server(catalog: Catalog) -> str:
-    return f"{label_studio.connect(catalog).url} takes our token"
+    with connect(catalog) as server:
+        return f"{server.url} takes our token"
 
 
 def _project(catalog: Catalog) -> str:
-    project = label_studio.find_project(label_studio.connect(catalog), catalog)
+    with connect(catalog) as server:
+        project = server.find_project(catalog)
     return "none yet; the first push makes it" if project is None else f"{project.url} has the catalog's labelling interface"
 
 
 def _pictures(catalog: Catalog) -> str:
     """Fetch every pushed picture through the server, as an annotator's browser will, and compare it with the stored one."""
     stored = _stored(catalog)
-    with label_studio.connect(catalog) as server:
-        project = label_studio.find_project(server, catalog)
-        pushed = [] if project is None else list(label_studio.pictures(server, project))
+    with connect(catalog) as server:
+        project = server.find_project(catalog)
+        pushed = [] if project is None else list(server.list_images(project))
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             told = list(pool.map(lambda task: _ill(server, *task, stored), pushed))
     if not pushed:
@@ -102,12 +106,12 @@ def _pictures(catalog: Catalog) -> str:
     return f"{server.url} serves all {len(pushed)} pictures of {project.url if project else ''}{gone}"
 
 
-def _ill(server: label_studio.Server, task: int, address: str, stored: Mapping[str, str]) -> str:
+def _ill(server: AnnotationServer, task: int, address: str, stored: Mapping[str, str]) -> str:
     """Say why an annotator would not see a task's picture, or ""."""
     if not address:
         return f"task {task} names no picture; push its source again"
     try:
-        found = sha256(label_studio.fetch_address(server, address))
+        found = sha256(server.fetch_image(address))
     except FiguregroundError as error:
         return f"task {task}: {error}"
     if stored.get(address, found) != found:
@@ -123,21 +127,21 @@ def _stored(catalog: Catalog) -> dict[str, str]:
         if tasks and crops:
             pushed = set(tables.read(store, tasks).rows["crop_id"])
             rows = tables.read(store, crops).rows.to_dict("records")
-            found |= {labelling.url(row["file"]): str(row["sha256"]) for row in rows if row["crop_id"] in pushed}
+            found |= {predictions.image_url(row["file"]): str(row["sha256"]) for row in rows if row["crop_id"] in pushed}
     return found
 
 
 def _predictions(catalog: Catalog) -> str:
     """Make sure that the queue shows what was pushed: by the project's settings, and by one task of each source."""
-    interface, _ = label_studio.interface(catalog)
-    with label_studio.connect(catalog) as server:
-        project = label_studio.find_project(server, catalog)
+    interface, _ = load_interface(catalog.label_config_file, catalog.label_studio.mask)
+    with connect(catalog) as server:
+        project = server.find_project(catalog)
         keys = _predicted(catalog)
         if project is None or not keys:
             return "none is pushed yet"
-        label_studio.check_queue(server, project)
-        found = label_studio.look_up(server, project, keys)
-        said = [label_studio.see_prediction(server, found[key][0].task_id, interface) for key in keys if key in found]
+        server.check_queue(project)
+        found = server.find_tasks(project, keys)
+        said = [server.check_prediction(found[key][0].task_id, interface) for key in keys if key in found]
     if not said:
         raise LabelError(f"{project.url} has none of the tasks that were pushed: push again")
     return f"{said[0]}; {len(said)} looked at, one a source"

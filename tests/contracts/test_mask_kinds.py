@@ -6,8 +6,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from figureground.annotation import edit_fusion, labelling
-from figureground.annotation.labelling import BITMASK, BRUSH
+from figureground.annotation import annotations, edit_fusion, label_interface, predictions
+from figureground.annotation.label_interface import BITMASK, BRUSH
 from figureground.errors import LabelError
 
 CONFIGS = Path(__file__).parents[2] / "label_config"
@@ -19,7 +19,7 @@ NOTHING = {BRUSH: "not a list of bytes", BITMASK: "is no PNG in a data URL"}
 
 @pytest.fixture(params=[BRUSH, BITMASK])
 def interface(request):
-    return labelling.read_interface(labelling.stored_as(XML, request.param), "person.xml")
+    return label_interface.parse_person_interface(label_interface.set_mask_kind(XML, request.param), "person.xml")
 
 
 def soft(radius=10.0):
@@ -32,34 +32,34 @@ def levels(alpha):
 
 
 def region(interface, mask, origin="manual"):
-    return labelling.answered(interface, mask=mask, origin=origin)[0]
+    return predictions.make_result(interface, mask=mask, origin=origin)[0]
 
 
 def read(interface, *regions):
-    return labelling.answer({"id": 7, "result": list(regions)}, interface, WIDTH, HEIGHT, "park-1")
+    return annotations.read_annotation({"id": 7, "result": list(regions)}, interface, WIDTH, HEIGHT, "park-1")
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.xml")), ids=lambda file: file.stem)
 @pytest.mark.parametrize("kind", [BRUSH, BITMASK])
 def test_every_label_config_is_had_in_both_kinds(file, kind):
     xml = file.read_text(encoding="utf-8")
-    found = labelling.read_parts(labelling.stored_as(xml, kind), file.name)
-    plain = labelling.read_parts(xml, file.name)
+    found = label_interface.parse_interface(label_interface.set_mask_kind(xml, kind), file.name)
+    plain = label_interface.parse_interface(xml, file.name)
     assert (found.kind, found.labels, found.brush, found.choices) == (kind, plain.labels, plain.brush, plain.choices)
-    assert labelling.stored_as(labelling.stored_as(xml, kind), BRUSH) == xml
+    assert label_interface.set_mask_kind(label_interface.set_mask_kind(xml, kind), BRUSH) == xml
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.xml")), ids=lambda file: file.stem)
 @pytest.mark.parametrize("kind", [BRUSH, BITMASK])
 def test_every_label_config_puts_the_image_where_strokes_reach_it(file, kind):
-    xml = labelling.stored_as(file.read_text(encoding="utf-8"), kind)
+    xml = label_interface.set_mask_kind(file.read_text(encoding="utf-8"), kind)
     assert [image.get("horizontalAlignment") for image in ElementTree.fromstring(xml).iter("Image")] == ["left"]
 
 
 def test_what_is_pushed_is_shown_and_an_untouched_answer_is_the_same_mask(interface):
-    mask = labelling.hard(soft())
-    made = labelling.prediction(mask, interface, score=0.5, model_version="m", scenes=["park"])
-    labelling.check_prediction(made, interface, WIDTH, HEIGHT, "park-1")
+    mask = predictions.binarize(soft())
+    made = predictions.make_prediction(mask, interface, score=0.5, model_version="m", scenes=["park"])
+    predictions.check_prediction(made, interface, WIDTH, HEIGHT, "park-1")
     assert made["result"][0]["type"] == interface.kind
     answer = read(interface, *[item | {"origin": "prediction"} for item in made["result"]])
     assert (answer.origin, answer.scenes) == ("prediction", ("park",))
@@ -68,7 +68,7 @@ def test_what_is_pushed_is_shown_and_an_untouched_answer_is_the_same_mask(interf
 
 def test_an_untouched_submit_gives_the_identical_alpha_back_and_a_stroke_acts_near_itself(interface):
     alpha, image = soft(), np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     assert np.array_equal(edit_fusion.fuse(alpha, pushed, read(interface, region(interface, pushed)).mask, image), alpha)
     stroke = pushed.copy()
     stroke[2:6, 2:6], stroke[1, 2:6] = 255, 90
@@ -82,16 +82,16 @@ def test_strokes_are_merged_soft_rims_and_all(interface):
     other[:5, :5] = 77
     assert np.array_equal(read(interface, region(interface, one), region(interface, other)).mask, np.maximum(one, other))
     found = {"id": 7, "result": [region(interface, one), region(interface, other)]}
-    painted = labelling.painted(found, interface, WIDTH, HEIGHT, "park-1")
+    painted = annotations.read_regions(found, interface, WIDTH, HEIGHT, "park-1")
     assert [label for label, _ in painted] == ["person", "person"]
     assert np.array_equal(painted[1][1], other)
 
 
 def test_what_is_of_the_other_kind_is_refused(interface):
     other = BITMASK if interface.kind == BRUSH else BRUSH
-    foreign = labelling.read_interface(labelling.stored_as(XML, other), "person.xml")
+    foreign = label_interface.parse_person_interface(label_interface.set_mask_kind(XML, other), "person.xml")
     with pytest.raises(LabelError, match=f"is '{other}' labelled nothing; expected '{interface.kind}' labelled person"):
-        read(interface, region(foreign, labelling.hard(soft())))
+        read(interface, region(foreign, predictions.binarize(soft())))
 
 
 @pytest.mark.parametrize(
@@ -104,12 +104,12 @@ def test_what_is_of_the_other_kind_is_refused(interface):
 )
 def test_what_is_of_another_picture_or_tag_is_refused(interface, change, says):
     with pytest.raises(LabelError, match=says):
-        read(interface, region(interface, labelling.hard(soft())) | change)
+        read(interface, region(interface, predictions.binarize(soft())) | change)
 
 
 def test_what_cannot_be_read_is_refused(interface):
     content, says = BROKEN[interface.kind]
-    found = region(interface, labelling.hard(soft()))
+    found = region(interface, predictions.binarize(soft()))
     with pytest.raises(LabelError, match=f"annotation 7 of park-1: region .*{says}"):
         read(interface, found | {"value": content | {interface.kind: ["person"]}})
     with pytest.raises(LabelError, match=NOTHING[interface.kind]):

@@ -119,14 +119,14 @@ class Month:
         """Answer half of what is open, as people do."""
         if day in self.happens["away"]:
             return
-        from figureground.clients import label_studio
+        from tasks.annotation.connection import connect
 
-        with label_studio.connect(self.catalog) as server:
-            project = label_studio.find_project(server, self.catalog)
-            open_ = [task for task in label_studio.everything(server, project) if not task.annotations] if project else []
+        with connect(self.catalog) as server:
+            project = server.find_project(self.catalog)
+            open_ = [task for task in server.list_tasks(project) if not task.annotations] if project else []
             for task in open_[: (len(open_) + 1) // 2]:
                 (prediction,) = task.content["predictions"]
-                label_studio.annotate(server, task, prediction["result"], by=1, seconds=3.0, prediction=prediction["id"])
+                server.add_annotation(task, prediction["result"], annotator_id=1, seconds=3.0, prediction_id=prediction["id"])
             self.write("people", answered=(len(open_) + 1) // 2)
 
     def remember(self):
@@ -136,11 +136,12 @@ class Month:
                 self.seen.setdefault(str(path), set()).add((path.stat().st_ino, path.stat().st_mtime_ns))
 
     def end(self):
-        from figureground.clients import label_studio, local_label_studio
+        from figureground.clients import local_label_studio
+        from tasks.annotation.connection import connect
 
-        with label_studio.connect(self.catalog) as server:
-            project = label_studio.find_project(server, self.catalog)
-            every = label_studio.everything(server, project) if project else []
+        with connect(self.catalog) as server:
+            project = server.find_project(self.catalog)
+            every = server.list_tasks(project) if project else []
         keys = Counter(task.key for task in every)
         told = {
             "diary": self.diary,

@@ -11,7 +11,8 @@ import yaml
 
 from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
-from figureground.clients import label_studio, local_label_studio
+from figureground.clients import local_label_studio
+from tasks.annotation.connection import connect
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.studio, pytest.mark.weights, pytest.mark.slow]
@@ -91,10 +92,10 @@ def test_ingest_and_push_again_write_no_file_and_make_no_task(demo: Path, run, f
     catalog = load(demo / "catalog.yaml")
 
     def tasks() -> list[tuple[int, str, int]]:
-        with label_studio.connect(catalog) as server:
-            project = label_studio.find_project(server, catalog)
+        with connect(catalog) as server:
+            project = server.find_project(catalog)
             assert project
-            found = label_studio.everything(server, project)
+            found = server.list_tasks(project)
         return [(task.task_id, task.key, len(task.content["predictions"])) for task in found]
 
     before = tasks()

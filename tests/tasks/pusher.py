@@ -17,23 +17,31 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 import label_studio_sdk  # noqa: E402, F401  loaded once, before forking
 
 from figureground import tables  # noqa: E402
-from figureground.clients import label_studio  # noqa: E402
+from figureground.clients.label_studio import LabelStudioClient  # noqa: E402
 from figureground.errors import TransientError  # noqa: E402
 from figureground.storage.store import Store  # noqa: E402
-from tasks.annotation import pull as pulling  # noqa: E402
 from tasks.annotation import push as pushing  # noqa: E402
+from tasks.annotation.connection import connect, find_token  # noqa: E402
+from tasks.annotation.pull import PullSettings, pull  # noqa: E402
 from tests.material import catalog_in  # noqa: E402
 
+PUSH, PULL = pushing.PushSettings(batch_size=10, pauses_seconds=(0.05, 0.3)), PullSettings(portion=10, portions_per_table=1)
 
-def work(deed, source_id, catalog):
+
+def connect_hastily(catalog):
+    """Connect as one does to a wire that stalls for 11 seconds."""
+    return LabelStudioClient(*find_token(catalog), timeout_seconds=10, request_seconds=14)
+
+
+def work(deed, source_id, catalog, how):
     store = Store(catalog.storage_root)
     refs = {stage: tables.find(store, stage, source_id) for stage in ("crops", "mattes", "tasks")}
     try:
         if deed == "push":
             source = catalog.source("park").__class__(source_id, "video", "park.mp4", "", "BSD-3-Clause", ("park",), "auto")
-            pushing.push.fn(refs["crops"], refs["mattes"], source, catalog)
+            pushing.push.fn(refs["crops"], refs["mattes"], source, catalog, connect=how, settings=PUSH)
         else:
-            pulling.pull.fn(*refs.values(), catalog)
+            pull.fn(*refs.values(), catalog, connect=how, settings=PULL)
     except TransientError:
         return 3
     except BaseException:  # noqa: BLE001  the parent is told
@@ -52,19 +60,16 @@ def wait(pid):
 
 
 def main(folder, url, project, *how):
-    pushing.BATCH, pushing._PAUSES = 10, (0.05, 0.3)
-    pulling.PORTION, pulling._PORTIONS_A_TABLE = 10, 1
     if "unlocked" in how:
-        pushing._alone = lambda store: nullcontext()
-    else:
-        label_studio._TIMEOUT_SECONDS, label_studio.REQUEST_SECONDS = 10, 14  # the wire stalls for 11
+        pushing.lock_pushing = lambda store, seconds: nullcontext()
+    way = connect if "unlocked" in how else connect_hastily
     catalog = catalog_in(Path(folder), url, project)
     say("ready")
     for line in sys.stdin:
         deed, source_id = line.split()
         pid = os.fork()
         if pid == 0:
-            os._exit(work(deed, source_id, catalog))
+            os._exit(work(deed, source_id, catalog, way))
         say("began", pid)
         threading.Thread(target=wait, args=(pid,)).start()
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from figureground import tables
-from figureground.annotation import edit_fusion, labelling
+from figureground.annotation import edit_fusion, predictions
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
 from figureground.storage.store import Store
@@ -145,7 +145,7 @@ def submit(page):
 def test_a_person_sees_the_mask_paints_a_stroke_and_the_pull_fuses_it(drawn, page, real_studio):
     catalog, store = drawn.catalog, Store(drawn.catalog.storage_root)
     _, alpha = somebody()
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     tasks, box, red = push_and_open(drawn, page, real_studio, 0.9 * (pushed > 0).mean())
     assert overlap(red, pushed) > 0.97
     look(page, "annotate-pushed.png" if catalog.label_studio.mask == "brush" else "")
@@ -177,7 +177,7 @@ def test_a_person_sees_the_mask_paints_a_stroke_and_the_pull_fuses_it(drawn, pag
 def test_brush_and_eraser_reach_the_whole_width_of_a_narrow_crop(narrow, page, real_studio):
     page.set_viewport_size({"width": 1440, "height": 900})
     catalog, store = narrow.catalog, Store(narrow.catalog.storage_root)
-    pushed = labelling.hard(somebody()[1][:, NARROW])
+    pushed = predictions.binarize(somebody()[1][:, NARROW])
     width = pushed.shape[1]
     tasks, box, red = push_and_open(narrow, page, real_studio, 0.9 * (pushed > 0).mean())
     assert overlap(red, pushed) > 0.97

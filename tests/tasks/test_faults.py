@@ -24,10 +24,12 @@ import numpy as np
 import pytest
 
 from figureground import tables
-from figureground.annotation import brush_rle, labelling
-from figureground.clients import label_studio, local_label_studio
+from figureground.annotation import brush_rle, predictions
+from figureground.annotation.label_interface import load_interface
+from figureground.clients import local_label_studio
 from figureground.errors import LabelError
 from figureground.storage.store import Store
+from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.ingest.report import report
@@ -176,8 +178,8 @@ def hammer(pushers, deed, sources, kills, dice):
 
 
 def on_server(catalog):
-    with label_studio.connect(catalog) as server:
-        return label_studio.everything(server, label_studio.find_project(server, catalog))
+    with connect(catalog) as server:
+        return server.list_tasks(server.find_project(catalog))
 
 
 def check(catalog, sources, alpha_of):
@@ -196,7 +198,7 @@ def check(catalog, sources, alpha_of):
             (region,) = (item for item in prediction["result"] if item["type"] == "brushlabels")
             width, height = region["original_width"], region["original_height"]
             mask = brush_rle.decode(region["value"]["rle"], width, height)
-            assert np.array_equal(mask, labelling.hard(alpha_of(number, width, height)))
+            assert np.array_equal(mask, predictions.binarize(alpha_of(number, width, height)))
 
 
 @pytest.fixture
@@ -267,16 +269,16 @@ def note(figures):
 def answer(catalog, sources, dice):
     """Answer most tasks, some of them twice; give the annotation that counts by crop."""
     counts = {}
-    with label_studio.connect(catalog) as server:
+    with connect(catalog) as server:
         for task in on_server(catalog):
             if task.content["data"]["source"] not in sources or dice.random() < 0.1:
                 continue
             result = [item | {"origin": "prediction"} for item in task.content["predictions"][0]["result"]]
             for _ in range(1 + (dice.random() < 0.2)):
-                made = server.client.annotations.create(task.task_id, result=result, lead_time=2.0)
+                made = server.sdk.annotations.create(task.task_id, result=result, lead_time=2.0)
                 counts[task.content["data"]["crop_id"]] = made.id
             if dice.random() < 0.1:
-                server.client.annotations.create(task.task_id, result=[], was_cancelled=True)
+                server.sdk.annotations.create(task.task_id, result=[], was_cancelled=True)
     return counts
 
 
@@ -435,14 +437,14 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
     try:
         made = make_material(catalog, "park", 3)
         tasks = push.fn(made.crops, made.mattes, made.source, catalog)
-        with label_studio.connect(catalog) as server:
-            blind(server, label_studio.interface(catalog)[1])
-            project = label_studio.find_project(server, catalog)
-            first, second, _ = label_studio.everything(server, project)
+        with connect(catalog) as server:
+            blind(server, load_interface(catalog.label_config_file, catalog.label_studio.mask)[1])
+            project = server.find_project(catalog)
+            first, second, _ = server.list_tasks(project)
             accept(server, first)
-            assert label_studio.count_annotated(server, project) == 0, "it does not count"
-            assert label_studio.is_answered(server, first)
-            assert not label_studio.is_answered(server, second)
+            assert server.count_annotated_tasks(project) == 0, "it does not count"
+            assert server.is_annotated(first)
+            assert not server.is_annotated(second)
         with pytest.raises(LabelError, match=r"stopped counting: 1 tasks of park have answers .*no answer is lost"):
             pull.fn(made.crops, made.mattes, tasks, catalog)
         # a new matte is not shown to who has answered already
@@ -459,7 +461,7 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
 
 def blind(server, xml):
     """Delete projects at once until an answer is not counted; two deletes have to meet for that."""
-    client = server.client
+    client = server.sdk
     canary = client.projects.create(title="canary", label_config=xml).id
     for _ in range(10):
         many = [client.projects.create(title=f"many {number}", label_config=xml).id for number in range(8)]
@@ -475,4 +477,4 @@ def blind(server, xml):
 
 def accept(server, task):
     prediction = task.content["predictions"][0]
-    label_studio.annotate(server, task, prediction["result"], by=1, seconds=2.0, prediction=prediction["id"])
+    server.add_annotation(task, prediction["result"], annotator_id=1, seconds=2.0, prediction_id=prediction["id"])

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from figureground import tables
-from figureground.annotation import labelling, preannotation_gate
+from figureground.annotation import preannotation_gate, predictions
+from figureground.annotation.label_interface import load_interface
 from figureground.catalog import LabelStudioEntry
-from figureground.clients import label_studio
 from figureground.imaging import class_maps
 from figureground.storage.store import Store
 from tasks.annotation.annotation_stats import meter
+from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.datasets.explain import explain
@@ -35,7 +36,7 @@ class Queue:
         rows = tables.read(self.store, material.mattes).rows
         rows["score"] = [(7 * number % len(rows)) / len(rows) for number in range(len(rows))]
         self.mattes = tables.write(self.store, "mattes", material.source.source_id, rows, fingerprint="scored")
-        self.interface, _ = label_studio.interface(self.catalog)
+        self.interface, _ = load_interface(self.catalog.label_config_file, self.catalog.label_studio.mask)
 
     def push(self):
         self.tasks = push.fn(self.material.crops, self.mattes, self.source, self.catalog)
@@ -46,14 +47,13 @@ class Queue:
         return {row["crop_id"]: row for row in tables.read(self.store, ref).rows.to_dict("records")}
 
     def remotes(self, server):
-        project = label_studio.find_project(server, self.catalog)
-        return {task.task_id: task for task in label_studio.everything(server, project)}
+        project = server.find_project(self.catalog)
+        return {task.task_id: task for task in server.list_tasks(project)}
 
     def served(self, server):
         """Give the number and score of the task that we are served next, as the labelling page asks for it."""
-        project = label_studio.find_project(server, self.catalog)
-        head = server.client._client_wrapper.get_headers()
-        reply = server.wire.get(f"{server.url}/api/projects/{project.project_id}/next", headers=head)
+        project = server.find_project(self.catalog)
+        reply = server.get(f"/api/projects/{project.project_id}/next")
         return (reply.json()["id"], reply.json()["data"]["score"]) if reply.status_code == 200 else None
 
     def draw(self, server, task, box, by=1, seconds=9.0, **more):
@@ -61,8 +61,8 @@ class Queue:
         row = self.crop(task.content["data"]["crop_id"])
         mask = np.zeros((row["height"], row["width"]), np.uint8)
         mask[box[0] : box[1], box[2] : box[3]] = 255
-        result = labelling.answered(self.interface, mask=mask, origin="manual", **more)
-        label_studio.annotate(server, task, result, by=by, seconds=seconds, prediction=None)
+        result = predictions.make_result(self.interface, mask=mask, origin="manual", **more)
+        server.add_annotation(task, result, annotator_id=by, seconds=seconds, prediction_id=None)
         return mask
 
     def crop(self, crop_id):
@@ -76,17 +76,16 @@ class Queue:
 def test_the_next_task_is_the_least_sure_one(real):
     queue = Queue(real(9))
     rows = queue.push()
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         scores = []
         while found := queue.served(server):
             scores.append(found[1])
             queue.draw(server, queue.remotes(server)[found[0]], (20, 60, 20, 40))
         assert scores == sorted(scores)
         assert len(scores) == 9
-        project = label_studio.find_project(server, queue.catalog)
-        (view,) = server.client.views.list(project=project.project_id)
-        head = server.client._client_wrapper.get_headers()
-        shown = server.wire.get(f"{server.url}/api/tasks", headers=head, params={"view": view.id}).json()["tasks"]
+        project = server.find_project(queue.catalog)
+        (view,) = server.sdk.views.list(project=project.project_id)
+        shown = server.get("/api/tasks", params={"view": view.id}).json()["tasks"]
         assert [task["data"]["score"] for task in shown] == scores
     assert list(rows["crop_id"]) == sorted(rows["crop_id"])
     assert list(rows["task_id"]) != sorted(rows["task_id"])
@@ -99,7 +98,7 @@ def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real)
     assert list(rows["blank"]) == list(blank)
     assert 0 < (rows["blank"] == "measure").sum() < 16
     assert ((rows["prediction_sha256"] == "") == (rows["blank"] != "")).all()
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         before = queue.remotes(server)
         assert {task.key: len(task.content["predictions"]) for task in before.values()} == {
             row["key"]: int(row["blank"] == "") for row in rows.to_dict("records")
@@ -109,7 +108,7 @@ def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real)
         queue.material._replace(mattes=queue.mattes), preannotation_gate=None
     )  # another setting: what is there stays what it is
     assert all_shown.push().to_dict("list") == rows.to_dict("list")
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         after = queue.remotes(server)
     assert {number: task.updated_at for number, task in before.items()} == {n: task.updated_at for n, task in after.items()}
     crop_id = rows.loc[rows["blank"] != "", "crop_id"].iloc[0]
@@ -123,7 +122,7 @@ def test_a_drawing_from_blank_is_a_label_of_its_own(real):
     queue = Queue(real(6), preannotation_gate={"left_blank": 0.5})
     rows = queue.push()
     crop_id = rows.loc[rows["blank"] != "", "crop_id"].iloc[0]
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         task = next(task for task in queue.remotes(server).values() if task.content["data"]["crop_id"] == crop_id)
         mask = queue.draw(server, task, (20, 60, 10, 40), seconds=33.0)
     row = queue.labels()[crop_id]
@@ -141,7 +140,7 @@ def test_a_drawing_from_blank_is_a_label_of_its_own(real):
 def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
     queue = Queue(real(30), preannotation_gate={"left_blank": 0.5, "labels_at_least": 5})
     rows = queue.push()
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         for number, task in enumerate(queue.remotes(server).values()):
             seconds = 5.0 + number % 3 if task.content["data"]["blank"] else 90.0 + number % 3
             queue.draw(server, task, (20, 60, 10, 40), seconds=seconds)
@@ -166,8 +165,8 @@ def test_a_share_is_asked_of_two_people_and_their_agreement_is_kept(real):
     assert list(rows["people"]) == [2 if preannotation_gate.asks_two(key, 0.5) else 1 for key in rows["key"]]
     assert {1, 2} == set(rows["people"])
     two = set(rows.loc[rows["people"] == 2, "task_id"])
-    with label_studio.connect(queue.catalog) as server:
-        bo = label_studio.make_annotator(server, "bo", "bo@figureground.local")
+    with connect(queue.catalog) as server:
+        bo = server.make_annotator("bo", "bo@figureground.local")
         for number, task in queue.remotes(server).items():
             queue.draw(server, task, (20, 60, 10, 40), by=bo)
             assert number in queue.remotes(server)
@@ -197,11 +196,11 @@ def test_parts_drawn_by_hand_come_back_as_one_class_a_pixel(real):
     for number, (label, box) in enumerate({"head": (5, 20), "upper-clothes": (18, 50), "arms": (30, 40)}.items()):
         mask = np.zeros((size["height"], size["width"]), np.uint8)
         mask[box[0] : box[1], 20:40] = 255
-        (region, *_) = labelling.answered(queue.interface, mask=mask, origin="manual")
+        (region, *_) = predictions.make_result(queue.interface, mask=mask, origin="manual")
         regions.append(region | {"id": f"r{number}", "value": region["value"] | {queue.interface.kind: [label]}})
-    with label_studio.connect(queue.catalog) as server:
+    with connect(queue.catalog) as server:
         task = next(t for t in queue.remotes(server).values() if t.content["data"]["crop_id"] == size["crop_id"])
-        label_studio.annotate(server, task, regions, by=1, seconds=50, prediction=None)
+        server.add_annotation(task, regions, annotator_id=1, seconds=50, prediction_id=None)
     row = queue.labels()[size["crop_id"]]
     ids = queue.file(row, "parts")
     names = class_maps.FIVE

@@ -15,9 +15,9 @@ import yaml
 from figureground import tables
 from figureground.catalog import Catalog, load
 from figureground.catalog import defaults as catalog_defaults
-from figureground.clients import label_studio
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage.store import StorageAddress, Store
+from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.datasets.forget import forget
@@ -225,11 +225,11 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     push.fn(material.crops, material.mattes, material.source, there)
     assert "serves all 7 pictures" in doctor._pictures(there)
 
-    with label_studio.connect(there) as server:
-        project = label_studio.find_project(server, there)
-        [task, *_] = label_studio.everything(server, project)
+    with connect(there) as server:
+        project = server.find_project(there)
+        [task, *_] = server.list_tasks(project)
         [prediction] = task.content["predictions"]
-        label_studio.annotate(server, task, prediction["result"], by=1, seconds=3.0, prediction=prediction["id"])
+        server.add_annotation(task, prediction["result"], by=1, seconds=3.0, prediction=prediction["id"])
     pulled = pull.fn(material.crops, material.mattes, table, there)
     assert pulled.rows == 1
     assert len(store.names("labels/park-s3")) == 1

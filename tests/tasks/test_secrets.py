@@ -8,17 +8,17 @@ import pytest
 import yaml
 
 from figureground import catalog
-from figureground.clients import label_studio
 from figureground.clients import webhook as hook
+from figureground.clients.label_studio.errors import TOKEN_VARIABLE, Redactor, translate_errors
 from figureground.errors import CatalogError, FiguregroundError, LabelError, TransientError
+from tasks.annotation.connection import connect, read_secret
 
 TOKEN = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff00112233"
 
 
-@pytest.fixture
-def told(monkeypatch):
-    """Our token, as `connect` learns it."""
-    monkeypatch.setattr(label_studio, "_secrets", {TOKEN})
+def translating():
+    """Translate errors as a connection with our token does."""
+    return translate_errors("http://labels", "pushing", Redactor((TOKEN,)), "the test's")
 
 
 def everything(error):
@@ -38,19 +38,19 @@ def api_error(status):
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 502])
-def test_an_error_of_the_sdk_that_repeats_the_token(told, status):
-    with pytest.raises(FiguregroundError) as caught, label_studio.speaking("http://labels", "pushing"):
+def test_an_error_of_the_sdk_that_repeats_the_token(status):
+    with pytest.raises(FiguregroundError) as caught, translating():
         raise api_error(status)
     assert isinstance(caught.value, TransientError) == (status in (429, 500, 502))
     assert TOKEN not in everything(caught.value)
 
 
-def test_an_error_of_the_wire_that_repeats_the_token(told):
+def test_an_error_of_the_wire_that_repeats_the_token():
     request = httpx.Request("GET", "http://labels", headers={"Authorization": f"Token {TOKEN}"})
-    with pytest.raises(TransientError) as caught, label_studio.speaking("http://labels", "pushing"):
+    with pytest.raises(TransientError) as caught, translating():
         raise httpx.ReadError("broken pipe", request=request)
     assert TOKEN not in "".join(traceback.format_exception(caught.value))
-    with pytest.raises(TransientError) as caught, label_studio.speaking("http://labels", "pushing"):
+    with pytest.raises(TransientError) as caught, translating():
         raise httpx.ReadError(f"cannot send Token {TOKEN}", request=request)
     assert TOKEN not in str(caught.value)
 
@@ -83,7 +83,7 @@ def test_a_token_in_the_catalog_is_an_unknown_key_and_not_repeated(tmp_path, wri
     assert TOKEN not in str(caught.value)
 
 
-@pytest.mark.parametrize("variable", [label_studio.TOKEN, hook.SECRET])
+@pytest.mark.parametrize("variable", [TOKEN_VARIABLE, hook.SECRET_VARIABLE])
 def test_a_prefect_secret_that_cannot_be_read_says_its_name_only(monkeypatch, variable):
     class Secret:
         @staticmethod
@@ -91,14 +91,15 @@ def test_a_prefect_secret_that_cannot_be_read_says_its_name_only(monkeypatch, va
             raise ValueError(f"block {name} holds {TOKEN}")
 
     monkeypatch.setattr("prefect.blocks.system.Secret", Secret)
+    monkeypatch.setenv(variable, "prefect:mine")
     with pytest.raises(LabelError, match=f"{variable} names the Prefect Secret 'mine', which cannot be read") as caught:
-        label_studio.told("prefect:mine", variable)
+        read_secret(variable)
     assert TOKEN not in str(caught.value)
 
 
 def test_a_server_that_is_no_label_studio_is_not_shown_the_token(tmp_path, monkeypatch, make_catalog, caplog):
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setenv(label_studio.TOKEN, TOKEN)
+    monkeypatch.setenv(TOKEN_VARIABLE, TOKEN)
     with pytest.raises(LabelError) as caught:
-        label_studio.connect(make_catalog(tmp_path))
+        connect(make_catalog(tmp_path))
     assert TOKEN not in everything(caught.value) + caplog.text

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figureground.annotation import brush_rle, class_resolution, labelling
+from figureground.annotation import brush_rle, class_resolution, label_interface
 from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.imaging import class_maps
 
@@ -15,7 +15,7 @@ CONFIGS = Path(__file__).parents[3] / "label_config"
 
 
 def config(name):
-    return labelling.read_parts((CONFIGS / f"{name}.xml").read_text(encoding="utf-8"), name)
+    return label_interface.parse_interface((CONFIGS / f"{name}.xml").read_text(encoding="utf-8"), name)
 
 
 NAMES = ("background", "bag", "arm", "coat")
@@ -86,11 +86,13 @@ def region(interface, label, mask):
 
 
 def test_a_portrait_asks_for_a_person_and_parts_do_not():
-    portrait = labelling.read_interface((CONFIGS / "portrait.xml").read_text(encoding="utf-8"), "portrait.xml")
+    portrait = label_interface.parse_person_interface((CONFIGS / "portrait.xml").read_text(encoding="utf-8"), "portrait.xml")
     assert portrait.labels == ("person",)
     assert "turned away" in portrait.choices["verdict"]
     with pytest.raises(CatalogError, match="BrushLabels needs the label 'person'; it has: lower-body, upper-clothes"):
-        labelling.read_interface((CONFIGS / "human_parsing_5.xml").read_text(encoding="utf-8"), "human_parsing_5.xml")
+        label_interface.parse_person_interface(
+            (CONFIGS / "human_parsing_5.xml").read_text(encoding="utf-8"), "human_parsing_5.xml"
+        )
 
 
 def test_labels_that_are_no_set_of_classes_are_refused():

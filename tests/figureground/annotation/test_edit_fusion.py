@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground.annotation import labelling
+from figureground.annotation import predictions
 from figureground.annotation.edit_fusion import REACH, fuse, guided
 from figureground.errors import ArrayError
 from figureground.imaging import masks
@@ -42,7 +42,7 @@ def paint(mask, some):
 @settings(max_examples=50, deadline=None)
 def test_an_untouched_submit_gives_the_identical_alpha(seed):
     alpha = soft(seed)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     fused = fuse(alpha, pushed, pushed.copy(), picture(seed))
     assert fused.tobytes() == alpha.tobytes()
     assert fused is not alpha
@@ -52,7 +52,7 @@ def test_an_untouched_submit_gives_the_identical_alpha(seed):
 @settings(max_examples=150, deadline=None)
 def test_a_stroke_changes_only_pixels_near_it_and_is_obeyed(seed, some, reach):
     alpha = soft(seed)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     painted = paint(pushed, some)
     before = alpha.copy()
     fused = fuse(alpha, pushed, painted, picture(seed), reach)
@@ -66,7 +66,7 @@ def test_a_stroke_changes_only_pixels_near_it_and_is_obeyed(seed, some, reach):
 
 def test_a_part_taken_away_is_gone_but_for_its_rim():
     alpha = np.ones(SIZE, np.float32)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     painted = pushed.copy()
     painted[:, :20] = 0
     fused = fuse(alpha, pushed, painted, picture(1))
@@ -79,7 +79,7 @@ def test_a_seam_inside_the_person_is_closed():
     """The matte's soft border runs where somebody now painted on: it must not stay as a grey line within the person."""
     x = np.arange(SIZE[1])
     alpha = np.broadcast_to(np.clip((25 - x) / 6 + 0.5, 0, 1), SIZE).astype(np.float32)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     painted = pushed.copy()
     painted[:, :45] = 255
     fused = fuse(alpha, pushed, painted, np.full((*SIZE, 3), 90, np.uint8))
@@ -91,7 +91,7 @@ def test_a_seam_inside_the_person_is_closed():
 def test_a_dab_in_a_grey_place_leaves_no_blot():
     """One pixel was switched on where the matte is unsure: its neighbours but one stay as they are."""
     alpha = np.full(SIZE, 0.45, np.float32)
-    pushed = labelling.hard(alpha)
+    pushed = predictions.binarize(alpha)
     painted = pushed.copy()
     painted[30, 25] = 255
     changed = np.argwhere(fuse(alpha, pushed, painted, picture(3)) != alpha)

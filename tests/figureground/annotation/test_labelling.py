@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground.annotation import brush_rle, labelling
+from figureground.annotation import annotations, brush_rle, label_interface, predictions
 from figureground.errors import CatalogError, LabelError
 
 CONFIG = Path(__file__).parents[3] / "label_config/person.xml"
-INTERFACE = labelling.read_interface(CONFIG.read_text(encoding="utf-8"), "person.xml")
+INTERFACE = label_interface.parse_person_interface(CONFIG.read_text(encoding="utf-8"), "person.xml")
 SMALL = """<View><Image name="image" value="$image"/>
 <BrushLabels name="brush" toName="image"><Label value="person"/><Label value="bag"/></BrushLabels>
 <Choices name="verdict" toName="image"><Choice value="keep"/><Choice value="blurred"/></Choices></View>"""
@@ -48,7 +48,7 @@ def annotation(*result, **more):
 
 
 def read(found):
-    return labelling.answer(found, INTERFACE, 30, 40, "park-000120-02")
+    return annotations.read_annotation(found, INTERFACE, 30, 40, "park-000120-02")
 
 
 def test_the_label_config_asks_for_the_person_the_verdict_and_the_scenes():
@@ -71,24 +71,24 @@ def test_the_label_config_asks_for_the_person_the_verdict_and_the_scenes():
 )
 def test_a_label_config_that_asks_for_something_else_is_refused(change, says):
     with pytest.raises(CatalogError, match=f"small.xml: .*{says}"):
-        labelling.read_interface(SMALL.replace(*change), "small.xml")
+        label_interface.parse_person_interface(SMALL.replace(*change), "small.xml")
 
 
 def test_comments_and_white_space_do_not_make_another_interface():
-    assert labelling.same_interface(SMALL, SMALL.replace("\n", "\n\n <!-- new -->"))
-    assert not labelling.same_interface(SMALL, SMALL.replace("bag", "hat"))
+    assert label_interface.same_interface(SMALL, SMALL.replace("\n", "\n\n <!-- new -->"))
+    assert not label_interface.same_interface(SMALL, SMALL.replace("bag", "hat"))
 
 
 def test_a_key_changes_with_the_crop_and_with_its_bytes():
-    keys = {labelling.key("a", "1"), labelling.key("b", "1"), labelling.key("a", "2")}
+    keys = {predictions.task_key("a", "1"), predictions.task_key("b", "1"), predictions.task_key("a", "2")}
     assert len(keys) == 3
-    assert labelling.key("a", "1") in keys
+    assert predictions.task_key("a", "1") in keys
 
 
 def test_a_prediction_says_what_it_is_and_comes_back_as_it_was():
-    mask = labelling.hard((disc() / 255).astype(np.float32))
-    made = labelling.prediction(mask, INTERFACE, score=0.9, model_version="rembg-1234", scenes=["park", "moon"])
-    labelling.check_prediction(made, INTERFACE, 30, 40, "c")
+    mask = predictions.binarize((disc() / 255).astype(np.float32))
+    made = predictions.make_prediction(mask, INTERFACE, score=0.9, model_version="rembg-1234", scenes=["park", "moon"])
+    predictions.check_prediction(made, INTERFACE, 30, 40, "c")
     painted, chosen = made["result"]
     assert (painted["original_width"], painted["original_height"], painted["from_name"]) == (30, 40, "person")
     assert chosen["value"] == {"choices": ["park"]}
@@ -100,12 +100,12 @@ def test_a_prediction_says_what_it_is_and_comes_back_as_it_was():
 
 
 def test_an_empty_mask_is_pushed_without_a_region():
-    made = labelling.prediction(np.zeros((4, 4), np.uint8), INTERFACE, score=0, model_version="m")
+    made = predictions.make_prediction(np.zeros((4, 4), np.uint8), INTERFACE, score=0, model_version="m")
     assert made["result"] == []
 
 
 def wrong(**changes):
-    made = labelling.prediction(disc(), INTERFACE, score=0.9, model_version="m", scenes=["park"])
+    made = predictions.make_prediction(disc(), INTERFACE, score=0.9, model_version="m", scenes=["park"])
     return made | {"result": [made["result"][0] | changes, made["result"][1]]}
 
 
@@ -130,7 +130,7 @@ def wrong(**changes):
 )
 def test_a_prediction_nobody_would_see_is_not_sent(made, says):
     with pytest.raises(LabelError, match=f"park-1.*({says})"):
-        labelling.check_prediction(made, INTERFACE, 30, 40, "park-1")
+        predictions.check_prediction(made, INTERFACE, 30, 40, "park-1")
 
 
 def test_several_strokes_are_merged_and_the_softest_edge_stays():

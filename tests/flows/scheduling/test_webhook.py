@@ -11,7 +11,8 @@ import pytest
 
 from figureground.clients import webhook as hook
 from figureground.errors import CatalogError, StoreError
-from flows.scheduling.webhook import Bell, _pull_until, receiver, serving
+from flows.scheduling.webhook import Debouncer, _pull_until, make_receiver, serving
+from tasks.annotation.connection import read_secret
 from tests.ports import free_port
 
 WORD = "a word that nobody guesses"
@@ -34,7 +35,7 @@ def rings():
 @pytest.fixture
 def url(rings):
     port = free_port()
-    with serving(receiver(WORD, rings.ring, rings.proof), "127.0.0.1", port):
+    with serving(make_receiver(WORD, rings.ring, rings.proof), "127.0.0.1", port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -43,7 +44,7 @@ def post(url, word=WORD, **how):
     return httpx.post(url, headers=headers, trust_env=False, **(how or {"json": CREATED})).status_code
 
 
-@pytest.mark.parametrize("action", sorted(hook.ANSWERED))
+@pytest.mark.parametrize("action", sorted(hook.ANNOTATION_EVENTS))
 def test_who_knows_the_word_rings(url, rings, action):
     assert post(url, json={"action": action, "more": 1}) == 204
     assert rings.count == 1
@@ -59,8 +60,8 @@ def test_a_wrong_word_is_401_and_no_ring(url, rings, word):
 def test_words_are_compared_in_constant_time(monkeypatch):
     asked, real = [], secrets.compare_digest
     monkeypatch.setattr(secrets, "compare_digest", lambda one, other: asked.append((one, other)) or real(one, other))
-    assert hook.known(WORD, WORD)
-    assert not hook.known("wrong", WORD)
+    assert hook.is_right_secret(WORD, WORD)
+    assert not hook.is_right_secret("wrong", WORD)
     assert asked == [(WORD.encode(), WORD.encode()), (b"wrong", WORD.encode())]
 
 
@@ -95,7 +96,7 @@ def test_a_port_in_use_is_said():
         port = taken.getsockname()[1]
         with (
             pytest.raises(StoreError, match=rf"cannot listen on 127\.0\.0\.1, port {port}: .*choose another --port"),
-            serving(receiver(WORD, print, threading.Event()), "127.0.0.1", port),
+            serving(make_receiver(WORD, print, threading.Event()), "127.0.0.1", port),
         ):
             pytest.fail("it listens where somebody else does")
 
@@ -146,21 +147,21 @@ def pulling():
 
 
 def test_a_flood_is_one_pull(pulling):
-    pulls, bell = pulling(Pulls(), Bell(quiet=0.2, patience=5))
+    pulls, bell = pulling(Pulls(), Debouncer(quiet=0.2, at_most=5))
     until(lambda: pulls.count == 1)
     time.sleep(0.1)
     for _ in range(300):
-        bell.ring()
+        bell.hint()
     until(lambda: pulls.count == 2)
     time.sleep(0.5)
     assert (pulls.count, pulls.most) == (2, 1), "one at the start, one for all of them"
 
 
 def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
-    pulls, bell = pulling(Pulls(0.3), Bell(quiet=0.01, patience=1))
+    pulls, bell = pulling(Pulls(0.3), Debouncer(quiet=0.01, at_most=1))
     until(pulls.begun.is_set)
     for _ in range(20):
-        bell.ring()
+        bell.hint()
     until(lambda: pulls.count == 2)
     time.sleep(0.5)
     assert (pulls.count, pulls.most) == (2, 1)
@@ -168,46 +169,52 @@ def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
 
 @pytest.mark.slow
 def test_who_never_stops_ringing_does_not_stop_the_pulls(pulling):
-    pulls, bell = pulling(Pulls(0.0), Bell(quiet=0.2, patience=0.3))
+    pulls, bell = pulling(Pulls(0.0), Debouncer(quiet=0.2, at_most=0.3))
     end = time.monotonic() + 1.2
     while time.monotonic() < end:
-        bell.ring()
+        bell.hint()
         time.sleep(0.02)
     assert 3 <= pulls.count <= 6
 
 
 def test_without_a_ring_it_pulls_all_the_same(pulling):
-    pulls, _ = pulling(Pulls(0.0), Bell(), seconds=0.05)
+    pulls, _ = pulling(Pulls(0.0), Debouncer(), seconds=0.05)
     until(lambda: pulls.count >= 3)
 
 
 # ---- the word
 
 
+def secret(host):
+    return hook.choose_secret(host, read_secret(hook.SECRET_VARIABLE))
+
+
 def test_a_public_address_needs_a_word(monkeypatch):
-    monkeypatch.delenv(hook.SECRET, raising=False)
+    monkeypatch.delenv(hook.SECRET_VARIABLE, raising=False)
     for host in ("0.0.0.0", "::", "192.168.1.7", "labels.example.org"):
-        with pytest.raises(CatalogError, match=rf"others can reach {host}.*set the environment variable {hook.SECRET}"):
-            hook.secret(host)
-    assert len(hook.secret("127.0.0.1")) == 40
-    assert hook.secret("::1") != hook.secret("::1")
+        with pytest.raises(
+            CatalogError, match=rf"other machines can reach {host}.*set the environment variable {hook.SECRET_VARIABLE}"
+        ):
+            secret(host)
+    assert len(secret("127.0.0.1")) == 40
+    assert secret("::1") != secret("::1")
 
 
 @pytest.mark.parametrize("word", ["short", "fifteen letters", "sechzehn Zeichen ä lang", "with a\ttab in the middle"])
 def test_a_word_that_is_none_is_refused_and_not_repeated(monkeypatch, word):
-    monkeypatch.setenv(hook.SECRET, word)
-    with pytest.raises(CatalogError, match=f"{hook.SECRET} is too easy or no plain text") as caught:
-        hook.secret("0.0.0.0")
+    monkeypatch.setenv(hook.SECRET_VARIABLE, word)
+    with pytest.raises(CatalogError, match=f"{hook.SECRET_VARIABLE} is too short or not plain text") as caught:
+        secret("0.0.0.0")
     assert word not in str(caught.value)
 
 
 def test_the_word_of_the_environment_counts_everywhere(monkeypatch):
-    monkeypatch.setenv(hook.SECRET, f" {WORD} ")
-    assert hook.secret("0.0.0.0") == hook.secret("127.0.0.1") == WORD
+    monkeypatch.setenv(hook.SECRET_VARIABLE, f" {WORD} ")
+    assert secret("0.0.0.0") == secret("127.0.0.1") == WORD
 
 
 def test_the_word_may_be_a_prefect_secret(monkeypatch):
     block = type("Block", (), {"get": lambda self: WORD})()
     monkeypatch.setattr("prefect.blocks.system.Secret", type("Secret", (), {"load": staticmethod(lambda name: block)}))
-    monkeypatch.setenv(hook.SECRET, "prefect:hook")
-    assert hook.secret("0.0.0.0") == WORD
+    monkeypatch.setenv(hook.SECRET_VARIABLE, "prefect:hook")
+    assert secret("0.0.0.0") == WORD

@@ -8,14 +8,16 @@ import pandas as pd
 import pytest
 
 from figureground import tables
-from figureground.annotation import edit_fusion, labelling
-from figureground.clients import label_studio
+from figureground.annotation import edit_fusion, predictions
+from figureground.annotation.label_interface import load_interface
+from figureground.clients.label_studio import LabelStudioClient
 from figureground.errors import LabelError, TransientError
 from figureground.imaging import masks
 from figureground.storage.store import Store
-from tasks.annotation.pull import pull
+from tasks.annotation.connection import connect, find_token
+from tasks.annotation.pull import PullSettings, pull
 from tasks.annotation.push import push
-from tasks.annotation.simulated_annotator import stand_in
+from tasks.annotation.simulated_annotator import simulate_annotator
 
 pytestmark = pytest.mark.studio
 
@@ -27,27 +29,27 @@ class Desk:
         self.material = material
         self.tasks = push.fn(material.crops, material.mattes, material.source, material.catalog)
         self.store = Store(material.catalog.storage_root)
-        self.interface, _ = label_studio.interface(material.catalog)
+        self.interface, _ = load_interface(material.catalog.label_config_file, material.catalog.label_studio.mask)
         self.rows = tables.read(self.store, self.tasks).rows
 
-    def pull(self):
-        return pull.fn(self.material.crops, self.material.mattes, self.tasks, self.material.catalog)
+    def pull(self, **how):
+        return pull.fn(self.material.crops, self.material.mattes, self.tasks, self.material.catalog, **how)
 
-    def table(self):
-        return tables.read(self.store, self.pull())
+    def table(self, **how):
+        return tables.read(self.store, self.pull(**how))
 
-    def labels(self):
-        return {row["crop_id"]: row for row in self.table().rows.to_dict("records")}
+    def labels(self, **how):
+        return {row["crop_id"]: row for row in self.table(**how).rows.to_dict("records")}
 
     def crop(self, number):
         return str(self.rows["crop_id"][number])
 
     def server(self):
-        return label_studio.connect(self.material.catalog)
+        return connect(self.material.catalog)
 
     def remote(self, server, number):
-        project = label_studio.find_project(server, self.material.catalog)
-        every = label_studio.everything(server, project)
+        project = server.find_project(self.material.catalog)
+        every = server.list_tasks(project)
         return next(task for task in every if task.key == self.rows["key"][number])
 
     def accept(self, number, seconds=2.0, **change):
@@ -57,12 +59,12 @@ class Desk:
             prediction = task.content["predictions"][0]
             result = [item | {"origin": "prediction"} for item in prediction["result"]]
             result[0] |= change
-            label_studio.annotate(server, task, result, by=1, seconds=seconds, prediction=prediction["id"])
+            server.add_annotation(task, result, annotator_id=1, seconds=seconds, prediction_id=prediction["id"])
 
     def answer(self, number, result, **more):
         with self.server() as server:
             task = self.remote(server, number)
-            return server.client.annotations.create(task.task_id, result=result, **more).id
+            return server.sdk.annotations.create(task.task_id, result=result, **more).id
 
     @property
     def project(self):
@@ -71,7 +73,7 @@ class Desk:
     def delete(self, number):
         with self.server() as server:
             for one in self.remote(server, number).content["annotations"]:
-                server.client.annotations.delete(one["id"])
+                server.sdk.annotations.delete(one["id"])
 
     def forget(self):
         """Lose the local table, as a fresh checkout would."""
@@ -103,9 +105,9 @@ def test_an_untouched_prediction_comes_back_as_the_identical_soft_alpha(desk, al
 def test_a_stroke_is_obeyed_and_changes_nothing_far_from_it(desk, alpha_of):
     """A stroke with a soft rim, as the browser paints it, into the predicted region."""
     alpha = alpha_of(0, 60, 80)
-    mask = labelling.hard(alpha).copy()
+    mask = predictions.binarize(alpha).copy()
     mask[2:9, 3:20], mask[9, 3:20], mask[1, 3:20] = 255, 100, 150
-    stroke = labelling.answered(desk.interface, mask=mask, origin="prediction-changed")[0]
+    stroke = predictions.make_result(desk.interface, mask=mask, origin="prediction-changed")[0]
     desk.accept(0, origin="prediction-changed", value=stroke["value"])
     (row,) = desk.labels().values()
     found = desk.file(row)
@@ -120,15 +122,15 @@ def test_a_stroke_is_obeyed_and_changes_nothing_far_from_it(desk, alpha_of):
 
 
 def test_a_changed_mask_that_says_it_is_none_is_found_out(desk, alpha_of):
-    other = labelling.hard(alpha_of(9, 60, 80))
-    desk.accept(0, value=labelling.answered(desk.interface, mask=other, origin="prediction")[0]["value"])
+    other = predictions.binarize(alpha_of(9, 60, 80))
+    desk.accept(0, value=predictions.make_result(desk.interface, mask=other, origin="prediction")[0]["value"])
     assert desk.labels()[desk.crop(0)]["origin"] == "prediction-changed"
 
 
 def test_drawn_by_hand_rejected_and_open_tasks(desk, alpha_of):
-    by_hand = labelling.hard(alpha_of(5, 60, 80))
-    desk.answer(0, labelling.answered(desk.interface, mask=by_hand, origin="manual", scenes=["night"]), lead_time=30)
-    desk.answer(2, labelling.answered(desk.interface, mask=None, origin="manual", verdict="blurred"))
+    by_hand = predictions.binarize(alpha_of(5, 60, 80))
+    desk.answer(0, predictions.make_result(desk.interface, mask=by_hand, origin="manual", scenes=["night"]), lead_time=30)
+    desk.answer(2, predictions.make_result(desk.interface, mask=None, origin="manual", verdict="blurred"))
     labels = desk.labels()
     assert list(labels) == [desk.crop(0), desk.crop(2)]
     assert np.array_equal(desk.file(labels[desk.crop(0)]) >= 128, by_hand >= 128)
@@ -139,8 +141,8 @@ def test_drawn_by_hand_rejected_and_open_tasks(desk, alpha_of):
 
 
 def test_the_latest_annotation_counts_and_skipped_ones_never_do(desk, alpha_of):
-    first = labelling.answered(desk.interface, mask=labelling.hard(alpha_of(5, 60, 80)), origin="manual")
-    second = labelling.answered(desk.interface, mask=None, origin="manual", verdict="ghosted")
+    first = predictions.make_result(desk.interface, mask=predictions.binarize(alpha_of(5, 60, 80)), origin="manual")
+    second = predictions.make_result(desk.interface, mask=None, origin="manual", verdict="ghosted")
     older = desk.answer(0, first)
     desk.answer(0, second)
     desk.answer(0, [], was_cancelled=True)
@@ -149,7 +151,7 @@ def test_the_latest_annotation_counts_and_skipped_ones_never_do(desk, alpha_of):
     assert list(labels) == [desk.crop(0)]
     assert labels[desk.crop(0)]["verdict"] == "ghosted"
     with desk.server() as server:
-        server.client.annotations.update(older, result=first, lead_time=99)
+        server.sdk.annotations.update(older, result=first, lead_time=99)
     assert desk.labels()[desk.crop(0)]["annotation_id"] == older
 
 
@@ -167,7 +169,7 @@ def test_an_unusable_annotation_is_named_and_goes_back_and_the_others_go_on(desk
         assert [desk.remote(server, number).annotations for number in range(4)] == [1, 0, 0, 0]
         (kept,) = desk.remote(server, 2).content["annotations"]
         assert (kept["id"], kept["was_cancelled"]) == (empty, True)
-        labelled = [task.is_labeled for task in server.client.tasks.list(project=desk.project, fields="all")]
+        labelled = [task.is_labeled for task in server.sdk.tasks.list(project=desk.project, fields="all")]
         assert sorted(labelled) == [False, False, False, True], "three stand in the annotators' queue"
     assert desk.table().facts == table.facts
     desk.accept(2)
@@ -196,11 +198,11 @@ def test_what_is_suspicious_becomes_no_label(desk, change, says):
 
 
 def test_a_mask_that_collapsed_is_asked_for_once_more_and_then_believed(desk, alpha_of):
-    little = labelling.hard(alpha_of(0, 60, 80)).copy()
+    little = predictions.binarize(alpha_of(0, 60, 80)).copy()
     little[:, 30:] = 0
     little[:55] = 0
     assert 0 < (little > 0).sum() < 0.1 * (alpha_of(0, 60, 80) >= 0.5).sum()
-    value = labelling.answered(desk.interface, mask=little, origin="prediction")[0]["value"]
+    value = predictions.make_result(desk.interface, mask=little, origin="prediction")[0]["value"]
     desk.accept(0, value=value, origin="prediction-changed")
     table = desk.table()
     assert table.rows.empty
@@ -211,108 +213,111 @@ def test_a_mask_that_collapsed_is_asked_for_once_more_and_then_believed(desk, al
     assert "unusable" not in desk.table().facts
 
 
-def asked(monkeypatch):
-    """Note which tasks' annotations are fetched."""
-    keys, real = [], label_studio.details
+class Recorder:
+    """Connects to the real server, and records which tasks' annotations are fetched; breaks off after some keys."""
 
-    def details(server, project, some):
-        keys.extend(some)
-        return real(server, project, some)
+    def __init__(self):
+        self.keys, self.keys_at_most = [], 1000
 
-    monkeypatch.setattr(label_studio, "details", details)
-    return keys
+    def __call__(self, catalog):
+        server = connect(catalog)
+        fetch = server.list_annotated_tasks
+
+        def list_annotated_tasks(project, keys):
+            if len(self.keys) >= self.keys_at_most:
+                raise TransientError("lost the Label Studio")
+            self.keys.extend(keys)
+            return fetch(project, keys)
+
+        server.list_annotated_tasks = list_annotated_tasks
+        return server
 
 
-def test_only_what_was_touched_is_fetched(desk, monkeypatch, alpha_of):
+def test_only_what_was_touched_is_fetched(desk, alpha_of):
     for number in range(3):
         desk.accept(number)
     first = desk.labels()
-    keys = asked(monkeypatch)
-    assert repr(desk.labels()) == repr(first)  # a NaN is not equal to itself
+    recorder = Recorder()
+    keys = recorder.keys
+    assert repr(desk.labels(connect=recorder)) == repr(first)  # a NaN is not equal to itself
     assert keys == []
     desk.accept(3)
-    assert list(desk.labels()) == [desk.crop(number) for number in range(4)]
+    assert list(desk.labels(connect=recorder)) == [desk.crop(number) for number in range(4)]
     assert keys == [desk.rows["key"][3]]
     with desk.server() as server:
         (old,) = desk.remote(server, 1).content["annotations"]
-        other = labelling.answered(desk.interface, mask=labelling.hard(alpha_of(8, 61, 80)), origin="prediction-changed")
-        server.client.annotations.update(old["id"], result=other)
+        other = predictions.make_result(
+            desk.interface, mask=predictions.binarize(alpha_of(8, 61, 80)), origin="prediction-changed"
+        )
+        server.sdk.annotations.update(old["id"], result=other)
     keys.clear()
-    assert desk.labels()[desk.crop(1)]["origin"] == "prediction-changed"
+    assert desk.labels(connect=recorder)[desk.crop(1)]["origin"] == "prediction-changed"
     assert keys == [desk.rows["key"][1]]
 
 
-def test_what_was_deleted_or_skipped_since_is_no_label(desk, monkeypatch):
+def test_what_was_deleted_or_skipped_since_is_no_label(desk):
     for number in range(4):
         desk.accept(number)
     assert len(desk.labels()) == 4
     with desk.server() as server:
         annotations = [desk.remote(server, number).content["annotations"][0]["id"] for number in range(4)]
-        server.client.annotations.delete(annotations[0])
-        server.client.annotations.update(annotations[1], was_cancelled=True)
+        server.sdk.annotations.delete(annotations[0])
+        server.sdk.annotations.update(annotations[1], was_cancelled=True)
     assert list(desk.labels()) == [desk.crop(2), desk.crop(3)]
     with desk.server() as server:
-        server.client.tasks.delete(str(desk.rows["task_id"][3]))
-    keys = asked(monkeypatch)
-    assert list(desk.labels()) == [desk.crop(2)]
-    assert keys == []
+        server.sdk.tasks.delete(str(desk.rows["task_id"][3]))
+    recorder = Recorder()
+    assert list(desk.labels(connect=recorder)) == [desk.crop(2)]
+    assert recorder.keys == []
     desk.forget()
     assert list(desk.labels()) == [desk.crop(2)]
 
 
-def test_edits_while_paging_lose_nothing(real, monkeypatch):
+def test_edits_while_paging_lose_nothing(real):
     """Somebody works on while the list is read: a page holds one task, and at each page another one changes state."""
     desk = Desk(real(6))
     for number in (0, 1, 2, 3):
         desk.accept(number)
-    monkeypatch.setattr(label_studio, "TASKS_AT_ONCE", 1)
     deeds = [lambda: desk.delete(0), lambda: desk.accept(0), lambda: desk.accept(4), lambda: desk.delete(2)]
-    real_speaking, pages = label_studio.speaking, []
+    pages = []
 
-    def speaking(url, doing, token=""):
-        if doing.startswith("looking for changed") and len(pages) < 4 and not busy:
-            pages.append(doing)
-            busy.append(1)
-            deeds[len(pages) - 1]()
-            busy.clear()
-        return real_speaking(url, doing)
+    def connect_page_by_page(catalog):
+        server = LabelStudioClient(*find_token(catalog), tasks_per_page=1)
+        real_list = server.sdk.tasks.list
 
-    busy = []
-    monkeypatch.setattr(label_studio, "speaking", speaking)
-    desk.pull()
+        def list_tasks(**asked):
+            if asked["include"] == "id,data,total_annotations,updated_at" and len(pages) < 4:
+                pages.append(asked)
+                deeds[len(pages) - 1]()
+            return real_list(**asked)
+
+        server.sdk.tasks.list = list_tasks
+        return server
+
+    desk.pull(connect=connect_page_by_page)
     assert len(pages) == 4
-    assert list(desk.labels()) == [desk.crop(number) for number in (0, 1, 3, 4)]
-    monkeypatch.undo()
+    assert list(desk.labels(connect=connect_page_by_page)) == [desk.crop(number) for number in (0, 1, 3, 4)]
     before = desk.table().rows
     desk.forget()
     pd.testing.assert_frame_equal(desk.table().rows, before)
 
 
 @pytest.mark.faults
-def test_a_pull_that_broke_off_carries_on(real, monkeypatch):
+def test_a_pull_that_broke_off_carries_on(real):
     desk = Desk(real(6))
     for number in range(6):
         desk.accept(number)
     whole = desk.labels()
     desk.forget()
-    monkeypatch.setattr("tasks.annotation.pull.PORTION", 2)
-    monkeypatch.setattr("tasks.annotation.pull._PORTIONS_A_TABLE", 1)
-    keys, real_details = asked(monkeypatch), label_studio.details
-
-    def breaks(server, project, some):
-        if len(keys) >= 4:
-            raise TransientError("lost the Label Studio")
-        return real_details(server, project, some)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(label_studio, "details", breaks)
-        with pytest.raises(TransientError, match="nothing is lost and the labels before it stand"):
-            desk.pull()
+    recorder, settings = Recorder(), PullSettings(portion=2, portions_per_table=1)
+    recorder.keys_at_most = 4
+    with pytest.raises(TransientError, match="nothing is lost and the labels before it stand"):
+        desk.pull(connect=recorder, settings=settings)
     kept = tables.find(desk.store, "labels", desk.material.source.source_id)
     assert kept is not None and kept.rows == 4
-    keys.clear()
-    assert desk.labels().keys() == whole.keys()
-    assert len(keys) == 2
+    recorder = Recorder()
+    assert desk.labels(connect=recorder, settings=settings).keys() == whole.keys()
+    assert len(recorder.keys) == 2
 
 
 def test_pulling_twice_writes_nothing_the_second_time(desk):
@@ -329,30 +334,26 @@ def test_pulling_twice_writes_nothing_the_second_time(desk):
 
 def test_a_project_that_is_gone_is_said(desk):
     with desk.server() as server:
-        project = label_studio.find_project(server, desk.material.catalog)
-        server.client.projects.delete(project.project_id)
+        project = server.find_project(desk.material.catalog)
+        server.sdk.projects.delete(project.project_id)
     with pytest.raises(LabelError, match=r"has no project 'project \w+' any more; run `figureground push park-"):
         desk.pull()
 
 
 @pytest.mark.faults
-def test_a_lost_connection_says_what_to_run_next(desk, monkeypatch):
+def test_a_lost_connection_says_what_to_run_next(desk):
     desk.accept(0)
-
-    def lost(*_):
-        raise TransientError("lost the Label Studio")
-
-    monkeypatch.setattr(label_studio, "details", lost)
+    recorder = Recorder()
+    recorder.keys_at_most = 0
     with pytest.raises(TransientError, match=r"nothing is lost .*run `figureground pull park-"):
-        desk.pull()
-    monkeypatch.undo()
+        desk.pull(connect=recorder)
     assert len(desk.labels()) == 1
 
 
 def test_the_stand_in_accepts_most_corrects_one_and_rejects_one(real, alpha_of):
     desk = Desk(real(8, empty=3))
     desk.accept(6)
-    counts = stand_in(desk.material.catalog)
+    counts = simulate_annotator(desk.material.catalog)
     assert counts == {"accepted": 4, "corrected": 1, "rejected": 2, "left": 1}
     labels = desk.labels()
     ours = {crop: row for crop, row in labels.items() if row["annotator"] == "stand-in"}
@@ -366,5 +367,5 @@ def test_the_stand_in_accepts_most_corrects_one_and_rejects_one(real, alpha_of):
     assert ours[desk.crop(3)]["verdict"] == "not a person"
     assert all(row["scenes"] == ["park", "jumping"] for row in ours.values())
     before = desk.pull()
-    assert stand_in(desk.material.catalog) == {"accepted": 0, "corrected": 0, "rejected": 0, "left": 8}
+    assert simulate_annotator(desk.material.catalog) == {"accepted": 0, "corrected": 0, "rejected": 0, "left": 8}
     assert desk.pull() == before

@@ -11,9 +11,9 @@ import yaml
 
 from figureground import tables
 from figureground.catalog import Catalog
-from figureground.clients import label_studio
 from figureground.errors import StoreError
 from figureground.storage.store import Store
+from tasks.annotation.connection import connect
 from tasks.annotation.push import push
 from tasks.datasets.forget import forget
 from tasks.datasets.release import release
@@ -86,10 +86,10 @@ def test_its_tasks_go_from_a_real_server_once_that_can_be_asked(real, make_catal
     catalog, name = material.catalog, material.source.source_id
     ref = push.fn(material.crops, material.mattes, material.source, catalog)
     rows = tables.read(Store(catalog.storage_root), ref).rows
-    with label_studio.connect(catalog) as server:
-        project = label_studio.find_project(server, catalog)
+    with connect(catalog) as server:
+        project = server.find_project(catalog)
         other = {"key": "other", "source": f"{name}-2", "image": "x", "crop_id": "other", "score": "1"}
-        label_studio.create_tasks(server, project, [{"data": other}])
+        server.create_tasks(project, [{"data": other}])
     nowhere = make_catalog(catalog.folder, "http://127.0.0.1:9", catalog.label_studio.project)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "x")
     gone = forget(name, nowhere)
@@ -98,8 +98,8 @@ def test_its_tasks_go_from_a_real_server_once_that_can_be_asked(real, make_catal
     monkeypatch.delenv("LABEL_STUDIO_API_KEY")
     done = run("forget", name, "--yes", "--catalog", str(write_down(material)))
     assert done.returncode == 0 and "3 tasks deleted in Label Studio" in done.stdout, done.stdout + done.stderr
-    with label_studio.connect(catalog) as server:
-        assert sorted(label_studio.look_up(server, project, [*rows["key"], "other"])) == ["other"]
+    with connect(catalog) as server:
+        assert sorted(server.find_tasks(project, [*rows["key"], "other"])) == ["other"]
     with pytest.raises(StoreError, match="nothing of a source"):
         forget(name, catalog)
 

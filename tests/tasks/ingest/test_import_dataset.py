@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 from pycocotools.coco import COCO
 
 from figureground import plugins, tables
-from figureground.annotation.labelling import KEEP
+from figureground.annotation.label_interface import KEEP
 from figureground.catalog import Catalog, load
 from figureground.errors import CatalogError, PluginError, ReleaseError, SourceError
 from figureground.imaging import class_maps, masks

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from figureground import tables
-from figureground.clients import label_studio
 from figureground.errors import LabelError
 from figureground.storage.store import Store
+from tasks.annotation.connection import connect
 from tasks.annotation.push import push
 from tasks.operation import doctor
 
@@ -22,8 +22,7 @@ def pushed(material):
 
 def next_task(server, project):
     """What an annotator gets who clicks on 'Label all tasks'."""
-    headers = server.client._client_wrapper.get_headers()
-    reply = server.wire.get(f"{server.url}/api/projects/{project}/next", headers=headers)
+    reply = server.get(f"/api/projects/{project}/next")
     assert reply.status_code == 200
     return reply.json()
 
@@ -52,13 +51,13 @@ def test_every_picture_is_fetched_through_the_server_and_is_the_stored_one(mater
     with pytest.raises(LabelError, match=r"1 of 3 pictures are not seen: task \d+: .* does not serve .*answer 404"):
         doctor._pictures(material.catalog)
     last.write_bytes(content)
-    with label_studio.connect(material.catalog) as server:
-        project = label_studio.find_project(server, material.catalog)
-        task = label_studio.everything(server, project)[0]
-        server.client.tasks.update(str(task.task_id), data={**task.content["data"], "image": ""})
+    with connect(material.catalog) as server:
+        project = server.find_project(material.catalog)
+        task = server.list_tasks(project)[0]
+        server.sdk.tasks.update(str(task.task_id), data={**task.content["data"], "image": ""})
         with pytest.raises(LabelError, match=r"1 of 3 pictures are not seen: task \d+ names no picture"):
             doctor._pictures(material.catalog)
-        server.client.tasks.delete(str(task.task_id))
+        server.sdk.tasks.delete(str(task.task_id))
     assert "serves all 2 pictures" in doctor._pictures(material.catalog)
     assert "1 pushed pictures have no task there any more" in doctor._pictures(material.catalog)
 
@@ -66,17 +65,17 @@ def test_every_picture_is_fetched_through_the_server_and_is_the_stored_one(mater
 def test_a_prediction_that_nobody_would_see_is_told(material):
     rows = pushed(material)
     assert "fits task" in doctor._predictions(material.catalog)
-    with label_studio.connect(material.catalog) as server:
-        task = label_studio.look_up(server, label_studio.find_project(server, material.catalog), [rows["key"][0]])[
+    with connect(material.catalog) as server:
+        task = server.find_tasks(server.find_project(material.catalog), [rows["key"][0]])[
             rows["key"][0]
         ][0]
-        (old,) = server.client.predictions.list(task=task.task_id)
+        (old,) = server.sdk.predictions.list(task=task.task_id)
         result = [item | {"original_width": 7} if item["type"] == "brushlabels" else item for item in old.dict()["result"]]
-        server.client.predictions.delete(old.id)
-        wrong = server.client.predictions.create(task=task.task_id, result=result, score=0.5, model_version="figureground")
+        server.sdk.predictions.delete(old.id)
+        wrong = server.sdk.predictions.create(task=task.task_id, result=result, score=0.5, model_version="figureground")
         with pytest.raises(LabelError, match=r"is for a picture of 7x80 .*the crop has 60x80"):
             doctor._predictions(material.catalog)
-        server.client.predictions.delete(wrong.id)
+        server.sdk.predictions.delete(wrong.id)
         with pytest.raises(LabelError, match="has 0 predictions, expected one; push its source again"):
             doctor._predictions(material.catalog)
 
@@ -84,13 +83,13 @@ def test_a_prediction_that_nobody_would_see_is_told(material):
 def test_a_project_that_shows_no_predictions_is_told(material):
     rows = pushed(material)
     project = int(rows["project_id"][0])
-    with label_studio.connect(material.catalog) as server:
-        server.client.projects.update(project, show_collab_predictions=False)
+    with connect(material.catalog) as server:
+        server.sdk.projects.update(project, show_collab_predictions=False)
         with pytest.raises(LabelError, match="shows no predictions: switch on"):
             doctor._predictions(material.catalog)
         for task in rows["task_id"]:
-            server.client.predictions.create(task=int(task), result=[], score=0.5, model_version="another")
-        server.client.projects.update(project, show_collab_predictions=True, model_version="another")
+            server.sdk.predictions.create(task=int(task), result=[], score=0.5, model_version="another")
+        server.sdk.projects.update(project, show_collab_predictions=True, model_version="another")
         shown = {one["model_version"] for one in next_task(server, project)["predictions"]}
         assert shown == {"another"}, "what the doctor warns of is so"
         with pytest.raises(
@@ -109,15 +108,15 @@ def test_the_queue_shows_the_predictions_of_another_remover_too(real, make_mater
     other = first.catalog.model_copy(update={"recipe": entry, "assets": assets})
     second = make_material(other, f"{first.source.source_id}-second", 1)
     rows = pushed(second)
-    with label_studio.connect(other) as server:
+    with connect(other) as server:
         project = int(rows["project_id"][0])
-        tasks = label_studio.everything(server, label_studio.find_project(server, other))
+        tasks = server.list_tasks(server.find_project(other))
         removers = {task.content["data"]["remover"] for task in tasks}
         assert len(tasks) == len(removers) == 2, "two removers"
         for _ in tasks:
             shown = next_task(server, project)
             assert len(shown["predictions"]) == 1, shown["data"]["remover"]
-            server.client.annotations.create(shown["id"], result=shown["predictions"][0]["result"], lead_time=1.0)
+            server.sdk.annotations.create(shown["id"], result=shown["predictions"][0]["result"], lead_time=1.0)
     assert np.array_equal(
         rows["remover"], [task.content["data"]["remover"] for task in tasks if "second" in task.content["data"]["crop_id"]]
     )
