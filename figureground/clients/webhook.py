@@ -49,7 +49,7 @@ def choose_secret(host: str, configured: str) -> str:
     Raises
     ------
     CatalogError
-        When other machines can reach `host` and there is no secret, or it is too short or not plain text.
+        When other machines can reach `host` and there is no secret, or it cannot be used as a secret.
     """
     if not configured and is_loopback(host):
         return secrets.token_hex(20)
@@ -60,7 +60,7 @@ def choose_secret(host: str, configured: str) -> str:
         )
     if len(configured) < _LENGTH_AT_LEAST or not configured.isascii() or not configured.isprintable():
         raise CatalogError(
-            f"{SECRET_VARIABLE} is too short or not plain text: expected at least {_LENGTH_AT_LEAST} printable ASCII "
+            f"{SECRET_VARIABLE} cannot be used as a secret: expected at least {_LENGTH_AT_LEAST} printable ASCII "
             f"characters, found {len(configured)} characters"
         )
     return configured
