@@ -59,6 +59,7 @@ def webhook(
 ) -> None:
     """Pull whenever Label Studio's webhook reports an annotation, and at regular intervals, until stopped."""
     open_catalog(catalog, verbose)
+    from flows.scheduling.webhook import receive_webhooks
 
     receive_webhooks(catalog, host=host, port=port, address=address, every_minutes=every, say=print_message)
 
