@@ -1,32 +1,31 @@
 """Finds a plug-in by the name of its file.
 
-``figureground/<kind>/<name>.py`` holds one frozen dataclass; its fields are the settings the catalog may give. The
-kind's Protocol stands in ``figureground/<kind>/__init__.py`` as ``PROTOCOL``. Nothing is registered anywhere.
+``figureground/<kind>/<name>.py`` holds one frozen dataclass. Its fields are the settings the catalog may give, and its
+``VERSION`` is raised by hand when its output changes. The kind's Protocol is ``PROTOCOL`` in
+``figureground/<kind>/__init__.py``. Nothing is registered anywhere.
 """
 
-import ast
 import dataclasses
 import difflib
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
-import sys
-import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, ClassVar, Protocol, get_type_hints, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
 from figureground.errors import PluginError
-from figureground.types import Weights
+from figureground.types import PinnedHead, Weights
 
 KINDS = ("detectors", "checks", "removers", "layouts", "networks")
 
-_parsing = threading.Lock()
-"""CPython before 3.11.9 counts the depth of all threads' trees together: two that parse at once end in a SystemError."""
+
+@runtime_checkable
+class HasHead(Protocol):
+    """A plug-in whose output depends on a small trained head that lies beside the code."""
+
+    HEAD: ClassVar[PinnedHead]
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -68,6 +67,7 @@ def find(kind: str, name: str) -> type[Any]:
             f"{module.__name__} must hold exactly one frozen dataclass; "
             f"found {', '.join(thing.__name__ for thing in found) or 'none'}"
         )
+    _check_version(found[0])
     protocol = importlib.import_module(f"figureground.{kind}").PROTOCOL
     asked = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
     missing = [method for method in asked if not callable(getattr(found[0], method, None))]
@@ -75,6 +75,13 @@ def find(kind: str, name: str) -> type[Any]:
         lacking = ", ".join(missing)
         raise PluginError(f"{module.__name__}.{found[0].__name__} lacks {lacking}, which figureground.{kind} asks for")
     return found[0]
+
+
+def _check_version(plugin: type[Any]) -> None:
+    version = vars(plugin).get("VERSION")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        expected = "expected `VERSION: ClassVar[int] = 1`, raised by 1 whenever its output changes"
+        raise PluginError(f"{plugin.__module__}.{plugin.__name__} has no VERSION: {expected}; found {version!r}")
 
 
 def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str, Weights] | None = None) -> Any:
@@ -123,71 +130,35 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
 
 
 def describe(plugin: Any) -> dict[str, Any]:
-    """Give a plug-in's settings as plain values, weights by their hash: what a fingerprint needs."""
+    """Give a plug-in's name and settings as plain values, weights by their hash."""
     return {"name": type(plugin).__module__.rsplit(".", 1)[1], **dataclasses.asdict(plugin)}
 
 
-def code(plugin: Any) -> str:
-    """Hash the text of a plug-in's file and of every module of figureground it leans on, at any remove.
+def identity(plugin: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Give what a plug-in's output depends on: its name, version, head and settings, weights by their hash.
 
-    What a plug-in makes depends on more than its own file: a change in `figureground.imaging.masks` changes a remover's mattes.
-    Imports inside functions count too; other packages do not, their versions are the lock file's.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits; reading a dozen files takes 30 ms, once a process.
-
-    Raises
-    ------
-    PluginError
-        When the plug-in was not read from a file.
+    Parameters
+    ----------
+    plugin
+        The plug-in.
+    leave_out
+        How the names of settings begin that do not count.
     """
-    return _code(type(plugin).__module__)
+    kind, name = type(plugin).__module__.split(".")[-2:]
+    head = plugin.HEAD if isinstance(plugin, HasHead) else None
+    settings = {key: value for key, value in describe(plugin).items() if key != "name" and not key.startswith(leave_out)}
+    return {
+        "plugin": f"{kind}.{name}",
+        "version": type(plugin).VERSION,
+        "head": [head.name, head.version] if head else None,
+        "settings": settings,
+    }
 
 
-@cache
-def _code(module: str) -> str:
-    with _parsing:
-        texts = {one: _text(one) for one in _leans_on(module)}
-    return hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()
-
-
-def _leans_on(module: str) -> tuple[str, ...]:
-    """List a module and the modules of this package that it imports, and those they import, and so on."""
-    found, waiting = set(), [module]
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += _imported(one)
-    return tuple(sorted(found))
-
-
-def _imported(module: str) -> Iterator[str]:
-    package = __name__.split(".")[0]
-    for node in ast.walk(ast.parse(_text(module))):
-        named: list[str] = []
-        if isinstance(node, ast.Import):
-            named = [one.name for one in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            named = [node.module, *(f"{node.module}.{one.name}" for one in node.names)]
-        yield from (name for name in named if name.startswith(f"{package}.") and _is_module(name))
-
-
-@cache
-def _is_module(name: str) -> bool:
-    """Tell a module from a class in one; nothing but packages is imported for it."""
-    above = importlib.util.find_spec(name.rpartition(".")[0])
-    return bool(above and above.submodule_search_locations) and importlib.util.find_spec(name) is not None
-
-
-def _text(module: str) -> str:
-    found = sys.modules.get(module) or importlib.util.find_spec(module)
-    file = getattr(found, "__file__", None) or getattr(found, "origin", None)
-    if not file:
-        raise PluginError(f"{module} has no file whose text could be hashed; expected figureground/<kind>/<name>.py")
-    return Path(file).read_text(encoding="utf-8")
+def version(kind: str, name: str) -> int:
+    """Give the ``VERSION`` of a plug-in."""
+    number: int = find(kind, name).VERSION
+    return number
 
 
 def weights(plugin: Any) -> tuple[Weights, ...]:

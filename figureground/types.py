@@ -50,6 +50,18 @@ class Weights:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedHead:
+    """A small trained head, ``figureground/checks/heads/<name>.npz``, of which the code expects this very file.
+
+    ``version`` is raised when the head is trained anew.
+    """
+
+    name: str
+    version: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Asset:
     """Where weights may be had: the paths are tried in order."""
 

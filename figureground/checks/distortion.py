@@ -1,7 +1,7 @@
 """Is the person bent or stretched, as by a wide angle, a fisheye or high up in a 360° picture."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -10,10 +10,10 @@ from pydantic import Field
 
 from figureground.people import backbone_features
 from figureground.people.backbone_features import Head
-from figureground.types import PersonCrop, Weights
+from figureground.types import PersonCrop, PinnedHead, Weights
 
 _LONG_SIDE = 256  # px: detail is compared at the same size for everyone
-_HEAD = ("distortion", "6cc2cecf160c2090f9dff7dc32cd9ce083d022a4c542e8760e700146dfbdb5cd")  # see features.py
+_HEAD = PinnedHead("distortion", version=1, sha256="6cc2cecf160c2090f9dff7dc32cd9ce083d022a4c542e8760e700146dfbdb5cd")
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,9 @@ class Distortion:
         The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it only a stretch along the picture's rows
         is noticed, and not what a fisheye does.
     """
+
+    VERSION: ClassVar[int] = 1
+    HEAD: ClassVar[PinnedHead] = _HEAD
 
     at_most: Annotated[float, Field(ge=0)] = 2.0
     network: Weights | None = None
@@ -54,7 +57,9 @@ class Distortion:
         AssetError
             When `network` is not in the cache, is not the pinned file, or has other layers.
         """
-        return likelihood(backbone_features.head(*_HEAD), summary(crop, self.network)) if self.network else anisotropy(crop)
+        if self.network is None:
+            return anisotropy(crop)
+        return likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), summary(crop, self.network))
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""

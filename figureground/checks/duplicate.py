@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import cv2
 import numpy as np
@@ -52,6 +52,8 @@ class Duplicate:
     weights
         SSCD as ONNX: finds copies that were cut, or turned grey, too. Without it they are missed.
     """
+
+    VERSION: ClassVar[int] = 1
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.78
     window: Annotated[float, Field(ge=0, le=60)] = 0.6

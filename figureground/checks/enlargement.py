@@ -1,7 +1,7 @@
 """Is the source fine enough for the size a portrait was brought to."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from figureground.types import PersonCrop
 @dataclass(frozen=True)
 class Enlargement:
     """How many times larger a crop is than what the source has of it."""
+
+    VERSION: ClassVar[int] = 1
 
     at_most: Annotated[float, Field(ge=0)] = 2.0
 

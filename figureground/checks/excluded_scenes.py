@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from figureground.types import PersonCrop
 @dataclass(frozen=True)
 class ExcludedScenes:
     """How many of the source's scenes are on the catalog's list; the list gives the reason for each."""
+
+    VERSION: ClassVar[int] = 1
 
     scenes: Mapping[str, Annotated[str, Field(min_length=1)]] = field(default_factory=dict)
     at_most: Annotated[float, Field(ge=0)] = 0.0

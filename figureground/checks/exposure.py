@@ -1,7 +1,7 @@
 """Is the person too dark or too bright to see its border."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -17,6 +17,8 @@ _BRIGHTEST = 98  # percentile: in black clothes too, skin is brighter than that
 @dataclass(frozen=True)
 class Exposure:
     """How dark the brightest of the person is, or how much of the person is burnt out."""
+
+    VERSION: ClassVar[int] = 1
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.82
 

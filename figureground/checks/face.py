@@ -1,7 +1,7 @@
 """Does the person of a portrait show a face."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -11,6 +11,8 @@ from figureground.types import PersonCrop
 @dataclass(frozen=True)
 class ShownFace:
     """How sure the face detector is of the face that a portrait was cut around."""
+
+    VERSION: ClassVar[int] = 1
 
     at_least: Annotated[float, Field(ge=0, le=1)] = 0.7
 

@@ -1,7 +1,7 @@
 """Is the person there twice: a shifted ghost, a doubled exposure, two moments blended."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import Field
 
 from figureground.people import backbone_features, pose_regions
 from figureground.people.backbone_features import Head
-from figureground.types import PersonCrop, Weights
+from figureground.types import PersonCrop, PinnedHead, Weights
 
 _Plane = NDArray[np.float32]
 
@@ -19,7 +19,7 @@ _LONG_SIDE = 256  # px: everyone is measured at this height, so a ghost's distan
 _DENOISE = 0.7  # px, sigma: sensor noise and JPEG blocks repeat nothing but make everything else weaker
 _NEAREST, _FARTHEST = 0.015, 0.1  # of the person's height: nearer is blur, farther another thing
 _SURROUND = 9  # px: a peak stands above what is around it
-_HEAD = ("ghosting", "7b4b1e361c75f27d80d3412ee32bc4e5d9efc352263d3160d2c35d60bb7b3f56")  # see features.py
+_HEAD = PinnedHead("ghosting", version=1, sha256="7b4b1e361c75f27d80d3412ee32bc4e5d9efc352263d3160d2c35d60bb7b3f56")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Ghosting:
         The catalog's asset: the YOLO11 pose network as a ``.pt`` file. Without it only what repeats at one distance is
         noticed, and not two moments blended.
     """
+
+    VERSION: ClassVar[int] = 1
+    HEAD: ClassVar[PinnedHead] = _HEAD
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.045
     network: Weights | None = None
@@ -62,7 +65,7 @@ class Ghosting:
         """
         height = echo(crop)
         return (
-            likelihood(backbone_features.head(*_HEAD), backbone_features.pooled(crop, self.network), height)
+            likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), backbone_features.pooled(crop, self.network), height)
             if self.network
             else height
         )

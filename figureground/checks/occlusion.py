@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from figureground import plugins
 from figureground.imaging import geometry
 from figureground.people import backbone_features, occlusion_features, pose_regions
 from figureground.people.backbone_features import Cells
-from figureground.types import Box, Mask, PersonCrop, Weights
+from figureground.types import Box, Mask, PersonCrop, PinnedHead, Weights
 
 Floats = NDArray[np.float32]
 
@@ -22,7 +22,7 @@ _AROUND = 0.2  # of the box: places farther out are as far out as this
 _WORST = 12  # cells that most look like something in front
 _LEAST = 0.003  # a share below it is as good as none
 _FAR = 6.0  # standard deviations
-_HEAD = ("occlusion", "950b6c47cb9dcc648d41f8915f8b57d61ad419b0f2e9cc9b07cc0f6ed47bd586")  # see features.py
+_HEAD = PinnedHead("occlusion", version=1, sha256="950b6c47cb9dcc648d41f8915f8b57d61ad419b0f2e9cc9b07cc0f6ed47bd586")
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class Occlusion:
         The catalog's asset: a YOLO segmentation network with COCO's classes as a ``.pt`` file, whose outlines count, alone or
         beside `network`. It costs next to nothing where the recipe's ``crop: {instances: …}`` names the same.
     """
+
+    VERSION: ClassVar[int] = 1
+    HEAD: ClassVar[PinnedHead] = _HEAD
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.75
     network: Weights | None = None
@@ -75,7 +78,7 @@ class Occlusion:
         AssetError
             When a network is not in the cache, is not the pinned file, or `network` has other layers.
         """
-        return judged(backbone_features.arrays(*_HEAD), crop, self.network, self.instances)
+        return judged(backbone_features.arrays(_HEAD.name, _HEAD.sha256), crop, self.network, self.instances)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""

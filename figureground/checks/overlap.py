@@ -1,7 +1,7 @@
 """Does another person reach into this one."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -31,6 +31,8 @@ class Overlap:
     instances
         The catalog's asset: a YOLO segmentation network as a ``.pt`` file. Without it only boxes are looked at.
     """
+
+    VERSION: ClassVar[int] = 1
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.1
     instances: Weights | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import cv2
 import numpy as np
@@ -23,6 +23,8 @@ _RIM = 0.03  # of the person's height: how far the outline is taken in
 @dataclass(frozen=True)
 class Sharpness:
     """How much of the person's detail a second blur would take away: from what is blurred already, little."""
+
+    VERSION: ClassVar[int] = 1
 
     at_least: Annotated[float, Field(ge=0, le=1)] = 0.38
 

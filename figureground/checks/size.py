@@ -1,7 +1,7 @@
 """Is the person large enough to be labelled."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from figureground.types import PersonCrop
 @dataclass(frozen=True)
 class Size:
     """How many pixels across the person is: the short side of the detected box."""
+
+    VERSION: ClassVar[int] = 1
 
     at_least: Annotated[float, Field(ge=0)] = 64.0
 

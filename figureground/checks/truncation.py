@@ -1,7 +1,7 @@
 """Is the person cut by the frame."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from figureground.people import backbone_features, pose_regions
 from figureground.people.backbone_features import Head
-from figureground.types import PersonCrop
+from figureground.types import PersonCrop, PinnedHead
 
 _REACH = np.array([0.084] * 5 + [0.07] * 2 + [0.042] * 2 + [0.07] * 2 + [0.07] * 2 + [0.056] * 2 + [0.091] * 2)
 """How far the body goes on beyond each joint (crown, shoulder, elbow, fingers, hip, knee, toes), of the person's height."""
@@ -17,12 +17,15 @@ _NEAR = 0.06  # of the person's height: no side of the frame that is farther fro
 _OUTLINE = 0.06  # share of the box's outline on the frame's edge that makes even odds where no joints are known
 SIDES = ("left", "right", "above", "below")
 """The frame's sides in the order of their numbers."""
-_HEAD = ("truncation", "01346319e5e0c453d61b64ae9a125d01da488826f9f0358f5bf024d8712085f8")  # see features.py
+_HEAD = PinnedHead("truncation", version=1, sha256="01346319e5e0c453d61b64ae9a125d01da488826f9f0358f5bf024d8712085f8")
 
 
 @dataclass(frozen=True)
 class Truncation:
     """How likely the frame cuts the person."""
+
+    VERSION: ClassVar[int] = 1
+    HEAD: ClassVar[PinnedHead] = _HEAD
 
     at_most: Annotated[float, Field(ge=0, le=1)] = 0.5
 
@@ -48,7 +51,7 @@ class Truncation:
         if not len(crop.keypoints):
             share = _outline_on_edge(crop)
             return share / (share + _OUTLINE)
-        return likelihood(backbone_features.head(*_HEAD), crop)
+        return likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), crop)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""

@@ -1,13 +1,16 @@
 """Detectors: who is in a picture, one network family a file."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from figureground.types import Image, Person
 
 
 class Detector(Protocol):
     """Finds people."""
+
+    VERSION: ClassVar[int]
+    """Raised by 1 when the output changes."""
 
     def find(self, images: Sequence[Image]) -> list[list[Person]]:
         """Give the people of each picture, best score first, boxes clipped to the picture."""

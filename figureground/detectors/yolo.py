@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -44,6 +44,8 @@ class Yolo:
     device
         ``auto`` takes CUDA where there is a device, ``cpu`` never does.
     """
+
+    VERSION: ClassVar[int] = 1
 
     weights: Weights
     score_at_least: Annotated[float, Field(ge=0, le=1)] = 0.4

@@ -5,7 +5,7 @@ A layout is a frozen dataclass; its fields are the settings of the convention. S
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from figureground import plugins
 from figureground.errors import PluginError
@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # it imports OpenCV
 
 class Layout(Protocol):
     """Writes samples to a folder, reads them back, and finds what is wrong with a folder."""
+
+    VERSION: ClassVar[int]
+    """Raised by 1 when the output changes."""
 
     @property
     def verbatim(self) -> bool:

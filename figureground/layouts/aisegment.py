@@ -70,6 +70,8 @@ def _parts(path: str, top: str, prefix: str, suffix: str) -> tuple[str, str, str
 class Aisegment:
     """Pictures and RGBA mattings, numbered, with an index of their stems."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 

@@ -48,6 +48,8 @@ class _Entry(NamedTuple):
 class Coco:
     """Pictures and ``annotations/<split>.json`` as pycocotools reads them."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
     shapes: Literal["run_lengths", "polygons"] = "run_lengths"

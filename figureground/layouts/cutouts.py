@@ -29,6 +29,8 @@ from figureground.types import Mask, Sample
 class Cutouts:
     """One RGBA picture a person."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = False
     exact: ClassVar[bool] = True
 

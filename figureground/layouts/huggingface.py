@@ -42,6 +42,8 @@ _SCHEMA = pa.schema(
 class Huggingface:
     """Parquet files that ``datasets.load_dataset`` reads."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = False
     exact: ClassVar[bool] = True
 

@@ -41,6 +41,8 @@ Folder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")]
 class HumanParsing:
     """Pictures, label maps of 2, 5 or 18 classes, and lists of their pairs."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 

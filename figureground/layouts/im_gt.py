@@ -28,6 +28,8 @@ from figureground.types import Sample
 class ImGt:
     """Pictures and their alpha, paired by name."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 

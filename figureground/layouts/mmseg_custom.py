@@ -34,6 +34,8 @@ from figureground.types import Mask, Sample
 class MmsegCustom:
     """Pictures, masks and scene lists as mmsegmentation's ``BaseSegDataset`` reads them."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = True
 

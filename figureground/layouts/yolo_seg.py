@@ -33,6 +33,8 @@ from figureground.types import Mask, Sample
 class YoloSeg:
     """Pictures, one polygon a person, and ``data.yaml``."""
 
+    VERSION: ClassVar[int] = 1
+
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = False
 

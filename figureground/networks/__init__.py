@@ -12,7 +12,7 @@ scores, exports or shows a network needs to know nothing else of it:
 No network fetches weights: each begins at random, and a release teaches it the rest. See ``docs/baselines.md``.
 """
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:  # it takes seconds to import
     from torch import nn
@@ -20,6 +20,9 @@ if TYPE_CHECKING:  # it takes seconds to import
 
 class Network(Protocol):
     """A family of networks at one size."""
+
+    VERSION: ClassVar[int]
+    """Raised by 1 when the output changes."""
 
     def build(self, classes: int) -> "nn.Module":
         """Give a network with random weights, in training mode.

@@ -4,7 +4,7 @@ Chen, Papandreou, Schroff, Adam: "Rethinking Atrous Convolution for Semantic Ima
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from torch import nn
@@ -22,6 +22,8 @@ class Deeplabv3:
     encoder
         Which of torchvision's three.
     """
+
+    VERSION: ClassVar[int] = 1
 
     encoder: Literal["mobilenet_v3_large", "resnet50", "resnet101"] = "mobilenet_v3_large"
 

@@ -5,7 +5,7 @@ Badrinarayanan, Kendall, Cipolla: "SegNet: A Deep Convolutional Encoder-Decoder 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class Segnet:
     width
         Channels of the first stage; VGG's, and the paper's, is 64. The next have 2, 4, 8 and 8 times as many.
     """
+
+    VERSION: ClassVar[int] = 1
 
     width: Annotated[int, Field(ge=2, le=64)] = 64
 

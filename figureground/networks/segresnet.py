@@ -5,7 +5,7 @@ autoencoder; by monai.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class Segresnet:
     width
         Channels of the first stage, a multiple of 8; each of the three next has twice as many.
     """
+
+    VERSION: ClassVar[int] = 1
 
     width: Annotated[int, Field(ge=8, le=64, multiple_of=8)] = 16
 

@@ -5,7 +5,7 @@ segmentation-models-pytorch, with a residual encoder.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,6 +24,8 @@ class Unet:
     width
         Channels of the decoder's last stage; each stage before has twice those of the next.
     """
+
+    VERSION: ClassVar[int] = 1
 
     encoder: Literal["resnet18", "resnet34", "resnet50", "mobilenet_v2", "timm-mobilenetv3_small_minimal_100"] = "resnet18"
     width: Annotated[int, Field(ge=2, le=64)] = 16

@@ -1,13 +1,16 @@
 """Removers: what is person and what is background, one method a file."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from figureground.types import Alpha, PersonCrop
 
 
 class Remover(Protocol):
     """Makes soft masks."""
+
+    VERSION: ClassVar[int]
+    """Raised by 1 when the output changes."""
 
     def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size."""

@@ -16,7 +16,7 @@ How each part was chosen, with figures: ``docs/mattes.md``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -69,6 +69,8 @@ class OnePerson:
     PluginError
         When an asset is not of its kind by its name.
     """
+
+    VERSION: ClassVar[int] = 1
 
     matting: Weights
     instances: Weights

@@ -11,7 +11,7 @@ U²-Net: Qin et al., "U²-Net: Going deeper with nested U-structure for salient 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,8 @@ class Rembg:
     PluginError
         When the asset is not one of these.
     """
+
+    VERSION: ClassVar[int] = 1
 
     model: Weights
     device: Literal["auto", "cpu"] = "auto"

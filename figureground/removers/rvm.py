@@ -6,7 +6,7 @@ Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance", WACV 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -35,6 +35,8 @@ class Rvm:
     PluginError
         When the asset is not RVM by its name.
     """
+
+    VERSION: ClassVar[int] = 1
 
     weights: Weights
     size: Annotated[int, Field(ge=64, le=2048)] = 384

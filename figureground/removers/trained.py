@@ -5,7 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from figureground.errors import PluginError
 from figureground.imaging import masks
@@ -29,6 +29,8 @@ class Trained:
     PluginError
         When the asset is no ONNX file by its name.
     """
+
+    VERSION: ClassVar[int] = 1
 
     weights: Weights
     device: Literal["auto", "cpu"] = "auto"

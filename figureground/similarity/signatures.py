@@ -12,6 +12,9 @@ from figureground import tables
 from figureground.similarity.duplicates import METHOD, Signature, pack, unpack_all
 from figureground.storage.store import Store
 
+VERSION = 1
+"""Raised by 1 when the signatures change for the same images."""
+
 _STAGE = "signatures"
 
 
@@ -45,5 +48,5 @@ def of_source(store: Store, source_id: str) -> dict[str, Signature]:
     return dict(zip(rows["sha256"], unpack_all(list(rows["signature"])), strict=True))
 
 
-def _mark() -> str:
-    return tables.fingerprint(_STAGE, [], method=METHOD)
+def _mark() -> tables.Fingerprint:
+    return tables.fingerprint(_STAGE, [], version=VERSION, method=METHOD)

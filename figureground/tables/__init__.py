@@ -7,6 +7,7 @@ first used, because `figureground status` counts rows without them.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from figureground.tables.fingerprints import Fingerprint, fingerprint
 from figureground.tables.rows import (
     ROW_CLASSES,
     BackgroundRow,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
         Table,
         dicts,
         find,
-        fingerprint,
         fresh,
         iterate_rows,
         latest,
@@ -53,6 +53,7 @@ __all__ = [
     "BackgroundRow",
     "CompositeRow",
     "CropRow",
+    "Fingerprint",
     "FrameRow",
     "LabelRow",
     "ListingRow",

@@ -17,11 +17,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from figureground import __version__
 from figureground.errors import StoreError
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables import evicted, statistics
+from figureground.tables.fingerprints import Fingerprint
 from figureground.tables.rows import ROW_CLASSES, AnyRow, Column, Row, to_tuple
 from figureground.types import TableRef
 
@@ -84,34 +84,14 @@ def name(stage: str, source_id: str) -> str:
     return f"tables/{stage}/{source_id}.parquet"
 
 
-def fingerprint(stage: str, inputs: Sequence[TableRef], **settings: Any) -> str:
-    """Hash everything a stage depends on: its input tables, settings, weights and the code's version.
-
-    Parameters
-    ----------
-    stage
-        The stage's name.
-    inputs
-        The tables it reads.
-    **settings
-        Anything `json.dumps` can write; order does not matter.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    story = {
-        "stage": stage,
-        "code": __version__,
-        "inputs": [[ref.stage, ref.source_id, ref.sha256] for ref in inputs],
-        "settings": settings,
-    }
-    return hashlib.sha256(json.dumps(story, sort_keys=True).encode()).hexdigest()
-
-
 def write(
-    store: Store, stage: str, source_id: str, rows: pd.DataFrame, *, fingerprint: str, facts: Mapping[str, Any] | None = None
+    store: Store,
+    stage: str,
+    source_id: str,
+    rows: pd.DataFrame,
+    *,
+    fingerprint: Fingerprint | str,
+    facts: Mapping[str, Any] | None = None,
 ) -> TableRef:
     """Write one table, replacing the one before it as a whole.
 
@@ -124,7 +104,7 @@ def write(
     rows
         Exactly the columns of ``SCHEMAS[stage]``, in any order. An empty frame without columns means no rows.
     fingerprint
-        See `fingerprint`.
+        See `figureground.tables.fingerprints`.
     facts
         What belongs to no single row; anything `json.dumps` can write.
 
@@ -141,11 +121,17 @@ def write(
         raise StoreError(
             f"table {name(stage, source_id)} needs the columns {', '.join(expected)}; found {', '.join(map(str, rows.columns))}"
         )
-    return _write(store, stage, source_id, rows[expected].to_dict("records"), fingerprint, facts or {})
+    return _write(store, stage, source_id, rows[expected].to_dict("records"), str(fingerprint), facts or {})
 
 
 def write_rows(
-    store: Store, stage: str, source_id: str, rows: Iterable[Row], *, fingerprint: str, facts: Mapping[str, Any] | None = None
+    store: Store,
+    stage: str,
+    source_id: str,
+    rows: Iterable[Row],
+    *,
+    fingerprint: Fingerprint | str,
+    facts: Mapping[str, Any] | None = None,
 ) -> TableRef:
     """Write one table from its rows, replacing the one before it as a whole; the bytes are those that `write` gives.
 
@@ -158,7 +144,7 @@ def write_rows(
     rows
         Rows of ``ROW_CLASSES[stage]``.
     fingerprint
-        See `fingerprint`.
+        See `figureground.tables.fingerprints`.
     facts
         What belongs to no single row; anything that `json.dumps` can write.
 
@@ -175,7 +161,7 @@ def write_rows(
                 f"table {name(stage, source_id)} holds rows of {row_class.__name__}; found a {type(row).__name__}"
             )
         records.append({column: getattr(row, column) for column in columns})
-    return _write(store, stage, source_id, records, fingerprint, facts or {})
+    return _write(store, stage, source_id, records, str(fingerprint), facts or {})
 
 
 def _write(
@@ -327,7 +313,7 @@ def latest(store: Store, stage: str, source_id: str) -> Table | None:
     return _table(found[1]) if found else None
 
 
-def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRef | None:
+def fresh(store: Store, stage: str, source_id: str, fingerprint: Fingerprint | str) -> TableRef | None:
     """Find a table that is still right: same fingerprint, readable, and every file it names verifies or was dropped on purpose.
 
     Returns
@@ -336,7 +322,7 @@ def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRe
         None means that the stage has to run.
     """
     found = _open(store, stage, source_id)
-    if found is None or found[2] != fingerprint:
+    if found is None or not _matches(fingerprint, found[2]):
         return None
     rows, away = found[1], evicted.listed(store, stage, source_id, found[0].sha256)
     if "file" in rows.column_names and not all(
@@ -346,6 +332,10 @@ def fresh(store: Store, stage: str, source_id: str, fingerprint: str) -> TableRe
     ):
         return None
     return found[0]
+
+
+def _matches(fingerprint: Fingerprint | str, recorded: str) -> bool:
+    return fingerprint.matches(recorded) if isinstance(fingerprint, Fingerprint) else fingerprint == recorded
 
 
 def sources(store: Store, stage: str) -> list[str]:

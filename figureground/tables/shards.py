@@ -18,6 +18,7 @@ from figureground import progress, tables
 from figureground.parallel import ordered
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
+from figureground.tables.fingerprints import Fingerprint
 from figureground.types import TableRef
 
 FOLDER = "shards"
@@ -90,7 +91,7 @@ class ShardedStage(Generic[Input, Output]):
     task: str
     stage: str
     source_id: str
-    fingerprint: str
+    fingerprint: Fingerprint
     batch_size: int
     read_inputs: Callable[[], Sequence[Input]]
     process: Callable[[Sequence[Input]], Iterable[Output]]
@@ -133,12 +134,12 @@ class ShardedStage(Generic[Input, Output]):
         """
         if self._read_shard(first, end) is None:
             outputs = progress.track(self.process(self.read_inputs()[first:end]), name, self.source_id, end - first)
-            kept = {"fingerprint": self.fingerprint, "outputs": [self.to_json(output) for output in outputs]}
+            kept = {"fingerprint": str(self.fingerprint), "outputs": [self.to_json(output) for output in outputs]}
             content = json.dumps(kept).encode()
             self.store.write(self._name(first, end), f"{sha256(content)}\n".encode() + content)
 
     def _name(self, first: int, end: int) -> str:
-        return f"{FOLDER}/{self.source_id}/{self.task}-{self.fingerprint[:16]}-{first:08d}-{end:08d}.json"
+        return f"{FOLDER}/{self.source_id}/{self.task}-{self.fingerprint.digest[:16]}-{first:08d}-{end:08d}.json"
 
     def _shards(self, inputs: int) -> list[tuple[int, int]]:
         """List the finished shards; those of runs with another number of shards may overlap."""
@@ -158,7 +159,7 @@ class ShardedStage(Generic[Input, Output]):
         if digest.decode(errors="replace") != sha256(content):
             return None
         kept = json.loads(content)
-        if kept["fingerprint"] != self.fingerprint or len(kept["outputs"]) != end - first:
+        if kept["fingerprint"] != self.fingerprint.digest or len(kept["outputs"]) != end - first:
             return None
         outputs = [self.from_json(output) for output in kept["outputs"]]
         files = [file for output in outputs for file in self.files(output)]

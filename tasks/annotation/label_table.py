@@ -37,7 +37,7 @@ class LabelTable:
     crops: TableRef
     mattes: TableRef
     tasks: TableRef
-    fingerprint: str
+    fingerprint: tables.Fingerprint
     current: TableRef | None = None
     grows: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class LabelTable:
         facts = tables.read_facts(self.store, ref)
         stored = set(self.store.names(f"labels/{self.crops.source_id}"))
         files = {file for row in rows.values() for file in (row.file, row.parts) if file}
-        if facts.get("pulled_from") != self.fingerprint or not files <= stored:
+        if not self.fingerprint.matches(facts.get("pulled_from", "")) or not files <= stored:
             return Watermark()
         self.current, self.grows = ref, True
         self.rows, self.unusable = rows, {note["crop_id"]: note for note in facts.get("unusable", ())}
@@ -72,7 +72,7 @@ class LabelTable:
 
     def write(self, cursor: Watermark) -> TableRef:
         """Write the table as far as it is."""
-        facts: dict[str, Any] = {"pulled_from": self.fingerprint, **cursor.facts()}
+        facts: dict[str, Any] = {"pulled_from": str(self.fingerprint), **cursor.facts()}
         if self.unusable:
             facts["unusable"] = [self.unusable[crop_id] for crop_id in self._order if crop_id in self.unusable]
         rows = [self.rows[crop_id] for crop_id in self._order if crop_id in self.rows]

@@ -23,6 +23,9 @@ from tasks import retried_task
 from tasks.annotation.connection import Connect, connect
 from tasks.annotation.label_table import LabelTable, annotator_id
 
+VERSION = 1
+"""Raised by 1 when the labels change for the same annotations."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -83,7 +86,7 @@ def pull(
     interface, xml = label_interface.load_interface(catalog.label_config_file, catalog.label_studio.mask)
     place = [catalog.label_studio.url, catalog.label_studio.project]
     fingerprint = tables.fingerprint(
-        "labels", [crops, mattes, tasks], interface=xml, server=place, reach=edit_fusion.REACH
+        "labels", [crops, mattes, tasks], version=VERSION, interface=xml, server=place, reach=edit_fusion.REACH
     )
     table = LabelTable(store, interface, crops, mattes, tasks, fingerprint)
     if not tasks.rows:

@@ -34,6 +34,9 @@ from tasks.annotation.annotation_records import deeds
 from tasks.annotation.connection import Connect, connect
 
 _BATCH_AT_LEAST = 5
+VERSION = 1
+"""Raised by 1 when the tasks change for the same inputs."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -119,14 +122,15 @@ def push(
     return tables.write_rows(store, "tasks", source.source_id, rows, fingerprint=fingerprint, facts=facts)
 
 
-def _fingerprint(inputs: Sequence[TableRef], source: Source, xml: str, catalog: Catalog) -> str:
+def _fingerprint(inputs: Sequence[TableRef], source: Source, xml: str, catalog: Catalog) -> tables.Fingerprint:
     return tables.fingerprint(
         "tasks",
         inputs,
+        version=VERSION,
         server=[catalog.label_studio.url, catalog.label_studio.project],
         interface=sha256(xml.encode()),
         source=[source.scenes, source.license],
-        remover=plugins.describe(catalog.remover()),
+        remover=plugins.identity(catalog.remover()),
         second_opinions=catalog.label_studio.second_opinions,
     )
 

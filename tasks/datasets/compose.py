@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import cv2
 import pandas as pd
 
-from figureground import __version__, layouts, progress, rng, tables
+from figureground import __version__, layouts, plugins, progress, rng, tables
 from figureground.catalog import Catalog, ComposeRecipe
 from figureground.datasets import manifest, scene_lists, splits
 from figureground.datasets.splits import Split
@@ -38,6 +38,9 @@ from figureground.synthesis.placement import Subject
 from figureground.synthesis.synthesize import Background, Composer, Manner, Person, Pool
 from figureground.types import Image, Release, Sample, TableRef
 from tasks import retried_task
+
+VERSION = 1
+"""Raised by 1 when the images of a composition change for the same inputs."""
 
 _log = logging.getLogger(__name__)
 _CACHED = 256_000_000
@@ -66,7 +69,7 @@ class Plan:
     jobs: tuple[Job, ...]
     certificate: Mapping[str, Any]
     lacking: tuple[str, ...]
-    mark: str
+    mark: tables.Fingerprint
 
 
 @retried_task
@@ -101,7 +104,7 @@ def compose(people: TableRef, backgrounds: TableRef, catalog: Catalog, processes
         _log.warning("%s: %s", recipe.note, lack)
     if folder.exists():
         return _held(folder, plan)
-    with atomic.build_folder(folder, plan.mark) as bench:
+    with atomic.build_folder(folder, plan.mark.digest) as bench:
         rows = list(progress.track(_made(plan, catalog, bench, processes), "compose", recipe.note, len(plan.jobs)))
         told = _finished(rows, plan, catalog, bench)
         ref = tables.write(kept, "composites", recipe.note, pd.DataFrame(rows), fingerprint=plan.mark, facts=_facts(plan))
@@ -226,7 +229,9 @@ def planned(people: TableRef, backgrounds: TableRef, catalog: Catalog) -> Plan:
     how = manner(recipe)
     story = {"manner": asdict(how), "jobs": jobs, "certificate": proof, "layouts": catalog.composite_layouts()}
     files = {row["file"]: row["sha256"] for some in usable.values() for row in some}
-    mark = tables.fingerprint("composites", [], **story, files=files, albumentations=_albumentations())
+    versions = {f"layouts.{name}": plugins.version("layouts", name.partition("-")[0]) for name in catalog.composite_layouts()}
+    story |= {"files": files, "albumentations": _albumentations()}
+    mark = tables.fingerprint("composites", [], version=VERSION, plugin_versions=versions, **story)
     return Plan(how, pools, reals, tuple(jobs), proof, tuple(lacking), mark)
 
 
@@ -520,7 +525,7 @@ def _finished(rows: Sequence[Mapping[str, Any]], plan: Plan, catalog: Catalog, b
     return {
         "format": 1,
         "code": __version__,
-        "made_from": plan.mark,
+        "made_from": plan.mark.digest,
         "note": recipe.note,
         "manner": json.loads(json.dumps(asdict(plan.manner))),
         "layouts": {"im_gt": "."} | {name: name for name in catalog.composite_layouts()},
@@ -537,7 +542,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         split: {"people": len(pool.people), "backgrounds": len(pool.backgrounds), "real": len(plan.real[split])}
         for split, pool in plan.pools.items()
     }
-    return {"pools": pools, "lacking": list(plan.lacking), "made_from": plan.mark}
+    return {"pools": pools, "lacking": list(plan.lacking), "made_from": plan.mark.digest}
 
 
 def _held(folder: Path, plan: Plan) -> Release:
@@ -546,7 +551,7 @@ def _held(folder: Path, plan: Plan) -> Release:
     if not file.is_file():
         raise ReleaseError(f"{folder} exists and is no composition; choose another compose.note, or move it away")
     told = composition_manifest.parse(file.read_bytes(), str(folder))
-    if told["made_from"] != plan.mark:
+    if not plan.mark.matches(told["made_from"]):
         raise ReleaseError(
             f"{folder} exists and was made of other inputs, settings or versions, and is never changed; "
             "choose another compose.note, or move it away"

@@ -49,7 +49,8 @@ def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Cat
     table = tables.find(store, "composites", catalog.composition().note)
     if table is None:
         raise ReleaseError(f"{made.name} has no table composites; run `figureground compose` again")
-    mark = tables.fingerprint("contact", [people, backgrounds, table], drawn_by=source_report.code(), digest=made.digest)
+    inputs = [people, backgrounds, table]
+    mark = tables.fingerprint("contact", inputs, version=source_report.VERSION, digest=made.digest).digest
     if store.exists(name) and source_report.seal(store.read(name)) == mark:
         return name
     found = tables.read(store, table)

@@ -26,6 +26,9 @@ from figureground.synthesis.backgrounds import Size
 from figureground.types import Image, TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the backgrounds change for the same inputs."""
+
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 _LARGER = 2.0
 _TILED_FROM = 480
@@ -62,9 +65,9 @@ def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableR
     found = sorted(_found(recipe, catalog, store, frames), key=lambda one: str(one["background_id"]))
     contents = [_digest(one) for one in found]
     size = recipe.width, recipe.height, recipe.enlarged_at_most
-    looks = {"detector": plugins.describe(detector), "size": size}
+    looks = {"detector": plugins.identity(detector), "size": size}
     files = [[one["background_id"], one["origin"], one["horizon"]] for one in found]
-    mark = tables.fingerprint("backgrounds", [], files=files, digests=contents, **looks)
+    mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **looks)
     if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
         return ref
     done = ordered(lambda one: _row(one, recipe, store, detector), found, threads=backends.lanes())

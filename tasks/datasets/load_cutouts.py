@@ -24,6 +24,9 @@ from figureground.synthesis.placement import Rules, Subject, too_wide
 from figureground.types import TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the people change for the same inputs."""
+
 SUFFIXES = (".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg")
 _HEIGHTS = 3
 _RELEASE = "cutouts"
@@ -54,7 +57,8 @@ def gather(catalog: Catalog) -> TableRef:
     found = sorted(_found(recipe, catalog.folder), key=lambda one: one["person_id"])
     digests = [sha256(Path(one["original"]).read_bytes()) for one in found]
     size = recipe.width, recipe.height, recipe.person_height, recipe.enlarged_at_most
-    mark = tables.fingerprint("people", [], files=[[*one.values()] for one in found], digests=digests, size=size)
+    files = [[*one.values()] for one in found]
+    mark = tables.fingerprint("people", [], version=VERSION, files=files, digests=digests, size=size)
     if ref := tables.fresh(store, "people", recipe.note, mark):
         return ref
     done = ordered(lambda one: _row(one, recipe, store), found)

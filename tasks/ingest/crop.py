@@ -26,6 +26,9 @@ from figureground.tables.shards import ShardedStage
 from figureground.types import Box, Frame, Person, PersonCrop, TableRef, Weights
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the crops change for the same inputs."""
+
 logger = logging.getLogger(__name__)
 
 FRAMES_AT_A_TIME = 4
@@ -95,7 +98,7 @@ def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, 
     """Describe what `crop` does so that it can run in shards: everything of a frame except the tracks."""
     store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
     looking = {name: used and asdict(used) for name, used in _looking(catalog).items()}
-    looks = {"detector": plugins.describe(detector), **looking}
+    looks = {"detector": plugins.identity(detector), **looking}
 
     def read_inputs() -> list[FrameRow]:
         restore_evicted(store, frames.source_id, "frames")
@@ -106,7 +109,7 @@ def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, 
         task="crop",
         stage="crops",
         source_id=frames.source_id,
-        fingerprint=tables.fingerprint("crops", [frames], crop=recipe.model_dump(), **looks),
+        fingerprint=tables.fingerprint("crops", [frames], version=VERSION, crop=recipe.model_dump(), **looks),
         batch_size=FRAMES_AT_A_TIME,
         read_inputs=read_inputs,
         process=lambda rows: _found(rows, detector, catalog, store),

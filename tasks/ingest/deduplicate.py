@@ -20,6 +20,9 @@ from figureground.tables import MeasureRow, ScoreRow
 from figureground.types import TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the scores change for the same inputs."""
+
 
 @retried_task
 def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
@@ -54,7 +57,7 @@ def deduplicate(measures: TableRef, catalog: Catalog) -> TableRef:
         ScoreRow(crop_id=row.crop_id, check=row.check, value=values.get((row.crop_id, row.check), row.value))
         for row in tables.iterate_rows(store, measures, MeasureRow)
     ]
-    mark = tables.fingerprint("scores", [measures], compared=_digest([row.value for row in rows]))
+    mark = tables.fingerprint("scores", [measures], version=VERSION, compared=_digest([row.value for row in rows]))
     if ref := tables.fresh(store, "scores", measures.source_id, mark):
         return ref
     facts = tables.read_facts(store, measures)
@@ -86,7 +89,8 @@ def _compare_crops(
     """Give the comparing checks' values of the crops of all sources; each source needs them, so the last result is kept."""
     global _last
     refs = sorted(refs, key=lambda ref: ref.source_id)
-    mark = tables.fingerprint("compared", refs, checks=[plugins.describe(check) for check in checks.values()])
+    identities = [plugins.identity(check) for check in checks.values()]
+    mark = tables.fingerprint("compared", refs, version=VERSION, checks=identities).digest
     with _lock:
         if _last[0] != mark:
             rows = [row for ref in refs for row in tables.iterate_rows(store, ref, MeasureRow)]

@@ -31,6 +31,9 @@ from figureground.storage.store import Store
 from figureground.types import Asset, Source, TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the videos table or its files change for the same inputs."""
+
 _BLOCK = 1 << 20
 _LONGEST_SUFFIX = 8
 _WEIGHTS_AT_MOST = 50_000_000_000  # bytes; their hash is pinned, this only keeps a disk from being filled
@@ -166,9 +169,8 @@ def fetch(source: Source, catalog: Catalog) -> TableRef:
     file = f"videos/{source.source_id}/{addresses.file_name(source.path)}"
     shown = _without_secret(source.path)
     row = {"source_id": source.source_id, "path": shown, "license": source.license, "file": file}
-    mark = tables.fingerprint(
-        "videos", [], **{**row, "path": source.path}, pinned=source.sha256, found=local_files.look(source, catalog)
-    )
+    named = {**row, "path": source.path, "pinned": source.sha256, "found": local_files.look(source, catalog)}
+    mark = tables.fingerprint("videos", [], version=VERSION, **named)
     if ref := tables.fresh(store, "videos", source.source_id, mark) or _same_content(store, row, source, catalog):
         return ref
     with store.receive(file) as temporary:
@@ -198,7 +200,8 @@ def _row_listed(source: Source, catalog: Catalog, store: Store) -> dict[str, Any
 
 def _fetch_listed(source: Source, row: Mapping[str, Any], catalog: Catalog, store: Store) -> TableRef:
     """Bring what was found, once and never again; the download archive, not the file, says that it was fetched."""
-    mark = tables.fingerprint("videos", [], source_id=source.source_id, site=row["site"], clip_id=row["clip_id"])
+    clip = {"source_id": source.source_id, "site": row["site"], "clip_id": row["clip_id"]}
+    mark = tables.fingerprint("videos", [], version=VERSION, **clip)
     done = downloads.find(store, row["site"], row["clip_id"])
     if done and done.row is not None:
         return _remembered(source, done, mark, store)
@@ -212,7 +215,7 @@ def _fetch_listed(source: Source, row: Mapping[str, Any], catalog: Catalog, stor
     return ref
 
 
-def _remembered(source: Source, done: downloads.Download, mark: str, store: Store) -> TableRef:
+def _remembered(source: Source, done: downloads.Download, mark: tables.Fingerprint, store: Store) -> TableRef:
     before = tables.find(store, "videos", source.source_id)
     if before and tables.read(store, before).rows.to_dict("records") == [done.row]:
         return before
@@ -276,7 +279,8 @@ def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
     ids = slugs.ids(source.source_id, [path.relative_to(local_files.root(source, catalog)).as_posix() for path in files])
     _refuse_foreign(source, ids, catalog)
     told = {"license": source.license, "ids": ids, "pinned": source.sha256}
-    mark = tables.fingerprint("videos", [], **told, found=[[str(path), *local_files.state(path)] for path in files])
+    states = [[str(path), *local_files.state(path)] for path in files]
+    mark = tables.fingerprint("videos", [], version=VERSION, **told, found=states)
     if ref := tables.fresh(store, "videos", source.source_id, mark):
         return ref
     brought = ordered(lambda pair: _photo(source, catalog, store, *pair), list(zip(ids, files, strict=True)))

@@ -32,6 +32,9 @@ from figureground.tables import crop_rows
 from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the imported tables or files change for the same dataset."""
+
 _log = logging.getLogger(__name__)
 
 _STAGES = ("videos", "frames", "crops", "labels")
@@ -91,14 +94,14 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
     return _told(ref, source, store)
 
 
-def _there(store: Store, source_id: str, mark: str) -> TableRef | None:
+def _there(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef | None:
     """Find the labels table when nothing changed; it is written last, and videos and frames name the crops' own files."""
     before = [tables.find(store, stage, source_id) for stage in ("videos", "frames")]
     crops_, labels = (tables.fresh(store, stage, source_id, mark) for stage in ("crops", "labels"))
     return labels if crops_ and all(before) else None
 
 
-def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> str:
+def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> tables.Fingerprint:
     """Hash what the tables depend on; of the files their sizes and times."""
     entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
     files = sorted({file for pair in found for file in (pair.picture, pair.mask) if file and file.is_file()})
@@ -106,8 +109,8 @@ def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> str:
     told = {"license": source.license, "scenes": source.scenes, "classes": str(entry.classes), "remap": entry.remap}
     told["specks_at_most"] = entry.specks_at_most
     pairs_ = [[pair.stem, pair.reason, pair.split, list(pair.scenes)] for pair in found]
-    how = plugins.describe(dataset) | {"code": plugins.code(dataset)}
-    return tables.fingerprint("adopted", [], layout=how, states=states, pairs=pairs_, **told)
+    layout = plugins.identity(dataset)
+    return tables.fingerprint("adopted", [], version=VERSION, layout=layout, states=states, pairs=pairs_, **told)
 
 
 def _told(ref: TableRef | None, source: Source, store: Store) -> TableRef:

@@ -13,6 +13,9 @@ from figureground.tables import ScoreRow, VerdictRow
 from figureground.types import TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the verdicts change for the same inputs."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,8 +41,8 @@ def judge(scores: TableRef, catalog: Catalog) -> TableRef:
         When a crop has no score of a check; measure again.
     """
     store, checks = Store(catalog.storage_root), catalog.checks()
-    limits = [plugins.describe(check) for check in checks.values()]
-    mark = tables.fingerprint("verdicts", [scores], checks=limits)
+    identities = [plugins.identity(check) for check in checks.values()]
+    mark = tables.fingerprint("verdicts", [scores], version=VERSION, checks=identities)
     if ref := tables.fresh(store, "verdicts", scores.source_id, mark):
         return ref
     values = {(row.crop_id, row.check): row.value for row in tables.read_rows(store, scores, ScoreRow)}

@@ -24,10 +24,13 @@ from figureground.parallel import ordered
 from figureground.removers import RememberingRemover, Remover, ScoringRemover
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.tables import CropRow, MatteRow, VerdictRow, crop_rows, rows
+from figureground.tables import CropRow, Fingerprint, MatteRow, VerdictRow, crop_rows, rows
 from figureground.tables.shards import ShardedStage
 from figureground.types import Alpha, PersonCrop, TableRef
 from tasks import retried_task
+
+VERSION = 1
+"""Raised by 1 when the mattes change for the same inputs and remover version."""
 
 GROUP = 8
 """Number of crops in one call of a remover that remembers."""
@@ -85,7 +88,7 @@ def sharded_stage(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Shar
         task="matte",
         stage="mattes",
         source_id=crops.source_id,
-        fingerprint=tables.fingerprint("mattes", [crops, verdicts], remover=_settings(remover)),
+        fingerprint=tables.fingerprint("mattes", [crops, verdicts], version=VERSION, remover=plugins.identity(remover)),
         batch_size=_group_size(remover),
         read_inputs=read_inputs,
         process=process,
@@ -105,7 +108,7 @@ class _Made(NamedTuple):
 class _Job(NamedTuple):
     row: CropRow
     file: str
-    mark: str
+    mark: Fingerprint
 
 
 def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[CropRow]:
@@ -115,11 +118,6 @@ def _kept(store: Store, crops: TableRef, verdicts: TableRef) -> list[CropRow]:
 
 def _file(row: CropRow) -> str:
     return f"mattes/{row.source_id}/{row.crop_id}.png"
-
-
-def _settings(remover: Remover) -> dict[str, Any]:
-    """Give what the mattes depend on besides the crops: settings, weights, and the code."""
-    return {**plugins.describe(remover), "code": plugins.code(remover)}
 
 
 def _remembers(remover: Remover) -> bool:
@@ -132,11 +130,13 @@ def _group_size(remover: Remover) -> int:
 
 def _groups(kept: Sequence[CropRow], remover: Remover) -> Iterator[list[_Job]]:
     """Give the crops of one call; where the remover remembers, a matte's mark depends on its whole group."""
-    settings, remembers, size = _settings(remover), _remembers(remover), _group_size(remover)
+    identity, remembers, size = plugins.identity(remover), _remembers(remover), _group_size(remover)
     for start in range(0, len(kept), size):
         group = kept[start : start + size]
         hashes = [row.sha256 for row in group] if remembers else []
-        marks = (tables.fingerprint("matte", [], crop=[row.sha256, *hashes], remover=settings) for row in group)
+        marks = (
+            tables.fingerprint("matte", [], version=VERSION, crop=[row.sha256, *hashes], remover=identity) for row in group
+        )
         yield [_Job(row, _file(row), mark) for row, mark in zip(group, marks, strict=True)]
 
 
@@ -161,7 +161,7 @@ def _existing(store: Store, job: _Job) -> _Made | None:
         return None
     content = store.read(job.file)
     mark, _, score = (masks.read_mark(content) or "").partition(" ")
-    return _Made(sha256(content), float(score)) if mark == job.mark and score else None
+    return _Made(sha256(content), float(score)) if score and job.mark.matches(mark) else None
 
 
 def _scored(remover: Remover, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:

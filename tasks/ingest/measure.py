@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
 
 from figureground import plugins, tables
 from figureground.catalog import Catalog
@@ -18,12 +17,15 @@ from figureground.tables.shards import ShardedStage
 from figureground.types import PersonCrop, TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the measures change for the same inputs and check versions."""
+
 
 @retried_task
 def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     """Measure each crop with each check of the recipe.
 
-    Limits are not part of the fingerprint: moving one never measures again, changing a check's code does.
+    Limits are not part of the fingerprint: moving one never measures again, raising a check's ``VERSION`` does.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ def sharded_stage(crops: TableRef, catalog: Catalog) -> ShardedStage[CropRow, li
     """Describe what `measure` does so that it can run in shards: each crop gives its rows."""
     store, checks = Store(catalog.storage_root), dict(sorted(catalog.checks().items()))
     scenes = catalog.scenes_of(crops.source_id)
-    settings = {name: _settings(check) for name, check in checks.items()}
+    identities = {name: plugins.identity(check, leave_out=LIMITS) for name, check in checks.items()}
 
     def read_inputs() -> list[CropRow]:
         restore_evicted(store, crops.source_id, "crops")
@@ -73,7 +75,7 @@ def sharded_stage(crops: TableRef, catalog: Catalog) -> ShardedStage[CropRow, li
         task="measure",
         stage="measures",
         source_id=crops.source_id,
-        fingerprint=tables.fingerprint("measures", [crops], checks=settings, scenes=scenes),
+        fingerprint=tables.fingerprint("measures", [crops], version=VERSION, checks=identities, scenes=scenes),
         batch_size=1,
         read_inputs=read_inputs,
         process=process,
@@ -92,9 +94,3 @@ def _measure_crop(row: CropRow, store: Store, scenes: tuple[str, ...], checks: M
 def _measure(name: str, check: Check, crop: PersonCrop) -> MeasureRow:
     signature = check.signature(crop) if isinstance(check, ComparingCheck) else b""
     return MeasureRow(crop_id=crop.crop_id, check=name, value=float(check.measure(crop)), signature=signature)
-
-
-def _settings(check: Check) -> dict[str, Any]:
-    """Give what a check's numbers depend on: its code, weights and other settings, but not its limits."""
-    settings = {key: value for key, value in plugins.describe(check).items() if not key.startswith(LIMITS)}
-    return {"code": plugins.code(check), **settings}

@@ -15,6 +15,9 @@ from figureground.storage.store import Store
 from figureground.types import Frame, Source, TableRef
 from tasks import retried_task
 
+VERSION = 1
+"""Raised by 1 when the frames change for the same inputs."""
+
 logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
@@ -50,7 +53,7 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     """
     store = Store(catalog.storage_root)
     steps = catalog.recipe.sample.model_dump() if source.kind == "video" else {}  # a photo is taken whatever the steps
-    mark = tables.fingerprint("frames", [videos], quality=regenerate.FRAME_QUALITY, kind=source.kind, **steps)
+    mark = tables.fingerprint("frames", [videos], version=VERSION, quality=regenerate.FRAME_QUALITY, kind=source.kind, **steps)
     ref = tables.fresh(store, "frames", source.source_id, mark)
     if ref is None:
         rows, facts = _of_video(source, videos, steps, store) if source.kind == "video" else _of_photos(source, videos, store)

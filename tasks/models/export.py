@@ -17,6 +17,9 @@ from figureground.training import checkpoints, exported_model, sample_cache
 from figureground.training.exported_model import About
 from figureground.types import Image
 
+VERSION = 1
+"""Raised by 1 when the exported files change for the same checkpoint."""
+
 TOLD = "export.json"
 _TEACH, _CHECK = 128, 64
 """Pictures that teach the scales of 8 bits, and that every export is checked on: at most."""
@@ -72,7 +75,7 @@ def export(
     about = About.of(card, side)
     teach, check = _pictures(release, card, about)
     answering = exporting.Answering(network, card.classes).eval()
-    mark = hashing.sha256(repr((card.digest, about, wanted, __version__)).encode())
+    mark = hashing.sha256(repr((card.digest, about, wanted, VERSION)).encode())
     with atomic.build_folder(folder, mark) as bench:
         for left in bench.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()

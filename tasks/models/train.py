@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from figureground import __version__, extras, progress, tables
+from figureground import extras, plugins, progress, tables
 from figureground.datasets.splits import SPLITS
 from figureground.errors import AssetError
 from figureground.imaging import class_maps
@@ -20,6 +20,9 @@ from tasks import retried_task
 
 if TYPE_CHECKING:  # it takes seconds to import
     from figureground.training.loop import Training
+
+VERSION = 1
+"""Raised by 1 when training gives other weights for the same release and settings."""
 
 _log = logging.getLogger(__name__)
 CURVE = "curve.svg"
@@ -68,10 +71,12 @@ def train(
 
     opened = sample_cache.opened(release, how.classes)
     decides = {"how": asdict(how), "squashed": squashed, "choice": CHOICE}
-    mark = tables.fingerprint("models", [], release=opened.digest, layout=opened.layout, **decides)
+    versions = {f"networks.{how.network}": plugins.version("networks", how.network)}
+    decides |= {"release": opened.digest, "layout": opened.layout}
+    mark = tables.fingerprint("models", [], version=VERSION, plugin_versions=versions, **decides)
     if into.exists():
         return _held(into, mark)
-    with atomic.build_folder(into, mark) as bench:
+    with atomic.build_folder(into, mark.digest) as bench:
         counts = dict.fromkeys(SPLITS, 0)
         for sample in opened.samples():
             counts[sample.split] += 1
@@ -103,7 +108,7 @@ def train(
             side=how.side,
             letterbox=Letterbox(stretch=how.stretch),
             learnt=learnt,
-            training=told | {"mark": mark, "device": machine.device, "steps": how.steps, "squashed": squashed},
+            training=told | {"mark": mark.digest, "device": machine.device, "steps": how.steps, "squashed": squashed},
             metrics={"score": last.score, "loss": last.loss, "at_step": float(last.step)},
             curve=done.curve,
             versions={name: version(name) for name in _LIBRARIES},
@@ -123,11 +128,11 @@ def names_of(classes: int) -> tuple[str, ...]:
     return ("person",) if classes == 1 else tuple(class_maps.NAMES[classes])
 
 
-def _held(into: Path, mark: str) -> Card:
+def _held(into: Path, mark: tables.Fingerprint) -> Card:
     card = checkpoints.read(into)
-    if card.training.get("mark") != mark or card.code != __version__:
+    if not mark.matches(card.training.get("mark", "")):
         raise AssetError(
-            f"{into} exists, learnt from {card.learnt.release} with other settings or code, and is never changed; "
+            f"{into} exists, learnt from {card.learnt.release} with other settings or versions, and is never changed; "
             "choose another --into, or move it away"
         )
     return card

@@ -206,7 +206,7 @@ def test_a_head_says_of_each_cell_one_of_three_things():
 
 
 def test_the_committed_head_fits_what_it_is_given(runs):
-    read = backbone_features.arrays(*occlusion._HEAD)
+    read = backbone_features.arrays(occlusion._HEAD.name, occlusion._HEAD.sha256)
     assert np.all(read["doubted"][:-1] >= 0), "no doubt speaks for somebody"
     value = Occlusion(network=Weights("pose.pt", "0" * 64)).measure(figure(2.0))
     assert 0 <= value <= 1
@@ -415,7 +415,7 @@ def test_what_lies_far_from_anything_learned_on_counts_no_more_than_six_spreads(
 
 @pytest.mark.parametrize("check", [ghosting, truncation, distortion])
 def test_the_committed_head_is_the_pinned_one(check):
-    read = backbone_features.head(*check._HEAD)
+    read = backbone_features.head(check._HEAD.name, check._HEAD.sha256)
     assert read.weights.shape == read.middle.shape == read.spread.shape and np.all(read.spread > 0)
-    with pytest.raises(AssetError, match=rf"heads/{check._HEAD[0]}.npz: expected sha256 0000"):
-        backbone_features.head(check._HEAD[0], "0" * 64)
+    with pytest.raises(AssetError, match=rf"heads/{check._HEAD.name}.npz: expected sha256 0000"):
+        backbone_features.head(check._HEAD.name, "0" * 64)

@@ -1,9 +1,7 @@
 """One new file is one new plug-in, and what is not one is refused by name."""
 
 import dataclasses
-import gc
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from figureground.types import Weights
 
 GOOD = '''
 from dataclasses import dataclass
+from typing import ClassVar
 
 from figureground.types import PersonCrop
 
@@ -22,6 +21,8 @@ from figureground.types import PersonCrop
 @dataclass(frozen=True)
 class Brightness:
     """Mean grey, 0..255."""
+
+    VERSION: ClassVar[int] = 1
 
     at_least: float = 20
 
@@ -134,71 +135,25 @@ def test_every_plugin_there_is_can_be_found(kind: str) -> None:
         assert dataclasses.is_dataclass(plugins.find(kind, name))
 
 
-LEANING = GOOD.replace("from figureground.types", "from figureground import made_up\nfrom figureground.types").replace(
-    "        return float(crop", "        from figureground.late import thing\n        return float(crop"
-)
+@pytest.mark.parametrize("version", ["", "VERSION: ClassVar[int] = 0", "VERSION: ClassVar[str] = '1'", "VERSION = True"])
+def test_a_plug_in_without_a_version_is_refused(folder: Path, version: str) -> None:
+    (folder / "brightness.py").write_text(GOOD.replace("VERSION: ClassVar[int] = 1", version))
+
+    message = r"figureground\.checks\.brightness\.Brightness has no VERSION: expected `VERSION: ClassVar\[int\] = 1`.*found"
+    with pytest.raises(PluginError, match=message):
+        plugins.find("checks", "brightness")
 
 
-@pytest.fixture
-def project(folder: Path, monkeypatch: pytest.MonkeyPatch):
-    """A check that imports one module at the top, which imports another, and a third inside a function."""
-    files = {"made_up": "from figureground.far import x\n", "far": "x = 1\n", "late": "thing = 1\n", "stranger": "y = 1\n"}
-    for name, text in files.items():
-        (folder / f"{name}.py").write_text(text)
-    (folder / "brightness.py").write_text(LEANING)
-    monkeypatch.setattr(figureground, "__path__", [*figureground.__path__, str(folder)])
-    forget()
-    yield folder
-    forget()
-    for name in files:
-        sys.modules.pop(f"figureground.{name}", None)
-        if hasattr(figureground, name):
-            delattr(figureground, name)
+def test_an_identity_is_the_name_the_version_the_head_and_the_settings(folder: Path) -> None:
+    (folder / "brightness.py").write_text(GOOD.replace("= 1\n", "= 3\n"))
+    check = plugins.build("checks", "brightness", {"at_least": 30})
+
+    settings = {"at_least": 30.0}
+    assert plugins.identity(check) == {"plugin": "checks.brightness", "version": 3, "head": None, "settings": settings}
+    assert plugins.identity(check, leave_out=("at_least",))["settings"] == {}
+    assert plugins.version("checks", "brightness") == 3
 
 
-def forget() -> None:
-    for cached in (plugins._code, plugins._is_module):
-        cached.cache_clear()
-
-
-@pytest.mark.parametrize(
-    ("file", "changes"), [("brightness", True), ("made_up", True), ("far", True), ("late", True), ("stranger", False)]
-)
-def test_the_code_of_a_plug_in_is_all_that_it_leans_on(project: Path, file: str, changes: bool) -> None:
-    check = plugins.build("checks", "brightness", {})
-    before = plugins.code(check)
-    assert plugins.code(check) == before
-    with (project / f"{file}.py").open("a") as text:
-        text.write("# another line\n")
-    forget()
-    assert (plugins.code(check) != before) == changes
-
-
-def test_what_person_leans_on_is_found() -> None:
-    leaned = {name.split(".", 1)[1] for name in plugins._leans_on("figureground.removers.person")}
-    used = {"inference.yolo", "mattes.video_matting", "mattes.confidence", "imaging.masks", "inference.backends"}
-    assert {"removers.person", "inference.conversion", *used} <= leaned
-    assert not leaned & {"catalog", "report", "removers", "types.Alpha"}
-
-
-def test_threads_may_ask_for_the_code_at_once() -> None:
-    """Two stages of two sources begin together; whoever listens to the collector lets another thread in between."""
-    modules = [f"figureground.checks.{name}" for name in plugins.names("checks")]
-    forget()
-    switching, collecting = sys.getswitchinterval(), gc.get_threshold()
-    gc.callbacks.append(told := lambda phase, found: sum(range(50)))
-    sys.setswitchinterval(1e-6)
-    gc.set_threshold(50)
-    try:
-        with ThreadPoolExecutor(8) as pool:
-            hashes = list(pool.map(plugins._code, modules))
-    finally:
-        gc.callbacks.remove(told)
-        sys.setswitchinterval(switching)
-        gc.set_threshold(*collecting)
-    assert len(set(hashes)) == len(modules)
-
-
-def test_code_without_a_file_is_refused() -> None:
-    with pytest.raises(PluginError, match="sys has no file whose text could be hashed"):
-        plugins._text("sys")
+def test_a_head_is_part_of_the_identity() -> None:
+    distortion = plugins.build("checks", "distortion", {})
+    assert plugins.identity(distortion)["head"] == ["distortion", 1]

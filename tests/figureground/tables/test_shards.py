@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from figureground import progress
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.tables import shards
+from figureground.tables import Fingerprint, shards
 from figureground.tables.shards import ShardedStage, split
 
 counts = st.integers(0, 300)
@@ -52,7 +52,7 @@ class Stage:
         self.store = Store(str(folder))
         given = [{"number": number} for number in range(rows)]
         self.sharded = ShardedStage(
-            self.store, "crop", "crops", "park", mark, together, lambda: given, self.process, files_of, same, same
+            self.store, "crop", "crops", "park", Fingerprint(mark), together, lambda: given, self.process, files_of, same, same
         )
 
     def process(self, rows):
@@ -138,7 +138,7 @@ def test_progress_is_of_the_shard_and_of_the_stage(tmp_path) -> None:
 
 def test_what_is_done_leaves_no_shards(stage) -> None:
     other = ShardedStage(
-        stage.store, "crop", "crops", "beach", "b" * 64, 1, lambda: [{}], same, lambda _: (), same, same
+        stage.store, "crop", "crops", "beach", Fingerprint("b" * 64), 1, lambda: [{}], same, lambda _: (), same, same
     )
     other.process_shard(0, 1, "crop 1/1")
     assert shards.remove_shards(stage.store, ["park", "gone"]) == [stage.sharded._name(0, 6)]

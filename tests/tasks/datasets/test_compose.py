@@ -32,6 +32,8 @@ ROOT = Path(__file__).parents[3]
 class Reddish:
     """Takes a picture with a pure red corner for one with a person."""
 
+    VERSION = 1
+
     score_at_least: float = 0.5
 
     def find(self, images: Any) -> list[list[Person]]:

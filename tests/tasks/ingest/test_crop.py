@@ -27,6 +27,8 @@ JOINTS = np.tile(np.array([30, 30, 0.9], np.float32), (17, 1))
 class Posted:
     """A detector that finds whoever the test says, frame by frame."""
 
+    VERSION = 1
+
     people: tuple
     calls: list = field(default_factory=list, compare=False)
 

@@ -22,6 +22,8 @@ ASKED: list[str] = []
 class Halves:
     """A remover that calls the left part person, and can be made to fail."""
 
+    VERSION = 1
+
     share: float = 0.5
     fails_at: str = ""
 
@@ -192,6 +194,8 @@ def test_killed_halfway_it_goes_on_where_it_was_and_ends_with_the_same_bytes(sto
 
     @dataclass(frozen=True)
     class Killed(Halves):
+        VERSION = 1
+
         def alphas(self, crops):
             if any(crop.crop_id == "park-000017-00" for crop in crops) and not (tmp_path / "killed").exists():
                 (tmp_path / "killed").touch()
@@ -234,6 +238,8 @@ def test_a_missing_or_altered_crop_is_named(store, catalog, use):
 def test_a_matte_of_another_size_is_refused(store, catalog, use):
     @dataclass(frozen=True)
     class Small:
+        VERSION = 1
+
         def alphas(self, crops):
             return [np.zeros((3, 3), np.float32) for _ in crops]
 
@@ -264,6 +270,8 @@ def test_the_mark_tells_crops_apart(store, catalog, use):
 class Sure(Halves):
     """A remover that says how sure it is."""
 
+    VERSION = 1
+
     def scored(self, crops):
         return [(alpha, len(alpha) / 100) for alpha in self.alphas(crops)]
 
@@ -290,6 +298,8 @@ def test_a_remover_that_cannot_say_is_judged_by_its_matte(store, catalog, use):
 @dataclass(frozen=True)
 class Remembering(Halves):
     """A remover whose answer depends on how many crops came before in the same call."""
+
+    VERSION = 1
 
     remembers = True
 

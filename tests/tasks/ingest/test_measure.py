@@ -70,10 +70,10 @@ def test_another_check_is_measured(tmp_path, store):
     assert (first.rows, second.rows) == (3, 12)
 
 
-def test_changed_code_is_measured_again(tmp_path, store, monkeypatch):
+def test_a_check_of_another_version_is_measured_again(tmp_path, store, monkeypatch):
     ref, catalog = stored_crops(store), catalog_with(tmp_path, {"size": None})
     measure.fn(ref, catalog)
-    monkeypatch.setattr("figureground.plugins.code", lambda plugin: "other code")
+    monkeypatch.setattr("figureground.checks.size.Size.VERSION", 2)
     decoded = []
     decode = crops.decode
     monkeypatch.setattr(crops, "decode", lambda content, name: decoded.append(name) or decode(content, name))
@@ -84,6 +84,8 @@ def test_changed_code_is_measured_again(tmp_path, store, monkeypatch):
 def test_nothing_measurable_is_stored_as_nan(tmp_path, store, monkeypatch):
     @dataclass(frozen=True)
     class Blind:
+        VERSION = 1
+
         def measure(self, crop):
             return float("nan")
 

@@ -32,6 +32,8 @@ BOB = Person(Box(70, 12, 110, 78), 0.8, JOINTS)
 class Both:
     """A detector that finds two people in every frame."""
 
+    VERSION = 1
+
     def find(self, images: list[Any]) -> list[list[Person]]:
         return [[ANN, BOB] for _ in images]
 
@@ -106,7 +108,7 @@ def test_what_was_dropped_comes_back_with_the_same_bytes(
 def test_a_changed_detector_gets_its_frames_again(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, _ = made(catalog, "park")
     tidy(with_budget(catalog, frames="0"))
-    monkeypatch.setattr("figureground.plugins.describe", lambda plugin: {"name": "another"})
+    monkeypatch.setattr(Both, "VERSION", 2)
     assert crop.fn(frames, catalog).rows == 10
     assert len(files(catalog, "frames")) == 5
 
