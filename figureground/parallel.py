@@ -1,4 +1,4 @@
-"""The same work on many things, in threads: results in order, and no more things in memory than threads can use."""
+"""A function applied to many items in threads: results in order, and only a few items in memory at a time."""
 
 import os
 from collections import deque
@@ -11,64 +11,66 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 
-def ordered(
-    work: Callable[[_T], _R], things: Iterable[_T], threads: int | None = None, together: int | None = None
-) -> "Line[_R]":
-    """Do the work on each thing and give the results in the things' order.
+def map_ordered(
+    function: Callable[[_T], _R], items: Iterable[_T], threads: int | None = None, batch_size: int | None = None
+) -> "OrderedResults[_R]":
+    """Apply a function to each item in threads and give the results in the order of the items.
 
-    Worth it for work that leaves Python's lock: reading, writing, hashing, OpenCV. Things that are themselves ordered work
-    which nobody has begun are made by the same thread that works on them: one handing over instead of two.
+    Useful for functions that release Python's lock: reading, writing, hashing, OpenCV. When `items` are themselves ordered
+    results that have not started, one thread computes both for an item: it is handed over once instead of twice.
 
     Parameters
     ----------
-    work
-        Called in a thread. What it raises is raised here, at the turn of its thing and those taken together with it.
-    things
+    function
+        Called in a thread. What it raises is raised here, at the turn of its item's batch.
+    items
         Taken one by one, only a few ahead of the results.
     threads
         None means one more than there are processors, at most 8.
-    together
-        How many things a thread takes at a time. None means 1: more when one takes less than a millisecond, for what is
-        handed between threads costs a tenth of one.
+    batch_size
+        How many items a thread takes at a time. None means 1. Larger batches pay when an item takes less than a millisecond:
+        handing one to a thread costs about a tenth of that.
 
     Examples
     --------
-    >>> list(ordered(str.upper, "abc"))
+    >>> list(map_ordered(str.upper, "abc"))
     ['A', 'B', 'C']
-    >>> list(ordered(len, ordered(str.split, ["a b", "c"])))
+    >>> list(map_ordered(len, map_ordered(str.split, ["a b", "c"])))
     [2, 1]
     """
-    return Line(work, things, threads, together)
+    return OrderedResults(function, items, threads, batch_size)
 
 
-class Line(Iterator[_R]):
-    """Ordered work, begun when its first result is asked for."""
+class OrderedResults(Iterator[_R]):
+    """Results of `map_ordered`; the threads start when the first result is requested."""
 
-    def __init__(self, work: Callable[[Any], _R], things: Iterable[Any], threads: int | None, together: int | None) -> None:
-        self.begun = False
-        self.work: Callable[[Any], Any] = work
-        self.things: Iterable[Any] = things
-        self.threads, self.together = threads, together
-        if isinstance(things, Line) and not things.begun:
-            self.work, self.things = _after(things.work, work), things.things
-            self.threads, self.together = threads or things.threads, together or things.together
-        self._results = self._done()
+    def __init__(
+        self, function: Callable[[Any], _R], items: Iterable[Any], threads: int | None, batch_size: int | None
+    ) -> None:
+        self.started = False
+        self.function: Callable[[Any], Any] = function
+        self.items: Iterable[Any] = items
+        self.threads, self.batch_size = threads, batch_size
+        if isinstance(items, OrderedResults) and not items.started:
+            self.function, self.items = _chain(items.function, function), items.items
+            self.threads, self.batch_size = threads or items.threads, batch_size or items.batch_size
+        self._results = self._compute()
 
     def __next__(self) -> _R:
-        self.begun = True
+        self.started = True
         return next(self._results)
 
     def close(self) -> None:
-        """Leave what nobody has begun undone."""
+        """Cancel what no thread has started."""
         self._results.close()
 
-    def _done(self) -> Generator[_R, None, None]:
+    def _compute(self) -> Generator[_R, None, None]:
         threads = self.threads or min(8, 1 + (os.cpu_count() or 1))
         pending: deque[Future[list[_R]]] = deque()
-        with ThreadPoolExecutor(threads, thread_name_prefix="ordered") as pool:
+        with ThreadPoolExecutor(threads, thread_name_prefix="map_ordered") as executor:
             try:
-                for some in _batches(self.things, self.together or 1):
-                    pending.append(pool.submit(_each, self.work, some))
+                for batch in _split(self.items, self.batch_size or 1):
+                    pending.append(executor.submit(_apply, self.function, batch))
                     if len(pending) >= 2 * threads:
                         yield from pending.popleft().result()
                 while pending:
@@ -78,15 +80,15 @@ class Line(Iterator[_R]):
                     future.cancel()
 
 
-def _after(first: Callable[[Any], Any], then: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda thing: then(first(thing))
+def _chain(first: Callable[[Any], Any], second: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda item: second(first(item))
 
 
-def _batches(things: Iterable[_T], together: int) -> Iterator[list[_T]]:
-    left = iter(things)
-    while some := list(islice(left, together)):
-        yield some
+def _split(items: Iterable[_T], batch_size: int) -> Iterator[list[_T]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, batch_size)):
+        yield batch
 
 
-def _each(work: Callable[[_T], _R], things: list[_T]) -> list[_R]:
-    return [work(thing) for thing in things]
+def _apply(function: Callable[[_T], _R], batch: list[_T]) -> list[_R]:
+    return [function(item) for item in batch]

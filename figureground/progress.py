@@ -1,7 +1,8 @@
-"""How far long work has come, told to whoever listens.
+"""Progress of long computations, for whatever shows it.
 
-The one who works calls `track`; the one who shows it (the command line) subscribes. On a worker without a listener it
-costs nothing.
+The function that computes calls `track`; the command line and the run monitor subscribe. Without a subscriber it costs
+nothing. As with `logging`, the subscribers belong to the process: a task that Prefect retries or that runs in another process
+cannot be given one as an argument.
 """
 
 import time
@@ -10,53 +11,53 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 Listener = Callable[[str, str, int, int], None]
-"""Called with stage, source, done and total (0 when unknown)."""
+"""Called with stage, source id, done and total (0 when unknown)."""
 
-Stopwatch = Callable[[str, float], None]
-"""Called with a stage and the seconds that one source took, whether it had anything to do or not."""
+DurationListener = Callable[[str, float], None]
+"""Called with a stage and the seconds that one source took, whether it had anything to compute or not."""
 
 _listeners: list[Listener] = []
-_stopwatches: list[Stopwatch] = []
+_duration_listeners: list[DurationListener] = []
 _T = TypeVar("_T")
 
 
 def subscribe(listener: Listener) -> Callable[[], None]:
-    """Hear of progress until the returned function is called."""
+    """Have a function called with all progress until the returned function is called."""
     _listeners.append(listener)
     return lambda: _listeners.remove(listener)
 
 
-def tell(stage: str, source_id: str, done: int, total: int) -> None:
-    """Say how far a stage is with a source; `total` is 0 when nobody knows."""
+def report(stage: str, source_id: str, done: int, total: int) -> None:
+    """Report how far a stage is with a source; `total` is 0 when it is unknown."""
     for listener in tuple(_listeners):
         listener(stage, source_id, done, total)
 
 
-def clock(stopwatch: Stopwatch) -> Callable[[], None]:
-    """Hear how long stages took until the returned function is called."""
-    _stopwatches.append(stopwatch)
-    return lambda: _stopwatches.remove(stopwatch)
+def subscribe_durations(listener: DurationListener) -> Callable[[], None]:
+    """Have a function called with the duration of each stage until the returned function is called."""
+    _duration_listeners.append(listener)
+    return lambda: _duration_listeners.remove(listener)
 
 
 @contextmanager
-def timed(stage: str) -> Iterator[None]:
-    """Tell how long the block took, also when it raises."""
-    begun = time.monotonic()
+def measure_duration(stage: str) -> Iterator[None]:
+    """Report how long the block took, also when it raises."""
+    started = time.monotonic()
     try:
         yield
     finally:
-        for stopwatch in tuple(_stopwatches):
-            stopwatch(stage, time.monotonic() - begun)
+        for listener in tuple(_duration_listeners):
+            listener(stage, time.monotonic() - started)
 
 
 def track(items: Iterable[_T], stage: str, source_id: str, total: int) -> Iterator[_T]:
-    """Give the items on and tell how many are done.
+    """Yield the items and report how many are done.
 
     >>> list(track("ab", "crop", "park", 2))
     ['a', 'b']
     """
     done = 0
     for done, item in enumerate(items, start=1):
-        tell(stage, source_id, done - 1, total)
+        report(stage, source_id, done - 1, total)
         yield item
-    tell(stage, source_id, done, max(done, total))
+    report(stage, source_id, done, max(done, total))

@@ -1,38 +1,38 @@
-"""One stream of chance for each thing that is drawn, so that any of them can be drawn again alone."""
+"""Random numbers: each random choice has its own stream, so that any of them can be repeated alone."""
 
 import hashlib
 
 import numpy as np
 
 
-def number(seed: int, *of: object) -> int:
-    """Give the seed of one thing, 0 to 2⁶⁴ − 1: it depends on nothing but the arguments.
+def derive_seed(seed: int, *purpose: object) -> int:
+    """Give the seed of one random choice, 0 to 2⁶⁴ − 1: it depends only on the arguments.
 
     Parameters
     ----------
     seed
         The user's.
-    *of
-        What is drawn, such as a picture's number; numbers and words.
+    *purpose
+        What is chosen, such as a sample's number; numbers and words.
 
     Examples
     --------
-    >>> number(1, "picture", 7) == number(1, "picture", 7) != number(1, "picture", 8)
+    >>> derive_seed(1, "sample", 7) == derive_seed(1, "sample", 7) != derive_seed(1, "sample", 8)
     True
     """
-    text = "\n".join([str(seed), *map(str, of)])
+    text = "\n".join([str(seed), *map(str, purpose)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
 
-def generator(seed: int, *of: object) -> np.random.Generator:
-    """Give the stream of chance of one thing, see `number`."""
-    return np.random.Generator(np.random.PCG64(number(seed, *of)))
+def make_generator(seed: int, *purpose: object) -> np.random.Generator:
+    """Give the random number generator of one random choice, see `derive_seed`."""
+    return np.random.Generator(np.random.PCG64(derive_seed(seed, *purpose)))
 
 
-def order(count: int, seed: int, *of: object) -> list[int]:
-    """Shuffle the numbers below a count.
+def shuffle_indices(count: int, seed: int, *purpose: object) -> list[int]:
+    """Give the numbers from 0 to `count` − 1 in random order.
 
-    >>> sorted(order(5, 1, "backgrounds")), order(5, 1, "a") == order(5, 1, "a")
+    >>> sorted(shuffle_indices(5, 1, "backgrounds")), shuffle_indices(5, 1, "a") == shuffle_indices(5, 1, "a")
     ([0, 1, 2, 3, 4], True)
     """
-    return [int(one) for one in generator(seed, *of).permutation(count)]
+    return [int(index) for index in make_generator(seed, *purpose).permutation(count)]

@@ -228,11 +228,11 @@ class _ShardProgress:
         """Take a progress report of a worker, with its time."""
         name, source_id, done, total = event[1]
         if (name, source_id) not in self._sources:
-            progress.tell(name, source_id, done, total)
+            progress.report(name, source_id, done, total)
         elif source := self._sources[name, source_id]:
             source.done[name] = done
             whole = min(source.inputs - 1, sum(source.done.values()))  # only the stage itself reports that all is done
-            progress.tell(source.stage, source_id, whole, source.inputs)
+            progress.report(source.stage, source_id, whole, source.inputs)
 
 
 def _count_slots(client: Any) -> int:

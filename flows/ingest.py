@@ -12,8 +12,8 @@ from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
-from figureground.storage.leases import leased
-from figureground.storage.locks import Kind, held
+from figureground.storage.leases import hold_lease
+from figureground.storage.locks import Kind, hold_locks
 from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.types import Source
@@ -89,7 +89,7 @@ def _remove_leftovers(catalog: Catalog) -> None:
 def alone(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
     """Hold the sources' locks while the block lasts: give those that were free, and an outcome for each other one."""
     store, names = Store(catalog.storage_root), [source.source_id for source in found]
-    with leased(store, f"leases/{kind}"), held(store.path(".locks"), kind, flow, names) as (_, taken):
+    with hold_lease(store, f"leases/{kind}"), hold_locks(store.path(".locks"), kind, flow, names) as (_, taken):
         mine = [source for source in found if source.source_id not in taken]
         yield mine, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
 

@@ -20,7 +20,8 @@ _R = TypeVar("_R")
 def retried_task(function: Callable[_P, _R]) -> "Task[_P, _R]":
     """Make a Prefect task that is retried after a `TransientError` that is not final.
 
-    Prefect stores no result of it: the tables in the storage say what is done. Its duration is reported to `progress.clock`.
+    Prefect stores no result of it: the tables in the storage say what is done. Its duration is reported to
+    `progress.subscribe_durations`.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ def retried_task(function: Callable[_P, _R]) -> "Task[_P, _R]":
 
     @functools.wraps(function)
     def timed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with progress.timed(function.__name__):
+        with progress.measure_duration(function.__name__):
             return function(*args, **kwargs)
 
     as_task = task(

@@ -123,7 +123,7 @@ class Catalog(Strict):
 
     def entry_of(self, source_id: str) -> str:
         """Name the entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of."""
-        return ids.entry_of(source_id, self.sources)
+        return ids.find_entry(source_id, self.sources)
 
     def dataset(self, source_id: str) -> ImportableLayout:
         """Build the layout that a ``kind: layout`` source is read with.

@@ -62,7 +62,7 @@ def check_time_zone(name: str) -> str:
 
 def check_size(text: str) -> str:
     """Refuse a size that cannot be read."""
-    disk_budget.size(text)
+    disk_budget.parse_size(text)
     return text
 
 
@@ -84,7 +84,7 @@ def absolute_path(path: str, folder: Path) -> str:
 
 
 def _parse_bytes(value: Any) -> Any:
-    return disk_budget.size(value) if isinstance(value, str) else value
+    return disk_budget.parse_size(value) if isinstance(value, str) else value
 
 
 def _as_tuple(value: Any) -> Any:

@@ -38,4 +38,6 @@ def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
         return
     version = packages.name.removesuffix(".dist-info")
     command = [str(python), str(packages.parent / "label_studio/manage.py"), "migrate", "--no-input", "-v", "0"]
-    database_template.lay(home / DATABASE, "Label Studio", version, command, environment, "LABEL_STUDIO_BASE_DATA_DIR")
+    database_template.create_database(
+        home / DATABASE, "Label Studio", version, command, environment, "LABEL_STUDIO_BASE_DATA_DIR"
+    )

@@ -26,7 +26,7 @@ from figureground.catalog import Catalog
 from figureground.clients import label_studio_template
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
-from figureground.storage.processes import began
+from figureground.storage.processes import start_time
 from figureground.storage.store import Store
 
 HOST = "127.0.0.1"
@@ -239,7 +239,7 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
         raise FiguregroundError(f"cannot run {executable}: {error}; run `make studio` again") from error
     _children[child.pid] = child
     try:
-        state = {"pid": child.pid, "started": began(child.pid), "port": port}
+        state = {"pid": child.pid, "started": start_time(child.pid), "port": port}
         write_file(home / "process.json", json.dumps(state).encode())
         _wait(child, port, log)
         return _proven(_studio(home, child.pid, port), home)
@@ -287,7 +287,7 @@ def _wait(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
             raise FiguregroundError(f"Label Studio ended with code {child.returncode} while starting.{_tail(log)}")
         if seconds > _BOOT_SECONDS:
             raise FiguregroundError(f"Label Studio did not answer on port {port} within {_BOOT_SECONDS} s.{_tail(log)}")
-        progress.tell("studio", "", seconds, 0)
+        progress.report("studio", "", seconds, 0)
         time.sleep(0.2)
 
 
@@ -353,7 +353,7 @@ def _process(home: Path) -> tuple[int, int] | None:
         pid, started, port = int(state["pid"]), str(state["started"]), int(state["port"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return (pid, port) if started and began(pid) == started else None
+    return (pid, port) if started and start_time(pid) == started else None
 
 
 def _stop(pid: int) -> None:
@@ -363,7 +363,7 @@ def _stop(pid: int) -> None:
             os.killpg(pid, sign)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            gone = _children[pid].poll() is not None if pid in _children else not began(pid)
+            gone = _children[pid].poll() is not None if pid in _children else not start_time(pid)
             if gone:
                 _children.pop(pid, None)
                 with contextlib.suppress(ProcessLookupError):

@@ -126,7 +126,7 @@ def _opened(path: str, options: Mapping[str, Any]) -> tuple[Any, str]:
 
 def _held(address: str, name: str, entry: Mapping[str, Any]) -> Held:
     when = next((entry[key] for key in ("ETag", "etag", "LastModified", "mtime", "created") if entry.get(key)), "")
-    return Held(address, name, int(entry.get("size") or 0), ids.digest(f"{when} {entry.get('size')}"))
+    return Held(address, name, int(entry.get("size") or 0), ids.hash_name(f"{when} {entry.get('size')}"))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from figureground.datasets.splits import Split
 from figureground.errors import ArrayError
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.types import Alpha, Mask
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -124,7 +124,7 @@ def examined(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair
     allowed
         The ids that masks may hold: {0, 1}, or {0, 255}, or those of `figureground.imaging.class_maps`.
     """
-    yield from ordered(lambda pair: _examined(pair, allowed), pairs)
+    yield from map_ordered(lambda pair: _examined(pair, allowed), pairs)
 
 
 def _examined(pair: Pair, allowed: Collection[int]) -> Pair:

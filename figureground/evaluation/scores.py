@@ -256,7 +256,9 @@ def _draws(sources: int) -> Floats:
     """Say how often each source is drawn, shape (rounds, sources); the same for as many sources."""
     if sources < 2:
         return np.zeros((0, sources))
-    return rng.generator(1, "bootstrap", sources).multinomial(sources, np.full(sources, 1 / sources), _ROUNDS).astype(float)
+    return (
+        rng.make_generator(1, "bootstrap", sources).multinomial(sources, np.full(sources, 1 / sources), _ROUNDS).astype(float)
+    )
 
 
 def _interval(value: float, drawn: Floats) -> Interval:

@@ -25,7 +25,7 @@ from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Alpha, Mask, Sample
 
@@ -79,7 +79,7 @@ class Aisegment:
         """See `figureground.layouts.Layout`. Files wait under their stems until all are known: numbers follow the stems."""
         seen: dict[str, Sample] = {}
         waiting = into / ".waiting"
-        for sample in ordered(lambda sample: _written(sample, waiting), items):
+        for sample in map_ordered(lambda sample: _written(sample, waiting), items):
             if sample.stem in seen:
                 raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
             seen[sample.stem] = sample
@@ -127,7 +127,7 @@ class Aisegment:
             yield "index.tsv: expected a line a picture, sorted by stem"
         often = Counter(name for entry in entries for name in (f"number {entry.number}", f"stem {entry.stem}"))
         yield from (f"index.tsv: the {name} stands {count} times" for name, count in sorted(often.items()) if count > 1)
-        yield from (said for said in ordered(lambda entry: _problem(from_, entry), entries) if said)
+        yield from (said for said in map_ordered(lambda entry: _problem(from_, entry), entries) if said)
         listed = {_picture(entry.number) for entry in entries}
         there = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
         yield from (f"{name}: not in index.tsv" for name in sorted(there - listed))

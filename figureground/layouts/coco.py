@@ -26,7 +26,7 @@ from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, polygons, run_lengths
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
@@ -62,7 +62,7 @@ class Coco:
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
         entries: dict[str, _Entry] = {}
-        for entry in ordered(lambda sample: self._write_one(sample, into, log), items):
+        for entry in map_ordered(lambda sample: self._write_one(sample, into, log), items):
             if entry.stem in entries:
                 raise ReleaseError(f"two samples have the stem {entry.stem}; expected each once")
             entries[entry.stem] = entry

@@ -20,7 +20,7 @@ from figureground.datasets import samples, scene_lists
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ReleaseError
 from figureground.imaging import foreground, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
@@ -36,7 +36,7 @@ class Cutouts:
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        scene_lists.take(ordered(lambda sample: _written(sample, into), items), into / "scenes")
+        scene_lists.take(map_ordered(lambda sample: _written(sample, into), items), into / "scenes")
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
@@ -54,7 +54,7 @@ class Cutouts:
         stems: dict[str, Split] = {}
         for split in SPLITS:
             files = _files(from_, split)
-            yield from (problem for problem in ordered(_problem, files) if problem)
+            yield from (problem for problem in map_ordered(_problem, files) if problem)
             for stem in (file.name.removesuffix(".png") for file in files):
                 if stem in stems:
                     yield f"cutouts/{split}/{stem}.png: the stem is in {stems[stem]} too"

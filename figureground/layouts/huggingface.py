@@ -23,7 +23,7 @@ from figureground.datasets import samples
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
@@ -51,7 +51,7 @@ class Huggingface:
         """See `figureground.layouts.Layout`. Pictures wait in files until all stems are known: rows are sorted."""
         seen: dict[str, tuple[Split, tuple[str, ...]]] = {}
         waiting = into / ".waiting"
-        for sample in ordered(lambda sample: _written(sample, waiting), items):
+        for sample in map_ordered(lambda sample: _written(sample, waiting), items):
             if sample.stem in seen:
                 raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
             seen[sample.stem] = (sample.split, tuple(sorted(set(sample.scenes))))

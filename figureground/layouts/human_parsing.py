@@ -29,7 +29,7 @@ from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import class_maps, jpeg, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
@@ -52,7 +52,7 @@ class HumanParsing:
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
+        seen = scene_lists.take(map_ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
         (into / "classes.txt").write_bytes("".join(f"{name}\n" for name in class_maps.NAMES[self.classes]).encode())
         by_split: dict[str, list[str]] = defaultdict(list)
         for stem, its in seen.items():
@@ -133,7 +133,7 @@ class HumanParsing:
                 yield f"{split}.txt: expected '{self._line('<stem>')}', a line a pair, sorted, each once"
             yield from (f"{split}.txt: {stem} is in {stems[stem]} too" for stem in listed if stem in stems)
             stems.update(dict.fromkeys(listed, split))
-        yield from (said for said in ordered(lambda stem: self._problem(from_, stem), sorted(stems)) if said)
+        yield from (said for said in map_ordered(lambda stem: self._problem(from_, stem), sorted(stems)) if said)
         for folder, suffix in ((self.pictures, ".jpg"), (self.labels, ".png")):
             there = {file.name.removesuffix(suffix) for file in (from_ / folder).glob(f"*{suffix}")}
             yield from (f"{folder}/{stem}{suffix}: in no list" for stem in sorted(there - set(stems)))

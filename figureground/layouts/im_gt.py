@@ -19,7 +19,7 @@ from figureground.datasets import samples, scene_lists
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Sample
 
@@ -35,7 +35,7 @@ class ImGt:
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        scene_lists.take(ordered(lambda sample: _written(sample, into, log), items), into / "scenes")
+        scene_lists.take(map_ordered(lambda sample: _written(sample, into, log), items), into / "scenes")
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
@@ -58,7 +58,7 @@ class ImGt:
             yield from (f"{split}/{stem}: the stem is in {stems[stem]} too" for stem in sorted(pictures) if stem in stems)
             stems.update(dict.fromkeys(sorted(pictures), split))
             complete = [(split, stem) for stem in sorted(pictures & truths)]
-            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), complete) if problem)
+            yield from (problem for problem in map_ordered(lambda pair: _problem(from_, *pair), complete) if problem)
         yield from scene_lists.find_problems(from_ / "scenes", stems)
 
 

@@ -25,7 +25,7 @@ from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import class_maps, jpeg, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog, read_file
 from figureground.types import Mask, Sample
 
@@ -47,7 +47,7 @@ class MmsegCustom:
         scenes: dict[str, list[str]] = defaultdict(list)
         for folder in ("img_dir", "ann_dir"):
             (into / folder).mkdir(parents=True, exist_ok=True)
-        for stem, its_scenes in ordered(lambda item: self._write_one(item, into, log), items):
+        for stem, its_scenes in map_ordered(lambda item: self._write_one(item, into, log), items):
             if stem in seen:
                 raise ReleaseError(f"two samples have the stem {stem}; expected each once")
             seen.add(stem)
@@ -96,7 +96,9 @@ class MmsegCustom:
             stems.update(dict.fromkeys(pictures, split))
             complete = sorted(set(pictures) & set(masks))
             pairs = ((split, stem) for stem in complete)
-            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair, log), pairs, together=16) if problem)
+            yield from (
+                problem for problem in map_ordered(lambda pair: _problem(from_, *pair, log), pairs, batch_size=16) if problem
+            )
         yield from scene_lists.find_problems(from_ / "split_dir", stems)
         config = from_ / "mmseg_config.py"
         if not config.is_file() or config.read_bytes() != _config(set(stems.values())):

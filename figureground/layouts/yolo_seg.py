@@ -24,7 +24,7 @@ from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, polygons
 from figureground.imaging.polygons import Points
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
@@ -42,7 +42,7 @@ class YoloSeg:
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
         """See `figureground.layouts.Layout`."""
-        seen = scene_lists.take(ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
+        seen = scene_lists.take(map_ordered(lambda sample: self._written(sample, into, log), items), into / "scenes")
         (into / "data.yaml").write_bytes(_yaml(set(seen.values())))
 
     def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
@@ -73,7 +73,7 @@ class YoloSeg:
             yield from (f"{split}/{stem}: the stem is in {stems[stem]} too" for stem in pictures if stem in stems)
             stems.update(dict.fromkeys(pictures, split))
             pairs = ((split, stem) for stem in both)
-            yield from (problem for problem in ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
+            yield from (problem for problem in map_ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
         yield from scene_lists.find_problems(from_ / "scenes", stems)
         file = from_ / "data.yaml"
         if not file.is_file() or file.read_bytes() != _yaml(set(stems.values())):

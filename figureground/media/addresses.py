@@ -98,7 +98,7 @@ def identity(url: str) -> str:
     """
     found = page(url).partition("://")[2]
     rest = sorted(one for one in parse_qsl(split(url).query) if one[0].lower() not in _TELLING and not _SECRET.search(one[0]))
-    return f"{found}#{ids.digest(urlencode(rest))}" if rest else found
+    return f"{found}#{ids.hash_name(urlencode(rest))}" if rest else found
 
 
 def file_name(path: str) -> str:

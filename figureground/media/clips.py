@@ -160,10 +160,10 @@ def source_id(source: str, clip_id: str, site: str, taken: Collection[str]) -> s
     >>> source_id("walks", "one", "Vimeo", ()), source_id("walks", "dQw4w9WgXcQ", "Youtube", ())
     ('walks-one', 'walks-dqw4w9wgxcq-75486c0c')
     """
-    room = max(ids.LONGEST_ID - len(source) - 1, ids.SHORTEST_SLUG)
+    room = max(ids.ID_LENGTH_AT_MOST - len(source) - 1, ids.SLUG_LENGTH_AT_LEAST)
     own = PurePosixPath(clip_id.partition("?")[0].partition("#")[0]).stem if site == GENERIC else clip_id
-    short = ids.slug(own, room)
+    short = ids.make_slug(own, room)
     if short == own and f"{source}-{short}" not in taken and site != GENERIC:
         return f"{source}-{short}"
-    digest = ids.digest(f"{site} {clip_id}")
-    return f"{source}-{ids.slug(own, room - len(digest) - 1)}-{digest}"
+    digest = ids.hash_name(f"{site} {clip_id}")
+    return f"{source}-{ids.make_slug(own, room - len(digest) - 1)}-{digest}"

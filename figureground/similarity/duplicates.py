@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from figureground.errors import ArrayError
 from figureground.imaging import jpeg
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.types import Image
 
 _R = TypeVar("_R")
@@ -141,7 +141,7 @@ def _compared(left: "_Bits", right: "_Bits", strip: range, at_least: float) -> t
 
 def _strips(look: Callable[[range], _R], rows: int) -> Iterable[_R]:
     """Look at some rows at a time, in threads: numpy leaves Python's lock meanwhile."""
-    return ordered(look, (range(start, min(start + _STRIP, rows)) for start in range(0, rows, _STRIP)))
+    return map_ordered(look, (range(start, min(start + _STRIP, rows)) for start in range(0, rows, _STRIP)))
 
 
 class _Bits(NamedTuple):

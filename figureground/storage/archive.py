@@ -57,7 +57,7 @@ def _link(file: str, place: str) -> None:
         os.link(file, place)
 
 
-def drop(store: Store, sha256: str) -> bool:
+def remove(store: Store, sha256: str) -> bool:
     """Remove what is kept under a hash and tell whether it was there.
 
     Raises

@@ -15,7 +15,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("FIGUREGROUND_CACHE") or user_cache_dir("figureground"))
 
 
-def place(weights: Weights) -> Path:
+def path_in_cache(weights: Weights) -> Path:
     """Give where a file of these weights belongs; nothing is looked at."""
     return cache_folder() / "assets" / weights.sha256 / weights.name
 
@@ -28,7 +28,7 @@ def locate(weights: Weights) -> Path:
     AssetError
         When the file is not in the cache or is not the pinned one.
     """
-    path = place(weights)
+    path = path_in_cache(weights)
     if not path.is_file():
         raise AssetError(f"{weights.name} is not in the cache ({path}); `figureground doctor --fetch` fetches it")
     found = sha256_file(path)

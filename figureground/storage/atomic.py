@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from figureground.errors import StoreError
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import BATCH_SIZE, list_folder, sha256
 
 
@@ -214,7 +214,7 @@ def flush_folder(folder: Path) -> None:
     if _flush_disk(folder):
         return
     names, folders = list_folder(folder)
-    for _ in ordered(flush, (folder / name for name in names), _FLUSH_THREADS, together=BATCH_SIZE):
+    for _ in map_ordered(flush, (folder / name for name in names), _FLUSH_THREADS, batch_size=BATCH_SIZE):
         continue
     for below in folders:
         flush(below)

@@ -16,7 +16,9 @@ from figureground.storage.atomic import write_beside
 _log = logging.getLogger(__name__)
 
 
-def lay(database: Path, program: str, version: str, command: Sequence[str], environment: Mapping[str, str], home: str) -> None:
+def create_database(
+    database: Path, program: str, version: str, command: Sequence[str], environment: Mapping[str, str], home: str
+) -> None:
     """Put a program's empty database where none is; it is made by the program itself, once, and kept in the cache.
 
     Parameters

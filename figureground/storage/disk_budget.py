@@ -21,7 +21,7 @@ _UNITS: dict[str, int] = {
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([A-Za-z]*)")
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """Read a size in bytes.
 
     Parameters
@@ -36,7 +36,7 @@ def size(text: str) -> int:
 
     Examples
     --------
-    >>> size("200GB"), size("1.5 MiB"), size("0")
+    >>> parse_size("200GB"), parse_size("1.5 MiB"), parse_size("0")
     (200000000000, 1572864, 0)
     """
     found = _SIZE.fullmatch(text)
@@ -45,10 +45,10 @@ def size(text: str) -> int:
     return round(float(found[1]) * _UNITS[found[2]])
 
 
-def told(bytes_: float) -> str:
+def format_size(bytes_: float) -> str:
     """Write a size for people.
 
-    >>> told(0), told(1536), told(2.5e11)
+    >>> format_size(0), format_size(1536), format_size(2.5e11)
     ('0 B', '1.5 KB', '250.0 GB')
     """
     unit = ""
@@ -60,7 +60,7 @@ def told(bytes_: float) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class EvictionCandidate:
     """Files of one class of one source that may go: when the source was worked on last (seconds), and how much they take."""
 
     source_id: str
@@ -73,7 +73,7 @@ class Candidate:
         return sum(self.files.values())
 
 
-def choose(used: int, allowed: int | None, candidates: Iterable[Candidate]) -> list[Candidate]:
+def choose_evictions(used: int, allowed: int | None, candidates: Iterable[EvictionCandidate]) -> list[EvictionCandidate]:
     """Choose whose files go: those worked on longest ago first, a source as a whole, until the rest fits.
 
     Parameters
@@ -92,13 +92,13 @@ def choose(used: int, allowed: int | None, candidates: Iterable[Candidate]) -> l
 
     Examples
     --------
-    >>> old, new = Candidate("old", 1.0, {"a": 60}), Candidate("new", 2.0, {"b": 60})
-    >>> [one.source_id for one in choose(120, 100, [new, old])]
+    >>> old, new = EvictionCandidate("old", 1.0, {"a": 60}), EvictionCandidate("new", 2.0, {"b": 60})
+    >>> [one.source_id for one in choose_evictions(120, 100, [new, old])]
     ['old']
-    >>> choose(100, 100, [new, old])
+    >>> choose_evictions(100, 100, [new, old])
     []
     """
-    chosen: list[Candidate] = []
+    chosen: list[EvictionCandidate] = []
     for one in sorted(candidates, key=lambda one: (one.last, one.source_id)):
         if allowed is None or used <= allowed:
             break

@@ -35,7 +35,7 @@ def name(site: str, clip_id: str) -> str:
     return f"{FOLDER}/{sha256(json.dumps([site, clip_id]).encode()).hexdigest()[:32]}.json"
 
 
-def keep(store: Store, done: Download) -> None:
+def record(store: Store, done: Download) -> None:
     """Write down that a clip was fetched.
 
     Raises
@@ -59,7 +59,7 @@ def find(store: Store, site: str, clip_id: str) -> Download | None:
     return _read(store, file) if store.exists(file) else None
 
 
-def known(store: Store) -> frozenset[str]:
+def list_names(store: Store) -> frozenset[str]:
     """Give the names of all files in the archive, with one listing: see `name`."""
     return frozenset(store.names(FOLDER))
 
@@ -68,12 +68,12 @@ def forget(store: Store, sources: Collection[str]) -> int:
     """Keep of these sources' clips only that they were fetched, and give how many there are."""
     found = [done for done in _all(store) if done.source_id in sources and done.row is not None]
     for done in found:
-        keep(store, Download(done.site, done.clip_id, done.source_id, None))
+        record(store, Download(done.site, done.clip_id, done.source_id, None))
     return len(found)
 
 
 def _all(store: Store) -> Iterable[Download]:
-    return (_read(store, file) for file in sorted(known(store)))
+    return (_read(store, file) for file in sorted(list_names(store)))
 
 
 def _read(store: Store, file: str) -> Download:

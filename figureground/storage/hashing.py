@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 
 BATCH_SIZE = 32
 """Files that one thread takes at a time: most are so small that handing each over would cost more than reading it."""
@@ -201,7 +201,7 @@ def hash_folder(folder: Path, log: ReadLog | None = None) -> FileIndex:
     names, _ = list_folder(folder)
     logged = [log.find(f"{folder}/{name}") for name in names] if log else [None] * len(names)
     unknown = (f"{folder}/{name}" for name, entry in zip(names, logged, strict=True) if entry is None)
-    hashed = ordered(lambda path: _hash(path, log), unknown, together=BATCH_SIZE)
+    hashed = map_ordered(lambda path: _hash(path, log), unknown, batch_size=BATCH_SIZE)
     return FileIndex((name, entry or next(hashed)) for name, entry in zip(names, logged, strict=True))
 
 

@@ -22,7 +22,7 @@ from figureground.storage.store import Store
 
 _log = logging.getLogger(__name__)
 
-SECONDS = 60.0
+LEASE_SECONDS = 60.0
 """A lease lasts so long without being renewed; it is renewed every third of it."""
 
 
@@ -48,7 +48,7 @@ class Lease:
 
 
 @contextmanager
-def leased(store: Store, name: str, *, seconds: float = SECONDS) -> Iterator[None]:
+def hold_lease(store: Store, name: str, *, seconds: float = LEASE_SECONDS) -> Iterator[None]:
     """Hold a lock on an object store while the block lasts.
 
     Parameters

@@ -31,17 +31,17 @@ _SILENT_SECONDS = 600.0
 _log = logging.getLogger(__name__)
 
 
-def now() -> str:
+def format_now() -> str:
     """Give the time, UTC, to the second.
 
-    >>> len(now())
+    >>> len(format_now())
     20
     """
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class LockNote:
     """Who works on a source. ``done`` of ``total`` is how far the stage is, ``total`` 0 when nobody knows."""
 
     flow: str
@@ -57,7 +57,7 @@ class Note:
     @classmethod
     def own(cls, flow: str) -> Self:
         """Give the note of this process."""
-        return cls(flow, platform.node(), str(Process.own()), now(), updated=now())
+        return cls(flow, platform.node(), str(Process.own()), format_now(), updated=format_now())
 
     @property
     def alive(self) -> bool:
@@ -72,10 +72,10 @@ class Note:
         return f"{self.flow} (process {self.process.partition('@')[0]} on {self.host}) since {self.since}"
 
 
-def read_note(path: Path) -> Note | None:
+def read_note(path: Path) -> LockNote | None:
     """Read a note; None when there is none, or half of one after the power went."""
     try:
-        return Note(**json.loads(path.read_text(encoding="utf-8")))
+        return LockNote(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 
@@ -97,7 +97,7 @@ def write_note(path: Path, content: dict[str, Any]) -> None:
         raise _cannot(path, error) from error
 
 
-class Holding:
+class HeldLocks:
     """The locks that one run has taken; it tells its notes how far it is.
 
     Parameters
@@ -111,12 +111,12 @@ class Holding:
     """
 
     def __init__(self, folder: Path, kind: Kind, flow: str) -> None:
-        self._folder, self._notes = folder / kind, Note.own(flow)
+        self._folder, self._notes = folder / kind, LockNote.own(flow)
         self._held: dict[str, FileLock] = {}
         self._told: dict[str, tuple[float, str]] = {}
         self._writing = threading.Lock()
 
-    def take(self, source_id: str) -> Note | None:
+    def take(self, source_id: str) -> LockNote | None:
         """Take a source's lock.
 
         Returns
@@ -136,7 +136,7 @@ class Holding:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout:
-            return read_note(self._note(source_id)) or Note("another run", "this machine", "?@?", "a moment ago")
+            return read_note(self._note(source_id)) or LockNote("another run", "this machine", "?@?", "a moment ago")
         except OSError as error:
             raise _cannot(self._folder, error) from error
         self._held[source_id] = lock
@@ -150,7 +150,7 @@ class Holding:
             if source_id not in self._held or (stage == before and time.monotonic() - last < _EVERY_SECONDS):
                 return
             self._told[source_id] = (time.monotonic(), stage)
-            far = replace(self._notes, stage=stage, done=done, total=total, updated=now())
+            far = replace(self._notes, stage=stage, done=done, total=total, updated=format_now())
             try:
                 write_note(self._note(source_id), asdict(far))
             except StoreError as error:
@@ -174,7 +174,9 @@ class Holding:
 
 
 @contextmanager
-def held(folder: Path, kind: Kind, flow: str, source_ids: Sequence[str]) -> Iterator[tuple[Holding, dict[str, Note]]]:
+def hold_locks(
+    folder: Path, kind: Kind, flow: str, source_ids: Sequence[str]
+) -> Iterator[tuple[HeldLocks, dict[str, LockNote]]]:
     """Hold the locks of sources while the block lasts, and tell which ones somebody else has.
 
     Yields
@@ -185,20 +187,20 @@ def held(folder: Path, kind: Kind, flow: str, source_ids: Sequence[str]) -> Iter
     from figureground.progress import subscribe
 
     with ExitStack() as stack:
-        holding = Holding(folder, kind, flow)
+        holding = HeldLocks(folder, kind, flow)
         stack.callback(holding.release_all)
         taken = {name: note for name in source_ids if (note := holding.take(name))}
         stack.callback(subscribe(holding.tell))
         yield holding, taken
 
 
-def notes(folder: Path, kind: Kind) -> dict[str, Note]:
+def read_notes(folder: Path, kind: Kind) -> dict[str, LockNote]:
     """Tell who works on what now; notes that dead processes left are passed over."""
     found = {path.stem: read_note(path) for path in sorted((folder / kind).glob("*.json"))}
     return {name: note for name, note in found.items() if note and note.alive}
 
 
-def sweep(folder: Path) -> list[str]:
+def remove_stale_notes(folder: Path) -> list[str]:
     """Remove the notes that dead processes of this machine left, and name them. Their locks are free already."""
     removed = []
     for kind in KINDS:

@@ -21,7 +21,7 @@ class Process:
     @classmethod
     def own(cls) -> Self:
         """Give the process this runs in."""
-        return cls(os.getpid(), began(os.getpid()))
+        return cls(os.getpid(), start_time(os.getpid()))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
@@ -37,13 +37,13 @@ class Process:
     @property
     def alive(self) -> bool:
         """Whether it still runs: there is such a number, and it began when this one did."""
-        return bool(self.began) and began(self.pid) == self.began
+        return bool(self.began) and start_time(self.pid) == self.began
 
     def __str__(self) -> str:
         return f"{self.pid}@{self.began}"
 
 
-def began(pid: int) -> str:
+def start_time(pid: int) -> str:
     """Give when a process began, "" when there is none of that number or only its remains."""
     if (_PROC / "self/stat").exists():
         try:
@@ -56,7 +56,7 @@ def began(pid: int) -> str:
     return "" if state.startswith("Z") else "_".join(moment.split())
 
 
-def with_environment(name: str) -> Iterator[tuple[Process, str, list[str]]]:
+def find_by_environment(name: str) -> Iterator[tuple[Process, str, list[str]]]:
     """Find this user's processes whose environment has a variable.
 
     Yields
@@ -72,5 +72,5 @@ def with_environment(name: str) -> Iterator[tuple[Process, str, list[str]]]:
         except OSError:
             continue  # gone meanwhile, or somebody else's
         value = next((entry.removeprefix(mark) for entry in environment if entry.startswith(mark)), None)
-        if value is not None and (moment := began(int(folder.name))):
+        if value is not None and (moment := start_time(int(folder.name))):
             yield Process(int(folder.name), moment), value.decode(errors="replace"), command

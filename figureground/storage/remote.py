@@ -27,7 +27,7 @@ _NEVER = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError
 _HASH = "sha256"
 
 
-def opened(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
+def open_filesystem(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
     """Open the file system that a storage lies in. A folder needs no fsspec, whose import takes `figureground status` too long.
 
     Parameters
@@ -48,16 +48,16 @@ def opened(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
         When it is not one that can be opened.
     """
     if "://" not in root and "::" not in root and not own:
-        return Folder(), str(Path(root).expanduser().resolve())
+        return LocalFolder(), str(Path(root).expanduser().resolve())
     import fsspec
 
-    fs, base = fsspec.core.url_to_fs(root, **options(root, own))
+    fs, base = fsspec.core.url_to_fs(root, **filesystem_options(root, own))
     if _s3(fs):
         fs.retries = 1  # tries are counted here, in one place: s3fs's own would multiply with ours
     return fs, str(base)
 
 
-def options(root: str, own: Mapping[str, Any]) -> dict[str, Any]:
+def filesystem_options(root: str, own: Mapping[str, Any]) -> dict[str, Any]:
     """Give what fsspec opens a storage with.
 
     Parameters
@@ -80,13 +80,13 @@ def options(root: str, own: Mapping[str, Any]) -> dict[str, Any]:
     return {**ours, **own, "config_kwargs": {**wire, **own.get("config_kwargs", {})}}
 
 
-def foreign() -> tuple[type[BaseException], ...]:
+def foreign_errors() -> tuple[type[BaseException], ...]:
     """Give the kinds of errors that file systems raise; those of S3's libraries are there only when something loaded them."""
     names = (("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"))
     return (OSError, *(getattr(sys.modules[module], name) for module, name in names if module in sys.modules))
 
 
-def translated(error: BaseException, what: str) -> FiguregroundError:
+def translate_error(error: BaseException, what: str) -> FiguregroundError:
     """Say what a file system could not do: what may work in a while is a `TransientError`, else a `StoreError`.
 
     Parameters
@@ -106,7 +106,7 @@ def translated(error: BaseException, what: str) -> FiguregroundError:
 
 
 def _is_temporary(error: BaseException) -> bool:
-    if not isinstance(error, foreign()):
+    if not isinstance(error, foreign_errors()):
         return False
     if isinstance(error, (PermissionError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
         return False
@@ -119,7 +119,7 @@ def _retried(request: Callable[[], _T]) -> _T:
     return retry(request, PAUSES, should_retry=_is_temporary, log=_log.info, jitter=0.5)
 
 
-class Folder:
+class LocalFolder:
     """Files of this machine, in the words that fsspec has for them."""
 
     protocol = ("file",)
@@ -161,7 +161,7 @@ def _local(fs: Any) -> bool:
     return "file" in fs.protocol
 
 
-def kept(fs: Any, full: str) -> str | None:
+def find_hash(fs: Any, full: str) -> str | None:
     """Ask for a file's sha256 without reading it.
 
     Returns
@@ -225,14 +225,14 @@ def remove(fs: Any, full: str) -> None:
         fs.rm_file(full)
 
 
-def names(fs: Any, folder: str) -> list[str]:
+def list_files(fs: Any, folder: str) -> list[str]:
     """List the files below a folder, in any order."""
     if _local(fs):
         return list(fs.find(folder))
     return list(_retried(lambda: fs.find(folder)))
 
 
-def put_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: str) -> str:
+def write_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: str) -> str:
     """Write an object of S3 under a condition; give its new version (ETag), or "" when the condition does not hold."""
     bucket, key, _ = fs.split_path(full)
     condition = {"IfNoneMatch": if_none_match} if if_none_match else {"IfMatch": if_match}
@@ -240,7 +240,7 @@ def put_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match: 
     def put() -> str:
         try:
             return str(fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)["ETag"])
-        except foreign() as error:
+        except foreign_errors() as error:
             if _refused(error):
                 return ""
             raise
@@ -254,7 +254,7 @@ def _refused(error: BaseException) -> bool:
     return isinstance(error, (FileExistsError, FileNotFoundError)) or any(word in str(error) for word in words)
 
 
-def tag(fs: Any, full: str) -> str:
+def find_version(fs: Any, full: str) -> str:
     """Give the version (ETag) of an object of S3, "" when there is none."""
     bucket, key, _ = fs.split_path(full)
     try:

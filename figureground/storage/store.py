@@ -76,7 +76,7 @@ class Store:
         if isinstance(address, str):
             address = StorageAddress(address)
         try:
-            self._fs, base = remote.opened(address.url, address.options)
+            self._fs, base = remote.open_filesystem(address.url, address.options)
         except (ImportError, ValueError, TypeError) as error:
             raise StoreError(f"storage {address.url!r} cannot be opened: {error}") from error
         self.root = address.url
@@ -258,13 +258,13 @@ class Store:
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
         with self._asking(f"look for {name} in"):
-            return remote.kept(self._fs, self._full(name)) is not None
+            return remote.find_hash(self._fs, self._full(name)) is not None
 
     def verifies(self, name: str, expected: str) -> bool:
         """Tell whether a file is there and has the expected sha256."""
         full = self._full(name)
         with self._asking(f"look at {name} in"):
-            kept = remote.kept(self._fs, full)
+            kept = remote.find_hash(self._fs, full)
             if kept is None or kept:
                 return kept == expected
             try:
@@ -276,19 +276,19 @@ class Store:
     def put_if(self, name: str, content: bytes, *, if_none_match: str = "", if_match: str = "") -> str:
         """Write one object under a condition, on s3:// only; give its version, or "" when the condition does not hold."""
         with self._asking(f"write {name} to", writing=True):
-            return remote.put_if(self._fs, self._full(name), content, if_none_match=if_none_match, if_match=if_match)
+            return remote.write_if(self._fs, self._full(name), content, if_none_match=if_none_match, if_match=if_match)
 
     def tag(self, name: str) -> str:
         """Give an object's version, on s3:// only; "" when there is none."""
         with self._asking(f"look at {name} in"):
-            return remote.tag(self._fs, self._full(name))
+            return remote.find_version(self._fs, self._full(name))
 
     def names(self, folder: str) -> list[str]:
         """List the files below a folder, sorted, leaving temporary ones out."""
         full = self._full(folder)
         base = len(str(self._base)) + 1
         with self._asking(f"list {folder} in"):
-            found = remote.names(self._fs, full)
+            found = remote.list_files(self._fs, full)
         return sorted(name[base:] for name in found if not PurePosixPath(name).name.startswith(".tmp-"))
 
     def sizes(self, folder: str) -> list[tuple[str, int, float]]:
@@ -333,10 +333,10 @@ class Store:
         """Translate what a storage says when it cannot; that a file to read is not there is for the caller."""
         try:
             yield
-        except remote.foreign() as error:
+        except remote.foreign_errors() as error:
             if isinstance(error, FileNotFoundError) and not writing:
                 raise
-            raise remote.translated(error, f"cannot {what} {self.root}") from error
+            raise remote.translate_error(error, f"cannot {what} {self.root}") from error
 
 
 _plain = re.compile(r"[^./\x00][^/\x00]*(?:/[^./\x00][^/\x00]*)*").fullmatch

@@ -128,10 +128,10 @@ class Composer:
             Gives them decoded.
         """
         manner = self.manner
-        seed = rng.number(manner.seed, "picture", number)
+        seed = rng.derive_seed(manner.seed, "picture", number)
 
         def stream(of: str) -> np.random.Generator:  # its own for each, so that moving one limit leaves the rest as it was
-            return rng.generator(manner.seed, "picture", number, of)
+            return rng.make_generator(manner.seed, "picture", number, of)
 
         background = _turn_of(pool.backgrounds, turn, manner.seed, f"backgrounds {split}")
         plate, window, flipped = self._plate(stream("plate"), background, inputs)
@@ -150,10 +150,10 @@ class Composer:
         canvas = self._shaded(plate, layers, places, light)
         lit = []
         for at, one in enumerate(layers):
-            one, drawn = self._lit(one, plate, rng.number(manner.seed, "picture", number, "person", at))
+            one, drawn = self._lit(one, plate, rng.derive_seed(manner.seed, "picture", number, "person", at))
             alpha_blend.over(canvas, one, manner.blend)
             lit.append(drawn)
-        image, whole_drawn = self._wholes.applied(canvas, rng.number(manner.seed, "picture", number, "whole"))
+        image, whole_drawn = self._wholes.applied(canvas, rng.derive_seed(manner.seed, "picture", number, "whole"))
         truth, each = alpha_blend.truths(layers, manner.size)
         recipe = {
             "background": {"window": _corners(window), "mirrored": flipped, "augmentations": plate_drawn},
@@ -213,7 +213,7 @@ def recipe_text(composite: Composite) -> str:
 
 def _turn_of(things: Sequence[Any], turn: int, seed: int, of: str) -> Any:
     lap, at = divmod(turn, len(things))
-    return things[rng.order(len(things), seed, of, lap)[at]]
+    return things[rng.shuffle_indices(len(things), seed, of, lap)[at]]
 
 
 def _around(one: Layer, plate: Image) -> Image:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from figureground import progress, tables
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables.fingerprints import Fingerprint
@@ -163,7 +163,7 @@ class ShardedStage(Generic[Input, Output]):
             return None
         outputs = [self.from_json(output) for output in kept["outputs"]]
         files = [file for output in outputs for file in self.files(output)]
-        return outputs if all(ordered(lambda file: self.store.verifies(*file), files)) else None
+        return outputs if all(map_ordered(lambda file: self.store.verifies(*file), files)) else None
 
 
 def remove_shards(store: Store, sources: Collection[str]) -> list[str]:

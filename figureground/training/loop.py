@@ -401,13 +401,13 @@ class _Seen(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # typ
         epoch, place = divmod(turn, len(self.taught))
         square = self.taught[_order(len(self.taught), self.how.seed, epoch)[place]]
         if not self.how.plain:
-            square = augmentation.varied(square, rng.number(self.how.seed, "picture", turn), soft=self.how.soft)
+            square = augmentation.varied(square, rng.derive_seed(self.how.seed, "picture", turn), soft=self.how.soft)
         return torch.from_numpy(square.image), torch.from_numpy(square.truth)
 
 
 @lru_cache(maxsize=2)
 def _order(count: int, seed: int, epoch: int) -> list[int]:
-    return rng.order(count, seed, "epoch", epoch)
+    return rng.shuffle_indices(count, seed, "epoch", epoch)
 
 
 def _batches(how: Training, taught: Squares, begun: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
@@ -440,4 +440,4 @@ def _copied(module: nn.Module) -> Weights:
 
 
 def _torch_seed(seed: int, *of: object) -> int:
-    return rng.number(seed, *of) >> 1
+    return rng.derive_seed(seed, *of) >> 1

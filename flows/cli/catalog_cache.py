@@ -46,7 +46,7 @@ class Gist:
 
     def entry_of(self, source_id: str) -> str:
         """Name the entry that a source comes from."""
-        return ids.entry_of(source_id, self.sources)
+        return ids.find_entry(source_id, self.sources)
 
 
 def remember(path: Path, catalog: "Catalog") -> Gist:

@@ -47,7 +47,7 @@ def prune(
 ) -> None:
     """Remove files over the catalog's disk budget that can be made again, and temporary files of killed runs."""
     settings = open_catalog(catalog, verbose, runs=False)
-    from figureground.storage.disk_budget import told as format_size
+    from figureground.storage.disk_budget import format_size
     from figureground.storage.store import Store
     from tasks.operation.prune import tidy
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from figureground import progress
 from figureground.catalog import Catalog
-from figureground.storage.run_records import Summary
+from figureground.storage.run_records import RunSummary
 from figureground.storage.store import Store
 from figureground.tables.statistics import Tallies, Tally
 
@@ -42,7 +42,7 @@ class _Far:
 
 
 @contextmanager
-def showing(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[[Summary], None]]:
+def showing(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[[RunSummary], None]]:
     """Show a run's progress while the block lasts; what it gives shows a summary.
 
     Parameters
@@ -60,7 +60,7 @@ def showing(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[
     thread = threading.Thread(target=_tell_until, args=(bar, far, ended), name="artifacts", daemon=True)
     thread.start()
 
-    def show(summary: Summary) -> None:
+    def show(summary: RunSummary) -> None:
         ended.set()
         thread.join(30)
         _careful(lambda: _show(bar, summary, flow_run_id, catalog))
@@ -109,7 +109,7 @@ class _Bar:
             self._id = client.create_artifact(new).id
 
 
-def _show(bar: _Bar, summary: Summary, flow_run_id: str, catalog: Catalog) -> None:
+def _show(bar: _Bar, summary: RunSummary, flow_run_id: str, catalog: Catalog) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import ArtifactCreate
 
@@ -140,7 +140,7 @@ def _report(store: Store, catalog: Catalog, source: str) -> str:
     return store.path(name).as_uri() if "://" not in store.root else f"{store.root}/{name}"
 
 
-def markdown(summary: Summary, known: dict[str, dict[str, Tally]]) -> str:
+def markdown(summary: RunSummary, known: dict[str, dict[str, Tally]]) -> str:
     """Write a run's funnel as a table: a row a source, and what went wrong or was left below.
 
     Parameters

@@ -84,12 +84,14 @@ def lay_tables(home: Path) -> None:
     Raises
     ------
     StoreError, FiguregroundError
-        As `figureground.storage.database_template.lay`.
+        As `figureground.storage.database_template.create_database`.
     """
     if any(name.startswith(_DATABASES) for name in os.environ):
         return
     command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-    database_template.lay(home / "prefect.db", "Prefect", f"prefect-{version('prefect')}", command, os.environ, "PREFECT_HOME")
+    database_template.create_database(
+        home / "prefect.db", "Prefect", f"prefect-{version('prefect')}", command, os.environ, "PREFECT_HOME"
+    )
 
 
 def serving(folder: Path) -> str:

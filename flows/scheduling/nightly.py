@@ -13,7 +13,7 @@ from pydantic import Field
 
 from figureground.catalog import Catalog, load
 from figureground.errors import FiguregroundError
-from figureground.storage.run_records import latest
+from figureground.storage.run_records import read_latest
 from figureground.storage.store import Store
 from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
@@ -72,7 +72,9 @@ def weekly(catalog: CatalogFile = "data_catalog.yaml", note: Note = "", always: 
     seen = _labelled(settings, store)
     if not seen:
         return "nothing is labelled yet, so there is nothing to release"
-    before = next((run.made_from for run in latest(store, "weekly-release") if run.outcome == "done" and run.made_from), "")
+    before = next(
+        (run.made_from for run in read_latest(store, "weekly-release") if run.outcome == "done" and run.made_from), ""
+    )
     if watch is not None:
         watch.made_from = seen
     if seen == before and not always:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from figureground.storage.processes import Process, with_environment
+from figureground.storage.processes import Process, find_by_environment
 
 OWNER = "FIGUREGROUND_OWNER"
 """Says in the environment of everything we start: which process started it, for which folder."""
@@ -54,7 +54,7 @@ def end_servers(folder: Path) -> list[int]:
 
 def _orphans(folder: Path) -> list[Process]:
     found = []
-    for process, value, command in with_environment(OWNER):
+    for process, value, command in find_by_environment(OWNER):
         owner, _, place = value.partition("|")
         began = Process.parse(owner)
         ours = place == str(folder.resolve()) and process.pid != os.getpid() and _is_prefect(command)

@@ -20,8 +20,8 @@ from figureground.catalog import Catalog, load
 from figureground.clients.notification import notify
 from figureground.errors import FiguregroundError
 from figureground.storage import locks, run_records
-from figureground.storage.locks import Note
-from figureground.storage.run_records import SourceEnd, Summary
+from figureground.storage.locks import LockNote
+from figureground.storage.run_records import RunSummary, SourceOutcome
 from figureground.storage.store import Store
 from figureground.tables.statistics import Tallies
 from flows.cli import catalog_cache
@@ -38,9 +38,9 @@ class Watch:
 
     def __init__(self, flow: str, catalog: Catalog, catalog_file: str) -> None:
         self.begun = datetime.now(UTC)
-        self.run = f"{run_records.stamp(self.begun)}-{flow}"
+        self.run = f"{run_records.format_timestamp(self.begun)}-{flow}"
         self.flow, self.catalog, self.catalog_file = flow, catalog, catalog_file
-        self.ends: dict[tuple[str, str], SourceEnd] = {}
+        self.ends: dict[tuple[str, str], SourceOutcome] = {}
         self.stages: dict[str, float] = {}
         self.prefect_run = _prefect_run()
         self.made_from = ""
@@ -48,16 +48,16 @@ class Watch:
     def take(self, flow: str, outcomes: Sequence[Any]) -> None:
         """Take down how sources ended in a part of the run."""
         for outcome in outcomes:
-            self.ends[flow, outcome.source_id] = SourceEnd(outcome.source_id, outcome.error, outcome.left)
+            self.ends[flow, outcome.source_id] = SourceOutcome(outcome.source_id, outcome.error, outcome.left)
 
     def took(self, stage: str, seconds: float) -> None:
         """Take down how long a stage took for one source; a `progress.Stopwatch`."""
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
-    def summary(self, outcome: run_records.Ending, error: str) -> Summary:
+    def summary(self, outcome: run_records.RunOutcome, error: str) -> RunSummary:
         """Give what is known now as the run's summary."""
         ended = datetime.now(UTC)
-        return Summary(
+        return RunSummary(
             run=self.run,
             flow=self.flow,
             outcome=outcome,
@@ -76,13 +76,13 @@ class Watch:
         )
 
 
-def _together(ends: Any) -> tuple[SourceEnd, ...]:
+def _together(ends: Any) -> tuple[SourceOutcome, ...]:
     """Give one end a source: what failed in any part of the run counts, then what was left."""
-    found: dict[str, SourceEnd] = {}
+    found: dict[str, SourceOutcome] = {}
     for end in ends:
-        before = found.get(end.source, SourceEnd(end.source))
+        before = found.get(end.source, SourceOutcome(end.source))
         error = "; ".join(dict.fromkeys(filter(None, (before.error, end.error))))
-        found[end.source] = SourceEnd(end.source, error, "; ".join(dict.fromkeys(filter(None, (before.left, end.left)))))
+        found[end.source] = SourceOutcome(end.source, error, "; ".join(dict.fromkeys(filter(None, (before.left, end.left)))))
     return tuple(found[name] for name in sorted(found))
 
 
@@ -127,9 +127,9 @@ def watching(flow: str, catalog_file: str) -> Iterator[Watch]:
     watch = Watch(flow, catalog, catalog_file)
     with ExitStack() as stack:
         note = _note_file(catalog, watch.run)
-        locks.write_note(note, asdict(replace(Note.own(flow), prefect_run=watch.prefect_run)))
+        locks.write_note(note, asdict(replace(LockNote.own(flow), prefect_run=watch.prefect_run)))
         stack.callback(_current.reset, _current.set(watch))
-        stack.callback(progress.clock(watch.took))
+        stack.callback(progress.subscribe_durations(watch.took))
         shown = stack.enter_context(_shown(watch))
         try:
             yield watch
@@ -139,7 +139,7 @@ def watching(flow: str, catalog_file: str) -> Iterator[Watch]:
         _end(watch, note, "failed" if any(end.error for end in watch.ends.values()) else "done", "", shown)
 
 
-def _ending(error: BaseException) -> run_records.Ending:
+def _ending(error: BaseException) -> run_records.RunOutcome:
     return "failed" if isinstance(error, Exception) else "stopped"
 
 
@@ -153,19 +153,19 @@ def _note_file(catalog: Catalog, run: str) -> Path:
     return run_records.note_folder(Store(catalog.storage_root).path(".locks")) / f"{run}.json"
 
 
-def _end(watch: Watch, note: Path, outcome: run_records.Ending, error: str, shown: Callable[[Summary], None]) -> None:
+def _end(watch: Watch, note: Path, outcome: run_records.RunOutcome, error: str, shown: Callable[[RunSummary], None]) -> None:
     """Write, tell and show how a run ended; what fails here is logged, so that the run's own error is what is seen."""
     try:
         summary = watch.summary(outcome, error)
         shown(summary)
         settle(watch.catalog, summary)
-        run_records.prune(Store(watch.catalog.storage_root), watch.flow, watch.catalog.schedules.runs_kept)
+        run_records.remove_old(Store(watch.catalog.storage_root), watch.flow, watch.catalog.schedules.runs_kept)
         note.unlink(missing_ok=True)
     except (FiguregroundError, OSError) as failure:
         _log.error("the run's summary: %s", failure)
 
 
-def settle(catalog: Catalog, summary: Summary) -> None:
+def settle(catalog: Catalog, summary: RunSummary) -> None:
     """Write a run's summary and, when it failed, tell whom the catalog names: once, and not the same news again and again.
 
     Parameters
@@ -181,25 +181,25 @@ def settle(catalog: Catalog, summary: Summary) -> None:
         return
     told = _told_already(store, catalog, summary)
     if not told and not notify(catalog.notify, *letter(summary, catalog), asdict(summary)):
-        told = locks.now()
+        told = locks.format_now()
     run_records.write(store, replace(summary, notified=told))
 
 
-def _seen(summary: Summary) -> bool:
+def _seen(summary: RunSummary) -> bool:
     """Tell whether somebody sits there who started the run and reads its error anyway."""
     return summary.outcome == "failed" and summary.flow in _BY_HAND and sys.stdout.isatty()
 
 
-def _told_already(store: Store, catalog: Catalog, summary: Summary) -> str:
+def _told_already(store: Store, catalog: Catalog, summary: RunSummary) -> str:
     """Give when the same trouble was told last, if that is not long ago."""
-    before = next((one for one in run_records.latest(store, summary.flow) if one.run < summary.run), None)
+    before = next((one for one in run_records.read_latest(store, summary.flow) if one.run < summary.run), None)
     if before is None or not before.notified or before.trouble != summary.trouble or catalog.notify is None:
         return ""
     hours = (datetime.now(UTC) - datetime.fromisoformat(before.notified)).total_seconds() / 3600
     return before.notified if hours < catalog.notify.repeat_after_hours else ""
 
 
-def letter(summary: Summary, catalog: Catalog) -> tuple[str, str]:
+def letter(summary: RunSummary, catalog: Catalog) -> tuple[str, str]:
     """Write what people are told of a failed run: a subject, and what failed, why and what to do."""
     failed = summary.failed
     count = f": {len(failed)} of {len(summary.sources)} sources" if failed else ""
@@ -214,7 +214,7 @@ def letter(summary: Summary, catalog: Catalog) -> tuple[str, str]:
     return subject, "\n".join(lines)
 
 
-def bury(catalog: Catalog) -> list[Summary]:
+def bury(catalog: Catalog) -> list[RunSummary]:
     """Find runs whose process is gone: write their summaries, tell Prefect and people, and clear their notes.
 
     Returns
@@ -225,19 +225,19 @@ def bury(catalog: Catalog) -> list[Summary]:
     folder = Store(catalog.storage_root).path(".locks")
     dead = [path for path in sorted(run_records.note_folder(folder).glob("*.json")) if _is_dead(locks.read_note(path))]
     if not dead:
-        locks.sweep(folder)
+        locks.remove_stale_notes(folder)
         return []
     with FileLock(folder / "runs.lock", timeout=60):
         found = [_buried(catalog, folder, path) for path in dead if path.exists()]
-    locks.sweep(folder)
+    locks.remove_stale_notes(folder)
     return found
 
 
-def _is_dead(note: Note | None) -> bool:
+def _is_dead(note: LockNote | None) -> bool:
     return note is None or (note.host == platform.node() and not note.alive)
 
 
-def _buried(catalog: Catalog, folder: Path, path: Path) -> Summary:
+def _buried(catalog: Catalog, folder: Path, path: Path) -> RunSummary:
     store, note = Store(catalog.storage_root), locks.read_note(path)
     summary = run_records.read(store, path.stem) if store.exists(run_records.name(path.stem)) else _crashed(folder, path, note)
     if summary is not None and not summary.notified:
@@ -248,14 +248,14 @@ def _buried(catalog: Catalog, folder: Path, path: Path) -> Summary:
     return summary or _crashed(folder, path, note)
 
 
-def _crashed(folder: Path, path: Path, note: Note | None) -> Summary:
+def _crashed(folder: Path, path: Path, note: LockNote | None) -> RunSummary:
     pid = note.process.partition("@")[0] if note else "?"
-    return Summary(
+    return RunSummary(
         run=path.stem,
         flow=path.stem.partition("-")[2],
         outcome="crashed",
-        started=run_records.moment(path.stem).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        ended=locks.now(),
+        started=run_records.parse_timestamp(path.stem).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        ended=locks.format_now(),
         seconds=0.0,
         error=f"its process {pid} ended without a word: it was killed, ran out of memory, or the machine went down",
         sources=_at_work(folder, note),
@@ -265,7 +265,7 @@ def _crashed(folder: Path, path: Path, note: Note | None) -> Summary:
     )
 
 
-def _at_work(folder: Path, dead: Note | None) -> tuple[SourceEnd, ...]:
+def _at_work(folder: Path, dead: LockNote | None) -> tuple[SourceOutcome, ...]:
     """Tell what the dead run was at, from the notes it left beside its locks."""
     found = {}
     for kind in locks.KINDS:
@@ -273,7 +273,7 @@ def _at_work(folder: Path, dead: Note | None) -> tuple[SourceEnd, ...]:
             note = locks.read_note(path)
             if dead is not None and note is not None and note.process == dead.process:
                 far = f" {note.done} of {note.total}" if note.total else ""
-                found[path.stem] = SourceEnd(path.stem, left=f"it was at {note.stage or 'the start'}{far}")
+                found[path.stem] = SourceOutcome(path.stem, left=f"it was at {note.stage or 'the start'}{far}")
     return tuple(found[name] for name in sorted(found))
 
 
@@ -319,7 +319,7 @@ def _prefect_run() -> str:
 
 
 @contextmanager
-def _shown(watch: Watch) -> Iterator[Callable[[Summary], None]]:
+def _shown(watch: Watch) -> Iterator[Callable[[RunSummary], None]]:
     if not watch.prefect_run:
         yield lambda _: None
         return

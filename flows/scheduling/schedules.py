@@ -178,10 +178,10 @@ def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
     now
         With its time zone.
     """
-    last = next(run_records.latest(Store(catalog.storage_root), plan.run), None)
+    last = next(run_records.read_latest(Store(catalog.storage_root), plan.run), None)
     if plan.when == "never" or last is None:
         return None
-    begun, due = run_records.moment(last.run), _due(plan.when, catalog.schedules.timezone, now)
+    begun, due = run_records.parse_timestamp(last.run), _due(plan.when, catalog.schedules.timezone, now)
     if due > begun:
         return due
     return begun if last.outcome in ("crashed", "stopped") else None

@@ -166,9 +166,9 @@ class _Pull:
     def _portions(self, todo: Sequence[ServerTask]) -> Iterator[Sequence[ServerTask]]:
         """Split the tasks, oldest change first: a table written in between is right up to its cursor."""
         for start in range(0, len(todo), self.settings.portion):
-            progress.tell("pull", self.source_id, start, len(todo))
+            progress.report("pull", self.source_id, start, len(todo))
             yield todo[start : start + self.settings.portion]
-        progress.tell("pull", self.source_id, len(todo), len(todo))
+        progress.report("pull", self.source_id, len(todo), len(todo))
 
     def _update(self, portion: Sequence[ServerTask]) -> list[ServerTask]:
         """Update a portion's labels; give the tasks that went back to the annotators, as they are now."""

@@ -24,7 +24,7 @@ from figureground.clients.label_studio.exactly_once import TaskContent, TaskWrit
 from figureground.clients.label_studio.pending_creates import PendingCreates
 from figureground.errors import LabelError, StoreError, TransientError
 from figureground.imaging import masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables import CropRow, FrameRow, MatteRow, TaskRow
@@ -269,14 +269,14 @@ class _Push:
                 server.make_view(project)
                 # Label Studio serves tasks in the order of their numbers: what needs an annotator most comes first
                 for batch in _split_batches(sorted(plans, key=_by_confidence), self.settings.batch_size):
-                    progress.tell("push", self.source_id, len(rows), len(plans))
+                    progress.report("push", self.source_id, len(rows), len(plans))
                     rows |= self._write(writer, batch, existing)
                 rows |= self._confirm(writer, plans, rows)
                 current = repeat(lambda: server.find_project(self.catalog), pauses)
             except TransientError as error:
                 raise self._stopped(error, len(rows), len(plans)) from error
             self._check_project(project, current)
-        progress.tell("push", self.source_id, len(plans), len(plans))
+        progress.report("push", self.source_id, len(plans), len(plans))
         return [rows[plan.key] for plan in plans]
 
     def _look_up(self, writer: TaskWriter, plans: Sequence[_Plan]) -> dict[str, list[ServerTask]]:
@@ -337,7 +337,7 @@ class _Push:
 
 def _serve(store: Store, crops: Iterable[CropRow]) -> None:
     """Copy the images to where the server serves them, before it is sent their addresses."""
-    for _ in ordered(lambda crop: store.serve(crop.file, crop.sha256), crops) if not store.local_only else ():
+    for _ in map_ordered(lambda crop: store.serve(crop.file, crop.sha256), crops) if not store.local_only else ():
         continue
 
 

@@ -269,7 +269,7 @@ def _pool(usable: Mapping[str, Sequence[Mapping[Any, Any]]], found: Mapping[str,
 
 def _shuffled(names: list[str], seed: int, split: str) -> tuple[str, ...]:
     ordered = sorted(names)
-    return tuple(ordered[at] for at in rng.order(len(ordered), seed, "real", split))
+    return tuple(ordered[at] for at in rng.shuffle_indices(len(ordered), seed, "real", split))
 
 
 def _jobs(

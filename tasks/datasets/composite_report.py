@@ -12,7 +12,7 @@ from figureground import tables
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError
 from figureground.imaging import crops, drawing
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.reports import contact_sheet, source_report
 from figureground.reports.source_report import Figure, Group
 from figureground.storage.store import Store
@@ -85,7 +85,7 @@ def _sheets(rows: Sequence[Mapping[Any, Any]], folder: Path) -> Iterator[Group]:
     for split in ("train", "val"):
         own = [row for row in rows if row["split"] == split]
         shown = source_report.spread(own, PAIRS_AT_MOST)
-        tiles = ordered(lambda row: _tile(row, folder), shown)
+        tiles = map_ordered(lambda row: _tile(row, folder), shown)
         figures = tuple(_figure(sheet, split) for sheet in contact_sheet.sheets(tiles))
         if figures:
             yield Group(split, f"{len(shown)} of {len(own)} pairs.", figures, len(figures))

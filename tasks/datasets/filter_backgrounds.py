@@ -17,7 +17,7 @@ from figureground.imaging import crops
 from figureground.inference import backends
 from figureground.media import photos
 from figureground.media.restore import restore_evicted
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.similarity import duplicates
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
@@ -70,7 +70,7 @@ def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableR
     mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **looks)
     if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
         return ref
-    done = ordered(lambda one: _row(one, recipe, store, detector), found, threads=backends.lanes())
+    done = map_ordered(lambda one: _row(one, recipe, store, detector), found, threads=backends.lanes())
     rows = list(progress.track(done, "screen", recipe.note, len(found)))
     weights = {one.name: one.sha256 for one in plugins.weights(detector)}
     facts = {"usable": sum(not row["reason"] for row in rows), "weights": weights}
@@ -107,7 +107,7 @@ def _of_folder(place: str, base: Path) -> Iterator[dict[str, Any]]:
         raise SourceError(f"compose.backgrounds: {folder} is no folder with pictures; expected {', '.join(_SUFFIXES)}")
     for file in files:
         inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
-        name = ids.slug(f"{inside}-{file.stem}" if inside else file.stem, 120)
+        name = ids.make_slug(f"{inside}-{file.stem}" if inside else file.stem, 120)
         yield {
             "background_id": name,
             "origin": splits.source_of(file.stem, inside),

@@ -92,7 +92,7 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
     files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
     for name in own:
         statistics.forget(store, name)
-    files += sum(archive.drop(store, digest) for digest in sorted(hashes))
+    files += sum(archive.remove(store, digest) for digest in sorted(hashes))
     files += sum(_remove_composed(store, note, own) for note in tables.sources(store, "composites"))
     unreadable = tuple(name for name, one in held.items() if one is None)
     return Forgotten(own, files, releases, unreadable, tasks, task_ids, reason)

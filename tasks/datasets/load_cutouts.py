@@ -13,7 +13,7 @@ from figureground import ids, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
 from figureground.datasets import manifest, splits
 from figureground.errors import ReleaseError, SourceError
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.similarity import duplicates
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
@@ -61,7 +61,7 @@ def gather(catalog: Catalog) -> TableRef:
     mark = tables.fingerprint("people", [], version=VERSION, files=files, digests=digests, size=size)
     if ref := tables.fresh(store, "people", recipe.note, mark):
         return ref
-    done = ordered(lambda one: _row(one, recipe, store), found)
+    done = map_ordered(lambda one: _row(one, recipe, store), found)
     rows = list(progress.track(done, "gather", recipe.note, len(found)))
     facts = {"usable": sum(not row["reason"] for row in rows)}
     return tables.write(store, "people", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
@@ -79,7 +79,7 @@ def _found(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
         for file in files:
             inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
             told = released.get(file.stem) or (splits.source_of(file.stem, inside), "")
-            name = ids.slug(file.stem if not inside or released else f"{inside}-{file.stem}", 120)
+            name = ids.make_slug(file.stem if not inside or released else f"{inside}-{file.stem}", 120)
             taken[name] += 1
             name = f"{name}_{taken[name]}" if taken[name] > 1 else name  # two folders may hold one name
             yield {"person_id": name, "origin": told[0], "original": str(file), "split": told[1]}

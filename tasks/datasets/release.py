@@ -19,7 +19,7 @@ from figureground.datasets.provenance import Pick
 from figureground.datasets.splits import Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import crops, masks
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.similarity import duplicates, signatures
 from figureground.similarity.duplicates import Look, Signature
 from figureground.storage import archive, atomic, hashing  # fmt: skip
@@ -148,7 +148,7 @@ def _plan(kept: Store, sources: Sequence[Source], catalog: Catalog) -> tuple[lis
     earlier = splits.most_held_out_by_source(manifest.read_released_splits(kept.path("releases")))
     assigned = splits.staying(splits.assign(sources, recipe.val, recipe.test), sources, earlier)
     _warn(assigned, earlier)
-    asked = ordered(lambda source: _found_out(kept, source, assigned[source.source_id], catalog), sources, threads=2)
+    asked = map_ordered(lambda source: _found_out(kept, source, assigned[source.source_id], catalog), sources, threads=2)
     found = {source.source_id: one for source, one in zip(sources, asked, strict=True)}
     per_source = {source_id: one.picks for source_id, one in sorted(found.items())}
     records = {source_id: one.record for source_id, one in sorted(found.items()) if one.record}
@@ -242,7 +242,7 @@ def _remembered_looks(kept: Store, picks: Sequence[Pick]) -> dict[str, bytes]:
 
 def _looks(kept: Store, picks: Sequence[Pick]) -> dict[str, Signature]:
     """Look at every picture once, at a few pixels."""
-    found = ordered(lambda pick: _signature(kept, pick), picks)
+    found = map_ordered(lambda pick: _signature(kept, pick), picks)
     return {pick.stem: one for pick, one in zip(picks, progress.track(found, "compare", "release", len(picks)), strict=True)}
 
 
@@ -357,7 +357,7 @@ def _make(
             sealed = manifest.write(plan, hashing.hash_folder(bench, log), bench / manifest.FILE)
             if expected and sealed.digest != expected.digest:
                 raise ReleaseError(_otherwise(expected, sealed))
-            for _ in ordered(lambda pick: _archive(kept, pick), picks, together=_TOGETHER):
+            for _ in map_ordered(lambda pick: _archive(kept, pick), picks, batch_size=_TOGETHER):
                 pass
         atomic.flush(bench / manifest.FILE)
         atomic.flush(bench)
@@ -407,12 +407,14 @@ def _introduce(kept: Store, picks: Sequence[Pick], plan: Manifest, proof: Mappin
 
 
 def _fitted(found: Iterator[Sample], side: int | None) -> Iterator[Sample]:
-    return ordered(lambda sample: samples.letterboxed(sample, side), found) if side else found
+    return map_ordered(lambda sample: samples.letterboxed(sample, side), found) if side else found
 
 
 def _samples(kept: Store, picks: Sequence[Pick], what: str) -> Iterator[Sample]:
     """Give the samples, each read by the thread that its layout writes it in."""
-    return ordered(lambda pick: _sample(kept, pick), progress.track(picks, "release", what, len(picks)), together=_TOGETHER)
+    return map_ordered(
+        lambda pick: _sample(kept, pick), progress.track(picks, "release", what, len(picks)), batch_size=_TOGETHER
+    )
 
 
 def _sample(kept: Store, pick: Pick) -> Sample:

@@ -14,7 +14,7 @@ from figureground.catalog import Catalog
 from figureground.imaging import crops, geometry
 from figureground.inference import backends
 from figureground.media.restore import restore_evicted
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.people import faces, instances, portraits, tracks
 from figureground.people.tracks import Sighting, Tracks
 from figureground.similarity import duplicates, signatures
@@ -134,7 +134,7 @@ def _found(records: Sequence[FrameRow], detector: Any, catalog: Catalog, store: 
         people = detector.find([frame.image for frame in decoded])
         return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
 
-    for done in ordered(of_batch, batches, threads=backends.lanes()):
+    for done in map_ordered(of_batch, batches, threads=backends.lanes()):
         yield from done
 
 

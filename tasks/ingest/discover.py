@@ -96,7 +96,7 @@ class _Listing:
         self._source, self._catalog, self._store, self._before = source, catalog, store, before
         self._entry = catalog.sources[source.source_id]
         self._rules: Rules = rules_of(source.source_id, catalog)
-        self._known = downloads.known(store)
+        self._known = downloads.list_names(store)
         self._rows: dict[Key, Row] = {}
         self._named = {row["source_id"]: key for key, row in before.items()}
         self._taken = self._looked_at = 0
@@ -198,9 +198,9 @@ class _Listing:
 
     def _name_below(self, name: str, page: str) -> str:
         """Name a file of a prefix as one of a folder is named; a second one of that name gets a hash."""
-        room = ids.LONGEST_ID - len(self._source.source_id) - 1
+        room = ids.ID_LENGTH_AT_MOST - len(self._source.source_id) - 1
         stem = str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
-        own = f"{self._source.source_id}-{ids.slug(stem, room)}"
+        own = f"{self._source.source_id}-{ids.make_slug(stem, room)}"
         return self._ours(clips.source_id(self._source.source_id, stem, page, {own}) if self._is_named(own) else own)
 
     # --- both ---
@@ -245,7 +245,7 @@ class _Listing:
         """Keep a name that reads like another source's clip out of its way: `walks-2-x` when there is a source `walks-2`."""
         if self._catalog.entry_of(named) == self._source.source_id:
             return named
-        return f"{self._source.source_id}-{ids.digest(named)}"
+        return f"{self._source.source_id}-{ids.hash_name(named)}"
 
 
 def _clip(row: Row) -> Clip:

@@ -23,7 +23,7 @@ from figureground.clients.http_download import Rules, Tell, rules_of
 from figureground.clients.ytdlp import Entry
 from figureground.errors import AssetError, SourceError, StoreError, TransientError
 from figureground.media import addresses, clips, tarballs, wheels
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage import assets, downloads
 from figureground.storage.atomic import write_beside
 from figureground.storage.hashing import sha256_file
@@ -81,7 +81,7 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
     entry = catalog.sources.get(source.source_id)
     found: dict[str, Source] = {}
     for file in local_files.settled(files, entry.limits.seconds_untouched_at_least if entry else 0.0):
-        slug = slugs.slug(file.stem, slugs.LONGEST_ID - len(source.source_id) - 1)
+        slug = slugs.make_slug(file.stem, slugs.ID_LENGTH_AT_MOST - len(source.source_id) - 1)
         one = replace(source, source_id=f"{source.source_id}-{slug}", path=local_files.as_written(file, source, catalog))
         _refuse_taken(source, one, found, catalog)
         found[one.source_id] = one
@@ -211,7 +211,7 @@ def _fetch_listed(source: Source, row: Mapping[str, Any], catalog: Catalog, stor
         of_page = catalog.source(catalog.entry_of(source.source_id)).kind == "web"
         made = (_fetch_clip if of_page else _fetch_object)(source, row, catalog, store)
         ref = tables.write(store, "videos", source.source_id, pd.DataFrame([made]), fingerprint=mark)
-    downloads.keep(store, downloads.Download(row["site"], row["clip_id"], source.source_id, made))  # type: ignore[arg-type]
+    downloads.record(store, downloads.Download(row["site"], row["clip_id"], source.source_id, made))  # type: ignore[arg-type]
     return ref
 
 
@@ -270,20 +270,22 @@ def _alone(source: Source) -> dict[str, Any]:
     """Give what is known of the one photo that an address stands for."""
     if source.kind != "images":
         return {}
-    return {"frame_ids": slugs.ids(source.source_id, [addresses.file_name(source.path)]), "unreadable": {}}
+    return {"frame_ids": slugs.make_frame_ids(source.source_id, [addresses.file_name(source.path)]), "unreadable": {}}
 
 
 def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
     """Bring every photo of a folder or glob into the storage; one that cannot be read keeps its row and says why."""
     files = local_files.photos(source, catalog)
-    ids = slugs.ids(source.source_id, [path.relative_to(local_files.root(source, catalog)).as_posix() for path in files])
+    ids = slugs.make_frame_ids(
+        source.source_id, [path.relative_to(local_files.root(source, catalog)).as_posix() for path in files]
+    )
     _refuse_foreign(source, ids, catalog)
     told = {"license": source.license, "ids": ids, "pinned": source.sha256}
     states = [[str(path), *local_files.state(path)] for path in files]
     mark = tables.fingerprint("videos", [], version=VERSION, **told, found=states)
     if ref := tables.fresh(store, "videos", source.source_id, mark):
         return ref
-    brought = ordered(lambda pair: _photo(source, catalog, store, *pair), list(zip(ids, files, strict=True)))
+    brought = map_ordered(lambda pair: _photo(source, catalog, store, *pair), list(zip(ids, files, strict=True)))
     photos = list(progress.track(brought, "fetch", source.source_id, len(files)))
     facts = {"frame_ids": ids, "unreadable": {name: why for name, (_, why) in zip(ids, photos, strict=True) if why}}
     rows = pd.DataFrame([row for row, _ in photos])
@@ -338,7 +340,7 @@ def fetch_asset(asset: Asset) -> Path:
     Returns
     -------
     Path
-        `figureground.storage.assets.place` of the weights, verified. Cached ones are used without any network.
+        `figureground.storage.assets.path_in_cache` of the weights, verified. Cached ones are used without any network.
 
     Raises
     ------
@@ -347,7 +349,7 @@ def fetch_asset(asset: Asset) -> Path:
     TransientError
         The same, when one of them may work in a while.
     """
-    weights, place, said = asset.weights, assets.place(asset.weights), []
+    weights, place, said = asset.weights, assets.path_in_cache(asset.weights), []
     if place.is_file() and sha256_file(place) == weights.sha256:
         return place
     for path in asset.paths:
@@ -461,4 +463,4 @@ def _refuse_taken(source: Source, one: Source, found: dict[str, Source], catalog
 
 
 def _teller(what: str) -> Tell:
-    return lambda done, total: progress.tell("fetch", what, done, total)
+    return lambda done, total: progress.report("fetch", what, done, total)

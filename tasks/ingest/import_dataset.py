@@ -25,7 +25,7 @@ from figureground.datasets.pairs import Label, Pair
 from figureground.errors import ArrayError, SourceError
 from figureground.imaging import class_maps, crops, masks
 from figureground.media import photos
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.similarity import duplicates, signatures
 from figureground.storage.store import Store
 from figureground.tables import crop_rows
@@ -82,10 +82,10 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
     if ref := _there(store, source.source_id, mark):
         return _told(ref, source, store)
     by, goal = class_maps.reading(entry.classes, entry.remap)
-    ids = slugs.ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
+    ids = slugs.make_frame_ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
     taking = _Taking(store, source, folder, by, goal == class_maps.ATR, entry.specks_at_most)
     numbered = [(at, frame_id, pair) for at, (frame_id, pair) in enumerate(zip(ids, found, strict=True))]
-    taken = list(progress.track(ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
+    taken = list(progress.track(map_ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
     looked = {rows["looked"]["sha256"]: rows["looked"]["signature"] for rows in taken if "looked" in rows}
     signatures.keep(store, source.source_id, looked)
     for stage in _STAGES:

@@ -20,7 +20,7 @@ from figureground.imaging import masks
 from figureground.inference import backends
 from figureground.mattes import confidence
 from figureground.media.restore import restore_evicted
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.removers import RememberingRemover, Remover, ScoringRemover
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
@@ -80,7 +80,7 @@ def sharded_stage(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Shar
         return _kept(store, crops, verdicts)
 
     def process(kept: Sequence[CropRow]) -> Iterator[MatteRow]:
-        done = ordered(lambda group: _matte_group(store, remover, group), _groups(kept, remover), threads=backends.lanes())
+        done = map_ordered(lambda group: _matte_group(store, remover, group), _groups(kept, remover), threads=backends.lanes())
         return chain.from_iterable(done)
 
     return ShardedStage(

@@ -15,7 +15,7 @@ from figureground.imaging import crops as cutting
 from figureground.imaging import drawing, masks
 from figureground.mattes import confidence
 from figureground.media.restore import restore_evicted
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.reports import poster
 from figureground.reports import source_report as pages
 from figureground.reports.source_report import Figure, Group, SourceReport, Step, WayReport
@@ -234,7 +234,7 @@ def _tuner(source: _Source, pictured: int) -> dict[str, Any]:
     for row in source.rows["scores"]:
         values[row["crop_id"]][row["check"]] = row["value"]
     shown = {row["crop_id"]: row for row in pages.spread(source.rows["crops"], pictured)}
-    images = dict(zip(shown, ordered(source.image, shown.values()), strict=True))
+    images = dict(zip(shown, map_ordered(source.image, shown.values()), strict=True))
     return pages.tuner(source.checks, [(crop_id, images.get(crop_id), found) for crop_id, found in values.items()])
 
 
@@ -421,7 +421,7 @@ def _kept_share(row: Row) -> str:
 
 
 def _drawn(figure: Callable[[Row], Figure], rows: Sequence[Row]) -> tuple[Figure, ...]:
-    return tuple(ordered(figure, rows))
+    return tuple(map_ordered(figure, rows))
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -10,7 +10,7 @@ from figureground import progress, tables
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.media import decoding, photos, regenerate, shots
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 from figureground.storage.store import Store
 from figureground.types import Frame, Source, TableRef
 from tasks import retried_task
@@ -76,11 +76,11 @@ def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tup
             with decoding.Footage(path) as footage:
                 split = _split(footage, steps)
                 frames = (decoding.frame(taken, source.source_id) for taken in _chosen(footage, split, steps))
-                rows = list(ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, footage)))
+                rows = list(map_ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, footage)))
         except SourceError as error:
             reason = str(error).replace(str(path), row["file"])
             return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, row["path"], reason)], {"decoded": 0}
-    progress.tell("sample", source.source_id, footage.decoded, footage.decoded)
+    progress.report("sample", source.source_id, footage.decoded, footage.decoded)
     return rows, _facts(footage) | ({"shots": split.count} if split else {})
 
 
@@ -107,7 +107,7 @@ def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row
         return _photo(store, source, ids[index], index, row)
 
     entries = list(enumerate(table.rows.to_dict("records")))
-    rows = list(progress.track(ordered(one, entries), "sample", source.source_id, len(entries)))
+    rows = list(progress.track(map_ordered(one, entries), "sample", source.source_id, len(entries)))
     for row in rows:
         if row["reason"]:
             logger.warning("%s: %s", source.source_id, row["reason"])
@@ -126,7 +126,7 @@ def _photo(store: Store, source: Source, frame_id: str, index: int, row: Row) ->
 def _told(frames: Iterator[Frame], footage: decoding.Footage) -> Iterator[Frame]:
     """Tell how far the decoding is; how many frames will be taken nobody knows."""
     for frame in frames:
-        progress.tell("sample", frame.source_id, frame.index, footage.promised or 0)
+        progress.report("sample", frame.source_id, frame.index, footage.promised or 0)
         yield frame
 
 

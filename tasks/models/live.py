@@ -108,7 +108,7 @@ def replace_camera(model: Path, device: str, into: Path, background: Background,
 def _until_stopped(frames: Iterator[tuple[float, Image]]) -> Iterator[tuple[float, Image]]:
     try:
         for number, one in enumerate(frames, 1):
-            progress.tell("live", "camera", number, 0)
+            progress.report("live", "camera", number, 0)
             yield one
     except KeyboardInterrupt:
         return

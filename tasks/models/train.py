@@ -88,7 +88,7 @@ def train(
         if not counts["val"]:
             _log.warning("%s has no pictures in its split val: the last weights are kept, nobody chose the best", opened.name)
         done = loop.teach(
-            how, taught, watched, bench, machine, lambda step, steps: progress.tell("train", into.name, step, steps)
+            how, taught, watched, bench, machine, lambda step, steps: progress.report("train", into.name, step, steps)
         )
         learnt = Learnt(
             release=opened.name,

@@ -13,9 +13,9 @@ from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, StoreError
 from figureground.media.restore import regenerate_files
 from figureground.storage import disk_budget
-from figureground.storage.disk_budget import Candidate
+from figureground.storage.disk_budget import EvictionCandidate
 from figureground.storage.hashing import sha256
-from figureground.storage.locks import held
+from figureground.storage.locks import hold_locks
 from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.types import TableRef
@@ -67,7 +67,7 @@ def tidy(catalog: Catalog, *, dry: bool = False) -> list[Tidied]:
     for kind in _ORDER:
         text = getattr(catalog.budget, kind)
         if text is not None:
-            done += _class(catalog, store, kind, disk_budget.size(text), dry)
+            done += _class(catalog, store, kind, disk_budget.parse_size(text), dry)
     return done
 
 
@@ -75,19 +75,19 @@ def _class(catalog: Catalog, store: Store, kind: str, allowed: int, dry: bool) -
     sizes = {name: size for name, size, _ in store.sizes(kind)}
     used = sum(sizes.values())
     candidates = list(_candidates(catalog, store, kind, sizes)) if used > allowed else []
-    while used > allowed and (chosen := disk_budget.choose(used, allowed, candidates)):
+    while used > allowed and (chosen := disk_budget.choose_evictions(used, allowed, candidates)):
         one = chosen[0]
         candidates.remove(one)
         said = "would be dropped" if dry else _drop(store, kind, one)
         used -= one.bytes if said in ("dropped", "would be dropped") else 0
         yield Tidied(kind, one.source_id, len(one.files), one.bytes, said)
     if used > allowed:
-        budget = disk_budget.told(allowed)
+        budget = disk_budget.format_size(allowed)
         over = f"still over its budget of {budget}: the rest cannot be made again or is needed; raise the budget"
         yield Tidied(kind, "", 0, used, over)
 
 
-def _candidates(catalog: Catalog, store: Store, kind: str, sizes: dict[str, int]) -> Iterator[Candidate]:
+def _candidates(catalog: Catalog, store: Store, kind: str, sizes: dict[str, int]) -> Iterator[EvictionCandidate]:
     by_source: dict[str, dict[str, int]] = defaultdict(dict)
     for name, size in sizes.items():
         by_source[name.split("/")[1]][name] = size
@@ -99,7 +99,7 @@ def _candidates(catalog: Catalog, store: Store, kind: str, sizes: dict[str, int]
         spare = _spare(store, kind, source_id)
         going = {name: size for name, size in files.items() if name in spare}
         if going:
-            yield Candidate(source_id, worked.get(tables.name("frames", source_id), 0.0), going)
+            yield EvictionCandidate(source_id, worked.get(tables.name("frames", source_id), 0.0), going)
 
 
 def _spare(store: Store, kind: str, source_id: str) -> set[str]:
@@ -126,8 +126,8 @@ def _rows(store: Store, stage: str, source_id: str) -> list[dict[str, str]]:
     return [] if found is None else found.rows.to_dict("records")  # type: ignore[return-value]
 
 
-def _drop(store: Store, kind: str, one: Candidate) -> str:
-    with held(store.path(".locks"), "make", "tidy", [one.source_id]) as (_, taken):
+def _drop(store: Store, kind: str, one: EvictionCandidate) -> str:
+    with hold_locks(store.path(".locks"), "make", "tidy", [one.source_id]) as (_, taken):
         if taken:
             return f"left alone: {next(iter(taken.values()))} works on it"
         spare = _spare(store, kind, one.source_id) & set(one.files)  # what came to be needed since stays

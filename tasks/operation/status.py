@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from figureground.storage import locks, run_records
-from figureground.storage.locks import Note
-from figureground.storage.run_records import Summary
+from figureground.storage.locks import LockNote
+from figureground.storage.run_records import RunSummary
 from figureground.storage.store import StorageAddress, Store
 from figureground.tables.statistics import Tallies, Tally
 
@@ -60,7 +60,7 @@ class State:
 
     sources: tuple[SourceState, ...]
     working: tuple[str, ...]
-    runs: tuple[Summary, ...]
+    runs: tuple[RunSummary, ...]
 
 
 class Known(Protocol):
@@ -101,7 +101,7 @@ def status(catalog: Known) -> State:
     tallies = Tallies(store, folder / "tallies.json")
     known, released = tallies.read(), tallies.released()
     tallies.remember()
-    working = {kind: locks.notes(folder, kind) for kind in locks.KINDS}
+    working = {kind: locks.read_notes(folder, kind) for kind in locks.KINDS}
     recent = _recent(store)
     failed = _failed(recent)
     names = _names(catalog, known, working.values())
@@ -109,7 +109,7 @@ def status(catalog: Known) -> State:
     return State(sources, tuple(_working(folder)), tuple(_newest(recent)))
 
 
-def _names(catalog: Known, known: Iterable[str], working: Iterable[Mapping[str, Note]]) -> list[str]:
+def _names(catalog: Known, known: Iterable[str], working: Iterable[Mapping[str, LockNote]]) -> list[str]:
     """List the sources: those with tables or being worked on, and catalog entries that have none at all yet."""
     there = set(known).union(*working)
     begun = {catalog.entry_of(name) for name in there}
@@ -119,7 +119,7 @@ def _names(catalog: Known, known: Iterable[str], working: Iterable[Mapping[str, 
 def _source(
     name: str,
     tallies: Mapping[str, Tally],
-    working: Mapping[str, Mapping[str, Note]],
+    working: Mapping[str, Mapping[str, LockNote]],
     failed: Mapping[str, str],
     released: Mapping[str, int],
 ) -> SourceState:
@@ -140,7 +140,7 @@ def _source(
     )
 
 
-def _stages(tallies: Mapping[str, Tally], note: Note | None) -> tuple[StageState, ...]:
+def _stages(tallies: Mapping[str, Tally], note: LockNote | None) -> tuple[StageState, ...]:
     """Tell each stage's state: one has to run when its table is missing or older than the one it is made from."""
     if "crops" in tallies and "frames" in tallies and "measures" not in tallies and "labels" in tallies:
         # labelled elsewhere, see tasks.ingest.import_dataset
@@ -172,23 +172,23 @@ def _rows(tallies: Mapping[str, Tally], stage: str) -> int:
     return int(tally["rows"]) - sum(count for reason, count in reasons.items() if reason)
 
 
-def _recent(store: Store) -> list[Summary]:
+def _recent(store: Store) -> list[RunSummary]:
     """Read the newest summaries; a pull every few minutes must not hide the night's ingest."""
     by_flow: dict[str, list[str]] = {}
-    for run in run_records.names(store):
+    for run in run_records.list_runs(store):
         by_flow.setdefault(run.partition("-")[2], []).append(run)
     chosen = sorted((run for some in by_flow.values() for run in some[: _RECENT // 10]), reverse=True)
     return [found for run in chosen if (found := run_records.read(store, run))]
 
 
-def _newest(recent: Sequence[Summary]) -> list[Summary]:
-    seen: dict[str, Summary] = {}
+def _newest(recent: Sequence[RunSummary]) -> list[RunSummary]:
+    seen: dict[str, RunSummary] = {}
     for summary in recent:
         seen.setdefault(summary.flow, summary)
     return sorted(seen.values(), key=lambda summary: summary.flow)
 
 
-def _failed(recent: Sequence[Summary]) -> dict[str, str]:
+def _failed(recent: Sequence[RunSummary]) -> dict[str, str]:
     """Give what failed last of each source, as long as the same flow has not done it since."""
     found: dict[tuple[str, str], str] = {}
     for summary in recent:

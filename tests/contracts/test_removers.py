@@ -59,8 +59,8 @@ def _taught(folder):
     weights = Weights("taught.onnx", sha256_file(folder / "model.onnx"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FIGUREGROUND_CACHE", str(folder / "cache"))
-        assets.place(weights).parent.mkdir(parents=True)
-        (folder / "model.onnx").rename(assets.place(weights))
+        assets.path_in_cache(weights).parent.mkdir(parents=True)
+        (folder / "model.onnx").rename(assets.path_in_cache(weights))
         yield plugins.build("removers", "trained", {"weights": "taught"}, {weights.name: weights})
 
 

@@ -46,7 +46,7 @@ def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Wei
 
     def put(content: bytes, name: str = "net.onnx") -> Weights:
         weights = Weights(name, hashlib.sha256(content).hexdigest())
-        write_file(assets.place(weights), content)
+        write_file(assets.path_in_cache(weights), content)
         return weights
 
     return put

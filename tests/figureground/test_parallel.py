@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from figureground.parallel import ordered
+from figureground.parallel import map_ordered
 
 
 def test_results_come_in_order_from_several_threads() -> None:
@@ -15,7 +15,7 @@ def test_results_come_in_order_from_several_threads() -> None:
         both.wait()
         return number * number
 
-    assert list(ordered(work, range(20), threads=2)) == [number * number for number in range(20)]
+    assert list(map_ordered(work, range(20), threads=2)) == [number * number for number in range(20)]
 
 
 def test_things_are_taken_only_a_few_ahead() -> None:
@@ -27,14 +27,14 @@ def test_things_are_taken_only_a_few_ahead() -> None:
             taken = number + 1
             yield number
 
-    results = ordered(str, things(), threads=2)
+    results = map_ordered(str, things(), threads=2)
     assert [next(results) for _ in range(3)] == ["0", "1", "2"]
     assert taken <= 3 + 2 * 2
     results.close()
 
 
 def test_what_the_work_raises_comes_at_its_things_turn() -> None:
-    results = ordered(lambda number: 1 // number, [1, 0, 1], threads=2)
+    results = map_ordered(lambda number: 1 // number, [1, 0, 1], threads=2)
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -46,22 +46,22 @@ def test_what_the_things_raise_is_not_swallowed() -> None:
         raise KeyError("gone")
 
     with pytest.raises(KeyError, match="gone"):
-        list(ordered(str, things(), threads=2))
+        list(map_ordered(str, things(), threads=2))
 
 
 def test_things_made_by_ordered_work_are_worked_on_by_the_thread_that_made_them() -> None:
-    made = ordered(lambda number: (number, threading.get_ident()), range(30), threads=3, together=4)
-    both = list(ordered(lambda pair: (*pair, threading.get_ident()), made))
+    made = map_ordered(lambda number: (number, threading.get_ident()), range(30), threads=3, batch_size=4)
+    both = list(map_ordered(lambda pair: (*pair, threading.get_ident()), made))
     assert [number for number, _, _ in both] == list(range(30))
     assert all(maker == worker != threading.get_ident() for _, maker, worker in both)
 
 
 def test_ordered_work_that_has_begun_is_taken_as_it_comes() -> None:
-    made = ordered(str, range(5), threads=2)
+    made = map_ordered(str, range(5), threads=2)
     assert next(made) == "0"
-    assert list(ordered(len, made, threads=2)) == [1, 1, 1, 1]
+    assert list(map_ordered(len, made, threads=2)) == [1, 1, 1, 1]
 
 
 def test_what_fails_among_things_taken_together_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
-        list(ordered(lambda number: 1 // number, [1, 1, 0, 1, 1], threads=2, together=3))
+        list(map_ordered(lambda number: 1 // number, [1, 1, 0, 1, 1], threads=2, batch_size=3))

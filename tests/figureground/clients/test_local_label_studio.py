@@ -15,7 +15,7 @@ import pytest
 
 from figureground.clients import local_label_studio
 from figureground.errors import FiguregroundError
-from figureground.storage.processes import began
+from figureground.storage.processes import start_time
 
 FAKE = """\
 #!{python}
@@ -128,9 +128,9 @@ def test_all_it_started_ends_with_it_even_what_does_not_hear(fake, tidy, monkeyp
     )
     local_label_studio.up(tidy)
     child = int(Path(tidy.storage_root.url, ".studio/child").read_text())
-    assert began(child)
+    assert start_time(child)
     local_label_studio.down(tidy)
-    assert not began(child)
+    assert not start_time(child)
 
 
 def test_a_process_with_our_number_that_is_another_is_left_alone(fake, tidy):
@@ -140,7 +140,7 @@ def test_a_process_with_our_number_that_is_another_is_left_alone(fake, tidy):
     file.write_text(kept.replace('"started": "', '"started": "9'))
     assert local_label_studio.running(tidy) is None
     assert not local_label_studio.down(tidy)
-    assert began(found.pid)
+    assert start_time(found.pid)
     file.write_text(kept)
 
 
@@ -194,7 +194,7 @@ def test_one_that_never_answers_is_stopped(fake, tidy, monkeypatch):
     fake("open('pid', 'w').write(str(os.getpid())); import time; time.sleep(600)")
     with pytest.raises(FiguregroundError, match="did not answer on port"):
         local_label_studio.up(tidy)
-    assert not began(int(Path(tidy.storage_root.url, ".studio/pid").read_text()))
+    assert not start_time(int(Path(tidy.storage_root.url, ".studio/pid").read_text()))
 
 
 def test_a_database_with_another_token_is_said(fake, tidy):

@@ -85,9 +85,9 @@ def test_without_a_device_both_settings_share_one_network(cached, opened, negati
 
 def test_altered_weights_are_never_opened(cached, opened, negating):
     weights = cached(negating((1, 4)))
-    content = bytearray(assets.place(weights).read_bytes())
+    content = bytearray(assets.path_in_cache(weights).read_bytes())
     content[-1] ^= 1
-    assets.place(weights).write_bytes(content)
+    assets.path_in_cache(weights).write_bytes(content)
     with pytest.raises(AssetError, match=rf"net\.onnx in the cache .* damaged: expected sha256 {weights.sha256}"):
         backends.run(weights, BATCH)
 

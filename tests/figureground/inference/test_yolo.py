@@ -21,7 +21,7 @@ def test_weights_that_are_not_the_pinned_ones_are_never_opened(tmp_path, monkeyp
     wanted = Weights("evil.pt", "0" * 64)
     with pytest.raises(AssetError, match=r"evil.pt is not in the cache"):
         Yolo(wanted).find([])
-    atomic.write_file(assets.place(wanted), b"a pickle that would run code")
+    atomic.write_file(assets.path_in_cache(wanted), b"a pickle that would run code")
     with pytest.raises(AssetError, match=r"evil.pt in the cache .* is damaged: expected sha256 0000"):
         Yolo(wanted).find([])
 
@@ -29,7 +29,7 @@ def test_weights_that_are_not_the_pinned_ones_are_never_opened(tmp_path, monkeyp
 def test_a_file_of_another_kind_is_refused_by_its_name(tmp_path, monkeypatch):
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
     onnx = Weights("yolo11n.onnx", hashing.sha256(b"onnx"))
-    atomic.write_file(assets.place(onnx), b"onnx")
+    atomic.write_file(assets.path_in_cache(onnx), b"onnx")
     with pytest.raises(AssetError, match=r"yolo11n.onnx: expected ultralytics weights, a .pt file; found .onnx"):
         Yolo(onnx).find([])
 
@@ -103,6 +103,6 @@ def test_it_is_quiet_offline_and_leaves_the_threads_alone(pose, capfd, caplog, m
 def test_a_picture_of_an_unpickled_file_is_an_asset_error(pose, tmp_path, monkeypatch):
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
     junk = Weights("junk.pt", hashing.sha256(b"no weights"))
-    atomic.write_file(assets.place(junk), b"no weights")
+    atomic.write_file(assets.path_in_cache(junk), b"no weights")
     with pytest.raises(AssetError, match=r"junk.pt .* cannot be converted to an OpenVINO network: "):
         Yolo(junk).find([np.zeros((64, 64, 3), np.uint8)])

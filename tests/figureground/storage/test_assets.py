@@ -19,13 +19,13 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_environment_names_the_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert assets.place(WEIGHTS) == cache / "assets" / WEIGHTS.sha256 / "net.onnx"
+    assert assets.path_in_cache(WEIGHTS) == cache / "assets" / WEIGHTS.sha256 / "net.onnx"
     monkeypatch.delenv("FIGUREGROUND_CACHE")
     assert assets.cache_folder().name == "figureground"
 
 
 def test_a_verified_file_is_given(cache: Path) -> None:
-    place = assets.place(WEIGHTS)
+    place = assets.path_in_cache(WEIGHTS)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"layers")
 
@@ -38,7 +38,7 @@ def test_a_missing_file_says_how_to_get_it() -> None:
 
 
 def test_a_damaged_file_is_never_given() -> None:
-    place = assets.place(WEIGHTS)
+    place = assets.path_in_cache(WEIGHTS)
     place.parent.mkdir(parents=True)
     place.write_bytes(b"layerz")
 

@@ -4,20 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from figureground.storage.disk_budget import Candidate, choose, size, told
+from figureground.storage.disk_budget import EvictionCandidate, choose_evictions, format_size, parse_size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "-1GB", "1,5GB", "12 gb", "1e3"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a size such as 200GB"):
-        size(text)
+        parse_size(text)
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)), max_size=12), st.integers(0, 500), st.integers(0, 400))
 def test_enough_goes_the_oldest_first_and_no_more(given_: list[tuple[int, int]], more: int, allowed: int) -> None:
-    candidates = [Candidate(f"s{n}", float(last), {"f": bytes_}) for n, (last, bytes_) in enumerate(given_)]
+    candidates = [EvictionCandidate(f"s{n}", float(last), {"f": bytes_}) for n, (last, bytes_) in enumerate(given_)]
     used = sum(one.bytes for one in candidates) + more
-    chosen = choose(used, allowed, candidates)
+    chosen = choose_evictions(used, allowed, candidates)
     left = used - sum(one.bytes for one in chosen)
     assert left <= allowed or len(chosen) == len(candidates)
     assert not chosen or left + chosen[-1].bytes > allowed  # the last one was needed
@@ -26,8 +26,8 @@ def test_enough_goes_the_oldest_first_and_no_more(given_: list[tuple[int, int]],
 
 
 def test_no_budget_drops_nothing() -> None:
-    assert choose(10**12, None, [Candidate("a", 0.0, {"f": 1})]) == []
+    assert choose_evictions(10**12, None, [EvictionCandidate("a", 0.0, {"f": 1})]) == []
 
 
 def test_sizes_read_aloud() -> None:
-    assert [told(number) for number in (999, 1000, 3.2e12)] == ["999 B", "1.0 KB", "3.2 TB"]
+    assert [format_size(number) for number in (999, 1000, 3.2e12)] == ["999 B", "1.0 KB", "3.2 TB"]

@@ -19,21 +19,21 @@ def store(tmp_path: Path) -> Store:
 
 def test_what_was_kept_is_found_by_site_and_id(store: Store) -> None:
     assert downloads.find(store, "Youtube", "a") is None
-    downloads.keep(store, Download("Youtube", "a", "walks-1", ROW))
+    downloads.record(store, Download("Youtube", "a", "walks-1", ROW))
 
     assert downloads.find(store, "Youtube", "a") == Download("Youtube", "a", "walks-1", ROW)
     assert downloads.find(store, "Vimeo", "a") is None
-    assert downloads.known(store) == {downloads.name("Youtube", "a")}
+    assert downloads.list_names(store) == {downloads.name("Youtube", "a")}
 
 
 def test_a_hostile_id_is_no_path(store: Store) -> None:
-    downloads.keep(store, Download("../x", "../../../etc/passwd\0", "walks-1", ROW))
+    downloads.record(store, Download("../x", "../../../etc/passwd\0", "walks-1", ROW))
     assert [file.parent.name for file in Path(store.root).rglob("*.json")] == ["downloads"]
 
 
 def test_forgetting_keeps_the_identity_only(store: Store) -> None:
-    downloads.keep(store, Download("Youtube", "a", "walks-1", ROW))
-    downloads.keep(store, Download("Youtube", "b", "walks-2", ROW))
+    downloads.record(store, Download("Youtube", "a", "walks-1", ROW))
+    downloads.record(store, Download("Youtube", "b", "walks-2", ROW))
 
     assert downloads.forget(store, ["walks-1"]) == 1
     assert downloads.find(store, "Youtube", "a") == Download("Youtube", "a", "walks-1", None)

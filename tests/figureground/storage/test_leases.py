@@ -11,7 +11,7 @@ import pytest
 
 from figureground.errors import StoreError, TransientError
 from figureground.storage import leases
-from figureground.storage.leases import leased
+from figureground.storage.leases import hold_lease
 from figureground.storage.store import StorageAddress, Store
 
 pytestmark = [
@@ -29,40 +29,40 @@ def store(bucket_server, monkeypatch, request) -> Store:
 
 
 def test_the_second_is_told_who_and_until_when_and_may_after_the_first(store: Store) -> None:
-    with leased(store, "leases/make"):
+    with hold_lease(store, "leases/make"):
         told = r"leases/make is locked: process \d+ on .* for another [0-9]+ s"
-        with pytest.raises(TransientError, match=told), leased(store, "leases/make"):
+        with pytest.raises(TransientError, match=told), hold_lease(store, "leases/make"):
             pass
-        with leased(store, "leases/answers"):
+        with hold_lease(store, "leases/answers"):
             pass
-    with leased(store, "leases/make"):
+    with hold_lease(store, "leases/make"):
         assert store.names("leases") == ["leases/make"]
     assert store.names("leases") == []
 
 
 def test_a_lease_is_renewed_while_it_is_held(store: Store) -> None:
-    with leased(store, "leases/make", seconds=3.0):
+    with hold_lease(store, "leases/make", seconds=3.0):
         time.sleep(5)
-        with pytest.raises(TransientError, match="is locked"), leased(store, "leases/make"):
+        with pytest.raises(TransientError, match="is locked"), hold_lease(store, "leases/make"):
             pass
 
 
 def test_what_a_dead_process_held_runs_out(store: Store) -> None:
     dead = {"host": "another machine", "process": "1@1", "word": "x", "until": time.time() + 2}
     store.write("leases/make", json.dumps(dead).encode())
-    with pytest.raises(TransientError, match="process 1 on another machine"), leased(store, "leases/make"):
+    with pytest.raises(TransientError, match="process 1 on another machine"), hold_lease(store, "leases/make"):
         pass
     time.sleep(2.1)
-    with leased(store, "leases/make"):
+    with hold_lease(store, "leases/make"):
         pass
 
 
 def test_what_a_process_killed_on_this_machine_held_is_free_at_once(store: Store) -> None:
-    imports = "import os; from figureground.storage.store import Store; from figureground.storage.leases import leased; "
-    code = imports + f"held = leased(Store({store.root!r}), 'leases/make'); held.__enter__(); os._exit(9)"
+    imports = "import os; from figureground.storage.store import Store; from figureground.storage.leases import hold_lease; "
+    code = imports + f"held = hold_lease(Store({store.root!r}), 'leases/make'); held.__enter__(); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 9
     assert store.exists("leases/make")
-    with leased(store, "leases/make"):
+    with hold_lease(store, "leases/make"):
         pass
 
 
@@ -74,7 +74,7 @@ def test_of_many_who_come_together_one_gets_in(store: Store) -> None:
 
         def come(_: int, name: str = name) -> bool:
             try:
-                with leased(Store(store.root), name):
+                with hold_lease(Store(store.root), name):
                     time.sleep(4)
                     return True
             except TransientError:
@@ -87,17 +87,21 @@ def test_of_many_who_come_together_one_gets_in(store: Store) -> None:
 def test_a_busy_server_changes_nothing(store: Store, bucket_server) -> None:
     bucket_server.behave(0.3, seed=1)
     for _ in range(5):
-        with leased(store, "leases/make"), pytest.raises(TransientError, match="is locked"), leased(store, "leases/make"):
+        with (
+            hold_lease(store, "leases/make"),
+            pytest.raises(TransientError, match="is locked"),
+            hold_lease(store, "leases/make"),
+        ):
             pass
 
 
 def test_a_server_without_conditions_is_refused(store: Store, monkeypatch) -> None:
     monkeypatch.setattr(Store, "put_if", lambda self, name, content, **_: self.write(name, content))
-    with pytest.raises(StoreError, match="knows no conditional writes"), leased(store, "leases/make"):
+    with pytest.raises(StoreError, match="knows no conditional writes"), hold_lease(store, "leases/make"):
         pass
 
 
 def test_a_folder_needs_none(tmp_path) -> None:
-    with leased(Store(str(tmp_path)), "leases/make"):
+    with hold_lease(Store(str(tmp_path)), "leases/make"):
         assert not list(tmp_path.iterdir())
-    assert leases.SECONDS >= 30
+    assert leases.LEASE_SECONDS >= 30

@@ -12,14 +12,14 @@ import pytest
 from figureground import progress
 from figureground.errors import StoreError
 from figureground.storage import locks
-from figureground.storage.processes import Process, began, with_environment
+from figureground.storage.processes import Process, find_by_environment, start_time
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, time
 from pathlib import Path
 from figureground.storage import locks
-with locks.held(Path(sys.argv[1]), "make", "ingest", ["park", "walk"]) as (_, taken):
+with locks.hold_locks(Path(sys.argv[1]), "make", "ingest", ["park", "walk"]) as (_, taken):
     print(sorted(taken), flush=True)
     time.sleep(60)
 """
@@ -36,49 +36,52 @@ def holder(folder: Path) -> "subprocess.Popen[str]":
 
 def test_a_killed_process_holds_no_lock_and_its_notes_count_for_nothing(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
-        with locks.held(tmp_path, "make", "push", ["walk", "lake"]) as (_, taken):
+        with locks.hold_locks(tmp_path, "make", "push", ["walk", "lake"]) as (_, taken):
             assert list(taken) == ["walk"]
-            assert (taken["walk"].flow, taken["walk"].process) == ("ingest", str(Process(process.pid, began(process.pid))))
-        with locks.held(tmp_path, "answers", "pull", ["walk"]) as (_, taken):
+            assert (taken["walk"].flow, taken["walk"].process) == ("ingest", str(Process(process.pid, start_time(process.pid))))
+        with locks.hold_locks(tmp_path, "answers", "pull", ["walk"]) as (_, taken):
             assert not taken  # who pulls does not wait for who makes
-        assert sorted(locks.notes(tmp_path, "make")) == ["park", "walk"]
+        assert sorted(locks.read_notes(tmp_path, "make")) == ["park", "walk"]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert locks.notes(tmp_path, "make") == {}
-        assert locks.sweep(tmp_path) == ["make/park.json", "make/walk.json"]
-        with locks.held(tmp_path, "make", "push", ["park", "walk"]) as (_, taken):
+        assert locks.read_notes(tmp_path, "make") == {}
+        assert locks.remove_stale_notes(tmp_path) == ["make/park.json", "make/walk.json"]
+        with locks.hold_locks(tmp_path, "make", "push", ["park", "walk"]) as (_, taken):
             assert not taken
     assert list((tmp_path / "make").glob("*.json")) == []
 
 
 def test_the_same_process_refuses_itself_and_takes_again_after(tmp_path: Path) -> None:
-    with locks.held(tmp_path, "make", "ingest", ["park"]):
-        with locks.held(tmp_path, "make", "tidy", ["park"]) as (_, taken):
+    with locks.hold_locks(tmp_path, "make", "ingest", ["park"]):
+        with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
             assert str(taken["park"]).startswith("ingest (process ")
-        assert "park" in locks.notes(tmp_path, "make")  # who was refused took nothing away
-    with locks.held(tmp_path, "make", "tidy", ["park"]) as (_, taken):
+        assert "park" in locks.read_notes(tmp_path, "make")  # who was refused took nothing away
+    with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
         assert not taken
 
 
 def test_a_note_says_how_far_and_is_written_at_most_once_a_second(tmp_path: Path) -> None:
-    with locks.held(tmp_path, "make", "ingest", ["park"]):
+    with locks.hold_locks(tmp_path, "make", "ingest", ["park"]):
         for done in range(50):
-            progress.tell("crop", "park", done, 50)
-            progress.tell("crop", "elsewhere", done, 50)
-        note = locks.notes(tmp_path, "make")["park"]
+            progress.report("crop", "park", done, 50)
+            progress.report("crop", "elsewhere", done, 50)
+        note = locks.read_notes(tmp_path, "make")["park"]
         assert (note.stage, note.done, note.total) == ("crop", 0, 50)
-        progress.tell("matte", "park", 7, 9)
-        assert locks.notes(tmp_path, "make")["park"].done == 7
+        progress.report("matte", "park", 7, 9)
+        assert locks.read_notes(tmp_path, "make")["park"].done == 7
         time.sleep(1.05)
-        progress.tell("matte", "park", 8, 9)
-        assert locks.notes(tmp_path, "make")["park"].done == 8
-    progress.tell("matte", "park", 9, 9)
+        progress.report("matte", "park", 8, 9)
+        assert locks.read_notes(tmp_path, "make")["park"].done == 8
+    progress.report("matte", "park", 9, 9)
     assert not (tmp_path / "make/elsewhere.json").exists()
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"cannot write .*file"), locks.held(tmp_path / "file", "make", "ingest", ["park"]):
+    with (
+        pytest.raises(StoreError, match=r"cannot write .*file"),
+        locks.hold_locks(tmp_path / "file", "make", "ingest", ["park"]),
+    ):
         pass
 
 
@@ -97,6 +100,6 @@ def test_processes_are_found_by_their_environment() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout
         process.stdout.readline()  # for a moment after it began the kernel shows no environment
-        found = [(one.pid, value) for one, value, _ in with_environment("FIGUREGROUND_TEST")]
+        found = [(one.pid, value) for one, value, _ in find_by_environment("FIGUREGROUND_TEST")]
         process.communicate(b"\n")
     assert found == [(process.pid, "a b")]

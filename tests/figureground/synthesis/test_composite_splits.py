@@ -15,7 +15,7 @@ from figureground.synthesis.composite_splits import Input
 
 
 def look(seed: int) -> np.ndarray:
-    signs = np.where(rng.generator(seed).random(256) < 0.5, -1, 1).astype(np.int8)
+    signs = np.where(rng.make_generator(seed).random(256) < 0.5, -1, 1).astype(np.int8)
     signs[0] = 0
     return signs
 

@@ -18,7 +18,7 @@ STANDING, CAMERA = Rules(half_length=0, faces=0), Ground(0.4, 1.6)
 
 
 def places(seed: int, *subjects: Subject, rules: Rules = STANDING, camera: Ground = CAMERA) -> list[placement.Placed]:
-    return placement.placed(rng.generator(seed), subjects, SIZE, camera, rules, CALM)
+    return placement.placed(rng.make_generator(seed), subjects, SIZE, camera, rules, CALM)
 
 
 @settings(max_examples=60, deadline=None)
@@ -41,7 +41,7 @@ def test_who_is_farther_comes_first() -> None:
 def test_calm_ground_is_preferred() -> None:
     rough = np.zeros((24, 32), np.float32)
     rough[:, :16] = 100
-    some = [placement.placed(rng.generator(n), [Subject("a", 50, 400)], SIZE, CAMERA, STANDING, rough) for n in range(30)]
+    some = [placement.placed(rng.make_generator(n), [Subject("a", 50, 400)], SIZE, CAMERA, STANDING, rough) for n in range(30)]
     assert sum(one[0].box.x0 + one[0].box.width / 2 > 300 for one in some) >= 28
 
 

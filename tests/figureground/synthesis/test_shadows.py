@@ -61,5 +61,5 @@ def test_a_plate_is_only_ever_darkened() -> None:
 
 
 def test_lights_are_drawn_from_the_seed() -> None:
-    assert shadows.drawn(rng.generator(1), 0.5, 0.5) == shadows.drawn(rng.generator(1), 0.5, 0.5)
-    assert shadows.drawn(rng.generator(1), 0.5, 0.5) != shadows.drawn(rng.generator(2), 0.5, 0.5)
+    assert shadows.drawn(rng.make_generator(1), 0.5, 0.5) == shadows.drawn(rng.make_generator(1), 0.5, 0.5)
+    assert shadows.drawn(rng.make_generator(1), 0.5, 0.5) != shadows.drawn(rng.make_generator(2), 0.5, 0.5)

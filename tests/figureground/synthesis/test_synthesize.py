@@ -33,7 +33,7 @@ class Inputs:
         return body(200 + 10 * len(person.source))
 
     def background(self, background: Background) -> Image:
-        random = rng.generator(int(background.background_id[1:]))
+        random = rng.make_generator(int(background.background_id[1:]))
         blocks = random.integers(60, 200, (6, 8, 3)).astype(np.uint8)
         return cv2.resize(blocks, tuple(background.size), interpolation=cv2.INTER_CUBIC)
 

@@ -57,14 +57,14 @@ def running(catalog: Path, name: str, deed: Callable[[], Any]) -> Any:
 
 def test_a_run_leaves_a_summary_and_no_note(catalog: Path, letters: list[tuple[str, str]]) -> None:
     def deed() -> list[Outcome]:
-        with progress.timed("crop"):
+        with progress.measure_duration("crop"):
             pass
         [note] = list(run_records.note_folder(store_of(catalog).path(".locks")).iterdir())
         assert locks.read_note(note) is not None
         return [Outcome("park", ""), Outcome("walk", "", "left alone: somebody")]
 
     running(catalog, "ingest", deed)
-    [summary] = run_records.latest(store_of(catalog))
+    [summary] = run_records.read_latest(store_of(catalog))
     assert (summary.flow, summary.outcome, summary.error) == ("ingest", "done", "")
     assert [(end.source, end.left) for end in summary.sources] == [("park", ""), ("walk", "left alone: somebody")]
     assert set(summary.stages) == {"crop"}
@@ -114,7 +114,7 @@ def test_errors_and_stops_are_told_apart(catalog: Path, letters: list[tuple[str,
         running(catalog, "ingest", fails)
     with pytest.raises(KeyboardInterrupt):
         running(catalog, "ingest", stops)
-    stopped, failed = run_records.latest(store_of(catalog))
+    stopped, failed = run_records.read_latest(store_of(catalog))
     assert (failed.outcome, failed.error) == ("failed", "the disk is full")
     assert (stopped.outcome, len(letters)) == ("stopped", 1)
 
@@ -125,16 +125,16 @@ def test_a_flow_inside_a_watched_one_is_a_part_of_it(catalog: Path, letters: lis
         running(catalog, "push", lambda: [Outcome("park", "no server")])
 
     running(catalog, "nightly-ingest", deed)
-    [summary] = run_records.latest(store_of(catalog))
+    [summary] = run_records.read_latest(store_of(catalog))
     assert (summary.flow, summary.outcome) == ("nightly-ingest", "failed")
-    assert summary.sources == (run_records.SourceEnd("park", "no server"),)
+    assert summary.sources == (run_records.SourceOutcome("park", "no server"),)
 
 
 def test_the_newest_summaries_are_kept_by_flow(catalog: Path) -> None:
     running(catalog, "release", lambda: None)
     for _ in range(5):
         running(catalog, "pull", list)
-    kept = [run.partition("-")[2] for run in run_records.names(store_of(catalog))]
+    kept = [run.partition("-")[2] for run in run_records.list_runs(store_of(catalog))]
     assert sorted(kept) == ["pull"] * 3 + ["release"]
 
 
@@ -148,8 +148,8 @@ from pathlib import Path
 from flows.scheduling.run_monitor import watching
 with watching("nightly-ingest", sys.argv[1]):
     folder = Store(load(Path(sys.argv[1])).storage_root).path(".locks")
-    with locks.held(folder, "make", "ingest", ["park"]):
-        progress.tell("crop", "park", 3, 9)
+    with locks.hold_locks(folder, "make", "ingest", ["park"]):
+        progress.report("crop", "park", 3, 9)
         (folder.parent / "frames").mkdir(parents=True)
         os.kill(os.getpid(), signal.SIGKILL)
 """
@@ -159,20 +159,20 @@ with watching("nightly-ingest", sys.argv[1]):
 def test_a_run_that_was_killed_is_told_once_by_whoever_starts_next(catalog: Path, letters: list[tuple[str, str]]) -> None:
     environment = os.environ | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"}
     subprocess.run([sys.executable, "-c", KILLED, str(catalog)], env=environment, check=False)
-    assert list(run_records.names(store_of(catalog))) == []
+    assert list(run_records.list_runs(store_of(catalog))) == []
     running(catalog, "pull", list)
     running(catalog, "pull", list)
     [(subject, text)] = letters
     assert "nightly-ingest crashed" in subject and "ended without a word" in text
-    crashed = next(run_records.latest(store_of(catalog), "nightly-ingest"))
+    crashed = next(run_records.read_latest(store_of(catalog), "nightly-ingest"))
     assert crashed.outcome == "crashed" and crashed.notified
-    assert crashed.sources == (run_records.SourceEnd("park", left="it was at crop 3 of 9"),)
+    assert crashed.sources == (run_records.SourceOutcome("park", left="it was at crop 3 of 9"),)
     assert list((store_of(catalog).path(".locks") / "make").glob("*.json")) == []
 
 
 def test_a_run_of_another_machine_is_left_alone(catalog: Path, letters: list[tuple[str, str]]) -> None:
     folder = run_records.note_folder(store_of(catalog).path(".locks"))
-    note = replace(locks.Note.own("ingest"), host="elsewhere", process="1@1")
+    note = replace(locks.LockNote.own("ingest"), host="elsewhere", process="1@1")
     locks.write_note(folder / "20260101T000000.000Z-ingest.json", asdict(note))
     assert bury(load(catalog)) == []
     assert letters == []

@@ -171,12 +171,12 @@ def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
     )
     store = Store(load(file).storage_root)
     long_ago = datetime.now(UTC) - timedelta(days=9)
-    stamp = f"{run_records.stamp(long_ago)}-nightly-ingest"
+    stamp = f"{run_records.format_timestamp(long_ago)}-nightly-ingest"
     run_records.write(
-        store, run_records.Summary(stamp, "nightly-ingest", "done", "2026-01-01T02:00:00Z", "2026-01-01T03:00:00Z", 3600.0)
+        store, run_records.RunSummary(stamp, "nightly-ingest", "done", "2026-01-01T02:00:00Z", "2026-01-01T03:00:00Z", 3600.0)
     )
 
-    with locks.held(store.path(".locks"), "make", "somebody else", ["meadow"]):
+    with locks.hold_locks(store.path(".locks"), "make", "somebody else", ["meadow"]):
         first = Schedule(tmp_path, 1, HOOK=listener.url)
         request.addfinalizer(first.end)
         first.ready()
@@ -186,7 +186,7 @@ def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
         refused = first.ended(made_up[0]["id"])
     assert (refused["type"], listener.heard) == ("CANCELLED", [])
     assert "somebody else" in refused["message"]
-    summary = next(run_records.latest(store, "nightly-ingest"))
+    summary = next(run_records.read_latest(store, "nightly-ingest"))
     assert summary.outcome == "done"
     assert "left alone: somebody else" in summary.sources[0].left
 
@@ -262,8 +262,8 @@ def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
 def test_what_was_missed(tmp_path: Path, when: str, last: str, outcome: Any, expected: str | None) -> None:
     catalog = load(write_catalog(tmp_path))
     if last:
-        run = f"{run_records.stamp(datetime.fromisoformat(last).replace(tzinfo=UTC))}-nightly-ingest"
-        run_records.write(Store(catalog.storage_root), run_records.Summary(run, "nightly-ingest", outcome, "", "", 0.0))
+        run = f"{run_records.format_timestamp(datetime.fromisoformat(last).replace(tzinfo=UTC))}-nightly-ingest"
+        run_records.write(Store(catalog.storage_root), run_records.RunSummary(run, "nightly-ingest", outcome, "", "", 0.0))
     now = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
     found = missed(catalog, Planned(None, "nightly-ingest", when, {}), now)
     assert found == (datetime.fromisoformat(expected).replace(tzinfo=UTC) if expected else None)
@@ -322,7 +322,7 @@ def test_a_night_under_a_prefect_on_postgresql(tmp_path: Path, postgres: int) ->
         run = schedule.start("nightly-ingest", push=False)
         assert schedule.ended(run)["name"] == "Completed"
         assert not list((tmp_path / ".prefect").glob("*.db")), "the database is PostgreSQL's"
-        [summary] = run_records.latest(Store(str(tmp_path / "data")), "nightly-ingest")
+        [summary] = run_records.read_latest(Store(str(tmp_path / "data")), "nightly-ingest")
         assert (summary.outcome, summary.prefect_run) == ("done", run)
         assert schedule.stop() == 0
     finally:

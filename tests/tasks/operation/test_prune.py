@@ -132,7 +132,7 @@ def test_what_annotators_see_and_who_is_at_work_are_left_alone(catalog: Catalog)
     ids = list(tables.read(store, cut).rows["crop_id"])
     columns = {"key": "k", "project_id": 1, "task_id": 1, "prediction_sha256": "", "blank": "", "remover": "r", "people": 1}
     tables.write(store, "tasks", "park", pd.DataFrame([{"crop_id": one, **columns} for one in ids]), fingerprint="pushed")
-    with locks.held(store.path(".locks"), "make", "ingest", ["park"]):
+    with locks.hold_locks(store.path(".locks"), "make", "ingest", ["park"]):
         [busy, _] = tidy(with_budget(catalog, frames="0"))
         assert busy.said.startswith("left alone: ingest (process ")
     tidy(with_budget(catalog, crops="0"))

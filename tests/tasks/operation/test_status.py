@@ -45,12 +45,12 @@ def test_each_state_is_told(catalog: Catalog) -> None:
     write(store, "frames", "park", frames(6))
     write(store, "verdicts", "park", verdicts(6))
     write(store, "tasks", "park", tasks(3))
-    summary = run_records.Summary("20261121T020000.000Z-ingest", "ingest", "failed", "", "2026-11-21T03:00:00Z", 3600.0)
+    summary = run_records.RunSummary("20261121T020000.000Z-ingest", "ingest", "failed", "", "2026-11-21T03:00:00Z", 3600.0)
     run_records.write(
-        store, run_records.Summary(**{**vars_of(summary), "sources": (run_records.SourceEnd("park", "no detector"),)})
+        store, run_records.RunSummary(**{**vars_of(summary), "sources": (run_records.SourceOutcome("park", "no detector"),)})
     )
-    with locks.held(store.path(".locks"), "make", "ingest", ["park"]):
-        progress.tell("crop", "park", 3, 6)
+    with locks.hold_locks(store.path(".locks"), "make", "ingest", ["park"]):
+        progress.report("crop", "park", 3, 6)
         [park] = status(catalog).sources
     stages = {stage.stage: stage for stage in park.stages}
     assert (stages["crops"].state, stages["crops"].done, stages["crops"].total) == ("running", 3, 6)
@@ -60,8 +60,8 @@ def test_each_state_is_told(catalog: Catalog) -> None:
     assert json.loads(json.dumps(as_json(status(catalog))))["sources"][0]["pending"] == list(status(catalog).sources[0].pending)
 
 
-def vars_of(summary: run_records.Summary) -> dict[str, Any]:
-    return {name: getattr(summary, name) for name in run_records.Summary.__slots__}
+def vars_of(summary: run_records.RunSummary) -> dict[str, Any]:
+    return {name: getattr(summary, name) for name in run_records.RunSummary.__slots__}
 
 
 def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> None:
@@ -69,7 +69,8 @@ def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> N
     for hour, error in ((1, "no detector"), (2, "")):
         run = f"20261121T0{hour}0000.000Z-ingest"
         run_records.write(
-            store, run_records.Summary(run, "ingest", "done", "", "", 1.0, sources=(run_records.SourceEnd("park", error),))
+            store,
+            run_records.RunSummary(run, "ingest", "done", "", "", 1.0, sources=(run_records.SourceOutcome("park", error),)),
         )
     [park] = status(catalog).sources
     assert park.failed == ""
