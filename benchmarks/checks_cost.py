@@ -53,9 +53,10 @@ def _round(told: argparse.Namespace) -> dict[str, Any]:
 
 
 def _ingested(told: argparse.Namespace) -> dict[str, Any]:
+    from figureground.clients.sources.fetching import fetch_asset
     from tasks.ingest.crop import crop
     from tasks.ingest.deduplicate import deduplicate
-    from tasks.ingest.fetch import fetch, fetch_asset
+    from tasks.ingest.fetch import fetch
     from tasks.ingest.judge import judge
     from tasks.ingest.matte import matte
     from tasks.ingest.measure import measure

@@ -65,7 +65,7 @@ def _show(plain: list[dict[str, float]], ours: list[dict[str, float]]) -> None:
 
 def _plain(told: argparse.Namespace, folder: Path) -> dict[str, float]:
     from figureground import catalog
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     settings = catalog.load(told.catalog)
     detector, model = (fetch_asset(settings.asset(name)) for name in ("yolo11n-pose.pt", "u2netp.onnx"))
@@ -118,7 +118,7 @@ def _settings(told: argparse.Namespace, storage: Path) -> Any:
 
 def _fetch(plugin: Any, settings: Any) -> None:
     from figureground import plugins
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     for weights in plugins.weights(plugin):
         fetch_asset(settings.asset(weights.name))

@@ -24,11 +24,11 @@ import scipy.stats
 import yaml
 
 from figureground import catalog, plugins
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.evaluation import metrics
 from figureground.imaging import crops, geometry, masks
 from figureground.media.decoding import Footage
 from figureground.types import Alpha, Box, Frame, Image, Mask, PersonCrop
-from tasks.ingest.fetch import fetch_asset
 
 SEQUENCES = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
 FPS, EVERY, SHORT_SIDE = 24, 4, 96

@@ -69,10 +69,11 @@ def _written(told: argparse.Namespace, folder: Path, count: int, **more: Any) ->
 
 def _stages(told: argparse.Namespace) -> None:
     from figureground import catalog, tables
+    from figureground.clients.sources.fetching import fetch_asset
     from figureground.storage.store import Store
     from tasks.ingest.crop import crop
     from tasks.ingest.deduplicate import deduplicate
-    from tasks.ingest.fetch import fetch, fetch_asset
+    from tasks.ingest.fetch import fetch
     from tasks.ingest.judge import judge
     from tasks.ingest.matte import matte
     from tasks.ingest.measure import measure

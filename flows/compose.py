@@ -7,19 +7,20 @@ from prefect import flow
 
 from figureground import tables
 from figureground.catalog import Catalog, load
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import ReleaseError, SourceError
 from figureground.inference import backends
 from figureground.plugins import weights
 from figureground.storage.store import Store
 from figureground.types import Release, TableRef
-from flows.ingest import resolve
+from flows.ingest import expand_sources
 from tasks.datasets.compose import again, check, lacks
 from tasks.datasets.compose import compose as make
 from tasks.datasets.composite_report import contact
 from tasks.datasets.filter_backgrounds import screen
 from tasks.datasets.load_cutouts import gather
 from tasks.datasets.verify_composites import recheck
-from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.fetch import fetch
 from tasks.ingest.sample import sample
 
 
@@ -75,7 +76,7 @@ def inputs(catalog: Catalog) -> tuple[TableRef, TableRef]:
     people = gather(catalog)
     frames: dict[str, list[TableRef]] = {}
     for name in sorted({entry.source for entry in recipe.backgrounds if entry.source}):
-        found, refused = resolve(catalog, [name])
+        found, refused = expand_sources(catalog, [name])
         if refused:
             raise SourceError(f"compose.backgrounds: source {name}: {refused[0].error}")
         frames[name] = [sample(source, fetch(source, catalog), catalog) for source in found]

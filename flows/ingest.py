@@ -11,6 +11,8 @@ from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog, load
+from figureground.clients.sources.fetching import fetch_asset
+from figureground.clients.sources.identity import describe_unfinished_files, expand, has_listing
 from figureground.errors import FiguregroundError
 from figureground.storage.leases import hold_lease
 from figureground.storage.locks import Kind, hold_locks
@@ -21,9 +23,9 @@ from flows.executor import Executor, open_executor
 from flows.scheduling.run_monitor import watched
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
-from tasks.ingest.discover import discover, refusals
-from tasks.ingest.fetch import being_written, expand, fetch, fetch_asset, is_listed
-from tasks.ingest.import_dataset import adopt
+from tasks.ingest.discover import describe_refusals, discover
+from tasks.ingest.fetch import fetch
+from tasks.ingest.import_dataset import import_dataset
 from tasks.ingest.judge import judge
 from tasks.ingest.matte import matte
 from tasks.ingest.measure import measure
@@ -67,16 +69,15 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     settings = load(Path(catalog))
     _remove_leftovers(settings)
     fetch_weights(settings)
-    seen = _discover(settings, sources)
-    found, refused = resolve(settings, sources)
-    refused = seen + [outcome for outcome in refused if outcome not in seen]
-    with alone(found, settings, "make", "ingest") as (mine, busy), open_executor(settings) as executor:
-        made = _outcomes(_submit(mine, settings, executor))
-        shards.remove_shards(Store(settings.storage_root), [outcome.source_id for outcome in made if not outcome.error])
-    outcomes = refused + busy + made
+    refused = _discover(settings, sources)
+    found, unusable = expand_sources(settings, sources)
+    refused += [outcome for outcome in unusable if outcome not in refused]
+    with lock_sources(found, settings, "make", "ingest") as (free, busy), open_executor(settings) as executor:
+        done = _outcomes(_submit(free, settings, executor))
+        shards.remove_shards(Store(settings.storage_root), [outcome.source_id for outcome in done if not outcome.error])
     if settings.cluster:
         _remove_leftovers(settings)  # a worker that was killed left what it was writing, and the run went on without it
-    return outcomes
+    return refused + busy + done
 
 
 def _remove_leftovers(catalog: Catalog) -> None:
@@ -86,12 +87,29 @@ def _remove_leftovers(catalog: Catalog) -> None:
 
 
 @contextmanager
-def alone(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
-    """Hold the sources' locks while the block lasts: give those that were free, and an outcome for each other one."""
+def lock_sources(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
+    """Lock sources while the block lasts.
+
+    Parameters
+    ----------
+    found
+        The sources.
+    catalog
+        Gives the storage.
+    kind
+        Which lock: that of the stages, or that of the annotations.
+    flow
+        The flow's name, which another run is told.
+
+    Yields
+    ------
+    tuple
+        The sources that were free, and an outcome for each other one.
+    """
     store, names = Store(catalog.storage_root), [source.source_id for source in found]
     with hold_lease(store, f"leases/{kind}"), hold_locks(store.path(".locks"), kind, flow, names) as (_, taken):
-        mine = [source for source in found if source.source_id not in taken]
-        yield mine, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
+        free = [source for source in found if source.source_id not in taken]
+        yield free, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
 
 
 def fetch_weights(catalog: Catalog) -> None:
@@ -101,21 +119,30 @@ def fetch_weights(catalog: Catalog) -> None:
 
 
 def _discover(catalog: Catalog, names: Iterable[str] | None) -> list[Outcome]:
-    """Ask pages and prefixes what is new; one that cannot be asked is an outcome, and what it had before goes on."""
-    seen = []
+    """List pages and prefixes anew. One that cannot be listed is an outcome, and what it had before goes on."""
+    outcomes = []
     for source in [catalog.source(name) for name in (names or catalog.sources)]:
         try:
-            listed = is_listed(source)
-            left = refusals(discover(source, catalog), catalog) if listed else being_written(source, catalog)
+            if has_listing(source):
+                left = describe_refusals(discover(source, catalog), catalog)
+            else:
+                left = describe_unfinished_files(source, catalog)
         except FiguregroundError as error:
-            seen.append(Outcome(source.source_id, str(error)))
+            outcomes.append(Outcome(source.source_id, str(error)))
         else:
-            seen += [Outcome(source.source_id, "", left)] if left else []
-    return seen
+            outcomes += [Outcome(source.source_id, "", left)] if left else []
+    return outcomes
 
 
-def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:
-    """Turn catalog names into sources, one for each file of a glob or folder.
+def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:
+    """Give the sources that catalog names stand for: one for each file of a glob or folder, one for each clip of a page.
+
+    Parameters
+    ----------
+    catalog
+        Has the names.
+    names
+        Names of catalog sources; None or none means all.
 
     Returns
     -------
@@ -136,13 +163,13 @@ def resolve(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source]
     return sources, refused
 
 
-def _submit(found: list[Source], catalog: Catalog, executor: Executor) -> dict[str, list[PrefectFuture[Any]]]:
-    """Submit stage by stage, so that a worker seldom waits for another one's result. Datasets come with labels."""
-    datasets = [source for source in found if source.kind == "layout"]
-    sources = [source for source in found if source.kind != "layout"]
-    ids = [source.source_id for source in sources]
-    videos = [executor.submit(fetch, source, catalog) for source in sources]
-    frames = [executor.submit(sample, source, video, catalog) for source, video in zip(sources, videos, strict=True)]
+def _submit(sources: list[Source], catalog: Catalog, executor: Executor) -> dict[str, list[PrefectFuture[Any]]]:
+    """Submit all sources stage by stage: a worker then seldom waits for another one's result. Datasets have their labels."""
+    datasets = [source for source in sources if source.kind == "layout"]
+    footage = [source for source in sources if source.kind != "layout"]
+    ids = [source.source_id for source in footage]
+    videos = [executor.submit(fetch, source, catalog) for source in footage]
+    frames = [executor.submit(sample, source, video, catalog) for source, video in zip(footage, videos, strict=True)]
     crops = [executor.submit(crop, table, catalog) for table in frames]
     measures = [executor.submit(measure, table, catalog) for table in crops]
     measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
@@ -151,16 +178,16 @@ def _submit(found: list[Source], catalog: Catalog, executor: Executor) -> dict[s
     mattes = [executor.submit(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]
     reports = [executor.submit(report, name, catalog, wait_for=[table]) for name, table in zip(ids, mattes, strict=True)]
     stages = zip(videos, frames, crops, measures, scores, verdicts, mattes, reports, strict=True)
-    adopted = {source.source_id: [executor.submit(adopt, source, catalog)] for source in datasets}
-    return adopted | {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
+    imported = {source.source_id: [executor.submit(import_dataset, source, catalog)] for source in datasets}
+    return imported | {name: list(futures) for name, futures in zip(ids, stages, strict=True)}
 
 
 def _outcomes(futures: dict[str, list[PrefectFuture[Any]]]) -> list[Outcome]:
-    return [Outcome(name, failure(stages)) for name, stages in futures.items()]
+    return [Outcome(name, first_failure(stages)) for name, stages in futures.items()]
 
 
-def failure(futures: Iterable[PrefectFuture[Any]]) -> str:
-    """Wait for tasks and give the first failure's message, or "".
+def first_failure(futures: Iterable[PrefectFuture[Any]]) -> str:
+    """Wait for tasks, and give the message of the first that failed, or "".
 
     Raises
     ------

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.storage.store import Store
-from flows.ingest import resolve
+from flows.ingest import expand_sources
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 
@@ -26,7 +26,7 @@ def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[str]:
         The ids of the sources that were measured.
     """
     store, judged = Store(catalog.storage_root), []
-    for source in resolve(catalog, names)[0]:
+    for source in expand_sources(catalog, names)[0]:
         if measures := tables.find(store, "measures", source.source_id):
             judge.fn(deduplicate.fn(measures, catalog), catalog)
             judged.append(source.source_id)

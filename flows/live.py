@@ -7,8 +7,8 @@ from pathlib import Path
 import uvicorn
 
 from figureground.catalog import Catalog, load
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import AssetError, FiguregroundError
-from tasks.ingest.fetch import fetch_asset
 from tasks.models import live as verb
 
 

@@ -8,7 +8,7 @@ from prefect import flow
 from figureground.catalog import load
 from figureground.errors import ReleaseError
 from figureground.types import Release
-from flows.ingest import resolve
+from flows.ingest import expand_sources
 from flows.scheduling.run_monitor import watched
 from tasks.datasets.release import rebuild, release
 from tasks.datasets.verify import verify
@@ -34,7 +34,7 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> R
         When there is nothing to release, or a name is taken by another content.
     """
     settings = load(Path(catalog))
-    found, refused = resolve(settings, None)
+    found, refused = expand_sources(settings, None)
     if refused:
         raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
     made = release(found, settings, note or settings.releases.note, date or _today())

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from prefect import flow
 
 from figureground.catalog import Catalog, load
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.plugins import weights
 from figureground.storage.store import Store
 from figureground.training import checkpoints, sample_cache
 from figureground.training.checkpoints import Card
-from tasks.ingest.fetch import fetch_asset
 from tasks.models.evaluate import Evaluation, remover
 from tasks.models.evaluate import evaluate as score
 from tasks.models.model_comparison import Contest, contest

@@ -91,7 +91,7 @@ def _sharded_stage(module: str, arguments: tuple[Any, ...]) -> shards.ShardedSta
 
 def _prepare(arguments: tuple[Any, ...]) -> None:
     """Report this process's progress to the cluster, and download the weights into the machine's cache; each once."""
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     _PREPARED.get("progress", lambda: progress.subscribe(_progress_reporter()))
     for catalog in arguments:

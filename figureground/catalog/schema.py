@@ -141,7 +141,7 @@ class Catalog(Strict):
         return plugin
 
     def asset(self, name: str) -> Asset:
-        """Give an asset as `tasks.ingest.fetch` takes it.
+        """Give an asset as `figureground.clients.sources.fetching` takes it.
 
         Raises
         ------

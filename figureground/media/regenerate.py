@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from figureground.errors import SourceError
 from figureground.imaging import crops
 from figureground.media import decoding
+from figureground.tables import CropRow
 from figureground.types import Image
 
 FRAME_QUALITY = 95
@@ -67,7 +67,7 @@ def frames(path: Path, wanted: Mapping[int, str]) -> Iterator[tuple[str, bytes]]
                 return
 
 
-def crop(row: Mapping[str, Any], frame: Image) -> bytes:
+def crop(row: CropRow, frame: Image) -> bytes:
     """Cut a crop out of its frame as its row in the crops table says.
 
     Parameters
@@ -82,8 +82,8 @@ def crop(row: Mapping[str, Any], frame: Image) -> bytes:
     ArrayError
         When the frame does not hold the crop's box.
     """
-    part = frame[int(row["y0"]) : int(row["y1"]), int(row["x0"]) : int(row["x1"])]
-    size = (int(row["width"]), int(row["height"]))
+    part = frame[row.y0 : row.y1, row.x0 : row.x1]
+    size = (row.width, row.height)
     if part.shape[:2] != size[::-1]:  # a portrait, see figureground.people.portraits
         method = cv2.INTER_CUBIC if size[1] > part.shape[0] else cv2.INTER_AREA
         part = np.asarray(cv2.resize(part, size, interpolation=method), np.uint8)

@@ -2,8 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
 
 from figureground import progress, tables
 from figureground.errors import StoreError
@@ -11,10 +10,9 @@ from figureground.imaging import crops
 from figureground.media import photos, regenerate
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.tables import evicted
+from figureground.tables import CropRow, FrameRow, VideoRow, evicted
 from figureground.types import TableRef
 
-Row = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
@@ -50,15 +48,14 @@ def _restore_table(store: Store, ref: TableRef) -> int:
     if not files:
         return 0
     _log.info("%s: making %d evicted %s again", ref.source_id, len(files), ref.stage)
-    rows = {row["file"]: row for row in tables.read(store, ref).rows.to_dict("records")}
-    missing = {file: rows[file] for file in sorted(files) if not store.verifies(file, rows[file]["sha256"])}
-    made = regenerate_files(store, ref, list(missing.values()))
+    missing = {row.file for row in _rows(store, ref) if row.file in files and not store.verifies(row.file, row.sha256)}
+    made = regenerate_files(store, ref, missing)
     for row, content in progress.track(made, f"restore {ref.stage}", ref.source_id, len(missing)):
-        store.write(row["file"], _checked(row, content))
-        missing.pop(row["file"])
+        store.write(row.file, _checked(row, content))
+        missing.remove(row.file)
     if missing:
         raise StoreError(
-            f"{len(missing)} evicted {ref.stage} of {ref.source_id} cannot be made again, for example {next(iter(missing))}: "
+            f"{len(missing)} evicted {ref.stage} of {ref.source_id} cannot be made again, for example {min(missing)}: "
             f"the original does not have them any more; run `figureground ingest {ref.source_id}`, which starts from "
             "what there is"
         )
@@ -66,8 +63,8 @@ def _restore_table(store: Store, ref: TableRef) -> int:
     return len(files)
 
 
-def regenerate_files(store: Store, ref: TableRef, rows: Collection[Row]) -> Iterator[tuple[Row, bytes]]:
-    """Make the files of some rows again. Nothing is written.
+def regenerate_files(store: Store, ref: TableRef, files: Collection[str]) -> Iterator[tuple[FrameRow | CropRow, bytes]]:
+    """Make some files of a table again. Nothing is written.
 
     Parameters
     ----------
@@ -75,8 +72,8 @@ def regenerate_files(store: Store, ref: TableRef, rows: Collection[Row]) -> Iter
         The storage.
     ref
         A frames or crops table.
-    rows
-        Rows of that table.
+    files
+        Names of files in that table.
 
     Yields
     ------
@@ -89,52 +86,60 @@ def regenerate_files(store: Store, ref: TableRef, rows: Collection[Row]) -> Iter
         When the original is missing or damaged.
     """
     if ref.stage == "frames":
-        by_id = {row["frame_id"]: row for row in rows}
-        yield from ((by_id[frame_id], content) for frame_id, content in _frames(store, ref.source_id, list(by_id.values())))
+        frames = [row for row in tables.read_rows(store, ref, FrameRow) if row.file in files]
+        yield from _frames(store, ref.source_id, frames)
         return
     by_frame = defaultdict(list)
-    for row in rows:
-        by_frame[row["frame_id"]].append(row)
-    frames = tables.latest(store, "frames", ref.source_id)
-    wanted = [row for row in ([] if frames is None else frames.rows.to_dict("records")) if row["frame_id"] in by_frame]
-    for frame_id, content in _frames(store, ref.source_id, wanted, stored=True):
-        image = crops.decode(content, frame_id)
-        yield from ((row, regenerate.crop(row, image)) for row in by_frame[frame_id])
+    for crop in tables.read_rows(store, ref, CropRow):
+        if crop.file in files:
+            by_frame[crop.frame_id].append(crop)
+    source = tables.find(store, "frames", ref.source_id)
+    frames = [row for row in tables.read_rows(store, source, FrameRow) if row.frame_id in by_frame] if source else []
+    for frame, content in _frames(store, ref.source_id, frames, stored=True):
+        image = crops.decode(content, frame.frame_id)
+        yield from ((crop, regenerate.crop(crop, image)) for crop in by_frame[frame.frame_id])
 
 
-def _frames(store: Store, source_id: str, rows: list[Row], *, stored: bool = False) -> Iterator[tuple[str, bytes]]:
+def _rows(store: Store, ref: TableRef) -> Sequence[FrameRow | CropRow]:
+    return tables.read_rows(store, ref, FrameRow) if ref.stage == "frames" else tables.read_rows(store, ref, CropRow)
+
+
+def _frames(
+    store: Store, source_id: str, rows: Sequence[FrameRow], *, stored: bool = False
+) -> Iterator[tuple[FrameRow, bytes]]:
     """Give frames as JPEG; with `stored` those that are still in the storage come from there."""
     missing = []
     for row in rows:
-        if stored and store.exists(row["file"]):
-            yield row["frame_id"], store.read(row["file"], row["sha256"])
+        if stored and store.exists(row.file):
+            yield row, store.read(row.file, row.sha256)
         else:
             missing.append(row)
     if missing:
-        by_id = {row["frame_id"]: row for row in missing}
-        yield from ((name, _checked(by_id[name], content)) for name, content in _from_originals(store, source_id, missing))
+        yield from ((row, _checked(row, content)) for row, content in _from_originals(store, source_id, missing))
 
 
-def _from_originals(store: Store, source_id: str, rows: list[Row]) -> Iterator[tuple[str, bytes]]:
-    videos = tables.latest(store, "videos", source_id)
-    if videos is None:
+def _from_originals(store: Store, source_id: str, rows: Sequence[FrameRow]) -> Iterator[tuple[FrameRow, bytes]]:
+    ref = tables.find(store, "videos", source_id)
+    if ref is None:
         raise StoreError(f"the frames of {source_id} cannot be made again: its videos table is gone; ingest it again")
-    originals = videos.rows.to_dict("records")
-    if "frame_ids" not in videos.facts:
-        with store.local(originals[0]["file"], originals[0]["sha256"]) as path:
-            yield from regenerate.frames(path, {row["index"]: row["frame_id"] for row in rows})
+    originals = tables.read_rows(store, ref, VideoRow)
+    if "frame_ids" not in tables.read_facts(store, ref):
+        by_id = {row.frame_id: row for row in rows}
+        with store.local(originals[0].file, originals[0].sha256) as path:
+            for frame_id, content in regenerate.frames(path, {row.index: row.frame_id for row in rows}):
+                yield by_id[frame_id], content
         return
     for row in rows:
-        original = originals[row["index"]]
-        with store.local(original["file"], original["sha256"]) as path:
-            yield row["frame_id"], regenerate.encode_frame(photos.read(path), row["frame_id"])
+        original = originals[row.index]
+        with store.local(original.file, original.sha256) as path:
+            yield row, regenerate.encode_frame(photos.read(path), row.frame_id)
 
 
-def _checked(row: Row, content: bytes) -> bytes:
-    if (digest := sha256(content)) != row["sha256"]:
+def _checked(row: FrameRow | CropRow, content: bytes) -> bytes:
+    if (digest := sha256(content)) != row.sha256:
         raise StoreError(
-            f"{row['file']} was evicted and cannot be made again as it was: expected sha256 {row['sha256']}, found {digest}. "
-            f"Another version of OpenCV or FFmpeg is installed than made it; remove tables/frames/{row['source_id']}.parquet "
-            f"from the storage and run `figureground ingest {row['source_id']}`, which makes everything after it anew"
+            f"{row.file} was evicted and cannot be made again as it was: expected sha256 {row.sha256}, found {digest}. "
+            f"Another version of OpenCV or FFmpeg is installed than made it; remove tables/frames/{row.source_id}.parquet "
+            f"from the storage and run `figureground ingest {row.source_id}`, which makes everything after it anew"
         )
     return content

@@ -1,4 +1,4 @@
-"""A catalog's weights as verified files in the cache. Fetching them is `tasks.ingest.fetch`'s business."""
+"""A catalog's weights as verified files in the cache. `figureground.clients.sources.fetching` fetches them."""
 
 import os
 from pathlib import Path

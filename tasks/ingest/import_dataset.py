@@ -1,4 +1,4 @@
-"""adopt: a dataset that others labelled → the tables of a source that was pulled, so that releases can hold it.
+"""A dataset that others labelled → the tables of a source that was pulled, so that releases can hold it.
 
 Its pictures are the crops, whole; its labels are what annotators would have answered. What cannot be trusted is a frame with a
 reason: nothing is resized, guessed or left out in silence.
@@ -51,13 +51,13 @@ Rows = dict[str, dict[str, Any]]
 
 
 @retried_task
-def adopt(source: Source, catalog: Catalog) -> TableRef:
+def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     """Take a dataset's pictures and labels as they are.
 
     Parameters
     ----------
     source
-        Of ``kind: layout``, as `tasks.ingest.fetch.expand` gives it: a whole dataset, or one split of it.
+        Of ``kind: layout``, as `figureground.clients.sources.identity.expand` gives it: a whole dataset, or one split of it.
     catalog
         Says which layout it has, what its class ids mean, and where the storage is.
 
@@ -85,7 +85,8 @@ def adopt(source: Source, catalog: Catalog) -> TableRef:
     ids = slugs.make_frame_ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
     taking = _Taking(store, source, folder, by, goal == class_maps.ATR, entry.specks_at_most)
     numbered = [(at, frame_id, pair) for at, (frame_id, pair) in enumerate(zip(ids, found, strict=True))]
-    taken = list(progress.track(map_ordered(lambda one: taking.rows(*one), numbered), "adopt", source.source_id, len(found)))
+    read = map_ordered(lambda one: taking.rows(*one), numbered)
+    taken = list(progress.track(read, "import_dataset", source.source_id, len(found)))
     looked = {rows["looked"]["sha256"]: rows["looked"]["signature"] for rows in taken if "looked" in rows}
     signatures.keep(store, source.source_id, looked)
     for stage in _STAGES:

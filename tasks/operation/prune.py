@@ -17,7 +17,7 @@ from figureground.storage.disk_budget import EvictionCandidate
 from figureground.storage.hashing import sha256
 from figureground.storage.locks import hold_locks
 from figureground.storage.store import Store
-from figureground.tables import evicted
+from figureground.tables import VideoRow, evicted
 from figureground.types import TableRef
 
 _log = logging.getLogger(__name__)
@@ -149,17 +149,13 @@ def _drop(store: Store, kind: str, one: EvictionCandidate) -> str:
 
 def _prove(store: Store, ref: TableRef, files: set[str]) -> None:
     """Make sure that dropping is safe: the original is whole, and one file comes out of it as it is."""
-    videos = tables.latest(store, "videos", ref.source_id)
-    for row in [] if videos is None else videos.rows.to_dict("records"):
-        if row["file"] and not store.verifies(row["file"], row["sha256"]):
-            raise StoreError(f"its original {row['file']} is missing or damaged")
-    first = min((row for row in tables.read(store, ref).rows.to_dict("records") if row["file"] in files), key=_place)
-    for row, content in regenerate_files(store, ref, [first]):  # type: ignore[list-item]
-        if sha256(content) != row["sha256"]:
-            raise StoreError(f"{row['file']} comes out differently")
+    videos = tables.find(store, "videos", ref.source_id)
+    for original in tables.read_rows(store, videos, VideoRow) if videos else ():
+        if original.file and not store.verifies(original.file, original.sha256):
+            raise StoreError(f"its original {original.file} is missing or damaged")
+    first = min(files)
+    for row, content in regenerate_files(store, ref, [first]):
+        if sha256(content) != row.sha256:
+            raise StoreError(f"{row.file} comes out differently")
         return
-    raise StoreError(f"its original does not have {first['file']} any more")
-
-
-def _place(row: dict[str, object]) -> str:
-    return str(row["file"])
+    raise StoreError(f"its original does not have {first} any more")

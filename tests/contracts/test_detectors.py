@@ -29,7 +29,7 @@ def asset_for(name):
 
 @pytest.fixture(scope="module", params=plugins.names("detectors"))
 def detector(request):
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     plugin = plugins.find("detectors", request.param)
     needed = [field.name for field in dataclasses.fields(plugin) if get_type_hints(plugin)[field.name] is Weights]

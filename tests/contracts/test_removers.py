@@ -30,7 +30,7 @@ REMOVERS = [pytest.param(name, marks=pytest.mark.weights if needs_weights(name) 
 @pytest.fixture(scope="module", params=REMOVERS)
 def remover(request, tmp_path_factory):
     """Give the plug-in as the project's catalog would build it, with the first assets it takes."""
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     if request.param == "trained":  # whose weights no index carries: everybody's own release makes them
         yield from _taught(tmp_path_factory.mktemp("taught"))

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.weights, pytest.mark.skipif(not DAVIS.exists(), reason
 
 def matted(sequence, stem, ridden):
     """Give the IoU with the annotation, which counts what is carried and ridden, and the matte."""
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
     settings = {"matting": "rvm_mobilenetv3_fp32", "instances": "yolo26n-seg", "ridden": ridden}

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.weights
 
 @pytest.fixture(scope="module", params=["person", "rvm"])
 def remover(request):
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
     given = {"weights": "rvm_mobilenetv3_fp32"} if request.param == "rvm" else {"matting": "rvm_mobilenetv3_fp32"}

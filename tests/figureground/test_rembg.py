@@ -92,7 +92,7 @@ def test_a_model_the_catalog_does_not_have_is_refused_with_what_it_has():
 
 @pytest.fixture(scope="module")
 def fetched():
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     whole = catalog.load(ROOT / "data_catalog.yaml")
     fetch_asset(whole.asset("u2netp.onnx"))

@@ -21,11 +21,11 @@ import skimage.data
 from figureground import catalog as catalogs
 from figureground import tables
 from figureground.catalog import Catalog
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.imaging import crops as cutting
 from figureground.storage.store import Store
 from figureground.tables import crop_rows
 from figureground.types import Box, PersonCrop
-from tasks.ingest.fetch import fetch_asset
 from tasks.ingest.matte import matte
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,11 @@ import yaml
 
 from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import SourceError, StoreError
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
-from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.fetch import fetch
 from tasks.ingest.judge import judge
 from tasks.ingest.matte import matte
 from tasks.ingest.measure import measure

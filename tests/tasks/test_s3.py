@@ -15,6 +15,7 @@ import yaml
 from figureground import tables
 from figureground.catalog import Catalog, load
 from figureground.catalog import defaults as catalog_defaults
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage.store import StorageAddress, Store
 from tasks.annotation.connection import connect
@@ -25,7 +26,7 @@ from tasks.datasets.release import release
 from tasks.datasets.verify import verify
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
-from tasks.ingest.fetch import fetch, fetch_asset
+from tasks.ingest.fetch import fetch
 from tasks.ingest.judge import judge
 from tasks.ingest.matte import matte
 from tasks.ingest.measure import measure

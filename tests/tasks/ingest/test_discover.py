@@ -18,15 +18,16 @@ import pytest
 
 from figureground import tables
 from figureground.catalog import Catalog
-from figureground.clients import http_download
-from figureground.clients.host_allowlist import HostError
+from figureground.clients.sources import transfer
+from figureground.clients.sources.host_allowlist import HostError
+from figureground.clients.sources.identity import expand
 from figureground.errors import FiguregroundError, SourceError, TransientError
 from figureground.storage import downloads
 from figureground.storage.store import Store
 from figureground.types import TableRef
 from tasks.datasets.forget import forget
-from tasks.ingest.discover import discover, refusals
-from tasks.ingest.fetch import expand, fetch
+from tasks.ingest.discover import describe_refusals, discover
+from tasks.ingest.fetch import fetch
 from tasks.ingest.sample import sample
 
 pytestmark = [
@@ -263,7 +264,7 @@ def test_each_limit_refuses_and_says_so(
     assert sorted(found.values()) == ["", "", "number: 2 are taken; videos_at_most: 2"]
     assert "/clips/three.mp4 is not taken: number: 2 are taken" in caplog.text
     ref = discover.fn(here.catalog.source("walks"), here.catalog)
-    assert refusals(ref, here.catalog) == "1 of 3 are not taken (number 1); tables/listings/walks.parquet says why"
+    assert describe_refusals(ref, here.catalog) == "1 of 3 are not taken (number 1); tables/listings/walks.parquet says why"
     assert not site.asked_for("/clips/three.mp4")
     here.entry["limits"] = {"videos_at_most": 3}
     assert set(here.look().values()) == {""}
@@ -317,7 +318,7 @@ def test_a_site_that_drips_holds_nobody_up(
     site.files["/feed.xml"] = site.feed("/clips/one.mp4")
     if path != "/feed.xml":
         here.look()
-    monkeypatch.setattr(http_download, "PATIENCE", 0.3)
+    monkeypatch.setattr(transfer, "PATIENCE_SECONDS", 0.3)
     site.dripping.add(path)
     begun = time.monotonic()
     with pytest.raises(TransientError, match="broke off or does not answer now"):
@@ -373,19 +374,19 @@ def test_half_of_a_clip_that_was_replaced_is_dropped(site: Any, walks: Callable[
 @pytest.mark.parametrize("path", ["/moved.mp4", "/moved.xml"])
 def test_a_redirect_to_a_private_host_is_refused(site: Any, walks: Callable[..., Walks], path: str) -> None:
     site.redirects[path] = f"http://localhost:{site.port}/clips/one.mp4"
-    with pytest.raises(HostError, match=r"localhost .*is not a host of the internet"):
+    with pytest.raises(HostError, match=r"localhost .*is not a public host"):
         walks(site.url + path).look()
     site.files["/feed.xml"] = site.feed(path, "/clips/two.mp4")
     here = walks(site.url + "/feed.xml")
     reasons = sorted(here.look().values())
-    assert reasons[0] == "" and "is not a host of the internet" in reasons[1]  # the others go on
+    assert reasons[0] == "" and "is not a public host" in reasons[1]  # the others go on
     assert not site.asked_for("/clips/one.mp4")
     assert len(here.fetch()) == 1
 
 
 def test_names_that_mean_this_machine_are_refused(site: Any, walks: Callable[..., Walks]) -> None:
     for host in ("localhost", "2130706433", "0x7f000001", "[::1]"):
-        with pytest.raises(HostError, match=r"is not a host of the internet.*allow_hosts"):
+        with pytest.raises(HostError, match=r"is not a public host.*allow_hosts"):
             walks(f"http://{host}:{site.port}/feed.xml").look()
     assert not site.asked
 
@@ -451,7 +452,7 @@ def test_pieces_on_a_private_host_are_refused_and_all_pieces_count(
 def test_behind_a_proxy_the_gate_stands_too(site: Any, walks: Callable[..., Walks], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     for host in ("169.254.169.254", "localhost"):
-        with pytest.raises(HostError, match=r"is not a host of the internet"):
+        with pytest.raises(HostError, match=r"is not a public host"):
             walks(f"http://{host}/feed.xml").look()
     assert not site.asked
     with pytest.raises(SourceError, match="404"):
@@ -547,13 +548,13 @@ def test_a_prefix_is_one_source_a_video_and_only_new_objects_are_fetched(bucket:
 def test_busy_storages_are_asked_again_and_half_an_object_is_carried_on(
     bucket: Any, below: Walks, bucket_server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from figureground.clients import object_storage
+    from figureground.clients.sources import object_storage
 
     content = np.random.default_rng(0).bytes(1_000_000)
     bucket.pipe("bucket/clips/long.mp4", content)
     below.look()
     monkeypatch.setattr(object_storage, "_BLOCK", 100_000)
-    real, reads = object_storage.pace, []
+    real, reads = object_storage.keep_pace, []
 
     def vanish(*given: Any) -> None:
         reads.append(given)
@@ -561,7 +562,7 @@ def test_busy_storages_are_asked_again_and_half_an_object_is_carried_on(
             bucket_server.behave(1.0)  # from now on nothing but 503
         real(*given)
 
-    monkeypatch.setattr(object_storage, "pace", vanish)
+    monkeypatch.setattr(object_storage, "keep_pace", vanish)
     with pytest.raises(TransientError, match=r"s3://bucket/clips/long\.mp4: the storage does not answer now"):
         below.fetch()
     bucket_server.behave(0.2, seed=3)

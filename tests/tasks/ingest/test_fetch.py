@@ -19,15 +19,18 @@ from hypothesis import strategies as st
 from figureground import ids as slugs
 from figureground import tables
 from figureground.catalog import Catalog, LimitsEntry, load
-from figureground.clients import http_download, pip_index
-from figureground.clients.pip_index import pip_said
+from figureground.clients.sources import guarded_http, pip_index
+from figureground.clients.sources.fetching import OWN_INDEXES, PackageIndexes, fetch_asset
+from figureground.clients.sources.identity import expand
+from figureground.clients.sources.npm_registry import NpmRegistry
+from figureground.clients.sources.pip_index import summarize_errors
 from figureground.errors import AssetError, FiguregroundError, SourceError, StoreError, TransientError
 from figureground.media import addresses
 from figureground.storage import assets
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.types import Asset, Source, Weights
-from tasks.ingest.fetch import expand, fetch, fetch_asset
+from tasks.ingest.fetch import fetch
 
 ROOT = Path(__file__).parents[3]
 CLIP = b"a clip " * 5000
@@ -51,9 +54,9 @@ def source(path: str, sha: str = "", source_id: str = "park") -> Source:
     return Source(source_id, "video", path, sha, "MIT", ("park",), "val")
 
 
-def fetched(catalog: Catalog, one: Source) -> tuple[dict[str, str], bytes]:
+def fetched(catalog: Catalog, one: Source, indexes: PackageIndexes = OWN_INDEXES) -> tuple[dict[str, str], bytes]:
     store = Store(catalog.storage_root)
-    row = tables.read(store, fetch.fn(one, catalog)).rows.to_dict("records")[0]
+    row = tables.read(store, fetch.fn(one, catalog, indexes)).rows.to_dict("records")[0]
     return row, store.read(row["file"], row["sha256"])
 
 
@@ -121,7 +124,7 @@ def test_a_photo_that_cannot_be_fetched_keeps_its_row_and_the_others_go_on(catal
 
     assert [bool(row["file"]) for row in rows] == [True, False, False]
     assert facts["unreadable"] == {
-        "park-empty": "in/empty.jpg: the file is empty (0 bytes); get it again from whoever made it",
+        "park-empty": "in/empty.jpg: the file is empty (0 bytes); get it again from its author",
         "park-gone": "in/gone.jpg: cannot be read (No such file or directory); check the file and its permissions",
     }
     (catalog.folder / "in/gone.jpg").unlink()
@@ -439,7 +442,7 @@ def test_what_a_server_may_answer(
     catalog: Catalog, server: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch,
     path: str, kind: type[FiguregroundError], message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(http_download, "TIMEOUT", 0.3)
+    monkeypatch.setattr(guarded_http, "TIMEOUT", 0.3)
 
     with pytest.raises(kind, match=message) as caught:
         fetch.fn(source(server[0].replace("//", "//me:secret@") + path + "?sign=secret"), catalog)
@@ -484,23 +487,29 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "index"
 
 
+class FakeIndex:
+    """Stands in for pip: gives a wheel of some members, and keeps what it was asked."""
+
+    def __init__(self, made: Path, members: dict[str, bytes] | None) -> None:
+        self.asked: list[str] = []
+        self._made, self._members = made, members
+
+    def download_archive(self, name: str, version: str, folder: Path) -> Path:
+        """Give the wheel, or fail as without a network."""
+        self.asked.append(f"{name}=={version}")
+        if self._members is None:
+            raise SourceError(f"pip could not download {name}=={version}: no connection to the package index")
+        return Path(shutil.copy(make_wheel(self._made, self._members), folder))
+
+    @property
+    def indexes(self) -> PackageIndexes:
+        """What a fetch takes."""
+        return PackageIndexes(self, NpmRegistry())
+
+
 @pytest.fixture
-def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Stand in for pip: gives a wheel of the members one asks for, and tells what it was asked."""
-
-    def serve(members: dict[str, bytes] | None) -> list[str]:
-        asked: list[str] = []
-
-        def deliver(path: str, requirement: str, folder: str) -> None:
-            asked.append(requirement)
-            if members is None:
-                raise SourceError(f"{path}: pip could not download {requirement}: no connection to the package index")
-            shutil.copy(make_wheel(tmp_path / "made", members), folder)
-
-        monkeypatch.setattr(pip_index, "_pip_download", deliver)
-        return asked
-
-    return serve
+def pip(tmp_path: Path) -> Callable[..., FakeIndex]:
+    return lambda members: FakeIndex(tmp_path / "made", members)
 
 
 WALK = "package:clips==1.0!clips/demo/walk.webm"
@@ -539,11 +548,11 @@ def test_pip_says_what_versions_there_are_and_source_archives_are_never_taken(ca
     ],
 )
 def test_pips_words_without_addresses(stderr: str, said: str) -> None:
-    assert pip_said(stderr) == said
+    assert summarize_errors(stderr) == said
 
 
 def test_a_long_list_of_versions_is_cut() -> None:
-    said = pip_said("ERROR: Could not find a version (from versions: " + ", ".join(map(str, range(2000))) + ")")
+    said = summarize_errors("ERROR: Could not find a version (from versions: " + ", ".join(map(str, range(2000))) + ")")
 
     assert len(said) < 610
     assert said.endswith("1999)")
@@ -559,22 +568,23 @@ def test_a_python_without_pip_is_named(catalog: Catalog, tmp_path: Path, monkeyp
         fetch.fn(source(WALK), catalog)
 
 
-def test_a_pinned_clip_needs_one_download_for_all(catalog: Catalog, pip: Callable[..., list[str]], cache: Path) -> None:
-    asked = pip({"clips/demo/walk.webm": CLIP})
-    fetched(catalog, source(WALK, sha256(CLIP)))
+def test_a_pinned_clip_needs_one_download_for_all(catalog: Catalog, pip: Callable[..., FakeIndex], cache: Path) -> None:
+    index = pip({"clips/demo/walk.webm": CLIP})
+    fetched(catalog, source(WALK, sha256(CLIP)), index.indexes)
     elsewhere = catalog.model_copy(update={"storage": "other"})
 
-    assert fetched(elsewhere, source(WALK, sha256(CLIP)))[1] == CLIP
-    assert asked == ["clips==1.0"]
+    assert fetched(elsewhere, source(WALK, sha256(CLIP)), index.indexes)[1] == CLIP
+    assert index.asked == ["clips==1.0"]
     (cache / "sources" / sha256(CLIP) / "walk.webm").write_bytes(b"rot")
-    assert fetched(catalog.model_copy(update={"storage": "third"}), source(WALK, sha256(CLIP)))[1] == CLIP
-    assert len(asked) == 2
+    third = catalog.model_copy(update={"storage": "third"})
+    assert fetched(third, source(WALK, sha256(CLIP)), index.indexes)[1] == CLIP
+    assert len(index.asked) == 2
 
 
-def test_an_unpinned_clip_is_not_kept_in_the_cache(catalog: Catalog, pip: Callable[..., list[str]], cache: Path) -> None:
-    pip({"clips/demo/walk.webm": CLIP})
+def test_an_unpinned_clip_is_not_kept_in_the_cache(catalog: Catalog, pip: Callable[..., FakeIndex], cache: Path) -> None:
+    index = pip({"clips/demo/walk.webm": CLIP})
 
-    assert fetched(catalog, source(WALK))[1] == CLIP
+    assert fetched(catalog, source(WALK), index.indexes)[1] == CLIP
     assert not cache.exists()
 
 
@@ -589,12 +599,12 @@ def test_an_unpinned_clip_is_not_kept_in_the_cache(catalog: Catalog, pip: Callab
     ],
 )
 def test_a_wheel_that_is_not_what_it_should_be(
-    catalog: Catalog, pip: Callable[..., list[str]], cache: Path, members: dict[str, bytes] | None, message: str
+    catalog: Catalog, pip: Callable[..., FakeIndex], cache: Path, members: dict[str, bytes] | None, message: str
 ) -> None:
-    pip(members)
+    index = pip(members)
 
     with pytest.raises(SourceError, match=message) as caught:
-        fetch.fn(source(WALK, sha256(CLIP)), catalog)
+        fetch.fn(source(WALK, sha256(CLIP)), catalog, index.indexes)
     assert str(caught.value).startswith(WALK)
     assert not [path for folder in (catalog.folder / "data", cache) for path in folder.rglob("*") if path.is_file()]
 
@@ -604,40 +614,40 @@ def test_a_wheel_that_is_not_what_it_should_be(
 WEIGHTS = Weights("net.onnx", sha256(CLIP))
 
 
-def test_paths_are_tried_in_order(catalog: Catalog, pip: Callable[..., list[str]], server: tuple[str, list[str]]) -> None:
-    asked = pip({"net.onnx": b"altered"})
+def test_paths_are_tried_in_order(catalog: Catalog, pip: Callable[..., FakeIndex], server: tuple[str, list[str]]) -> None:
+    index = pip({"net.onnx": b"altered"})
     asset = Asset(WEIGHTS, "MIT", ("package:nets==1.0!net.onnx", f"{server[0]}/clip.mp4", f"{server[0]}/never"))
 
-    assert fetch_asset(asset) == assets.path_in_cache(WEIGHTS) == assets.locate(WEIGHTS)
-    assert (asked, server[1]) == (["nets==1.0"], ["/clip.mp4"])
+    assert fetch_asset(asset, index.indexes) == assets.path_in_cache(WEIGHTS) == assets.locate(WEIGHTS)
+    assert (index.asked, server[1]) == (["nets==1.0"], ["/clip.mp4"])
     assert not rubbish(catalog.folder)
 
 
-def test_a_cached_asset_needs_no_network(pip: Callable[..., list[str]]) -> None:
-    asked = pip({"net.onnx": CLIP})
+def test_a_cached_asset_needs_no_network(pip: Callable[..., FakeIndex]) -> None:
+    index = pip({"net.onnx": CLIP})
     asset = Asset(WEIGHTS, "MIT", ("package:nets==1.0!net.onnx",))
-    place = fetch_asset(asset)
+    place = fetch_asset(asset, index.indexes)
     before = snapshot(place.parent)
 
-    assert fetch_asset(asset) == place
-    assert asked == ["nets==1.0"]
+    assert fetch_asset(asset, index.indexes) == place
+    assert index.asked == ["nets==1.0"]
     assert snapshot(place.parent) == before
 
 
-def test_a_damaged_cached_asset_is_fetched_again(pip: Callable[..., list[str]]) -> None:
-    pip({"net.onnx": CLIP})
+def test_a_damaged_cached_asset_is_fetched_again(pip: Callable[..., FakeIndex]) -> None:
+    index = pip({"net.onnx": CLIP})
     asset = Asset(WEIGHTS, "MIT", ("package:nets==1.0!net.onnx",))
-    fetch_asset(asset).write_bytes(b"rot")
+    fetch_asset(asset, index.indexes).write_bytes(b"rot")
 
-    assert fetch_asset(asset).read_bytes() == CLIP
+    assert fetch_asset(asset, index.indexes).read_bytes() == CLIP
 
 
-def test_the_error_lists_what_each_said(pip: Callable[..., list[str]], server: tuple[str, list[str]], tmp_path: Path) -> None:
-    pip({"net.onnx": b"altered"})
+def test_the_error_lists_what_each_said(pip: Callable[..., FakeIndex], server: tuple[str, list[str]], tmp_path: Path) -> None:
+    index = pip({"net.onnx": b"altered"})
     paths = ("package:nets==1.0!net.onnx", f"{server[0]}/status/404", str(tmp_path / "gone.onnx"))
 
     with pytest.raises(AssetError) as caught:
-        fetch_asset(Asset(WEIGHTS, "MIT", paths))
+        fetch_asset(Asset(WEIGHTS, "MIT", paths), index.indexes)
     first, *said, last = str(caught.value).splitlines()
     assert first == f"net.onnx cannot be had: none of its 3 paths gave the file with sha256 {WEIGHTS.sha256}:"
     assert [line.split(": ")[0].strip() for line in said] == list(paths)
@@ -648,11 +658,12 @@ def test_the_error_lists_what_each_said(pip: Callable[..., list[str]], server: t
     assert not assets.path_in_cache(WEIGHTS).exists()
 
 
-def test_a_server_that_is_busy_may_be_asked_again(pip: Callable[..., list[str]], server: tuple[str, list[str]]) -> None:
-    pip(None)
+def test_a_server_that_is_busy_may_be_asked_again(pip: Callable[..., FakeIndex], server: tuple[str, list[str]]) -> None:
+    index = pip(None)
+    paths = ("package:nets==1.0!net.onnx", f"{server[0]}/status/503")
 
     with pytest.raises(TransientError, match=r"(?s)no connection to the package index.*503"):
-        fetch_asset(Asset(WEIGHTS, "MIT", ("package:nets==1.0!net.onnx", f"{server[0]}/status/503")))
+        fetch_asset(Asset(WEIGHTS, "MIT", paths), index.indexes)
 
 
 def test_a_cache_that_cannot_be_written_to_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 from figureground import plugins, tables
 from figureground.annotation.label_interface import KEEP
 from figureground.catalog import Catalog, load
+from figureground.clients.sources.identity import expand
 from figureground.errors import CatalogError, PluginError, ReleaseError, SourceError
 from figureground.imaging import class_maps, masks
 from figureground.layouts import importable
@@ -23,8 +24,7 @@ from tasks.datasets.explain import explain
 from tasks.datasets.release import release
 from tasks.datasets.summarise import summarise
 from tasks.datasets.verify import verify
-from tasks.ingest.fetch import expand
-from tasks.ingest.import_dataset import adopt
+from tasks.ingest.import_dataset import import_dataset
 
 SHARED = Path(__file__).parents[3] / "../shared/data"
 SIZE = 90, 60
@@ -61,7 +61,7 @@ def catalog(folder: Path, **sources: dict) -> Catalog:
 def adopted(settings: Catalog, name: str) -> dict[str, tables.Table]:
     store = Store(settings.storage_root)
     for source in expand(settings.source(name), settings):
-        adopt.fn(source, settings)
+        import_dataset.fn(source, settings)
     refs = [tables.find(store, stage, source.source_id) for stage in ("frames", "crops", "labels")]
     return {ref.stage: tables.read(store, ref) for ref in refs if ref}
 
@@ -78,7 +78,7 @@ def test_what_a_layout_writes_comes_back_as_a_source_for_each_of_its_splits(tmp_
     assert [(source.source_id, source.split) for source in sources] == [("old-train", "train"), ("old-val", "val")]
     store = Store(settings.storage_root)
     for source in sources:
-        labels = tables.read(store, adopt.fn(source, settings)).rows.set_index("crop_id")
+        labels = tables.read(store, import_dataset.fn(source, settings)).rows.set_index("crop_id")
         crops = tables.read(store, tables.find(store, "crops", source.source_id)).rows.set_index("crop_id")
         for one in (one for one in samples if one.split == source.split):
             row = labels.loc[f"{source.source_id}-{one.stem}-00"]
@@ -97,7 +97,7 @@ def test_a_release_joins_old_datasets_and_verifies(tmp_path: Path) -> None:
     )
     sources = [source for name in settings.sources for source in expand(settings.source(name), settings)]
     for source in sources:
-        adopt.fn(source, settings)
+        import_dataset.fn(source, settings)
     made = release.fn(sources, settings, "joined", "20261121")
     assert verify(Path(made.folder)).counts == made.counts
     assert {split: made.counts[split] for split in ("train", "val")} == {"train": 2, "val": 2}
@@ -108,13 +108,13 @@ def test_the_second_time_nothing_is_written_and_a_changed_mask_is_noticed(tmp_pa
     plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "train")], tmp_path / "old")
     settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
     (source,) = expand(settings.source("old"), settings)
-    first = adopt.fn(source, settings)
+    first = import_dataset.fn(source, settings)
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "data").rglob("*")}
-    assert adopt.fn(source, settings) == first
+    assert import_dataset.fn(source, settings) == first
     assert {file: file.stat().st_mtime_ns for file in (tmp_path / "data").rglob("*")} == before
     mask = tmp_path / "old/ann_dir/train/old1.png"
     cv2.imwrite(str(mask), (sample(5, "train").alpha > 0).astype(np.uint8))
-    assert adopt.fn(source, settings) != first
+    assert import_dataset.fn(source, settings) != first
 
 
 def test_one_bad_pair_is_a_frame_with_a_reason_and_the_others_go_on(tmp_path: Path) -> None:
@@ -208,7 +208,7 @@ def test_parts_are_released_in_every_set_of_classes_as_polygons_and_in_squares(t
     settings = settings.model_copy(update={"releases": recipe})
     sources = expand(settings.source("old"), settings)
     for source in sources:
-        adopt.fn(source, settings)
+        import_dataset.fn(source, settings)
     folder = Path(release.fn(sources, settings, "parts", "20261121").folder)
     verify(folder)
     whole, five, two = (folder / name for name in ("human_parsing", "human_parsing-2", "human_parsing-3"))
@@ -235,7 +235,7 @@ def test_more_classes_than_all_samples_have_are_refused_before_anything_is_writt
     settings = settings.model_copy(update={"releases": recipe})
     sources = expand(settings.source("old"), settings)
     for source in sources:
-        adopt.fn(source, settings)
+        import_dataset.fn(source, settings)
     with pytest.raises(ReleaseError, match=r"human_parsing asks for 5 classes; old-train-old1-00 of source old-train has 2"):
         release.fn(sources, settings, "five", "20261121")
     assert not (tmp_path / "data/releases").exists()

@@ -1,11 +1,14 @@
 """The gate: what a name resolves to decides, it is resolved once, and only the catalog lets a private host pass."""
 
 import socket
+import threading
 from collections.abc import Callable
 
+import httpx
 import pytest
 
-from figureground.clients.host_allowlist import Gate, HostError, proxied
+from figureground.clients.sources.guarded_http import Request, open_url
+from figureground.clients.sources.host_allowlist import HostAllowlist, HostError, uses_proxy
 
 Resolve = Callable[..., list[str]]
 
@@ -33,61 +36,83 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Resolve:
 def test_a_name_that_means_this_machine_is_refused(names: Resolve) -> None:
     names(["127.0.0.1"])
     with pytest.raises(
-        HostError, match=r"evil\.example \(127\.0\.0\.1\) is not a host of the internet.*`allow_hosts: \[evil\.ex"
+        HostError, match=r"evil\.example \(127\.0\.0\.1\) is not a public host.*`allow_hosts: \[evil\.ex"
     ):
-        Gate().numbers("evil.example", 80)
+        HostAllowlist().resolve("evil.example", 80)
 
 
 def test_one_private_number_among_public_ones_is_enough(names: Resolve) -> None:
     names(["93.184.216.34", "10.0.0.1"])
     with pytest.raises(HostError, match=r"10\.0\.0\.1"):
-        Gate().numbers("half.example", 443)
+        HostAllowlist().resolve("half.example", 443)
 
 
 @pytest.mark.parametrize("number", ["2130706433", "0x7f.1", "127.1", "0", "[::1]".strip("[]"), "localhost"])
 def test_numbers_in_disguise_are_refused(number: str) -> None:
     with pytest.raises(HostError):
-        Gate().numbers(number, 80)
+        HostAllowlist().resolve(number, 80)
 
 
 def test_the_catalog_lets_a_host_pass_by_name_and_no_other(names: Resolve) -> None:
     names(["192.168.1.7"])
-    gate = Gate.of(["Media.LAN", "[::1]"])
-    assert gate.numbers("media.lan", 80)
+    gate = HostAllowlist.of(["Media.LAN", "[::1]"])
+    assert gate.resolve("media.lan", 80)
     for other in ("192.168.1.7", "xmedia.lan", "media.lan.example.org"):
         with pytest.raises(HostError):
-            gate.numbers(other, 80)
+            gate.resolve(other, 80)
 
 
 def test_what_was_checked_is_what_is_connected_to(names: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = names(["93.184.216.34"], ["127.0.0.1"])  # a name that means another host a moment later
     reached: list[object] = []
-    monkeypatch.setattr(socket, "create_connection", lambda address, *_: reached.append(address) or "socket")
 
-    assert Gate().connect(("rebind.example", 80), 5) == "socket"
+    def connect(address: tuple[str, int], *_: object, **__: object) -> None:
+        reached.append(address)
+        raise OSError("nothing listens")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+
+    with pytest.raises(httpx.ConnectError), open_url(Request("http://rebind.example"), HostAllowlist()):
+        pass
     assert (reached, asked) == ([("93.184.216.34", 80)], ["rebind.example"])
-    with pytest.raises(HostError):
-        Gate().connect(("rebind.example", 80), 5)
+    with pytest.raises(HostError), open_url(Request("http://rebind.example"), HostAllowlist()):
+        pass
+    assert reached == [("93.184.216.34", 80)]
 
 
 def test_the_next_number_is_tried(names: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
     names(["2606:2800:220:1::1", "93.184.216.34"])
+    reached: list[str] = []
+    listening = socket.create_server(("127.0.0.1", 0))
 
-    def connect(address: tuple[str, int], *_: object) -> str:
+    def connect(address: tuple[str, int], *_: object, **__: object) -> socket.socket:
         if ":" in address[0]:
             raise OSError("no route")
-        return address[0]
+        reached.append(address[0])
+        connection = socket.socket()
+        connection.connect(listening.getsockname())
+        return connection
+
+    def answer() -> None:
+        with listening.accept()[0] as connection:
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    assert Gate().connect(("two.example", 80), 5) == "93.184.216.34"
+    thread = threading.Thread(target=answer)
+    thread.start()
+    with listening, open_url(Request("http://two.example"), HostAllowlist()) as response:
+        assert response.read() == b"ok"
+    thread.join()
+    assert reached == ["93.184.216.34"]
 
 
 def test_behind_a_proxy_a_name_that_only_it_knows_is_left_to_it(names: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
     names([])
-    Gate().check("inside.example", 80)
+    HostAllowlist().check_proxied("inside.example", 80)
     names(["169.254.169.254"])
     with pytest.raises(HostError):
-        Gate().check("metadata.example", 80)
+        HostAllowlist().check_proxied("metadata.example", 80)
     monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
     monkeypatch.setenv("no_proxy", "direct.example")
-    assert proxied("http", "a.example") and not proxied("http", "direct.example") and not proxied("https", "a.example")
+    assert uses_proxy("http", "a.example") and not uses_proxy("http", "direct.example") and not uses_proxy("https", "a.example")

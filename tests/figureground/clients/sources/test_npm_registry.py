@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from figureground.clients import npm_registry
+from figureground.clients.sources import npm_registry
+from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import AssetError
 from figureground.storage.assets import locate
 from figureground.types import Asset, Weights
-from tasks.ingest.fetch import fetch_asset
 
 CODE = b"export const answer = 42;\n"
 WANTED = Weights("runtime.mjs", hashlib.sha256(CODE).hexdigest())

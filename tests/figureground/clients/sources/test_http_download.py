@@ -14,14 +14,15 @@ from typing import Any
 
 import pytest
 
-from figureground.clients import http_download as module
-from figureground.clients.host_allowlist import Gate, HostError
-from figureground.clients.http_download import Rules, download, sweep_unfinished
+from figureground.clients.sources import transfer
+from figureground.clients.sources.host_allowlist import HostAllowlist, HostError
+from figureground.clients.sources.http_download import download
+from figureground.clients.sources.transfer import TransferLimits, remove_abandoned_downloads
 from figureground.errors import SourceError, TransientError
 
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parents[2] / "clip_server.py"
+HERE = Path(__file__).parents[3] / "clip_server.py"
 CLIP = bytes(range(256)) * 1200
 
 
@@ -46,7 +47,7 @@ def site(clip_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 def bring(site: Any, tmp_path: Path) -> Callable[..., bytes]:
     def go(path: str = "/clip.mp4", allow: str = "127.0.0.1", at_most: int = 10**7, pace: int | None = None) -> bytes:
         url = path if "://" in path else site.url + path
-        download(url, tmp_path / "out", Rules(Gate.of([allow]), at_most, pace), lambda *_: None)
+        download(url, tmp_path / "out", TransferLimits(HostAllowlist.of([allow]), at_most, pace), lambda *_: None)
         return (tmp_path / "out").read_bytes()
 
     return go
@@ -106,17 +107,17 @@ def test_what_nobody_carried_on_for_a_month_is_dropped(site: Any, bring: Callabl
     site.cut_after["/clip.mp4"] = 100_000
     with pytest.raises(TransientError):
         bring()
-    sweep_unfinished()
+    remove_abandoned_downloads()
     assert left(tmp_path)
     [folder] = (tmp_path / "cache/unfinished").glob("*/")
     for path in (*folder.iterdir(), folder):
         os.utime(path, (1, 1))
-    sweep_unfinished()
+    remove_abandoned_downloads()
     assert not left(tmp_path)
 
 
 def test_a_server_that_drips_holds_nobody_up(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", 0.3)
+    monkeypatch.setattr(transfer, "PATIENCE_SECONDS", 0.3)
     site.dripping.add("/clip.mp4")
     begun = time.monotonic()
     with pytest.raises(TransientError, match=r"/clip\.mp4: the transfer broke off: \d+ bytes came in 0 seconds"):
@@ -133,7 +134,7 @@ def test_a_rate_is_kept(bring: Callable[..., bytes]) -> None:
 @pytest.mark.parametrize("where", ["http://169.254.169.254/latest/meta-data/", "http://[::1]/", "http://10.0.0.1/a.mp4"])
 def test_a_redirect_to_a_private_host_is_refused(site: Any, bring: Callable[..., bytes], where: str) -> None:
     site.redirects["/moved.mp4"] = where
-    with pytest.raises(HostError, match=r"/moved\.mp4: .* is not a host of the internet.*`allow_hosts:"):
+    with pytest.raises(HostError, match=r"/moved\.mp4: .* is not a public host.*`allow_hosts:"):
         bring("/moved.mp4")
 
 
@@ -153,7 +154,7 @@ def test_a_redirect_off_the_web_is_refused(site: Any, bring: Callable[..., bytes
 
 def test_a_circle_ends(site: Any, bring: Callable[..., bytes]) -> None:
     site.redirects["/a"], site.redirects["/b"] = "/b", "/a"
-    with pytest.raises(SourceError, match="leads on more than 10 times"):
+    with pytest.raises(SourceError, match="redirects more than 10 times"):
         bring("/a")
 
 
@@ -181,7 +182,7 @@ def test_behind_a_proxy_the_gate_stands_too(site: Any, bring: Callable[..., byte
 def test_a_password_is_not_taken_along_to_another_host(site: Any, tmp_path: Path) -> None:
     site.redirects["/moved.mp4"] = f"http://localhost:{site.port}/clip.mp4"
     url = site.url.replace("//", "//me:s3cret@") + "/moved.mp4"
-    download(url, tmp_path / "out", Rules(Gate.of(["127.0.0.1", "localhost"]), 10**7), lambda *_: None)
+    download(url, tmp_path / "out", TransferLimits(HostAllowlist.of(["127.0.0.1", "localhost"]), 10**7), lambda *_: None)
     assert site.passwords["/moved.mp4"] and not site.passwords["/clip.mp4"]
 
 
@@ -199,7 +200,7 @@ def test_https_is_checked_by_the_name_although_a_number_is_connected_to(
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *more: real("127.0.0.1", *more))
     site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
-    rules = Rules(Gate.of(["media.test", "other.test"]), 10**7)
+    rules = TransferLimits(HostAllowlist.of(["media.test", "other.test"]), 10**7)
 
     download(f"https://media.test:{site.port}/clip.mp4", tmp_path / "out", rules, lambda *_: None)
     assert (tmp_path / "out").read_bytes() == CLIP

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from figureground.catalog import Catalog, LimitsEntry
-from figureground.clients import local_files
-from tasks.ingest.fetch import being_written, expand, fetch
+from figureground.clients.sources import local_files
+from figureground.clients.sources.identity import describe_unfinished_files, expand
+from tasks.ingest.fetch import fetch
 
 
 @pytest.fixture
@@ -44,12 +45,12 @@ def test_what_is_new_is_taken_and_what_is_being_written_waits(watched: Catalog, 
             time.sleep(0.01)
         with caplog.at_level(logging.WARNING):
             assert ids(watched) == ["park-done"]
-            told = being_written(watched.source("park"), watched)
+            told = describe_unfinished_files(watched.source("park"), watched)
     finally:
         stop.set()
         writer.join()
     assert told == "in/growing.mp4: still being written; the next run takes it"
-    assert being_written(watched.source("park"), watched) == ""
+    assert describe_unfinished_files(watched.source("park"), watched) == ""
     assert "in/growing.mp4 is still being written: it changed within the last 0.3 seconds; the next run takes it" in caplog.text
     assert ids(watched) == ["park-done", "park-growing"]
 
@@ -70,10 +71,11 @@ def test_old_files_wait_for_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "a.mp4").write_bytes(b"a")
     os.utime(tmp_path / "a.mp4", (1, 1))
     monkeypatch.setattr(local_files.time, "sleep", lambda _: pytest.fail("nobody waits"))
-    assert local_files.settled([tmp_path / "a.mp4", tmp_path / "gone.mp4"], 5) == [tmp_path / "a.mp4", tmp_path / "gone.mp4"]
+    files = [tmp_path / "a.mp4", tmp_path / "gone.mp4"]
+    assert local_files.finished_files(files, 5) == files
 
 
 def test_a_clock_that_is_ahead_hides_no_file(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"a")
     os.utime(tmp_path / "a.mp4", (time.time() + 3600,) * 2)
-    assert local_files.settled([tmp_path / "a.mp4"], 0.05) == [tmp_path / "a.mp4"]
+    assert local_files.finished_files([tmp_path / "a.mp4"], 0.05) == [tmp_path / "a.mp4"]
