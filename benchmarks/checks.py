@@ -26,7 +26,7 @@ from skimage.measure import blur_effect
 from figureground import catalog, plugins
 from figureground.checks.ghosting import echo, likelihood
 from figureground.imaging import crops, geometry
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.people import backbone_features
 from figureground.types import Box, Frame, Image, Mask, Person, PersonCrop, Weights
 
@@ -95,8 +95,8 @@ def frames(data: Path) -> Iterator[Frame]:
             yield Frame(f"{scene}-{file.stem}", scene, 0, 0.0, crops.decode(file.read_bytes(), str(file)))
     for name, every in VIDEOS.items():
         due = 0.0
-        with Footage(data / "videos" / name) as footage:
-            for picture in footage.pictures():
+        with VideoReader(data / "videos" / name) as footage:
+            for picture in footage.frames():
                 if picture.seconds >= due - 1e-6:
                     due += every
                     scene = name.split(".")[0]

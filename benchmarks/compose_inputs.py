@@ -94,8 +94,8 @@ def write_backgrounds(into: Path) -> int:
 
 
 def _frames(path: Path, every: int) -> Iterator[tuple[int, Image]]:
-    with decoding.Footage(path) as opened:
-        for picture in opened.pictures():
+    with decoding.VideoReader(path) as opened:
+        for picture in opened.frames():
             if picture.index % every == 0:
                 yield picture.index, picture.image()
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from figureground import catalog, plugins
 from figureground.imaging import crops, geometry
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.people.tracks import Tracks, sighting
 from figureground.types import Box, Frame, Image, PersonCrop
 
@@ -68,8 +68,8 @@ def moments(data: Path) -> Iterator[tuple[str, Iterator[Frame]]]:
 
 def _of_video(file: Path, every: float | None) -> Iterator[Frame]:
     due, name = 0.0, file.name.split(".")[0]
-    with Footage(file) as footage:
-        for picture in footage.pictures():
+    with VideoReader(file) as footage:
+        for picture in footage.frames():
             wanted = picture.seconds % every <= LATER + 0.05 if every else True
             if wanted and picture.seconds >= due - 1e-6:
                 due = picture.seconds + STEP * 0.99

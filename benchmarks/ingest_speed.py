@@ -189,11 +189,11 @@ def _forward(heard: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> float:
 
 
 def _decoding(video: Path) -> float:
-    from figureground.media.decoding import Footage
+    from figureground.media.decoding import VideoReader
 
     began = time.perf_counter()
-    with Footage(video) as footage:
-        for _ in footage.pictures():
+    with VideoReader(video) as footage:
+        for _ in footage.frames():
             pass
     return time.perf_counter() - began
 

@@ -27,7 +27,7 @@ from figureground import catalog, plugins
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.evaluation import metrics
 from figureground.imaging import crops, geometry, masks
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.types import Alpha, Box, Frame, Image, Mask, PersonCrop
 
 SEQUENCES = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
@@ -166,7 +166,7 @@ def _matted(remover: Any, crop: PersonCrop) -> tuple[Alpha, float]:
 
 def _crops(video: Path, settings: Any) -> Iterator[tuple[PersonCrop, int]]:
     detector, margin = settings.detector(), settings.recipe.crop.margin
-    for taken in Footage(video).pictures():
+    for taken in VideoReader(video).frames():
         if taken.index % EVERY == 0:
             frame = Frame(f"a-{taken.index:06d}", "a", taken.index, 0.0, taken.image())
             for crop in crops.cut(frame, detector.find([frame.image])[0], margin):
@@ -220,7 +220,7 @@ def soft_table(data: Path, settings: Any, ours: Any) -> None:
 
 def _composites(data: Path, settings: Any) -> Iterator[tuple[PersonCrop, Alpha]]:
     backgrounds = list(_backgrounds(data / "davis"))
-    for taken in Footage(data / "videos/dancer_bluescreen.avi").pictures():
+    for taken in VideoReader(data / "videos/dancer_bluescreen.avi").frames():
         if taken.index % 50 == 20:
             picture = taken.image()
             alpha = _keyed(picture)

@@ -11,30 +11,30 @@ from av.error import FFmpegError
 from figureground.errors import SourceError
 from figureground.types import Image
 
-_USUAL = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
+_FORMAT_BY_PLATFORM = {"linux": "v4l2", "darwin": "avfoundation", "win32": "dshow"}
 
 
-def parse(device: str) -> tuple[str, str]:
-    """Read ``FORMAT:DEVICE``, or a device of this system's usual kind.
+def parse_device(device: str) -> tuple[str, str]:
+    """Read ``FORMAT:DEVICE``, or a device in this system's usual format.
 
-    >>> parse("v4l2:/dev/video1"), parse("lavfi:testsrc=size=320x240")
+    >>> parse_device("v4l2:/dev/video1"), parse_device("lavfi:testsrc=size=320x240")
     (('v4l2', '/dev/video1'), ('lavfi', 'testsrc=size=320x240'))
     """
     kind, colon, name = device.partition(":")
     if colon and kind.isalnum() and len(kind) > 1:
         return kind, name
-    return _USUAL.get(sys.platform, "v4l2"), device
+    return _FORMAT_BY_PLATFORM.get(sys.platform, "v4l2"), device
 
 
 def frames(device: str, seconds: float | None = None) -> Iterator[tuple[float, Image]]:
-    """Read until somebody stops, or so many seconds have passed.
+    """Read frames until the caller stops, or until a time limit.
 
     Parameters
     ----------
     device
-        See `parse`: on Linux ``/dev/video0``.
+        See `parse_device`: on Linux ``/dev/video0``.
     seconds
-        None: until the device ends or the iteration is closed.
+        The time limit; None: until the device ends or the iteration is closed.
 
     Yields
     ------
@@ -44,9 +44,9 @@ def frames(device: str, seconds: float | None = None) -> Iterator[tuple[float, I
     Raises
     ------
     SourceError
-        When the device is not there or gives no picture.
+        When the device is not there or gives no frame.
     """
-    kind, name = parse(device)
+    kind, name = parse_device(device)
     try:
         container = av.open(name, format=kind)
     except (FFmpegError, OSError, ValueError) as error:
@@ -55,12 +55,12 @@ def frames(device: str, seconds: float | None = None) -> Iterator[tuple[float, I
             "FORMAT:DEVICE names another kind, as `ffmpeg -devices` lists them"
         ) from error
     with container:
-        begun: float | None = None
+        start: float | None = None
         for frame in container.decode(video=0):
             now = time.monotonic()
-            begun = now if begun is None else begun
-            if seconds is not None and now - begun >= seconds:
+            start = now if start is None else start
+            if seconds is not None and now - start >= seconds:
                 return
-            yield now - begun, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-        if begun is None:
-            raise SourceError(f"the camera {name} ({kind}) gave no picture")
+            yield now - start, np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        if start is None:
+            raise SourceError(f"the camera {name} ({kind}) gave no frame")

@@ -58,8 +58,8 @@ def frames(path: Path, wanted: Mapping[int, str]) -> Iterator[tuple[str, bytes]]
         When the video cannot be read.
     """
     left = set(wanted)
-    with decoding.Footage(path) as footage:
-        for picture in footage.pictures() if left else ():
+    with decoding.VideoReader(path) as footage:
+        for picture in footage.frames() if left else ():
             if picture.index in left:
                 left.remove(picture.index)
                 yield wanted[picture.index], encode_frame(picture.image(), wanted[picture.index])

@@ -9,7 +9,7 @@ import pandas as pd
 from figureground import progress, tables
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
-from figureground.media import decoding, photos, regenerate, shots
+from figureground.media import decoding, photos, regenerate, sampling, shots
 from figureground.parallel import map_ordered
 from figureground.storage.store import Store
 from figureground.types import Frame, Source, TableRef
@@ -73,26 +73,26 @@ def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tup
     row = tables.read(store, videos).rows.to_dict("records")[0]
     with store.local(row["file"], row["sha256"]) as path:
         try:
-            with decoding.Footage(path) as footage:
-                split = _split(footage, steps)
-                frames = (decoding.frame(taken, source.source_id) for taken in _chosen(footage, split, steps))
-                rows = list(map_ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, footage)))
+            with decoding.VideoReader(path) as video:
+                split = _split(video, steps)
+                frames = (decoding.convert(taken, source.source_id) for taken in _chosen(video, split, steps))
+                rows = list(map_ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, video)))
         except SourceError as error:
             reason = str(error).replace(str(path), row["file"])
             return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, row["path"], reason)], {"decoded": 0}
-    progress.report("sample", source.source_id, footage.decoded, footage.decoded)
-    return rows, _facts(footage) | ({"shots": split.count} if split else {})
+    progress.report("sample", source.source_id, video.decoded, video.decoded)
+    return rows, _facts(video) | ({"shots": split.count} if split else {})
 
 
-def _split(footage: decoding.Footage, steps: Row) -> shots.Shots | None:
+def _split(video: decoding.VideoReader, steps: Row) -> shots.ShotDetector | None:
     rule = {name: value for name, value in (steps["scenes"] or {}).items() if name != "frames"}
-    return shots.Shots(footage.fps, **rule) if rule else None
+    return shots.ShotDetector(video.fps, **rule) if rule else None
 
 
-def _chosen(footage: decoding.Footage, split: shots.Shots | None, steps: Row) -> Iterator[decoding.Picture]:
+def _chosen(video: decoding.VideoReader, split: shots.ShotDetector | None, steps: Row) -> Iterator[decoding.DecodedFrame]:
     if split:
-        return shots.choose(split.begun(footage.pictures()), steps["scenes"]["frames"], steps["sharpest_within"])
-    return decoding.choose(footage.pictures(), **{name: value for name, value in steps.items() if name != "scenes"})
+        return shots.choose(split.mark_starts(video.frames()), steps["scenes"]["frames"], steps["sharpest_within"])
+    return sampling.choose(video.frames(), **{name: value for name, value in steps.items() if name != "scenes"})
 
 
 def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row], Row]:
@@ -123,10 +123,10 @@ def _photo(store: Store, source: Source, frame_id: str, index: int, row: Row) ->
             return _unreadable(frame_id, source, index, row["path"], reason)
 
 
-def _told(frames: Iterator[Frame], footage: decoding.Footage) -> Iterator[Frame]:
+def _told(frames: Iterator[Frame], video: decoding.VideoReader) -> Iterator[Frame]:
     """Tell how far the decoding is; how many frames will be taken nobody knows."""
     for frame in frames:
-        progress.report("sample", frame.source_id, frame.index, footage.promised or 0)
+        progress.report("sample", frame.source_id, frame.index, video.promised or 0)
         yield frame
 
 
@@ -153,14 +153,14 @@ def _unreadable(frame_id: str, source: Source, index: int, original: str, reason
     return {**ids, "original": original, "reason": reason, "file": "", "sha256": ""}
 
 
-def _facts(footage: decoding.Footage) -> Row:
+def _facts(video: decoding.VideoReader) -> Row:
     return {
-        "promised": footage.promised,
-        "decoded": footage.decoded,
-        "truncated": footage.truncated,
-        "corrupt": footage.corrupt,
-        "smeared": footage.smeared,
-        "seconds": footage.seconds,
-        "fps": footage.fps,
-        "codec": footage.codec,
+        "promised": video.promised,
+        "decoded": video.decoded,
+        "truncated": video.truncated,
+        "corrupt": video.corrupt,
+        "smeared": video.smeared,
+        "seconds": video.seconds,
+        "fps": video.fps,
+        "codec": video.codec,
     }

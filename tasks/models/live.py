@@ -16,7 +16,7 @@ from figureground.inference import backends
 from figureground.live import background_replacement
 from figureground.live.background_replacement import Background
 from figureground.media import cameras
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.storage.atomic import write_beside
 from figureground.training import exported_model
 from figureground.training.exported_model import About
@@ -88,10 +88,10 @@ def replace_video(model: Path, video: Path, into: Path, background: Background) 
     StoreError
         When the file cannot be written.
     """
-    with Footage(video) as footage:
-        total = footage.promised or 0
-        frames = ((picture.seconds, picture.image()) for picture in footage.pictures())
-        return _written(model, progress.track(frames, "live", video.name, total), into, background, footage.fps)
+    with VideoReader(video) as reader:
+        total = reader.promised or 0
+        frames = ((frame.seconds, frame.image()) for frame in reader.frames())
+        return _written(model, progress.track(frames, "live", video.name, total), into, background, reader.fps)
 
 
 def replace_camera(model: Path, device: str, into: Path, background: Background, seconds: float | None) -> int:
@@ -170,7 +170,7 @@ def page(
     served |= {name: _PAGE / name for name in _PAGES} | {"": _PAGE / "live.html"}
     served |= {"background": background} if background else {}
     if video:
-        with Footage(video):
+        with VideoReader(video):
             served["video"] = video
     told = {
         "side": about.side, "stretch": about.stretch, "network": about.network, "release": about.release, "blur": blur,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from figureground import catalog, plugins
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 
 ROOT = Path(__file__).parents[2]
 CLIP = ROOT / "../shared/data/videos/street_surveillance.avi"
@@ -15,8 +15,8 @@ CLIP = ROOT / "../shared/data/videos/street_surveillance.avi"
 def street():
     if not CLIP.exists():
         pytest.skip("no ../shared/data")
-    with Footage(CLIP) as footage:
-        return next(picture.image() for picture in footage.pictures() if picture.index == 320)
+    with VideoReader(CLIP) as footage:
+        return next(picture.image() for picture in footage.frames() if picture.index == 320)
 
 
 @pytest.mark.weights

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figureground.errors import SourceError
-from figureground.media import decoding
+from figureground.media import decoding, orientation, sampling, timestamps
 
 VIDEOS = Path(__file__).parents[3] / "../shared/data/videos"
 needs_videos = pytest.mark.skipif(not VIDEOS.is_dir(), reason="no ../shared/data")
@@ -73,9 +73,9 @@ def noisy(path: Path, frames: int = 60, **settings: object) -> Path:
     return write_clip(path, list(grain), **settings)  # type: ignore[arg-type]
 
 
-def read(path: Path) -> tuple[decoding.Footage, list[decoding.Picture]]:
-    with decoding.Footage(path) as footage:
-        return footage, list(footage.pictures())
+def read(path: Path) -> tuple[decoding.VideoReader, list[decoding.DecodedFrame]]:
+    with decoding.VideoReader(path) as footage:
+        return footage, list(footage.frames())
 
 
 # --- which frames are taken -------------------------------------------------------------------------------------------
@@ -97,17 +97,17 @@ def read(path: Path) -> tuple[decoding.Footage, list[decoding.Picture]]:
 def test_choose(settings: dict[str, float], taken: list[int]) -> None:
     sequence = shots((0.0, 1), (0.3, 3), (0.6, 5), (1.0, 7), (1.6, 8), (3.2, 1))  # nothing between 2 and 3 seconds
 
-    assert [one.index for one in decoding.choose(sequence, **settings)] == taken  # type: ignore[arg-type]
+    assert [one.index for one in sampling.choose(sequence, **settings)] == taken  # type: ignore[arg-type]
 
 
 def test_choose_takes_the_earlier_of_two_equally_sharp() -> None:
-    assert [one.index for one in decoding.choose(shots((0, 2), (0.1, 2)), every_seconds=1, sharpest_within=1)] == [0]
+    assert [one.index for one in sampling.choose(shots((0, 2), (0.1, 2)), every_seconds=1, sharpest_within=1)] == [0]
 
 
 def test_choose_keeps_the_step_in_spite_of_rounding() -> None:
     tenths = shots(*((number / 10, 0.0) for number in range(31)))
 
-    assert [one.index for one in decoding.choose(tenths, every_seconds=0.1)] == list(range(31))
+    assert [one.index for one in sampling.choose(tenths, every_seconds=0.1)] == list(range(31))
 
 
 def test_choose_asks_for_sharpness_only_when_there_is_a_choice() -> None:
@@ -119,17 +119,17 @@ def test_choose_asks_for_sharpness_only_when_there_is_a_choice() -> None:
         def sharpness(self) -> float:
             raise AssertionError("asked")
 
-    assert len(list(decoding.choose([Blind(0, 0.0), Blind(1, 0.5), Blind(2, 1.0)], every_seconds=1))) == 2
+    assert len(list(sampling.choose([Blind(0, 0.0), Blind(1, 0.5), Blind(2, 1.0)], every_seconds=1))) == 2
 
 
 def test_choose_of_nothing_is_nothing() -> None:
-    assert list(decoding.choose([], every_frames=1)) == []
+    assert list(sampling.choose([], every_frames=1)) == []
 
 
 @pytest.mark.parametrize("settings", [{}, {"every_seconds": 1, "every_frames": 1}, {"every_seconds": 0}, {"every_frames": 0}])
 def test_choose_wants_exactly_one_step(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="one of every_seconds, every_frames"):
-        list(decoding.choose([], **settings))
+        list(sampling.choose([], **settings))
 
 
 @given(
@@ -142,7 +142,7 @@ def test_choose_takes_the_sharpest_of_every_stretch_that_has_frames(steps: list[
     times = np.cumsum([0, *steps]).tolist()  # hundredths of a second, so that the test itself does not round
     sequence = [Shot(index, time / 100, sharp.randrange(5)) for index, time in enumerate(times)]
 
-    taken = list(decoding.choose(sequence, every_seconds=every / 100, sharpest_within=within / 100))
+    taken = list(sampling.choose(sequence, every_seconds=every / 100, sharpest_within=within / 100))
 
     assert [times[one.index] // every for one in taken] == sorted({time // every for time in times})
     for one in taken:
@@ -167,9 +167,9 @@ def test_choose_takes_the_sharpest_of_every_stretch_that_has_frames(steps: list[
     ],
 )
 def test_clock_always_rises(stamps: list[float | None], seconds: list[float]) -> None:
-    clock = decoding.Clock(fps=4)
+    clock = timestamps.FrameClock(fps=4)
 
-    assert [clock.read(stamp) for stamp in stamps] == seconds
+    assert [clock.seconds_of_next(stamp) for stamp in stamps] == seconds
 
 
 def test_blur_lowers_the_gradient_energy() -> None:
@@ -195,7 +195,7 @@ TURNS = {
 def test_upright_turns_and_mirrors(matrix: tuple[int, int, int, int], expected: list[list[int]]) -> None:
     image = np.repeat(np.array([[1, 2], [3, 4]], np.uint8)[..., None], 3, axis=2)
 
-    assert decoding.upright(image, matrix)[..., 0].tolist() == expected
+    assert orientation.upright(image, matrix)[..., 0].tolist() == expected
 
 
 @given(matrix=st.sampled_from(list(TURNS)), height=st.integers(1, 5), width=st.integers(1, 5))
@@ -204,7 +204,7 @@ def test_upright_can_be_undone(matrix: tuple[int, int, int, int], height: int, w
     a, b, c, d = matrix
 
     assert np.array_equal(
-        decoding.upright(decoding.upright(image, matrix), (a, c, b, d)), image
+        orientation.upright(orientation.upright(image, matrix), (a, c, b, d)), image
     )  # the transpose is the inverse
 
 
@@ -261,7 +261,7 @@ def test_av1_is_read(tmp_path: Path) -> None:
 
 
 def test_sample_decodes_no_further_than_asked(tmp_path: Path) -> None:
-    with decoding.Footage(clip(tmp_path / "a.mp4", 60)) as footage:
+    with decoding.VideoReader(clip(tmp_path / "a.mp4", 60)) as footage:
         first = next(decoding.sample(footage, "park", every_frames=5))
 
         assert (first.frame_id, first.index, first.seconds, first.image.shape) == ("park-000000", 0, 0.0, (48, 64, 3))
@@ -273,7 +273,7 @@ def test_sample_takes_the_sharp_picture_of_a_blurred_stretch(tmp_path: Path) -> 
     blurred = cv2.GaussianBlur(sharp, (0, 0), 3)
     path = write_clip(tmp_path / "a.mp4", [blurred, blurred, blurred, sharp, blurred, blurred], ticks=range(0, 36, 6))
 
-    with decoding.Footage(path) as footage:
+    with decoding.VideoReader(path) as footage:
         assert [frame.index for frame in decoding.sample(footage, "a", every_seconds=1, sharpest_within=1)] == [3, 5]
 
 
@@ -351,7 +351,7 @@ def test_a_picture_is_not_a_video(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((8, 8, 3), np.uint8))
     (tmp_path / "photo.png").rename(tmp_path / "photo.mp4")
 
-    with pytest.raises(SourceError, match=r"photo\.mp4: not a video; FFmpeg takes it for png_pipe"):
+    with pytest.raises(SourceError, match=r"photo\.mp4: not a video; FFmpeg reads it as png_pipe"):
         decoding.probe(tmp_path / "photo.mp4")
 
 
@@ -399,7 +399,7 @@ def test_a_video_without_one_readable_frame_says_what_was_promised(tmp_path: Pat
     ],
 )
 def test_only_the_clip_whose_header_lies_is_truncated(name: str, promised: int, decoded: int, shape: tuple[int, ...]) -> None:
-    with decoding.Footage(VIDEOS / name) as footage:
+    with decoding.VideoReader(VIDEOS / name) as footage:
         taken = [frame.image.shape for frame in decoding.sample(footage, "clip", every_frames=100_000)]
 
     assert (footage.promised, footage.decoded, taken) == (promised, decoded, [shape])
@@ -408,7 +408,7 @@ def test_only_the_clip_whose_header_lies_is_truncated(name: str, promised: int, 
 
 @needs_videos
 def test_av1_that_opencv_opens_and_never_reads() -> None:
-    with decoding.Footage(VIDEOS / "bad/av1_opens_never_reads.mp4") as footage:
+    with decoding.VideoReader(VIDEOS / "bad/av1_opens_never_reads.mp4") as footage:
         assert next(decoding.sample(footage, "clip", every_frames=3)).image.shape == (1920, 1080, 3)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from figureground.media import shots
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.types import Image
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +28,7 @@ class Still:
     shot: int = 0
     sharpness: float = 1.0
 
-    def shrunk(self, long_side: int) -> Image:
+    def scaled_to(self, long_side: int) -> Image:
         noise = np.random.default_rng(self.shot + 5).integers(0, 120, (9, 16, 3), np.uint8) + np.uint8(60 * (self.shot % 3))
         picture = cv2.resize(noise, (long_side, 144), interpolation=cv2.INTER_CUBIC)
         picture[60:100, 40 + self.index : 60 + self.index] = 250
@@ -42,8 +42,8 @@ def footage(*lengths: int, fps: float = 25.0) -> list[Still]:
 
 @pytest.mark.parametrize("detector", shots.DETECTORS)
 def test_every_detector_finds_hard_cuts(detector: str) -> None:
-    split = shots.Shots(25, detector)
-    begun = list(split.begun(footage(40, 25, 60)))
+    split = shots.ShotDetector(25, detector)
+    begun = list(split.mark_starts(footage(40, 25, 60)))
 
     assert [picture.index for starts, picture in begun if starts] == [0, 40, 65]
     assert [picture.index for _, picture in begun] == list(range(125))
@@ -51,17 +51,17 @@ def test_every_detector_finds_hard_cuts(detector: str) -> None:
 
 
 def test_a_flash_is_no_shot_unless_asked_for() -> None:
-    assert [p.index for starts, p in shots.Shots(25, "content").begun(footage(40, 3, 60)) if starts] == [0, 40]
-    eager = shots.Shots(25, "content", seconds_at_least=0)
-    assert [p.index for starts, p in eager.begun(footage(40, 3, 60)) if starts] == [0, 40, 43]
+    assert [p.index for starts, p in shots.ShotDetector(25, "content").mark_starts(footage(40, 3, 60)) if starts] == [0, 40]
+    eager = shots.ShotDetector(25, "content", seconds_at_least=0)
+    assert [p.index for starts, p in eager.mark_starts(footage(40, 3, 60)) if starts] == [0, 40, 43]
 
 
 def test_a_threshold_out_of_reach_finds_nothing() -> None:
-    assert sum(starts for starts, _ in shots.Shots(25, "content", threshold=255).begun(footage(40, 40))) == 1
+    assert sum(starts for starts, _ in shots.ShotDetector(25, "content", threshold=255).mark_starts(footage(40, 40))) == 1
 
 
 def test_no_pictures_are_no_shots() -> None:
-    assert list(shots.Shots(0).begun([])) == list(shots.choose([])) == []
+    assert list(shots.ShotDetector(0).mark_starts([])) == list(shots.choose([])) == []
 
 
 @given(lengths=st.lists(st.integers(1, 300), min_size=1, max_size=4), frames=st.integers(1, 5))
@@ -99,10 +99,10 @@ def test_shots_of_a_real_file(tmp_path: Path) -> None:
         stream = container.add_stream("libx264", rate=25)
         stream.width, stream.height, stream.pix_fmt = 256, 144, "yuv420p"
         for still in footage(30, 40):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(still.shrunk(256), format="rgb24")))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(still.scaled_to(256), format="rgb24")))
         container.mux(stream.encode())
-    with Footage(tmp_path / "cuts.mp4") as opened:
-        taken = list(shots.choose(shots.Shots(opened.fps).begun(opened.pictures()), 2, 0.1))
+    with VideoReader(tmp_path / "cuts.mp4") as opened:
+        taken = list(shots.choose(shots.ShotDetector(opened.fps).mark_starts(opened.frames()), 2, 0.1))
     assert len(taken) == 4
     assert [picture.index < 30 for picture in taken] == [True, True, False, False]
     assert taken[0].image().shape == (144, 256, 3)
@@ -111,7 +111,7 @@ def test_shots_of_a_real_file(tmp_path: Path) -> None:
 @needs_videos
 @pytest.mark.parametrize("name", ["ballet_single.mp4", "lab_two_cam01.mp4"])
 def test_one_take_is_one_shot(name: str) -> None:
-    with Footage(VIDEOS / name) as opened:
-        split = shots.Shots(opened.fps)
-        assert len(list(shots.choose(split.begun(opened.pictures()), 3))) == 3
+    with VideoReader(VIDEOS / name) as opened:
+        split = shots.ShotDetector(opened.fps)
+        assert len(list(shots.choose(split.mark_starts(opened.frames()), 3))) == 3
     assert split.count == 1

@@ -9,7 +9,7 @@ import pytest
 from figureground import catalog
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import AssetError
-from figureground.media.decoding import Footage
+from figureground.media.decoding import VideoReader
 from figureground.people import faces
 from figureground.people.faces import Face
 from figureground.types import Box, Image, Keypoints, Person, Weights
@@ -75,8 +75,8 @@ def yunet() -> Weights:
 
 
 def first_frame(name: str) -> Image:
-    with Footage(SHARED / "videos" / name) as footage:
-        return next(footage.pictures()).image()
+    with VideoReader(SHARED / "videos" / name) as footage:
+        return next(footage.frames()).image()
 
 
 @pytest.mark.weights
@@ -98,8 +98,8 @@ def test_yunet_finds_the_one_face(yunet: Weights, name: str, face: Box) -> None:
 
 @pytest.mark.weights
 def test_yunet_finds_a_face_that_fills_the_picture(yunet: Weights) -> None:
-    with Footage(SHARED / "videos/selfie_motion_blur.mp4") as footage:
-        image = next(picture for picture in footage.pictures() if picture.index == 15).image()
+    with VideoReader(SHARED / "videos/selfie_motion_blur.mp4") as footage:
+        image = next(picture for picture in footage.frames() if picture.index == 15).image()
     [face] = faces.find(image, yunet)
     assert face.score > 0.9 and face.box.height > 600
 

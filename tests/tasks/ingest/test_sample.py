@@ -168,8 +168,8 @@ def test_every_photo_is_a_row_and_what_is_none_says_why(catalog: Catalog) -> Non
     with Image.open(store.path(rows["park-zurich-1"]["file"])) as stored:
         assert stored.getexif() == {}
     assert (rows["park-b"]["width"], rows["park-b"]["height"], rows["park-b"]["reason"]) == (40, 60, "")
-    assert rows["park-a"]["reason"].startswith("videos/park/a.txt: not a picture that can be read")
-    assert rows["park-cut"]["reason"].startswith("videos/park/cut.jpg: a damaged or cut-off picture")
+    assert rows["park-a"]["reason"].startswith("videos/park/a.txt: not a photo that can be read")
+    assert rows["park-cut"]["reason"].startswith("videos/park/cut.jpg: a damaged or cut-off photo")
     assert rows["park-empty"]["reason"].startswith("album/empty.jpg: the file is empty")
     assert all(bool(row["file"]) != bool(row["reason"]) for row in rows.values())
 

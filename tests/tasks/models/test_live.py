@@ -70,8 +70,8 @@ def replaced(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
 def test_a_video_gets_another_background_and_keeps_its_times(model: Path, picture: Path, tmp_path: Path) -> None:
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
     count = live.replace_video(model, source, tmp_path / "out.mp4", live.background_of(picture, 0))
-    with decoding.Footage(tmp_path / "out.mp4") as footage:
-        found = [(one.seconds, one.image()) for one in footage.pictures()]
+    with decoding.VideoReader(tmp_path / "out.mp4") as footage:
+        found = [(one.seconds, one.image()) for one in footage.frames()]
     assert count == len(found) == len(PLACES)
     assert [second for second, _ in found] == pytest.approx([number / 12 for number in range(12)], abs=1e-3)
     for (_, image), (_, mask) in zip(found, frames(), strict=True):
@@ -87,8 +87,8 @@ def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: 
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
     background = live.background_of(picture, 0)
     count = live.replace_camera(model, f"lavfi:movie={source}", tmp_path / "out", background, seconds=60)
-    with decoding.Footage(tmp_path / "out.mp4") as footage:
-        last = [one.image() for one in footage.pictures()][-1]
+    with decoding.VideoReader(tmp_path / "out.mp4") as footage:
+        last = [one.image() for one in footage.frames()][-1]
     assert count == len(PLACES)
     figure, ground = replaced(last, list(frames())[-1][1])
     assert figure < 30

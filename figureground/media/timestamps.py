@@ -1,0 +1,82 @@
+"""When a frame is shown: the container's own timestamps as seconds that always rise, and what the header promised.
+
+Every timestamp of a video is read here.
+"""
+
+from typing import Any
+
+import av
+
+_FRAMES_MISSING_AT_MOST = 1  # dancer_bluescreen.avi, healthy: 1572 promised, 1571 read; AVI counts an empty packet
+_SECONDS_MISSING_AT_MOST = 0.5  # sound is up to 0.07 s longer than the video in healthy clips
+
+
+class FrameClock:
+    """Turns a container's timestamps into seconds since the first frame that always rise.
+
+    A frame without a timestamp, or with one that jumps back (joined recordings start again at 0), comes one average frame
+    after the previous frame. The frames after it are counted on from there.
+
+    Parameters
+    ----------
+    fps
+        The average frame rate; 0 when unknown, then 25.
+    """
+
+    def __init__(self, fps: float) -> None:
+        self.frame_seconds = 1 / fps if fps else 1 / 25
+        self._zero: float | None = None
+        self._now = -self.frame_seconds
+
+    def seconds_of_next(self, timestamp: float | None) -> float:
+        """Give the next frame's seconds since the first frame.
+
+        Parameters
+        ----------
+        timestamp
+            The container's own time in seconds; None when the frame has none.
+        """
+        if timestamp is None:
+            self._now += self.frame_seconds
+        elif self._zero is None or timestamp - self._zero <= self._now:
+            self._now += self.frame_seconds
+            self._zero = timestamp - self._now
+        else:
+            self._now = timestamp - self._zero
+        return self._now
+
+
+def frame_timestamp(raw: av.VideoFrame, stream: Any) -> float | None:
+    """Give a frame's own timestamp in seconds; None when the container has none for it."""
+    return None if raw.pts is None else float(raw.pts * stream.time_base)
+
+
+def promised_seconds(container: Any, stream: Any) -> float | None:
+    """Give the length in seconds that the header promises: the video stream's, or the whole file's when only that is known."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if tag := stream.metadata.get("DURATION"):  # Matroska and WebM keep it as 00:00:12.732000000
+        hours, minutes, seconds = tag.split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    return float(container.duration / av.time_base) if container.duration else None
+
+
+def is_truncated(decoded: int, seconds: float, promised_frames: int | None, promised_seconds: float | None) -> bool:
+    """Say whether a video ends early.
+
+    A header that counts frames is believed to one frame. A header that only gives a duration is compared in seconds: frames
+    cannot be computed from it when the rate varies, and the sound may be a little longer than the video.
+
+    Parameters
+    ----------
+    decoded, seconds
+        How many frames were decoded, and where the last one ends.
+    promised_frames, promised_seconds
+        What the header promised; None when it says nothing.
+
+    >>> is_truncated(28, 0.93, 41, None), is_truncated(1571, 62.88, 1572, None), is_truncated(382, 12.73, None, 12.80)
+    (True, False, False)
+    """
+    if promised_frames is not None:
+        return decoded < promised_frames - _FRAMES_MISSING_AT_MOST
+    return promised_seconds is not None and seconds < promised_seconds - _SECONDS_MISSING_AT_MOST
