@@ -15,7 +15,7 @@ import numpy as np
 from figureground.annotation import annotations
 from figureground.annotation.label_interface import Interface
 from figureground.errors import ArrayError, CatalogError, LabelError
-from figureground.imaging import class_maps
+from figureground.imaging import class_maps, codecs
 from figureground.imaging.masks import check_mask
 from figureground.storage.store import Store
 from figureground.types import Mask
@@ -190,7 +190,7 @@ def from_png(content: bytes, classes: int, what: str = "parts") -> Mask:
     ArrayError
         When it is no such picture or holds another id.
     """
-    found = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    found = codecs.decode_unchanged(content)
     if found is None or found.ndim != 2 or found.dtype != np.uint8:
         raise ArrayError(f"{what}: expected a PNG of 8 bits and one channel")
     if found.max() >= classes:

@@ -15,6 +15,7 @@ import numpy as np
 from figureground.datasets.manifest import Manifest
 from figureground.datasets.splits import SPLITS
 from figureground.errors import ReleaseError
+from figureground.imaging import codecs
 from figureground.similarity import duplicates
 from figureground.similarity.duplicates import ALIKE_AT_LEAST, Look, Pair
 
@@ -85,7 +86,7 @@ def thumbnail(one: bytes, other: bytes) -> bytes:
 
 
 def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    picture = codecs.decode_bgr(content)
     if picture is None:
         raise ReleaseError("a picture of the release cannot be decoded")
     width = max(1, round(picture.shape[1] * _THUMBNAIL / picture.shape[0]))

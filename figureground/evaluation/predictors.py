@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from figureground.datasets import samples
 from figureground.errors import ArrayError, LabelError
-from figureground.imaging import masks
+from figureground.imaging import codecs, masks
 from figureground.training import checkpoints
 from figureground.training.checkpoints import Card
 from figureground.training.letterbox import shown
@@ -154,7 +154,7 @@ class Predictions:
         if len(files) != 1:
             found = ", ".join(map(str, files[:2])) or "none"
             raise LabelError(f"expected one prediction {example.stem}.png, found {found}")
-        levels: Any = cv2.imdecode(np.fromfile(files[0], np.uint8), cv2.IMREAD_UNCHANGED)
+        levels: Any = codecs.decode_unchanged(files[0].read_bytes())
         if levels is None or levels.ndim != 2 or levels.dtype != np.uint8 or levels.shape != example.image.shape[:2]:
             found = "no picture" if levels is None else f"{levels.dtype} of shape {levels.shape}"
             raise LabelError(f"{files[0]}: {found}; expected 8 bits, one channel and the shape {example.image.shape[:2]}")

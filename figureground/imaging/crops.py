@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from figureground.errors import ArrayError
-from figureground.imaging import geometry
+from figureground.imaging import codecs, geometry
 from figureground.types import Box, Frame, Image, Keypoints, Person, PersonCrop
 
 JPEG_QUALITY = 97
@@ -128,8 +128,7 @@ def decode(content: bytes, name: str) -> Image:
     ArrayError
         When the bytes are not a picture.
     """
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    image = codecs.decode_bgr(content)
     if image is None:
         raise ArrayError(f"{name}: expected a JPEG or PNG picture; found {len(content)} bytes that are none")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)

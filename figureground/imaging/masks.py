@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figureground.errors import ArrayError
+from figureground.imaging import codecs
 from figureground.types import Alpha, Image, Mask
 
 Levels = NDArray[np.uint8]
@@ -258,8 +259,7 @@ def from_png(content: bytes, what: str = "matte") -> Alpha:
     ArrayError
         When it is not such a picture.
     """
-    encoded = np.frombuffer(content, np.uint8)
-    levels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED) if encoded.size else None
+    levels = codecs.decode_unchanged(content)
     if levels is None:
         raise ArrayError(f"{what}: expected a PNG picture; found {len(content)} bytes that are none")
     return from_levels(_one_channel(levels, what))

@@ -24,7 +24,7 @@ from figureground.datasets import samples
 from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.imaging import jpeg, masks
+from figureground.imaging import codecs, jpeg, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Alpha, Mask, Sample
@@ -163,7 +163,7 @@ def _written(sample: Sample, waiting: Path) -> Sample:
     samples.check(sample)
     if any("," in scene for scene in sample.scenes):
         raise ReleaseError(f"{sample.stem}: a scene's name holds a comma; expected none")
-    bgr = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    bgr = codecs.decode_bgr(sample.image)
     if bgr is None:
         raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
     waiting.mkdir(parents=True, exist_ok=True)
@@ -175,7 +175,7 @@ def _written(sample: Sample, waiting: Path) -> Sample:
 
 def _rgba(file: Path) -> Mask:
     try:
-        bgra = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+        bgra = codecs.decode_unchanged(file.read_bytes())
     except (OSError, cv2.error) as error:
         raise ReleaseError(f"{file.name}: missing or empty: {error}") from error
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:

@@ -19,7 +19,7 @@ import numpy as np
 from figureground.datasets import samples, scene_lists
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ReleaseError
-from figureground.imaging import foreground, masks
+from figureground.imaging import codecs, foreground, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
@@ -68,7 +68,7 @@ def _files(folder: Path, split: str) -> list[Path]:
 
 def _written(sample: Sample, into: Path) -> Sample:
     samples.check(sample)
-    bgr = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    bgr = codecs.decode_bgr(sample.image)
     if bgr is None:
         raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
     levels = masks.to_levels(sample.alpha)
@@ -79,8 +79,7 @@ def _written(sample: Sample, into: Path) -> Sample:
 
 
 def _rgba(file: Path) -> Mask:
-    content = np.fromfile(file, np.uint8)
-    bgra = cv2.imdecode(content, cv2.IMREAD_UNCHANGED) if content.size else None
+    bgra = codecs.decode_unchanged(file.read_bytes())
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
         found = "no picture" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
         raise ReleaseError(f"{found}; expected an 8-bit RGBA PNG")

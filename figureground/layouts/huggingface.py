@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from figureground.datasets import samples
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.imaging import jpeg
+from figureground.imaging import codecs, jpeg
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
@@ -133,7 +133,7 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _mask(row: dict[str, Any]) -> Mask:
-    mask = cv2.imdecode(np.frombuffer(row["mask"]["bytes"], np.uint8), cv2.IMREAD_UNCHANGED) if row["mask"]["bytes"] else None
+    mask = codecs.decode_unchanged(row["mask"]["bytes"])
     if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
         raise ReleaseError(f"{row['stem']}: its mask is no 8-bit PNG with one channel")
     return np.asarray(mask, np.uint8)

@@ -28,7 +28,7 @@ from figureground.datasets import mmseg, pairs, samples, scene_lists
 from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.imaging import class_maps, jpeg, masks
+from figureground.imaging import class_maps, codecs, jpeg, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
@@ -105,7 +105,7 @@ class HumanParsing:
 
     def _read_ids(self, file: Path) -> Mask:
         try:
-            ids = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_UNCHANGED)
+            ids = codecs.decode_unchanged(file.read_bytes())
         except (OSError, cv2.error) as error:
             raise ReleaseError(f"labels/{file.name}: missing or empty: {error}") from error
         if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:

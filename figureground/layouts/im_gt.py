@@ -12,13 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-import cv2
 import numpy as np
 
 from figureground.datasets import samples, scene_lists
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.imaging import jpeg, masks
+from figureground.imaging import codecs, jpeg, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
 from figureground.types import Sample
@@ -83,7 +82,7 @@ def _problem(folder: Path, split: str, stem: str) -> str:
     picture, truth = _pair(folder, split, stem)
     where = f"gt/{split}/{stem}.png"
     try:
-        alpha = cv2.imdecode(np.frombuffer(truth.read_bytes() or b"\0", np.uint8), cv2.IMREAD_UNCHANGED)
+        alpha = codecs.decode_unchanged(truth.read_bytes())
         width, height = jpeg.size(picture.read_bytes())
     except (ArrayError, OSError) as error:
         return f"{where} or its picture: {error}"

@@ -24,7 +24,7 @@ from figureground.datasets import mmseg, pairs, samples, scene_lists
 from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
-from figureground.imaging import class_maps, jpeg, masks
+from figureground.imaging import class_maps, codecs, jpeg, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog, read_file
 from figureground.types import Mask, Sample
@@ -130,7 +130,7 @@ def _less(some: list[str], others: list[str]) -> list[str]:
 def _mask(file: Path | str, log: ReadLog | None = None) -> Mask:
     """Read a mask as it is stored, whatever its depth and channels."""
     try:
-        mask = cv2.imdecode(np.frombuffer(read_file(file, log), np.uint8), cv2.IMREAD_UNCHANGED)
+        mask = codecs.decode_unchanged(read_file(file, log))
     except FileNotFoundError as error:
         raise ReleaseError(f"{file} is missing; every picture needs its mask") from error
     except cv2.error as error:

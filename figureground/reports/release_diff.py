@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from figureground.imaging import drawing
+from figureground.imaging import codecs, drawing
 from figureground.imaging.drawing import DROPPED, HUMAN
 from figureground.types import Image, Sample
 
@@ -56,7 +55,7 @@ def _figure(stem: str, old: Sample | None, new: Sample | None) -> dict[str, str]
 
 
 def _outlined(sample: Sample, colour: drawing.Colour) -> Image:
-    decoded = cv2.imdecode(np.frombuffer(sample.image, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    decoded = codecs.decode_bgr(sample.image)
     image = np.ascontiguousarray(np.asarray(decoded, np.uint8)[:, :, ::-1])
     width = max(1, round(image.shape[1] * _HEIGHT / image.shape[0]))
     alpha = np.clip(drawing.scaled(sample.alpha, width, _HEIGHT), 0, 1).astype(np.float32)

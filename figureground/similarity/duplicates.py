@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figureground.errors import ArrayError
-from figureground.imaging import jpeg
+from figureground.imaging import codecs, jpeg
 from figureground.parallel import map_ordered
 from figureground.types import Image
 
@@ -75,15 +75,14 @@ def of_jpeg(content: bytes) -> Signature:
         When it is no JPEG or cannot be decoded.
     """
     short = min(jpeg.size(content))
-    scale = next((scale for scale in _REDUCED if short >= 2 * scale * _SIDE), 1)
-    how = _REDUCED.get(scale, cv2.IMREAD_GRAYSCALE) | cv2.IMREAD_IGNORE_ORIENTATION
-    gray = cv2.imdecode(np.frombuffer(content, np.uint8), how)
+    scale = next((scale for scale in _SHRINKS if short >= 2 * scale * _SIDE), 1)
+    gray = codecs.decode_grey(content, scale)
     if gray is None:
         raise ArrayError(f"a JPEG of {len(content)} bytes that cannot be decoded")
     return signature(np.asarray(gray, np.uint8))
 
 
-_REDUCED = {8: cv2.IMREAD_REDUCED_GRAYSCALE_8, 4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2}
+_SHRINKS = (8, 4, 2)
 
 
 def pack(signature: Signature) -> bytes:

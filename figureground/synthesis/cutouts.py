@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figureground.errors import ArrayError, SourceError
-from figureground.imaging import foreground, masks
+from figureground.imaging import codecs, foreground, masks
 from figureground.types import Image
 
 Levels = NDArray[np.uint8]
@@ -59,7 +59,7 @@ def read(content: bytes, name: str) -> tuple[Image, Levels]:
     SourceError
         When it cannot be read, has no alpha, or the alpha is empty or hides nothing.
     """
-    bgra = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    bgra = codecs.decode_unchanged(content)
     if bgra is None:
         raise SourceError(f"not readable: {name} holds {len(content)} bytes that are no picture; get it again")
     if bgra.ndim != 3 or bgra.shape[2] != 4:
@@ -168,7 +168,7 @@ def encode(cutout: Cutout) -> bytes:
 
 def decode(content: bytes, sides: tuple[str, ...] = ()) -> Cutout:
     """Read what `encode` wrote."""
-    bgra = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    bgra = codecs.decode_unchanged(content)
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4:
         raise ArrayError(f"{len(content)} bytes that are no RGBA PNG")
     return Cutout(np.ascontiguousarray(bgra[:, :, 2::-1]), np.ascontiguousarray(bgra[:, :, 3]), sides)

@@ -5,13 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.errors import ReleaseError
-from figureground.imaging import crops, drawing
+from figureground.imaging import codecs, crops, drawing
 from figureground.parallel import map_ordered
 from figureground.reports import contact_sheet, source_report
 from figureground.reports.source_report import Figure, Group
@@ -98,5 +97,5 @@ def _figure(sheet: Image, split: str) -> Figure:
 
 def _tile(row: Mapping[Any, Any], folder: Path) -> Image:
     image = crops.decode((folder / row["image"]).read_bytes(), row["image"])
-    truth = cv2.imdecode(np.fromfile(folder / row["truth"], np.uint8), cv2.IMREAD_UNCHANGED)
+    truth = codecs.decode_unchanged((folder / row["truth"]).read_bytes())
     return contact_sheet.tile(image, np.asarray(truth, np.uint8))

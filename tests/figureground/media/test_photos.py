@@ -184,7 +184,7 @@ REFUSED: dict[str, tuple[Callable[[], bytes], str]] = {
     "transparent": (lambda: saved(with_alpha(0), "PNG"), r"transparent in [\d.]+% of its pixels: a cut-out"),
     "transparent webp": (lambda: saved(with_alpha(0), "WEBP", lossless=True), "transparent in"),
     "transparent palette": (transparent_palette, "transparent in"),
-    "32-bit tiff": (lambda: saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "a picture with 32 bits a channel"),
+    "32-bit tiff": (lambda: saved(Image.fromarray(np.ones((8, 8), np.float32)), "TIFF"), "a photo with 32 bits a channel"),
     "heic": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not a photo that can be read: an HEIC photo, .* as JPEG"),
     "pdf": (lambda: b"%PDF-1.7\n%", "not a photo that can be read: a PDF: export its images"),
     "postscript": (lambda: b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a photo that can be read: PostScript"),
