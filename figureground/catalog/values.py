@@ -68,9 +68,9 @@ def check_size(text: str) -> str:
 
 def check_path(path: str) -> str:
     """Refuse an address that names no file or package member."""
-    if addresses.in_package(path):
+    if addresses.is_in_package(path):
         try:
-            addresses.member(path)
+            addresses.parse_package_path(path)
         except SourceError as error:
             raise ValueError(str(error)) from error
     elif "://" in path and not urlsplit(path).path.strip("/"):

@@ -1,4 +1,4 @@
-"""A clip on somebody else's page: what is told of it, under which licence, whether it may be taken, and its id here."""
+"""A clip on a web page: what the page says of it, its licence, why it may not be used, and the id of its source."""
 
 import html
 import math
@@ -12,13 +12,13 @@ from typing import Any, Protocol
 from figureground import ids
 
 GENERIC = "Generic"
-"""The site of a clip that no extractor of its own knows."""
+"""The site of a clip whose site has no extractor of its own."""
 
-_LONGEST_WORDS = 300
+_TEXT_AT_MOST = 300  # characters
 _CC_ADDRESS = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z-]+)/(\d\.\d)", re.I)
-_CC_WORDS = re.compile(r"cc[ -]?((?:by|0|zero)(?:[ -](?:nc|sa|nd))*)[ -](\d\.\d)", re.I)
-_SAID = {
-    "creative commons attribution license (reuse allowed)": "CC-BY-3.0",  # YouTube's words for it
+_CC_NAME = re.compile(r"cc[ -]?((?:by|0|zero)(?:[ -](?:nc|sa|nd))*)[ -](\d\.\d)", re.I)
+_OTHER_NAMES = {
+    "creative commons attribution license (reuse allowed)": "CC-BY-3.0",  # as YouTube writes it
     "public domain": "Public-Domain",
     "public domain dedication": "CC0-1.0",
 }
@@ -28,7 +28,7 @@ _HREF = re.compile(r"\bhref\s*=\s*[\"']?([^\"'\s>]+)", re.I)
 
 
 class Limits(Protocol):
-    """What may be taken, as the catalog says."""
+    """Which clips may be used, as the catalog says."""
 
     seconds_at_least: float
     seconds_at_most: float
@@ -41,7 +41,7 @@ class Clip:
 
     ``site`` and ``clip_id`` are its identity: the extractor's name and the site's own id, or for `GENERIC` its address.
     ``page`` is its address without secrets, ``uploaded`` a date like 2026-11-21, ``seconds`` NaN and ``bytes`` 0
-    when nobody says.
+    when unknown.
     """
 
     site: str
@@ -56,80 +56,80 @@ class Clip:
     live: bool = False
 
 
-def read(found: Mapping[str, Any], site: str, clip_id: str, page: str) -> Clip:
-    """Read what an extractor found out about one clip; nothing in it is trusted.
+def parse_clip(info: Mapping[str, Any], site: str, clip_id: str, page: str) -> Clip:
+    """Parse what an extractor read about one clip; nothing in it is trusted.
 
     Parameters
     ----------
-    found
+    info
         yt-dlp's info of a video.
     site, clip_id, page
-        Its identity and where it is.
+        Its identity, and its address without secrets.
     """
-    day = str(found.get("upload_date") or found.get("release_date") or "")
-    size = found.get("filesize") or found.get("filesize_approx") or 0
-    length = found.get("duration")
+    day = str(info.get("upload_date") or info.get("release_date") or "")
+    size = info.get("filesize") or info.get("filesize_approx") or 0
+    length = info.get("duration")
     return Clip(
         site=site,
         clip_id=clip_id,
         page=page,
-        title=plain(found.get("title")),
-        uploader=plain(found.get("uploader") or found.get("creator") or found.get("channel")),
-        license=license_name(found.get("license")),
+        title=clean_text(info.get("title")),
+        uploader=clean_text(info.get("uploader") or info.get("creator") or info.get("channel")),
+        license=normalize_license(info.get("license")),
         uploaded=f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day) else "",
         seconds=float(length) if isinstance(length, int | float) and 0 < length < math.inf else math.nan,
         bytes=int(size) if isinstance(size, int | float) and 0 < size < math.inf else 0,
-        live=bool(found.get("is_live")) or found.get("live_status") in ("is_live", "is_upcoming", "post_live"),
+        live=bool(info.get("is_live")) or info.get("live_status") in ("is_live", "is_upcoming", "post_live"),
     )
 
 
-def plain(words: Any) -> str:
-    r"""Give somebody else's words as one line without control characters.
+def clean_text(text: Any) -> str:
+    r"""Give a text from outside as one line without control characters.
 
-    >>> plain("a\x1b[31m  walk\n<b>"), plain(None)
+    >>> clean_text("a\x1b[31m  walk\n<b>"), clean_text(None)
     ('a[31m walk <b>', '')
     """
-    text = " ".join(str(words or "").split())
-    return "".join(letter for letter in text if not unicodedata.category(letter).startswith("C"))[:_LONGEST_WORDS]
+    line = " ".join(str(text or "").split())
+    return "".join(letter for letter in line if not unicodedata.category(letter).startswith("C"))[:_TEXT_AT_MOST]
 
 
-def license_name(words: Any) -> str:
-    """Give a licence as SPDX writes it where that is known, else its words.
+def normalize_license(text: Any) -> str:
+    """Give a licence as SPDX writes it where that is known, else its text.
 
-    >>> license_name("https://creativecommons.org/licenses/by-sa/4.0/"), license_name("CC BY 4.0"), license_name("Mine")
-    ('CC-BY-SA-4.0', 'CC-BY-4.0', 'Mine')
+    >>> [normalize_license(text) for text in ("https://creativecommons.org/licenses/by-sa/4.0/", "CC BY 4.0", "Mine")]
+    ['CC-BY-SA-4.0', 'CC-BY-4.0', 'Mine']
     """
-    said = plain(words)
-    if found := _CC_ADDRESS.search(said) or _CC_WORDS.fullmatch(said):
-        kind = found[1].upper().replace(" ", "-")
-        return {"ZERO": "CC0-1.0", "0": "CC0-1.0", "MARK": "Public-Domain"}.get(kind, f"CC-{kind}-{found[2]}")
-    return _SAID.get(said.casefold(), said)
+    name = clean_text(text)
+    if match := _CC_ADDRESS.search(name) or _CC_NAME.fullmatch(name):
+        kind = match[1].upper().replace(" ", "-")
+        return {"ZERO": "CC0-1.0", "0": "CC0-1.0", "MARK": "Public-Domain"}.get(kind, f"CC-{kind}-{match[2]}")
+    return _OTHER_NAMES.get(name.casefold(), name)
 
 
-def license_in(text: str) -> str:
+def find_license(page: str) -> str:
     """Give the licence that a web page states with ``rel="license"``, or "".
 
-    >>> license_in('<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">')
+    >>> find_license('<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">')
     'CC-BY-4.0'
     """
-    links = (_HREF.search(tag) for tag in _TAG.findall(text) if _REL.search(tag))
-    found = {license_name(html.unescape(link[1])) for link in links if link}
-    return found.pop() if len(found) == 1 else ""
+    links = (_HREF.search(tag) for tag in _TAG.findall(page) if _REL.search(tag))
+    licenses = {normalize_license(html.unescape(link[1])) for link in links if link}
+    return licenses.pop() if len(licenses) == 1 else ""
 
 
-def refusal(clip: Clip, licenses: Collection[str], limits: Limits) -> str:
-    """Say why a clip is not taken, or "".
+def rejection_reason(clip: Clip, licenses: Collection[str], limits: Limits) -> str:
+    """Give the reason why a clip may not be used, or "".
 
     Parameters
     ----------
     clip
-        With the licence it has; "" when nobody knows.
+        Its licence is "" when unknown.
     licenses
         The allowed ones, in any case and as `license_name` reads them.
     limits
         Of the catalog's source.
     """
-    allowed = {license_name(one).casefold() for one in licenses}
+    allowed = {normalize_license(name).casefold() for name in licenses}
     if clip.license.casefold() not in allowed:
         return f"licence: {clip.license or 'unknown'}; allowed: {', '.join(sorted(licenses))}"
     if clip.live:
@@ -143,21 +143,21 @@ def refusal(clip: Clip, licenses: Collection[str], limits: Limits) -> str:
     return ""
 
 
-def source_id(source: str, clip_id: str, site: str, taken: Collection[str]) -> str:
-    """Name a clip's source ``<source>-<slug>``; the same clip gets the same name whatever stands before it in the list.
+def make_source_id(source: str, clip_id: str, site: str, taken: Collection[str]) -> str:
+    """Make the id of a clip's source, ``<source>-<slug>``; a clip has the same id whatever comes before it in the list.
 
     Parameters
     ----------
     source
-        The catalog's name of the page, playlist or prefix.
+        The id of the page, playlist or prefix in the catalog.
     clip_id, site
         The clip's identity.
     taken
-        Names that other clips of this source have.
+        Ids of the other clips of this source.
 
     Examples
     --------
-    >>> source_id("walks", "one", "Vimeo", ()), source_id("walks", "dQw4w9WgXcQ", "Youtube", ())
+    >>> make_source_id("walks", "one", "Vimeo", ()), make_source_id("walks", "dQw4w9WgXcQ", "Youtube", ())
     ('walks-one', 'walks-dqw4w9wgxcq-75486c0c')
     """
     room = max(ids.ID_LENGTH_AT_MOST - len(source) - 1, ids.SLUG_LENGTH_AT_LEAST)

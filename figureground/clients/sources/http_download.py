@@ -44,8 +44,8 @@ def download(url: str, into: Path, limits: TransferLimits, on_progress: OnProgre
     TransientError
         When the transfer broke off; what came is kept, and only the rest is requested next time.
     """
-    shown = addresses.shown(url)
-    with partial_download(addresses.identity(url)) as folder:
+    shown = addresses.hide_secrets(url)
+    with partial_download(addresses.identify(url)) as folder:
         try:
             _resume(url, folder, limits, on_progress)
         except _BROKE_OFF as error:
@@ -59,7 +59,7 @@ def _resume(url: str, folder: Path, limits: TransferLimits, on_progress: OnProgr
     part, validator_file = folder / "part", folder / "validator"
     offset = part.stat().st_size if part.exists() and validator_file.exists() else 0
     rest = {"Range": f"bytes={offset}-", "If-Range": validator_file.read_text()} if offset else {}
-    shown = addresses.shown(url)
+    shown = addresses.hide_secrets(url)
     with open_url(Request(url, headers=rest), limits.hosts) as response:
         if offset and response.status_code == 416:
             validator_file.unlink()
@@ -106,4 +106,4 @@ def _check_response(shown: str, response: httpx.Response, *, resumed: bool) -> N
 
 
 def _reason(error: Exception) -> str:
-    return addresses.hidden(str(error)) or type(error).__name__
+    return addresses.hide_addresses(str(error)) or type(error).__name__

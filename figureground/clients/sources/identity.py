@@ -64,13 +64,13 @@ def has_listing(source: Source) -> bool:
     if source.kind == "web":
         return True
     elsewhere = "://" in source.path and not source.path.startswith(("http://", "https://"))
-    path = addresses.split(source.path).path if elsewhere else ""
+    path = addresses.split_url(source.path).path if elsewhere else ""
     if not elsewhere or (Path(path).suffix and not path.endswith("/")):
         return False
     if source.kind != "video":
         raise SourceError(
-            f"source {source.source_id}: {addresses.shown(source.path)} is a prefix, which only videos can be taken from; "
-            "give one photo's address, or copy the photos into a folder here"
+            f"source {source.source_id}: {addresses.hide_secrets(source.path)} is a prefix, which only videos can be taken "
+            "from; give one photo's address, or copy the photos into a folder here"
         )
     return True
 

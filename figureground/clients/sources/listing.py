@@ -96,7 +96,7 @@ class _Listing:
         """Give a clip its row; one that turns out to be a list of clips gives these instead."""
         key = (listed.site, listed.clip_id)
         before = self._before.get(key)
-        unread = Clip(listed.site, listed.clip_id, addresses.page(listed.address))
+        unread = Clip(listed.site, listed.clip_id, addresses.make_public(listed.address))
         if download:
             self._rows[key] = self._row_of_fetched(unread, before, download)
         elif before and before.examined and (reason := self._refusal(_clip(before))):
@@ -149,7 +149,7 @@ class _Listing:
     def of_prefix(self) -> list[ListingRow]:
         names = {row.page: row.source_id for row in self._before.values()}
         for stored in object_storage.list_objects(self._source.path, self._entry.storage_options):
-            page = addresses.shown(stored.address)
+            page = addresses.hide_secrets(stored.address)
             site = page.partition("://")[0]
             clip = Clip(site, f"{page}@{stored.version}", page, license=self._source.license, bytes=stored.size)
             download = self._fetched(clip.site, clip.clip_id)
@@ -171,7 +171,7 @@ class _Listing:
             return "size: the file is empty (0 bytes)"
         if self._taken >= limits.videos_at_most:
             return self._full()
-        return clips.refusal(clip, (self._source.license,), limits)
+        return clips.rejection_reason(clip, (self._source.license,), limits)
 
     def _name_of_object(self, name: str, page: str) -> str:
         """Name a file of a prefix as one of a folder is named; a second one of that name gets a hash."""
@@ -179,7 +179,7 @@ class _Listing:
         stem = str(PurePosixPath(name).with_suffix("")) if PurePosixPath(name).name else name
         own = f"{self._source.source_id}-{ids.make_slug(stem, room)}"
         taken = own in self._named or own in self._catalog.sources
-        return self._out_of_others_way(clips.source_id(self._source.source_id, stem, page, {own}) if taken else own)
+        return self._out_of_others_way(clips.make_source_id(self._source.source_id, stem, page, {own}) if taken else own)
 
     # --- both ---
 
@@ -192,7 +192,7 @@ class _Listing:
 
     def _refusal(self, clip: Clip) -> str:
         allowed = (*self._entry.licenses, *([self._source.license] if self._source.license else []))
-        return clips.refusal(clip, allowed, self._entry.limits)
+        return clips.rejection_reason(clip, allowed, self._entry.limits)
 
     def _full(self) -> str:
         return f"number: {self._taken} are taken; videos_at_most: {self._entry.limits.videos_at_most}"
@@ -215,7 +215,7 @@ class _Listing:
 
     def _name_of_clip(self, clip: Clip) -> str:
         taken = {*self._named, *self._catalog.sources}
-        return self._out_of_others_way(clips.source_id(self._source.source_id, clip.clip_id, clip.site, taken))
+        return self._out_of_others_way(clips.make_source_id(self._source.source_id, clip.clip_id, clip.site, taken))
 
     def _out_of_others_way(self, name: str) -> str:
         """Replace a name that reads like another source's clip: `walks-2-x` when there is a source `walks-2`."""

@@ -62,7 +62,9 @@ def list_objects(prefix: str, options: Mapping[str, Any]) -> list[StoredObject]:
             for name, info in sorted(files.find(base, detail=True).items())
         ]
     if not objects:
-        raise SourceError(f"{addresses.shown(prefix)}: nothing lies there; expected files below this prefix. Check the address")
+        raise SourceError(
+            f"{addresses.hide_secrets(prefix)}: nothing lies there; expected files below this prefix. Check the address"
+        )
     return objects
 
 
@@ -91,7 +93,7 @@ def download(
     TransientError
         When the storage does not answer now, or the file changed while it was read.
     """
-    shown = addresses.shown(address)
+    shown = addresses.hide_secrets(address)
     with _translated(address):
         files, name = _open(address, options)
         wanted = _object(address, "", files.info(name))
@@ -141,8 +143,8 @@ def _translated(address: str) -> Iterator[None]:
     try:
         yield
     except foreign as error:
-        why = addresses.hidden(" ".join(str(error).split())) or type(error).__name__
-        shown = addresses.shown(address)
+        why = addresses.hide_addresses(" ".join(str(error).split())) or type(error).__name__
+        shown = addresses.hide_secrets(address)
         if _may_pass(error):
             raise TransientError(f"{shown}: the storage does not answer now ({why}); run again in a while") from error
         raise SourceError(f"{shown}: cannot be read ({why}). Check the address and this user's rights") from error

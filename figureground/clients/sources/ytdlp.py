@@ -49,7 +49,7 @@ class _Logger:
     """Takes yt-dlp's messages, without addresses, as debug messages."""
 
     def debug(self, message: str) -> None:
-        _log.debug("%s", addresses.hidden(message))
+        _log.debug("%s", addresses.hide_addresses(message))
 
     info = warning = error = debug
 
@@ -134,7 +134,7 @@ def download_clip(
         file = folder / "clip"
         if not file.is_file():
             session.fail("nothing was downloaded")
-        check_size(addresses.shown(listed.address), file.stat().st_size, limits.bytes_at_most)
+        check_size(addresses.hide_secrets(listed.address), file.stat().st_size, limits.bytes_at_most)
         suffix = f".{info.get('ext') or ''}".lower()
         yield file, suffix if suffix in SUFFIXES else ".mp4", _clip(listed, info)
 
@@ -158,8 +158,8 @@ def _walk(
 
 
 def _clip(listed: ListedClip, info: Mapping[str, Any]) -> Clip:
-    page = addresses.page(str(info.get("webpage_url") or listed.address))
-    clip = clips.read(info, listed.site, listed.clip_id, page)
+    page = addresses.make_public(str(info.get("webpage_url") or listed.address))
+    clip = clips.parse_clip(info, listed.site, listed.clip_id, page)
     return replace(clip, title=listed.title or clip.title) if listed.site == clips.GENERIC else clip
 
 
@@ -168,15 +168,15 @@ def _listed_clip(info: Mapping[str, Any], page: str) -> ListedClip:
     if info.get("_type") in ("url", "url_transparent"):
         address = str(info["url"])
         site, clip_id = _site(address, str(info.get("ie_key") or ""), str(info.get("id") or ""))
-        whole, title = None, clips.plain(info.get("title"))
+        whole, title = None, clips.clean_text(info.get("title"))
     else:
         site, clip_id = str(info.get("extractor_key") or clips.GENERIC), str(info.get("id") or "")
         # several clips on one page have the same page: their files tell them apart
         address = (_media_address(info) if site in _NAMELESS else str(info.get("webpage_url") or "")) or page
         whole, title = info, ""
     if site in _NAMELESS or not clip_id:
-        return ListedClip(clips.GENERIC, addresses.identity(address), address, title, whole)
-    return ListedClip(clips.plain(site), clips.plain(clip_id), address, title, whole)
+        return ListedClip(clips.GENERIC, addresses.identify(address), address, title, whole)
+    return ListedClip(clips.clean_text(site), clips.clean_text(clip_id), address, title, whole)
 
 
 def _site(address: str, key: str, clip_id: str) -> tuple[str, str]:
@@ -219,7 +219,7 @@ class _Session:
         folder: Path | None = None,
         on_progress: OnProgress | None = None,
     ) -> None:
-        self._shown, self._on_progress = addresses.shown(address), on_progress
+        self._shown, self._on_progress = addresses.hide_secrets(address), on_progress
         self._state = SessionState(limits, folder)
 
     def extract(self, address: str, *, flat: bool) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class _Session:
         if info.get("direct") or not page:
             return ""
         with self._open() as ydl, ydl.urlopen(page) as response:
-            return clips.license_in(response.read().decode("utf-8", "replace"))
+            return clips.find_license(response.read().decode("utf-8", "replace"))
 
     def download(self, listed: ListedClip) -> dict[str, Any]:
         """Download one clip into the session's folder, and give yt-dlp's info of it."""
@@ -280,7 +280,7 @@ class _Session:
     def _translated(self, error: BaseException) -> SourceError | TransientError:
         if self._state.refusal:
             return self._state.refusal
-        why = addresses.hidden(clips.plain(getattr(error, "orig_msg", None) or error)).removeprefix("ERROR: ")
+        why = addresses.hide_addresses(clips.clean_text(getattr(error, "orig_msg", None) or error)).removeprefix("ERROR: ")
         if "Giving up after" in why or any(_may_pass(cause) for cause in _causes(error)):
             return TransientError(f"{self._shown}: it broke off or does not answer now ({why}); run again in a while")
         return SourceError(f"{self._shown}: cannot be had ({why}). Look at the page in a browser, and whether it needs a login")

@@ -71,7 +71,7 @@ class SessionState:
 
 
 def _key(url: str) -> str:
-    return sha256(addresses.identity(url).encode()).hexdigest()[:16]
+    return sha256(addresses.identify(url).encode()).hexdigest()[:16]
 
 
 class GuardedRH(RequestHandler):
@@ -98,7 +98,7 @@ class GuardedRH(RequestHandler):
         with ExitStack() as ends:
             try:
                 response = ends.enter_context(self._open(request))
-                bounded = _bounded(response, addresses.shown(request.url), offset, self._state)
+                bounded = _bounded(response, addresses.hide_secrets(request.url), offset, self._state)
             except SourceError as error:
                 raise self._state.refuse(error) from error
             except httpx.InvalidURL as error:

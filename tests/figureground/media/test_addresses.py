@@ -35,7 +35,9 @@ SECRETS = ["s3cr3t-a", "s3cr3t-b", "s3cr3t-c", "s3cr3t-d"]
 HOLDING = "https://me:{}@example.org/clips/a.mp4?X-Amz-Signature={}&v=dQw4w9WgXcQ&no=7&access={}#{}".format(*SECRETS)
 
 
-@pytest.mark.parametrize("tell", [addresses.shown, addresses.page, addresses.identity, addresses.file_name, addresses.hidden])
+@pytest.mark.parametrize(
+    "tell", [addresses.hide_secrets, addresses.make_public, addresses.identify, addresses.file_name, addresses.hide_addresses]
+)
 def test_nothing_secret_is_told(tell: object) -> None:
     said = tell(HOLDING)  # type: ignore[operator]
     assert not [secret for secret in SECRETS if secret in said]
@@ -44,9 +46,9 @@ def test_nothing_secret_is_told(tell: object) -> None:
 
 def test_an_identity_outlives_a_signature_and_tells_clips_apart() -> None:
     one, again = (f"https://a.org/get.php?no=7&sig={sign}&Expires=9&X-Goog-Date={sign}" for sign in ("abc", "xyz"))
-    assert addresses.identity(one) == addresses.identity(again)
-    assert addresses.identity(one) != addresses.identity("https://a.org/get.php?no=8&sig=abc")
-    assert addresses.identity("https://a.org/watch?v=a") != addresses.identity("https://a.org/watch?v=b")
+    assert addresses.identify(one) == addresses.identify(again)
+    assert addresses.identify(one) != addresses.identify("https://a.org/get.php?no=8&sig=abc")
+    assert addresses.identify("https://a.org/watch?v=a") != addresses.identify("https://a.org/watch?v=b")
 
 
 @settings(deadline=None)
@@ -68,4 +70,4 @@ def test_no_address_gives_a_name_that_leaves_its_folder(path: str, query: str) -
 @pytest.mark.parametrize("url", ["http://[/a.mp4", "http://host:99999/a", "http://host:port/a"])
 def test_what_is_not_an_address_is_named(url: str) -> None:
     with pytest.raises(SourceError, match=r"is not an address .*repair it in the catalog"):
-        addresses.split(url)
+        addresses.split_url(url)

