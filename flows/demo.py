@@ -8,6 +8,8 @@ from figureground.catalog import load, render_for_folder
 from figureground.clients.local_label_studio import Studio, down, up
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
+from figureground.storage.store import Store
+from figureground.tables import formats
 from figureground.types import Release
 from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
@@ -71,6 +73,7 @@ def run_demo(catalog_file: Path, *, keep: bool, announce: Callable[[str], None])
     """
     demo_file = catalog_file.resolve().parent / "demo" / "catalog.yaml"
     _write_catalog(demo_file, catalog_file, load(catalog_file).label_studio.url)
+    formats.require_current(Store(load(demo_file).storage_root))
     announce("1. video → frames → crops → checks → mattes")
     _raise_failures(ingest(str(demo_file)))
     announce("2. starting Label Studio")

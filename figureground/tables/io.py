@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from figureground.errors import StoreError
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
-from figureground.tables import evicted, statistics
+from figureground.tables import evicted, formats, statistics
 from figureground.tables.fingerprints import Fingerprint
 from figureground.tables.rows import ROW_CLASSES, AnyRow, Column, Row, to_tuple
 from figureground.types import TableRef
@@ -176,6 +176,7 @@ def _write(
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     content = buffer.getvalue()
+    formats.mark_new(store)
     store.write(name(stage, source_id), content)
     statistics.keep(store, stage, source_id, records, facts)
     return TableRef(stage, source_id, name(stage, source_id), sha256(content), len(records))
@@ -332,6 +333,12 @@ def fresh(store: Store, stage: str, source_id: str, fingerprint: Fingerprint | s
     ):
         return None
     return found[0]
+
+
+def recorded_fingerprint(store: Store, stage: str, source_id: str) -> str | None:
+    """Give the fingerprint in a table's file, or None when there is no table that can be read."""
+    found = _open(store, stage, source_id)
+    return found[2] if found else None
 
 
 def _matches(fingerprint: Fingerprint | str, recorded: str) -> bool:

@@ -81,7 +81,7 @@ def train(
     """Train a network on a release. A killed run continues and ends with the same weights."""
     if steps is not None and epochs is not None:
         raise typer.BadParameter("--steps and --epochs set the same thing; give one of them")
-    open_catalog(catalog, verbose)
+    open_catalog(catalog, verbose, reads_tables=False)
     training = _training_settings(
         network=network,
         settings=settings,
@@ -123,7 +123,7 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Score a checkpoint, predictions or a remover on a release: per split and scene, with confidence intervals."""
-    open_catalog(catalog, verbose)
+    open_catalog(catalog, verbose, reads_tables=False)
     from figureground.reports.scoreboard import titles, told
     from flows.training import evaluate as run_evaluation
 
@@ -160,7 +160,7 @@ def compare(
     verbose: Verbose = False,
 ) -> None:
     """Compare two releases by training the same network on each; or, with --on, compare two models on one release."""
-    open_catalog(catalog, verbose)
+    open_catalog(catalog, verbose, reads_tables=False)
     from flows.training import compare as compare_releases
     from flows.training import compare_answers
 

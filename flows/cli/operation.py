@@ -60,3 +60,18 @@ def prune(
         print_message(f"{subject}, {format_size(part.bytes)}: {part.said}")
     if not pruned:
         console.print("everything is within its budget")
+
+
+@commands.command(rich_help_panel=PANEL)
+def upgrade(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
+    """Take over a storage that an older figureground wrote. All files, tables, tasks and labels stay."""
+    settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
+    from tasks.operation.upgrade import upgrade as take_over
+
+    taken = take_over(settings)
+    for source in taken:
+        kept = f"kept: {', '.join(source.kept)}" if source.kept else ""
+        repeated = f"run once more with the next ingest: {', '.join(source.repeated)}" if source.repeated else ""
+        print_message(f"{source.source_id}: {source.reason or '; '.join(filter(None, (kept, repeated)))}")
+    if not taken:
+        console.print("nothing to take over: the storage has the current format")

@@ -53,7 +53,9 @@ def configure_logging(verbose: bool) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
 
 
-def open_catalog(catalog_file: Path, verbose: bool, *, shared: bool = True, runs: bool = True) -> "Catalog":
+def open_catalog(
+    catalog_file: Path, verbose: bool, *, shared: bool = True, runs: bool = True, reads_tables: bool = True
+) -> "Catalog":
     """Read the catalog and configure Prefect for it, before anything slow is imported: a typo is reported at once.
 
     Parameters
@@ -64,6 +66,8 @@ def open_catalog(catalog_file: Path, verbose: bool, *, shared: bool = True, runs
         Show the logs of figureground and Prefect.
     shared, runs
         See `flows.scheduling.engine.embed`.
+    reads_tables
+        Refuse a storage whose tables have another format, see `figureground.tables.formats`.
 
     Returns
     -------
@@ -74,12 +78,18 @@ def open_catalog(catalog_file: Path, verbose: bool, *, shared: bool = True, runs
     ------
     CatalogError
         When the catalog is missing or has errors.
+    StoreError
+        When the storage has tables of another format.
     """
     configure_logging(verbose)
     from figureground.catalog import load
+    from figureground.storage.store import Store
+    from figureground.tables import formats
     from flows.scheduling.engine import embed
 
     catalog = load(catalog_file)
+    if reads_tables:
+        formats.require_current(Store(catalog.storage_root))
     embed(catalog.folder, verbose=verbose, shared=shared, runs=runs)
     return catalog
 

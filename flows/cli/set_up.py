@@ -26,7 +26,7 @@ def demo(
     verbose: Verbose = False,
 ) -> None:
     """Run the whole pipeline on the catalog's sources, with a local Label Studio and a simulated annotator."""
-    open_catalog(catalog, verbose)
+    open_catalog(catalog, verbose, reads_tables=False)
     from flows.demo import run_demo
 
     with show_progress():
@@ -65,7 +65,7 @@ def doctor(
     verbose: Verbose = False,
 ) -> None:
     """Check the weights, the storage and Label Studio, and whether annotators can see the images."""
-    settings = open_catalog(catalog, verbose, runs=False)
+    settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
     from flows.ingest import fetch_weights
     from tasks.operation.doctor import examine
 
@@ -86,7 +86,7 @@ def studio_up(
     verbose: Verbose = False,
 ) -> None:
     """Start the local Label Studio and leave it running."""
-    settings = open_catalog(catalog, verbose, runs=False)
+    settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
     from figureground.clients.local_label_studio import up
 
     with console.status("starting Label Studio (the first start takes a minute)"):
@@ -101,7 +101,7 @@ def studio_up(
 @studio.command("down")
 def studio_down(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
     """Stop the local Label Studio."""
-    settings = open_catalog(catalog, verbose, runs=False)
+    settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
     from figureground.clients.local_label_studio import down
 
     console.print("stopped" if down(settings) else "it was not running")

@@ -51,15 +51,20 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When something fetched was damaged since, or the storage cannot be written to.
     """
-    store = Store(catalog.storage_root)
-    steps = catalog.recipe.sample.model_dump() if source.kind == "video" else {}  # a photo is taken whatever the steps
-    mark = tables.fingerprint("frames", [videos], version=VERSION, quality=regenerate.FRAME_QUALITY, kind=source.kind, **steps)
+    store, steps = Store(catalog.storage_root), catalog.recipe.sample.model_dump()
+    mark = fingerprint(videos, source.kind, catalog)
     ref = tables.fresh(store, "frames", source.source_id, mark)
     if ref is None:
         rows, facts = _of_video(source, videos, steps, store) if source.kind == "video" else _of_photos(source, videos, store)
         ref = tables.write(store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
     _refuse_nothing(store, ref)
     return ref
+
+
+def fingerprint(videos: TableRef, kind: str, catalog: Catalog) -> tables.Fingerprint:
+    """Hash what the frames of a source depend on; photos do not depend on the steps."""
+    steps = catalog.recipe.sample.model_dump() if kind == "video" else {}
+    return tables.fingerprint("frames", [videos], version=VERSION, quality=regenerate.FRAME_QUALITY, kind=kind, **steps)
 
 
 def _refuse_nothing(store: Store, ref: TableRef) -> None:

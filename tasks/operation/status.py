@@ -13,6 +13,7 @@ from figureground.storage import locks, run_records
 from figureground.storage.locks import LockNote
 from figureground.storage.run_records import RunSummary
 from figureground.storage.store import StorageAddress, Store
+from figureground.tables import formats
 from figureground.tables.statistics import Tallies, Tally
 
 MADE = ("videos", "frames", "crops", "verdicts", "mattes")
@@ -94,9 +95,10 @@ def status(catalog: Known) -> State:
     Raises
     ------
     StoreError
-        When the storage cannot be read.
+        When the storage cannot be read, or has another format.
     """
     store = Store(catalog.storage_root)
+    formats.require_current(store)
     folder = store.path(".locks")
     tallies = Tallies(store, folder / "tallies.json")
     known, released = tallies.read(), tallies.released()

@@ -16,6 +16,7 @@ from figureground import progress, tables
 from figureground.catalog import Catalog
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
+from figureground.tables import formats
 from flows.cli import status_fast_path
 from tasks.operation.status import as_json, status
 
@@ -90,6 +91,7 @@ def test_a_table_older_than_what_it_is_made_from_is_pending(catalog: Catalog) ->
 
 def test_a_damaged_table_is_one_that_has_to_be_made(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
+    formats.write_marker(store)
     store.write("tables/videos/park.parquet", b"PAR1 and nothing more")
     [park] = status(catalog).sources
     assert park.pending[0] == "videos"

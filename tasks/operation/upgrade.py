@@ -1,0 +1,98 @@
+"""Takes over a storage of an older format: everything stays, and what is proven unchanged is not made again."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from figureground import tables
+from figureground.catalog import Catalog
+from figureground.errors import CatalogError, StoreError
+from figureground.storage import locks
+from figureground.storage.store import Store
+from figureground.tables import Fingerprint, formats
+from tasks.ingest import crop, matte, measure, sample
+
+STAGES = ("frames", "crops", "measures", "mattes")
+"""The stages that decode videos or run networks; the others take seconds."""
+
+_MADE_FROM = {"crops": "frames", "measures": "crops", "mattes": "crops"}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What happens to one source: ``kept`` stages stand as they are, ``repeated`` ones run once more with the next ingest."""
+
+    source_id: str
+    kept: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
+    reason: str = ""
+
+
+def upgrade(catalog: Catalog) -> list[Taken]:
+    """Take over the storage: check what its tables were made from, and write the marker of the current format.
+
+    A table of format 1 is kept when its fingerprint is the one that the last code of format 1 gives for the same inputs and
+    settings. Nothing is deleted and no table is written; a stage that runs once more replaces its own table.
+
+    Parameters
+    ----------
+    catalog
+        The catalog, with the sources and settings that the storage was made with.
+
+    Returns
+    -------
+    list of Taken
+        One entry for each source with frames; empty when the storage has the current format or no tables.
+
+    Raises
+    ------
+    StoreError
+        When the storage has an unknown format, another run is using it, or it cannot be read or written.
+    """
+    store = Store(catalog.storage_root)
+    found = formats.read_format(store)
+    if found == formats.FORMAT:
+        return []
+    _refuse_running(store)
+    taken = [_take(store, source_id, catalog) for source_id in tables.sources(store, "frames")] if found else []
+    formats.write_marker(store)
+    return taken
+
+
+def _refuse_running(store: Store) -> None:
+    folder = store.path(".locks")
+    running = [f"{source}: {note}" for kind in locks.KINDS for source, note in locks.read_notes(folder, kind).items()]
+    if running:
+        found = "; ".join(running)
+        raise StoreError(f"storage {store.root} is in use: expected no other run, found {found}; wait until it ends")
+
+
+def _take(store: Store, source_id: str, catalog: Catalog) -> Taken:
+    if source_id not in tables.sources(store, "measures"):
+        return Taken(source_id, reason="an imported dataset: the next ingest compares its files")
+    try:
+        expected = dict(_fingerprints(store, source_id, catalog))
+    except CatalogError:
+        return Taken(source_id, reason="not in the catalog: its tables stay as they are")
+    kept: list[str] = []
+    repeated: list[str] = []
+    for stage, fingerprint in expected.items():
+        recorded = tables.recorded_fingerprint(store, stage, source_id)
+        proven = recorded is not None and fingerprint.matches(recorded) and _MADE_FROM.get(stage) not in repeated
+        (kept if proven else repeated).append(stage)
+    return Taken(source_id, tuple(kept), tuple(repeated))
+
+
+def _fingerprints(store: Store, source_id: str, catalog: Catalog) -> Iterator[tuple[str, Fingerprint]]:
+    """Give the fingerprint that each stage expects of its table, with the inputs that are there."""
+    there = {stage: tables.find(store, stage, source_id) for stage in ("videos", "frames", "crops", "verdicts", "mattes")}
+    videos, frames, crops, verdicts = (there[stage] for stage in ("videos", "frames", "crops", "verdicts"))
+    kind = catalog.source(catalog.entry_of(source_id)).kind
+    if videos and frames:
+        yield "frames", sample.fingerprint(videos, "video" if kind == "web" else kind, catalog)
+    if frames and crops:
+        yield "crops", crop.sharded_stage(frames, catalog).fingerprint
+    if crops:
+        yield "measures", measure.sharded_stage(crops, catalog).fingerprint
+    if crops and verdicts and there["mattes"]:
+        yield "mattes", matte.sharded_stage(crops, verdicts, catalog).fingerprint
+
