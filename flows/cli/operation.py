@@ -66,7 +66,7 @@ def prune(
 def upgrade(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
     """Take over a storage that an older figureground wrote. All files, tables, tasks and labels stay."""
     settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
-    from tasks.operation.upgrade import upgrade as take_over
+    from flows.upgrade import upgrade as take_over
 
     taken = take_over(settings)
     for source in taken:

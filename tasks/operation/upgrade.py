@@ -1,6 +1,6 @@
 """Takes over a storage of an older format: everything stays, and what is proven unchanged is not made again."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from figureground import tables
@@ -9,12 +9,14 @@ from figureground.errors import CatalogError, StoreError
 from figureground.storage import locks
 from figureground.storage.store import Store
 from figureground.tables import Fingerprint, formats
-from tasks.ingest import crop, matte, measure, sample
 
 STAGES = ("frames", "crops", "measures", "mattes")
 """The stages that decode videos or run networks; the others take seconds."""
 
 _MADE_FROM = {"crops": "frames", "measures": "crops", "mattes": "crops"}
+
+Expect = Callable[[Store, str, Catalog], Mapping[str, Fingerprint]]
+"""Gives for a source the fingerprint that each of `STAGES` expects, see `flows.upgrade`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Taken:
     reason: str = ""
 
 
-def upgrade(catalog: Catalog) -> list[Taken]:
+def upgrade(catalog: Catalog, expect: Expect) -> list[Taken]:
     """Take over the storage: check what its tables were made from, and write the marker of the current format.
 
     A table of format 1 is kept when its fingerprint is the one that the last code of format 1 gives for the same inputs and
@@ -37,6 +39,8 @@ def upgrade(catalog: Catalog) -> list[Taken]:
     ----------
     catalog
         The catalog, with the sources and settings that the storage was made with.
+    expect
+        Gives the fingerprints that the stages expect of a source's tables.
 
     Returns
     -------
@@ -53,7 +57,7 @@ def upgrade(catalog: Catalog) -> list[Taken]:
     if found == formats.FORMAT:
         return []
     _refuse_running(store)
-    taken = [_take(store, source_id, catalog) for source_id in tables.sources(store, "frames")] if found else []
+    taken = [_take(store, source_id, catalog, expect) for source_id in tables.sources(store, "frames")] if found else []
     formats.write_marker(store)
     return taken
 
@@ -66,11 +70,11 @@ def _refuse_running(store: Store) -> None:
         raise StoreError(f"storage {store.root} is in use: expected no other run, found {found}; wait until it ends")
 
 
-def _take(store: Store, source_id: str, catalog: Catalog) -> Taken:
+def _take(store: Store, source_id: str, catalog: Catalog, expect: Expect) -> Taken:
     if source_id not in tables.sources(store, "measures"):
         return Taken(source_id, reason="an imported dataset: the next ingest compares its files")
     try:
-        expected = dict(_fingerprints(store, source_id, catalog))
+        expected = expect(store, source_id, catalog)
     except CatalogError:
         return Taken(source_id, reason="not in the catalog: its tables stay as they are")
     kept: list[str] = []
@@ -80,19 +84,3 @@ def _take(store: Store, source_id: str, catalog: Catalog) -> Taken:
         proven = recorded is not None and fingerprint.matches(recorded) and _MADE_FROM.get(stage) not in repeated
         (kept if proven else repeated).append(stage)
     return Taken(source_id, tuple(kept), tuple(repeated))
-
-
-def _fingerprints(store: Store, source_id: str, catalog: Catalog) -> Iterator[tuple[str, Fingerprint]]:
-    """Give the fingerprint that each stage expects of its table, with the inputs that are there."""
-    there = {stage: tables.find(store, stage, source_id) for stage in ("videos", "frames", "crops", "verdicts", "mattes")}
-    videos, frames, crops, verdicts = (there[stage] for stage in ("videos", "frames", "crops", "verdicts"))
-    kind = catalog.source(catalog.entry_of(source_id)).kind
-    if videos and frames:
-        yield "frames", sample.fingerprint(videos, "video" if kind == "web" else kind, catalog)
-    if frames and crops:
-        yield "crops", crop.sharded_stage(frames, catalog).fingerprint
-    if crops:
-        yield "measures", measure.sharded_stage(crops, catalog).fingerprint
-    if crops and verdicts and there["mattes"]:
-        yield "mattes", matte.sharded_stage(crops, verdicts, catalog).fingerprint
-

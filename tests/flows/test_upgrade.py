@@ -20,11 +20,12 @@ from figureground.storage.store import Store
 from figureground.tables import CropRow, formats
 from figureground.types import TableRef
 from flows.cli import app
+from flows.upgrade import upgrade
 from tasks.ingest import crop, matte, measure, sample
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 from tasks.operation.status import status
-from tasks.operation.upgrade import STAGES, Taken, upgrade
+from tasks.operation.upgrade import STAGES, Taken
 
 OLD = Path(__file__).parent / "format_1"
 
