@@ -182,14 +182,14 @@ class Encoded(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """One picture with its label on its way into or out of a release.
+    """One image with its label, as a release holds it.
 
-    ``stem`` is the crop's id and every file's name without extension, ``image`` the crop's JPEG byte for byte, ``label`` the
-    human's at the picture's size. ``parts`` are class ids of `figureground.imaging.class_maps`, where somebody drew them, of
-    ``parts_of`` classes: 18 or 5. ``sha256`` is the image's, "" when nobody has computed it.
+    ``sample_id`` is the crop's id and the name of each of its files without suffix, ``image`` the crop's JPEG byte for byte,
+    ``label`` the human's label at the image's size. ``parts`` is a class map (see `figureground.imaging.class_maps`) of
+    ``parts_of`` classes, 18 or 5, where an annotator drew one. ``sha256`` is the image's, "" when it is not computed yet.
     """
 
-    stem: str
+    sample_id: str
     split: Literal["train", "val", "test"]
     scenes: tuple[str, ...]
     image: bytes
@@ -200,7 +200,7 @@ class Sample:
 
     @property
     def alpha(self) -> Alpha:
-        """The label's pixels, decoded at each asking where it is encoded."""
+        """The label's pixels; a label that is encoded is decoded each time."""
         return self.label if isinstance(self.label, np.ndarray) else self.label.decoded()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from figureground.catalog import load, render_for_folder
 from figureground.clients.local_label_studio import Studio, down, up
+from figureground.datasets.funnel import Funnel
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
 from figureground.storage.store import Store
@@ -15,7 +16,7 @@ from flows.annotate import pull_all, push_all
 from flows.ingest import Outcome, ingest
 from flows.release import cut
 from tasks.annotation.simulated_annotator import simulate_annotator
-from tasks.datasets.summarise import Funnel, summarise
+from tasks.datasets.summarise import summarise
 from tasks.ingest.report import picture, way
 
 

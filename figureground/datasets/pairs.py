@@ -35,7 +35,7 @@ class Pair:
     ``label`` reads what the mask's file says of this picture. ``split`` is None where the dataset names none.
     """
 
-    stem: str
+    sample_id: str
     picture: Path | None
     mask: Path | None
     reason: str = ""
@@ -86,7 +86,7 @@ def _pair(stem: str, pictures: list[Path], masks: list[Path], split: Split | Non
 def kind(reason: str) -> str:
     """Give in a few words what a picture was refused for, so that reasons can be counted.
 
-    >>> kind("7: 7.png: 60x90 pixels, its picture 61x90; expected one size, and none is resized")
+    >>> kind("7: 7.png: 60x90 pixels, its image 61x90; expected one size, and none is resized")
     'another size'
     """
     return next((words for sign, words in _KINDS.items() if sign in reason), "unreadable")
@@ -133,7 +133,7 @@ def _examined(pair: Pair, allowed: Collection[int]) -> Pair:
     try:
         opened(pair, allowed)
     except ArrayError as error:
-        return Pair(pair.stem, pair.picture, pair.mask, str(error), pair.split, pair.scenes, pair.label)
+        return Pair(pair.sample_id, pair.picture, pair.mask, str(error), pair.split, pair.scenes, pair.label)
     return pair
 
 
@@ -150,7 +150,7 @@ def opened(pair: Pair, allowed: Collection[int]) -> Label:
     found, size = pair.label(), _size(pair.picture)
     if found.shape != size[::-1]:
         raise ArrayError(
-            f"{pair.mask.name}: {found.shape[1]}x{found.shape[0]} pixels, its picture {size[0]}x{size[1]}; expected one size, "
+            f"{pair.mask.name}: {found.shape[1]}x{found.shape[0]} pixels, its image {size[0]}x{size[1]}; expected one size, "
             "and none is resized"
         )
     if found.dtype == np.uint8:

@@ -29,13 +29,13 @@ from figureground.types import Source
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """One sample to release: its record, and its picture's, label's and parts' names in the storage ("" for no parts)."""
+    """One sample to release: its record, and the names of its files in the storage ("" without a class map)."""
 
-    stem: str
+    sample_id: str
     record: SampleRecord
-    picture: str
-    label: str
-    parts: str = ""
+    image_file: str
+    label_file: str
+    class_map_file: str = ""
 
 
 def source(found: Mapping[str, Table], funnel: Mapping[str, int] | None = None) -> SourceRecord:

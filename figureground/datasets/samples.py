@@ -19,15 +19,15 @@ GREY = 128
 
 def check(sample: Sample) -> None:
     """Raise a `ReleaseError` unless names are file names, the picture is a JPEG and the label has its size."""
-    for what, text in (("stem", sample.stem), *(("scene", scene) for scene in sample.scenes)):
+    for what, text in (("stem", sample.sample_id), *(("scene", scene) for scene in sample.scenes)):
         check_name(text, what)
     try:
         width, height = jpeg.size(sample.image)
     except ArrayError as error:
-        raise ReleaseError(f"{sample.stem}: {error}") from error
+        raise ReleaseError(f"{sample.sample_id}: {error}") from error
     if sample.label.shape != (height, width):
         raise ReleaseError(
-            f"{sample.stem}: the label has the shape {sample.label.shape}, its picture {(height, width)}; expected the same"
+            f"{sample.sample_id}: the label has the shape {sample.label.shape}, its image {(height, width)}; expected the same"
         )
 
 
@@ -74,7 +74,7 @@ _ordinary = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*").fu
 
 def letterboxed(sample: Sample, side: int) -> Sample:
     """Fit a sample into a square of `side` pixels, its aspect kept: around the picture is grey 128, around the label 0."""
-    picture = crops.decode(sample.image, sample.stem)
+    picture = crops.decode(sample.image, sample.sample_id)
     parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
     alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
     fitted = crops.encode(letterbox(picture, side, GREY, label=False))

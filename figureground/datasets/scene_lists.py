@@ -47,11 +47,11 @@ def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
     seen: dict[str, Split] = {}
     scenes: dict[str, list[str]] = defaultdict(list)
     for sample in written:
-        if sample.stem in seen:
-            raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-        seen[sample.stem] = sample.split
+        if sample.sample_id in seen:
+            raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+        seen[sample.sample_id] = sample.split
         for scene in set(sample.scenes):
-            scenes[scene].append(sample.stem)
+            scenes[scene].append(sample.sample_id)
     write(scenes, into)
     return seen
 

@@ -101,7 +101,7 @@ def _split(source: Source, val: float, test: float) -> Split:
     return "val" if place >= 1 - val else "train"
 
 
-def together(
+def join_similar(
     assigned: Mapping[str, Split], fixed: Iterable[Source], clusters: Iterable[Sequence[str]]
 ) -> dict[str, Split]:
     """Put sources that hold pictures alike into one split: the most held-out of theirs, so nothing leaves test.
@@ -135,7 +135,7 @@ def together(
     return moved
 
 
-def staying(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Mapping[str, Split]) -> dict[str, Split]:
+def keep_held_out(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Mapping[str, Split]) -> dict[str, Split]:
     """Leave what earlier releases held out held out: nothing goes from test to train, whatever was added or removed since.
 
     Parameters
@@ -154,7 +154,7 @@ def staying(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Map
     }
 
 
-def require(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
+def require_all(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
     """Refuse a release whose train, or whose val or test of a share above 0, would have no picture.
 
     Parameters

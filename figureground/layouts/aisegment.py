@@ -34,7 +34,7 @@ _PER_GROUP, _PER_SUB = 10_000, 1_000
 
 class _Entry(NamedTuple):
     number: str
-    stem: str
+    sample_id: str
     split: Split
     scenes: tuple[str, ...]
 
@@ -80,16 +80,16 @@ class Aisegment:
         seen: dict[str, Sample] = {}
         waiting = into / ".waiting"
         for sample in map_ordered(lambda sample: _written(sample, waiting), items):
-            if sample.stem in seen:
-                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-            seen[sample.stem] = sample
+            if sample.sample_id in seen:
+                raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+            seen[sample.sample_id] = sample
         entries = [
             _Entry(_number(at), stem, seen[stem].split, tuple(sorted(set(seen[stem].scenes))))
             for at, stem in enumerate(sorted(seen))
         ]
         for entry in entries:
             picture = _picture(entry.number)
-            for waits, name in ((f"{entry.stem}.jpg", picture), (f"{entry.stem}.png", matting_of(picture))):
+            for waits, name in ((f"{entry.sample_id}.jpg", picture), (f"{entry.sample_id}.png", matting_of(picture))):
                 place = into / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 (waiting / waits).rename(place)
@@ -99,10 +99,10 @@ class Aisegment:
 
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
-        for entry in sorted(_index(from_), key=lambda entry: (SPLITS.index(entry.split), entry.stem)):
+        for entry in sorted(_index(from_), key=lambda entry: (SPLITS.index(entry.split), entry.sample_id)):
             picture = from_ / _picture(entry.number)
             alpha = _alpha(from_ / matting_of(_picture(entry.number)))
-            yield Sample(entry.stem, entry.split, entry.scenes, picture.read_bytes(), alpha)
+            yield Sample(entry.sample_id, entry.split, entry.scenes, picture.read_bytes(), alpha)
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; without an index, pictures are called by their numbers."""
@@ -114,7 +114,7 @@ class Aisegment:
             missing = [f"no {what}" for what, file in (("picture", picture), ("matting", mask)) if not file.is_file()]
             pair = Pair(picture.stem, picture, mask, ", ".join(missing), label=partial(_label, mask))
             entry = entries.get(name)
-            yield replace(pair, stem=entry.stem, split=entry.split, scenes=entry.scenes) if entry else pair
+            yield replace(pair, sample_id=entry.sample_id, split=entry.split, scenes=entry.scenes) if entry else pair
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -123,9 +123,10 @@ class Aisegment:
         except ReleaseError as error:
             yield str(error)
             return
-        if (from_ / "index.tsv").read_bytes() != "".join(map(_line, sorted(entries, key=lambda one: one.stem))).encode():
-            yield "index.tsv: expected a line a picture, sorted by stem"
-        often = Counter(name for entry in entries for name in (f"number {entry.number}", f"stem {entry.stem}"))
+        expected = "".join(map(_line, sorted(entries, key=lambda entry: entry.sample_id)))
+        if (from_ / "index.tsv").read_bytes() != expected.encode():
+            yield "index.tsv: expected a line an image, sorted by sample id"
+        often = Counter(name for entry in entries for name in (f"number {entry.number}", f"stem {entry.sample_id}"))
         yield from (f"index.tsv: the {name} stands {count} times" for name, count in sorted(often.items()) if count > 1)
         yield from (said for said in map_ordered(lambda entry: _problem(from_, entry), entries) if said)
         listed = {_picture(entry.number) for entry in entries}
@@ -143,7 +144,7 @@ def _picture(number: str) -> str:
 
 
 def _line(entry: _Entry) -> str:
-    return f"{entry.number}\t{entry.stem}\t{entry.split}\t{','.join(entry.scenes)}\n"
+    return f"{entry.number}\t{entry.sample_id}\t{entry.split}\t{','.join(entry.scenes)}\n"
 
 
 def _index(folder: Path) -> list[_Entry]:
@@ -162,15 +163,15 @@ def _index(folder: Path) -> list[_Entry]:
 def _written(sample: Sample, waiting: Path) -> Sample:
     samples.check(sample)
     if any("," in scene for scene in sample.scenes):
-        raise ReleaseError(f"{sample.stem}: a scene's name holds a comma; expected none")
+        raise ReleaseError(f"{sample.sample_id}: a scene's name holds a comma; expected none")
     bgr = codecs.decode_bgr(sample.image)
     if bgr is None:
-        raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
+        raise ReleaseError(f"{sample.sample_id}: its JPEG cannot be decoded")
     waiting.mkdir(parents=True, exist_ok=True)
-    (waiting / f"{sample.stem}.jpg").write_bytes(sample.image)
+    (waiting / f"{sample.sample_id}.jpg").write_bytes(sample.image)
     bgra = np.dstack([bgr, masks.to_levels(sample.alpha)])
-    (waiting / f"{sample.stem}.png").write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
-    return Sample(sample.stem, sample.split, sample.scenes, b"", np.zeros((1, 1), np.float32))
+    (waiting / f"{sample.sample_id}.png").write_bytes(cv2.imencode(".png", bgra)[1].tobytes())
+    return Sample(sample.sample_id, sample.split, sample.scenes, b"", np.zeros((1, 1), np.float32))
 
 
 def _rgba(file: Path) -> Mask:
@@ -199,7 +200,7 @@ def _problem(folder: Path, entry: _Entry) -> str:
     try:
         rgba, size = _rgba(folder / matting_of(name)), jpeg.size((folder / name).read_bytes())
     except (ReleaseError, ArrayError, OSError) as error:
-        return f"{entry.stem}: {name} or its matting: {error}"
+        return f"{entry.sample_id}: {name} or its matting: {error}"
     if rgba.shape[1::-1] != size:
-        return f"{matting_of(name)}: {rgba.shape[1]}x{rgba.shape[0]} pixels, its picture {size[0]}x{size[1]}; expected one size"
+        return f"{matting_of(name)}: {rgba.shape[1]}x{rgba.shape[0]} pixels, its image {size[0]}x{size[1]}; expected one size"
     return ""

@@ -34,7 +34,7 @@ _CATEGORIES = [{"id": 1, "name": "person", "supercategory": "person"}]
 
 
 class _Entry(NamedTuple):
-    stem: str
+    sample_id: str
     split: Split
     scenes: tuple[str, ...]
     width: int
@@ -63,9 +63,9 @@ class Coco:
         """See `figureground.layouts.Layout`."""
         entries: dict[str, _Entry] = {}
         for entry in map_ordered(lambda sample: self._write_one(sample, into, log), items):
-            if entry.stem in entries:
-                raise ReleaseError(f"two samples have the stem {entry.stem}; expected each once")
-            entries[entry.stem] = entry
+            if entry.sample_id in entries:
+                raise ReleaseError(f"two samples have the stem {entry.sample_id}; expected each once")
+            entries[entry.sample_id] = entry
         (into / "annotations").mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
             if own := [entry for _, entry in sorted(entries.items()) if entry.split == split]:
@@ -74,12 +74,12 @@ class Coco:
     def _write_one(self, sample: Sample, into: Path, log: ReadLog | None) -> _Entry:
         samples.check(sample)
         mask = (sample.alpha >= self.person_at_least).astype(np.uint8)
-        picture = _picture(into, sample.split, sample.stem)
+        picture = _picture(into, sample.split, sample.sample_id)
         samples.write(picture, sample.image, sample.sha256, log)
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))
-        return _Entry(sample.stem, sample.split, scenes, width, height, size, box, self._segmentation(mask))
+        return _Entry(sample.sample_id, sample.split, scenes, width, height, size, box, self._segmentation(mask))
 
     def _segmentation(self, mask: Mask) -> dict[str, Any] | list[list[float]]:
         if self.shapes == "polygons":
@@ -130,7 +130,13 @@ def _box(mask: Mask) -> tuple[int, int, int, int]:
 def _document(entries: list[_Entry]) -> str:
     """Write a split's annotations, a record a line; numbers follow the stems."""
     images = [
-        {"id": number, "file_name": f"{entry.stem}.jpg", "width": entry.width, "height": entry.height, "scenes": entry.scenes}
+        {
+            "id": number,
+            "file_name": f"{entry.sample_id}.jpg",
+            "width": entry.width,
+            "height": entry.height,
+            "scenes": entry.scenes,
+        }
         for number, entry in enumerate(entries, start=1)
     ]
     annotations = [

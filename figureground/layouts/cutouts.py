@@ -70,10 +70,10 @@ def _written(sample: Sample, into: Path) -> Sample:
     samples.check(sample)
     bgr = codecs.decode_bgr(sample.image)
     if bgr is None:
-        raise ReleaseError(f"{sample.stem}: its JPEG cannot be decoded")
+        raise ReleaseError(f"{sample.sample_id}: its JPEG cannot be decoded")
     levels = masks.to_levels(sample.alpha)
     rgb = foreground.matte_foreground(np.ascontiguousarray(bgr[:, :, ::-1]), masks.from_levels(levels))
-    file = into / "cutouts" / sample.split / f"{sample.stem}.png"
+    file = into / "cutouts" / sample.split / f"{sample.sample_id}.png"
     samples.write(file, cv2.imencode(".png", np.dstack([rgb[:, :, ::-1], levels]))[1].tobytes())
     return sample
 

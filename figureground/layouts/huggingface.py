@@ -52,9 +52,9 @@ class Huggingface:
         seen: dict[str, tuple[Split, tuple[str, ...]]] = {}
         waiting = into / ".waiting"
         for sample in map_ordered(lambda sample: _written(sample, waiting), items):
-            if sample.stem in seen:
-                raise ReleaseError(f"two samples have the stem {sample.stem}; expected each once")
-            seen[sample.stem] = (sample.split, tuple(sorted(set(sample.scenes))))
+            if sample.sample_id in seen:
+                raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+            seen[sample.sample_id] = (sample.split, tuple(sorted(set(sample.scenes))))
         (into / "data").mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
             stems = sorted(stem for stem, (its, _) in seen.items() if its == split)
@@ -95,9 +95,9 @@ class Huggingface:
 def _written(sample: Sample, waiting: Path) -> Sample:
     samples.check(sample)
     waiting.mkdir(parents=True, exist_ok=True)
-    (waiting / f"{sample.stem}.jpg").write_bytes(sample.image)
+    (waiting / f"{sample.sample_id}.jpg").write_bytes(sample.image)
     mask = (sample.alpha >= 0.5).astype(np.uint8)
-    (waiting / f"{sample.stem}.png").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
+    (waiting / f"{sample.sample_id}.png").write_bytes(cv2.imencode(".png", mask)[1].tobytes())
     return sample
 
 
@@ -145,5 +145,5 @@ def _problem(row: dict[str, Any]) -> str:
     except (ReleaseError, ArrayError) as error:
         return str(error)
     if mask.shape != (height, width):
-        return f"its mask has {mask.shape[1]}x{mask.shape[0]} pixels, its picture {width}x{height}; expected one size"
+        return f"its mask has {mask.shape[1]}x{mask.shape[0]} pixels, its image {width}x{height}; expected one size"
     return f"its mask holds the value {mask.max()}; expected only 0 and 1" if mask.max() > 1 else ""

@@ -68,7 +68,7 @@ class HumanParsing:
 
     def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
         samples.check(sample)
-        picture, label = self._pair(into, sample.stem)
+        picture, label = self._pair(into, sample.sample_id)
         samples.write(picture, sample.image, sample.sha256, log)
         samples.write(label, masks.mask_to_png(self._ids(sample)))
         return sample
@@ -76,10 +76,10 @@ class HumanParsing:
     def _ids(self, sample: Sample) -> Mask:
         if sample.parts is not None:
             if sample.parts.shape != sample.label.shape:
-                raise ReleaseError(f"{sample.stem}: parts of the shape {sample.parts.shape}, label {sample.label.shape}")
-            return self._remapped(sample.stem, sample.parts, sample.parts_of)
+                raise ReleaseError(f"{sample.sample_id}: parts of the shape {sample.parts.shape}, label {sample.label.shape}")
+            return self._remapped(sample.sample_id, sample.parts, sample.parts_of)
         if self.classes > 2:
-            raise ReleaseError(f"{sample.stem}: nobody drew its parts, so it cannot have {self.classes} classes; expected 2")
+            raise ReleaseError(f"{sample.sample_id}: it has no class map, so it cannot have {self.classes} classes; expected 2")
         return (sample.alpha >= 0.5).astype(np.uint8)
 
     def _remapped(self, stem: str, parts: Mask, parts_of: int) -> Mask:
@@ -121,7 +121,7 @@ class HumanParsing:
         lists: list[tuple[Path, Split]] = [(file, split) for split in SPLITS if (file := from_ / f"{split}.txt").is_file()]
         found = [pair for file, split in lists for pair in _listed_pairs(from_, file, split)]
         for pair in found if lists else pairs.paired(from_ / self.pictures, from_ / self.labels):
-            yield replace(pair, scenes=scenes.get(pair.stem, ()))
+            yield replace(pair, scenes=scenes.get(pair.sample_id, ()))
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -169,7 +169,7 @@ class HumanParsing:
         except (ReleaseError, ArrayError, OSError) as error:
             return f"{stem}: {error}"
         if ids.shape != (height, width):
-            return f"labels/{stem}.png: {ids.shape[1]}x{ids.shape[0]} pixels, its picture {width}x{height}; expected one size"
+            return f"labels/{stem}.png: {ids.shape[1]}x{ids.shape[0]} pixels, its image {width}x{height}; expected one size"
         return ""
 
 

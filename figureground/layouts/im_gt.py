@@ -71,7 +71,7 @@ def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
 
 def _written(sample: Sample, into: Path, log: ReadLog | None) -> Sample:
     samples.check(sample)
-    picture, truth = _pair(into, sample.split, sample.stem)
+    picture, truth = _pair(into, sample.split, sample.sample_id)
     samples.write(picture, sample.image, sample.sha256, log)
     samples.write(truth, masks.to_png(sample.alpha))
     return sample
@@ -85,11 +85,11 @@ def _problem(folder: Path, split: str, stem: str) -> str:
         alpha = codecs.decode_unchanged(truth.read_bytes())
         width, height = jpeg.size(picture.read_bytes())
     except (ArrayError, OSError) as error:
-        return f"{where} or its picture: {error}"
+        return f"{where} or its image: {error}"
     if alpha is None:
         return f"{where}: not a readable PNG"
     if alpha.ndim != 2 or alpha.dtype != np.uint8:
         return f"{where}: {alpha.dtype} of shape {alpha.shape}; expected 8 bits and one channel"
     if alpha.shape != (height, width):
-        return f"{where}: {alpha.shape[1]}x{alpha.shape[0]} pixels, its picture {width}x{height}; expected one size"
+        return f"{where}: {alpha.shape[1]}x{alpha.shape[0]} pixels, its image {width}x{height}; expected one size"
     return ""

@@ -58,10 +58,10 @@ class MmsegCustom:
 
     def _write_one(self, sample: Sample, into: Path, log: ReadLog | None) -> tuple[str, frozenset[str]]:
         samples.check(sample)
-        picture, mask = _names(into, sample.split, sample.stem)
+        picture, mask = _names(into, sample.split, sample.sample_id)
         samples.write(picture, sample.image, sample.sha256, log)
         samples.write(mask, self._hard(sample))
-        return sample.stem, frozenset(sample.scenes)
+        return sample.sample_id, frozenset(sample.scenes)
 
     def _hard(self, sample: Sample) -> bytes:
         if self.person_at_least == 0.5 and not isinstance(sample.label, np.ndarray) and (kept := sample.label.hard):
@@ -83,7 +83,7 @@ class MmsegCustom:
         folders: tuple[Split | None, ...] = SPLITS if any((from_ / "img_dir" / split).is_dir() for split in SPLITS) else (None,)
         for split in folders:
             for pair in pairs.paired(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split):
-                yield replace(pair, scenes=scenes.get(pair.stem, ()))
+                yield replace(pair, scenes=scenes.get(pair.sample_id, ()))
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -150,12 +150,12 @@ def _problem(folder: Path, split: Split, stem: str, log: ReadLog | None) -> str:
     try:
         mask, (width, height) = _mask(file, log), jpeg.size(read_file(picture, log))
     except (ReleaseError, ArrayError) as error:
-        return f"ann_dir/{split}/{stem}.png or its picture: {error}"
+        return f"ann_dir/{split}/{stem}.png or its image: {error}"
     where = f"ann_dir/{split}/{stem}.png"
     if mask.ndim != 2 or mask.dtype != np.uint8:
         return f"{where}: {mask.dtype} of shape {mask.shape}; expected 8 bits and one channel"
     if mask.shape != (height, width):
-        return f"{where}: {_size(mask.shape)} pixels, its picture {width}x{height}; expected one size"
+        return f"{where}: {_size(mask.shape)} pixels, its image {width}x{height}; expected one size"
     if mask.size and mask.max() > 1:
         return f"{where}: holds the value {mask.max()}; expected only 0 (background) and 1 (person)"
     return ""

@@ -48,7 +48,7 @@ class YoloSeg:
     def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
         samples.check(sample)
         polygon = polygons.outline((sample.alpha >= self.person_at_least).astype(np.uint8))
-        picture, label = _pair(into, sample.split, sample.stem)
+        picture, label = _pair(into, sample.split, sample.sample_id)
         samples.write(picture, sample.image, sample.sha256, log)
         samples.write(label, _line(polygon, sample.label.shape).encode())
         return sample
@@ -120,5 +120,5 @@ def _problem(folder: Path, split: Split, stem: str) -> str:
         _mask(label, *jpeg.size(picture.read_bytes()))
         content = label.read_bytes()
     except (ReleaseError, ArrayError) as error:
-        return f"labels/{split}/{stem}.txt or its picture: {error}"
+        return f"labels/{split}/{stem}.txt or its image: {error}"
     return f"labels/{split}/{stem}.txt: ends in the middle of a line" if content and content[-1:] != b"\n" else ""

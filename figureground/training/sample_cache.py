@@ -86,16 +86,16 @@ class Release:
 
     def places(self) -> Counter[tuple[str, Split]]:
         """Count the pictures of each source in each split."""
-        return Counter((self._origin(sample.stem).source, sample.split) for sample in self.samples())
+        return Counter((self._origin(sample.sample_id).source, sample.split) for sample in self.samples())
 
     def _origin(self, stem: str) -> Origin:
         return self.origins.get(stem) or Origin(splits.source_of(stem))
 
     def _example(self, sample: Sample) -> Example:
-        image = crops.decode(sample.image, sample.stem)
-        origin = self._origin(sample.stem)
+        image = crops.decode(sample.image, sample.sample_id)
+        origin = self._origin(sample.sample_id)
         truth = _truth(sample, self.classes)
-        return Example(sample.stem, sample.split, sample.scenes, origin.source, image, truth, origin.person)
+        return Example(sample.sample_id, sample.split, sample.scenes, origin.source, image, truth, origin.person)
 
 
 def opened(folder: Path, classes: int) -> Release:
@@ -186,5 +186,5 @@ def _truth(sample: Sample, classes: int) -> Mask | Alpha:
     if classes == 2:
         return (sample.alpha >= 0.5).astype(np.uint8)
     if sample.parts is None:
-        raise ReleaseError(f"{sample.stem}: nobody drew its parts, so it cannot have {classes} classes")
+        raise ReleaseError(f"{sample.sample_id}: nobody drew its parts, so it cannot have {classes} classes")
     return sample.parts if sample.parts_of == classes else class_maps.remap(sample.parts, class_maps.FROM_ATR[classes])

@@ -12,8 +12,8 @@ from figureground.errors import FiguregroundError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from figureground.datasets.funnel import Funnel
     from flows.ingest import Outcome
-    from tasks.datasets.summarise import Funnel
 
 _MAX_COLUMNS = 6
 _ORIGINS = {"prediction": "accepted as is", "prediction-changed": "corrected", "manual": "drawn"}
@@ -86,9 +86,9 @@ def print_funnels(funnels: "Sequence[Funnel]") -> None:
             console.print(
                 f"{funnel.source_id}: {funnel.frames} frames, {funnel.crops} crops, {funnel.kept} kept", soft_wrap=True
             )
-    from tasks.datasets.summarise import together
+    from figureground.datasets.funnel import add_up
 
-    whole = together(funnels)
+    whole = add_up(funnels)
     shown = [*(funnels if len(funnels) <= _MAX_COLUMNS else []), *([whole] if len(funnels) > 1 else [])]
     table = Table("", *(funnel.source_id for funnel in shown))
     for name, _ in _counted(whole):

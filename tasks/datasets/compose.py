@@ -334,12 +334,12 @@ def _real(recipe: ComposeRecipe, catalog: Catalog) -> Iterator[tuple[Sample, str
     name, place = min(held.layouts.items(), key=lambda one: (one[0] not in ("im_gt", "aisegment"), one[1] != "."))
     for sample in layouts.build(name, held.settings.get(name, {})).read(folder / place):
         if sample.split != "test":
-            yield sample, held.samples[sample.stem].source
+            yield sample, held.samples[sample.sample_id].source
 
 
 def _real_inputs(recipe: ComposeRecipe, catalog: Catalog) -> list[tuple[Input, Split]]:
     return [
-        (Input(sample.stem, source, "real", duplicates.of_jpeg(sample.image)), sample.split)
+        (Input(sample.sample_id, source, "real", duplicates.of_jpeg(sample.image)), sample.split)
         for sample, source in _real(recipe, catalog)
     ]
 
@@ -490,18 +490,18 @@ def _real_rows(plan: Plan, catalog: Catalog, bench: Path) -> dict[str, dict[str,
     wanted = {plan.real[job.split][job.turn]: job.split for job in plan.jobs if job.real}
     rows, scenes = {}, {}
     for sample, source in _real(catalog.composition(), catalog) if wanted else ():
-        if sample.stem not in wanted:
+        if sample.sample_id not in wanted:
             continue
-        split = wanted[sample.stem]
-        image, truth = f"im/{split}/{sample.stem}.jpg", f"gt/{split}/{sample.stem}.png"
+        split = wanted[sample.sample_id]
+        image, truth = f"im/{split}/{sample.sample_id}.jpg", f"gt/{split}/{sample.sample_id}.png"
         alpha = synthesize.encoded_truth(masks.to_levels(sample.alpha))
         for name, content in ((image, sample.image), (truth, alpha)):
             (bench / name).parent.mkdir(parents=True, exist_ok=True)
             (bench / name).write_bytes(content)
-        row = {"picture_id": sample.stem, "split": split, "seed": "", "background_id": "", "people": [], "boxes": []}
+        row = {"picture_id": sample.sample_id, "split": split, "seed": "", "background_id": "", "people": [], "boxes": []}
         recipe = json.dumps({"real": source}, sort_keys=True)
-        rows[sample.stem] = row | {"recipe": recipe} | _hashed(image, sample.image, truth, alpha)
-        scenes[sample.stem] = sample.scenes
+        rows[sample.sample_id] = row | {"recipe": recipe} | _hashed(image, sample.image, truth, alpha)
+        scenes[sample.sample_id] = sample.scenes
     listed: dict[str, list[str]] = {_SCENE: [_stem(job) for job in plan.jobs if not job.real]}
     for stem, some in scenes.items():
         for scene in some:

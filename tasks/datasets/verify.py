@@ -90,7 +90,7 @@ def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
     held = _manifest(folder)
     layout = next(layout for layout, place in held.layouts.items() if place == ".")
     samples: Iterable[Sample] = layouts.build(layout, held.settings.get(layout, {})).read(folder)
-    return {sample.stem: sample for sample in samples if sample.stem in wanted}
+    return {sample.sample_id: sample for sample in samples if sample.sample_id in wanted}
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -82,7 +82,7 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     if ref := _there(store, source.source_id, mark):
         return _told(ref, source, store)
     by, goal = class_maps.reading(entry.classes, entry.remap)
-    ids = slugs.make_frame_ids(source.source_id, [f"{pair.stem}.jpg" for pair in found])
+    ids = slugs.make_frame_ids(source.source_id, [f"{pair.sample_id}.jpg" for pair in found])
     taking = _Taking(store, source, folder, by, goal == class_maps.ATR, entry.specks_at_most)
     numbered = [(at, frame_id, pair) for at, (frame_id, pair) in enumerate(zip(ids, found, strict=True))]
     read = map_ordered(lambda one: taking.rows(*one), numbered)
@@ -109,7 +109,7 @@ def _mark(source: Source, catalog: Catalog, found: Sequence[Pair]) -> tables.Fin
     states = [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
     told = {"license": source.license, "scenes": source.scenes, "classes": str(entry.classes), "remap": entry.remap}
     told["specks_at_most"] = entry.specks_at_most
-    pairs_ = [[pair.stem, pair.reason, pair.split, list(pair.scenes)] for pair in found]
+    pairs_ = [[pair.sample_id, pair.reason, pair.split, list(pair.scenes)] for pair in found]
     layout = plugins.identity(dataset)
     return tables.fingerprint("adopted", [], version=VERSION, layout=layout, states=states, pairs=pairs_, **told)
 
@@ -150,12 +150,12 @@ class _Taking:
             label = pairs.opened(pair, np.flatnonzero(self.by >= 0).tolist())
             return self._taken(frame, pair, label)
         except (ArrayError, SourceError) as error:
-            reason = f"{pair.stem}: {error}"
+            reason = f"{pair.sample_id}: {error}"
             return {"frames": {**frame, "width": 0, "height": 0, "reason": reason, "file": "", "sha256": ""}}
 
     def _original(self, pair: Pair) -> str:
         shown = pair.picture or pair.mask
-        return shown.relative_to(self.folder).as_posix() if shown else pair.stem
+        return shown.relative_to(self.folder).as_posix() if shown else pair.sample_id
 
     def _taken(self, frame: dict[str, Any], pair: Pair, label: Label) -> Rows:
         ids = class_maps.remap(label, self.by) if label.dtype == np.uint8 else None
@@ -180,7 +180,7 @@ class _Taking:
 
     def _drawn(self, pair: Pair, ids: Mask) -> Alpha:
         person = self._person(ids)
-        pairs.check_drawn(person, self.specks_at_most, pair.mask.name if pair.mask else pair.stem)
+        pairs.check_drawn(person, self.specks_at_most, pair.mask.name if pair.mask else pair.sample_id)
         return person.astype(np.float32)
 
     def _label(self, crop_id: str, alpha: Alpha, ids: Mask | None) -> dict[str, Any]:

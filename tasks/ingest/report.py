@@ -438,13 +438,13 @@ def _of_split(sealed: Manifest, split: str) -> list[str]:
 def _samples(catalog: Catalog, folder: Path, stems: Iterable[str]) -> list[Sample]:
     """Read some of a release's samples back, as its first layout wrote them."""
     wanted, layout = set(stems), next(iter(catalog.layouts().values()))
-    return [sample for sample in layout.read(folder) if sample.stem in wanted]
+    return [sample for sample in layout.read(folder) if sample.sample_id in wanted]
 
 
 def _pair(sample: Sample) -> Figure:
-    image = cutting.decode(sample.image, sample.stem)
-    caption = f"{sample.split}: {sample.stem}"
-    return pages.pair_figure(sample.stem, image, masks.to_mask(sample.alpha), caption)
+    image = cutting.decode(sample.image, sample.sample_id)
+    caption = f"{sample.split}: {sample.sample_id}"
+    return pages.pair_figure(sample.sample_id, image, masks.to_mask(sample.alpha), caption)
 
 
 def _counts(sources: Sequence[_Source], sealed: Manifest) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
@@ -501,7 +501,7 @@ def _panels(source: _Source, pairs: Sequence[Sample], contents: Sequence[str]) -
         crops=tuple((source.image(row), _refusal(source, row, reasons)) for row in _mixed(crops, reasons)),
         mattes=tuple((source.image(row), _present(source, mattes[row["crop_id"]])) for row in pages.spread(kept, 5)),
         label=_most_changed(source),
-        pairs=tuple((cutting.decode(pair.image, pair.stem), masks.to_mask(pair.alpha)) for pair in pairs),
+        pairs=tuple((cutting.decode(pair.image, pair.sample_id), masks.to_mask(pair.alpha)) for pair in pairs),
         release=tuple(contents),
     )
 

@@ -119,7 +119,7 @@ def _pictures(folder: Path, card: checkpoints.Card, about: About) -> tuple[list[
             f"{folder} is not what this network learnt from: its digest is {found.digest}; "
             f"expected {card.learnt.digest}, that of {card.learnt.release}"
         )
-    stems = {split: [one.stem for one in found.samples() if one.split == split] for split in ("train", "val")}
+    stems = {split: [one.sample_id for one in found.samples() if one.split == split] for split in ("train", "val")}
     teach, check = _spread(stems["train"], _TEACH), _spread(stems["val"] or stems["train"], _CHECK)
     if not teach:
         raise ReleaseError(f"{folder} has no pictures to train with")

@@ -55,7 +55,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def same(one: Sample, other: Sample) -> bool:
-    return (one.stem, one.split, one.scenes) == (other.stem, other.split, other.scenes)
+    return (one.sample_id, one.split, one.scenes) == (other.sample_id, other.split, other.scenes)
 
 
 def overlap(one: Sample, other: Sample) -> float:
@@ -83,8 +83,8 @@ def test_what_is_written_is_read_back(layout: Layout, items: Sequence[Sample]) -
     with tempfile.TemporaryDirectory() as folder:
         layout.write(iter(items), Path(folder))
         found = list(layout.read(Path(folder)))
-    expected = sorted(items, key=lambda item: (SPLITS.index(item.split), item.stem))
-    assert [item.stem for item in found] == [item.stem for item in expected]
+    expected = sorted(items, key=lambda item: (SPLITS.index(item.split), item.sample_id))
+    assert [item.sample_id for item in found] == [item.sample_id for item in expected]
     assert all(same(one, other) for one, other in zip(found, expected, strict=True))
     for one, other in zip(found, expected, strict=True):
         assert (one.alpha.dtype, one.alpha.shape) == (np.float32, other.alpha.shape)
@@ -145,7 +145,7 @@ def test_a_name_that_is_no_file_name_is_refused(layout: Layout, tmp_path: Path, 
 @layouts
 def test_a_label_of_another_size_is_refused(layout: Layout, tmp_path: Path) -> None:
     wrong = Sample("a", "train", (), sample("a").image, np.ones((5, 6), np.float32))
-    with pytest.raises(ReleaseError, match=r"a: the label has the shape \(5, 6\), its picture \(6, 5\)"):
+    with pytest.raises(ReleaseError, match=r"a: the label has the shape \(5, 6\), its image \(6, 5\)"):
         layout.write([wrong], tmp_path)
 
 

@@ -57,7 +57,7 @@ def test_pycocotools(items: list[Sample], tmp_path: Path, split: str) -> None:
 
     found = COCO(str(write("coco", items, tmp_path) / f"annotations/{split}.json"))
     pictures = found.loadImgs(found.getImgIds())
-    assert [picture["file_name"] for picture in pictures] == [f"{item.stem}.jpg" for item in own(items, split)]
+    assert [picture["file_name"] for picture in pictures] == [f"{item.sample_id}.jpg" for item in own(items, split)]
     for picture, item in zip(pictures, own(items, split), strict=True):
         (annotation,) = found.loadAnns(found.getAnnIds(picture["id"]))
         np.testing.assert_array_equal(found.annToMask(annotation), item.alpha >= 0.5)
@@ -71,7 +71,7 @@ def test_huggingface_datasets(items: list[Sample], tmp_path: Path, split: str, m
     datasets = pytest.importorskip("datasets")
     folder = write("huggingface", items, tmp_path / "release")
     found = datasets.load_dataset(str(folder), split=split, cache_dir=str(tmp_path / "cache"))
-    assert found["stem"][:] == [item.stem for item in own(items, split)]
+    assert found["stem"][:] == [item.sample_id for item in own(items, split)]
     for row, item in zip(found, own(items, split), strict=True):
         np.testing.assert_array_equal(np.asarray(row["mask"]), item.alpha >= 0.5)
         assert row["image"].size == (60, 90) and tuple(row["scenes"]) == item.scenes
@@ -84,8 +84,8 @@ def test_mmengine_reads_the_config(items: list[Sample], tmp_path: Path) -> None:
     for split in SPLITS:
         dataset = found[f"{split}_dataloader"].dataset
         pictures, labels = (Path(dataset.data_root) / dataset.data_prefix[kind] for kind in ("img_path", "seg_map_path"))
-        assert sorted(file.stem for file in pictures.iterdir()) == [item.stem for item in own(items, split)]
-        assert sorted(file.stem for file in labels.iterdir()) == [item.stem for item in own(items, split)]
+        assert sorted(file.stem for file in pictures.iterdir()) == [item.sample_id for item in own(items, split)]
+        assert sorted(file.stem for file in labels.iterdir()) == [item.sample_id for item in own(items, split)]
         assert list(dataset.metainfo.classes) == ["background", "person"]
 
 
@@ -105,7 +105,7 @@ def test_mmengine_reads_the_config_of_parts(parts: list[Sample], tmp_path: Path,
     for split in SPLITS:
         dataset = found[f"{split}_dataloader"].dataset
         listed = (Path(dataset.data_root) / dataset.ann_file).read_text().split()
-        assert listed == [item.stem for item in own(parts, split)]
+        assert listed == [item.sample_id for item in own(parts, split)]
         for kind, ending in (("img_path", dataset.img_suffix), ("seg_map_path", dataset.seg_map_suffix)):
             assert all((Path(dataset.data_root) / dataset.data_prefix[kind] / f"{stem}{ending}").is_file() for stem in listed)
 
@@ -161,7 +161,7 @@ def test_mmsegmentation_loads_it_with_its_own_dataset_class(items: list[Sample],
         assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == ["background", "person"]
         for row, item in zip(told[split]["rows"], own(items, split), strict=True):
             mask = (item.alpha >= 0.5).astype(np.uint8)
-            assert row["picture"] == f"{item.stem}.jpg"
+            assert row["picture"] == f"{item.sample_id}.jpg"
             image, label = row["packed"]  # mmsegmentation compares what it found at the label's own size
             assert label == (image if split == "train" else [90, 60])
             assert (row["image"], row["shape"]) == ([90, 60, 3], [90, 60])
@@ -174,7 +174,7 @@ def test_mmsegmentation_loads_parts_with_all_their_classes(parts: list[Sample], 
     for split in SPLITS:
         assert told[split]["type"].startswith("mmseg.") and told[split]["classes"] == list(class_maps.ATR)
         for row, item in zip(told[split]["rows"], own(parts, split), strict=True):
-            assert row["picture"] == f"{item.stem}.jpg"
+            assert row["picture"] == f"{item.sample_id}.jpg"
             assert row["mask"] == sha256(item.parts.tobytes())
 
 
@@ -188,5 +188,5 @@ def test_ultralytics_finds_every_picture_and_polygon(items: list[Sample], tmp_pa
     assert told["names"] == {0: "person"}
     for split in SPLITS:
         loaded = data.YOLODataset(told[split], data=told, task="segment", augment=False)
-        assert [Path(label["im_file"]).stem for label in loaded.labels] == [item.stem for item in own(items, split)]
+        assert [Path(label["im_file"]).stem for label in loaded.labels] == [item.sample_id for item in own(items, split)]
         assert [len(label["segments"]) for label in loaded.labels] == [1, 1]

@@ -45,7 +45,7 @@ def test_every_block_of_code_runs(release: Path, capsys: pytest.CaptureFixture[s
     assert [mask.sum() for mask in with_coco["masks"]] == [8]
     assert (with_opencv["image"].shape, with_opencv["mask"].shape) == ((8, 6, 3), (8, 6))
     assert set(np.unique(with_opencv["mask"])) == {0, 1}
-    assert with_figureground["sample"].stem == "walk-000000-00"
+    assert with_figureground["sample"].sample_id == "walk-000000-00"
     assert "park-000120-00 train ('park',)" in capsys.readouterr().out
     assert [path.stem for path in one_scene["pictures"]] == ["walk-000000-00"]
     assert with_cutout["before_orange"][0, 0].tolist() == [60, 200, 255]

@@ -26,7 +26,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def reasons(folders: tuple[Path, Path], allowed: set[int] | None = None) -> dict[str, str]:
-    return {pair.stem: pair.reason for pair in pairs.examined(pairs.paired(*folders), allowed or {0, 1})}
+    return {pair.sample_id: pair.reason for pair in pairs.examined(pairs.paired(*folders), allowed or {0, 1})}
 
 
 def test_good_pairs_have_no_reason(folders: tuple[Path, Path]) -> None:
@@ -48,7 +48,7 @@ def test_two_pictures_of_one_stem_are_named(folders: tuple[Path, Path]) -> None:
 
 def test_a_mask_of_another_size_is_refused(folders: tuple[Path, Path]) -> None:
     cv2.imwrite(str(folders[1] / "b.png"), np.zeros((20, 31), np.uint8))
-    assert reasons(folders)["b"] == "b.png: 31x20 pixels, its picture 30x20; expected one size, and none is resized"
+    assert reasons(folders)["b"] == "b.png: 31x20 pixels, its image 30x20; expected one size, and none is resized"
 
 
 def test_a_mask_saved_as_jpeg_is_refused(folders: tuple[Path, Path]) -> None:

@@ -31,7 +31,7 @@ def found(**label: object) -> dict[str, Table]:
 
 def test_a_kept_label_becomes_a_pick() -> None:
     (pick,) = provenance.picks(SOURCE, "val", found())
-    assert (pick.stem, pick.picture, pick.label) == ("park-000004-00", "c.jpg", "l.png")
+    assert (pick.sample_id, pick.image_file, pick.label_file) == ("park-000004-00", "c.jpg", "l.png")
     record = pick.record
     assert (record.split, record.source, record.license, record.frame) == ("val", "park", "MIT", "park-000004")
     assert (record.index, record.seconds, record.box, record.sha256) == (4, 0.16, (1, 2, 30, 40), "c")

@@ -70,7 +70,7 @@ def test_an_empty_split_is_refused_with_the_way_out(
     pictures: dict[str, int], assigned: dict[str, splits.Split], shares: tuple[float, float], said: str
 ) -> None:
     with pytest.raises(ReleaseError, match=said):
-        splits.require(pictures, assigned, *shares)
+        splits.require_all(pictures, assigned, *shares)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_an_empty_split_is_refused_with_the_way_out(
     ],
 )
 def test_a_split_nobody_asked_for_may_be_empty(assigned: dict[str, splits.Split], shares: tuple[float, float]) -> None:
-    splits.require({"a": 1, "b": 1}, assigned, *shares)
+    splits.require_all({"a": 1, "b": 1}, assigned, *shares)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_a_folder_in_a_layout_is_read_as_person_and_background(layout, tmp_path)
     found, expected = list(opened.examples()), list(samples())
     assert (opened.layout, opened.name, len(opened.digest)) == (layout, "r", 64)
     assert [(one.stem, one.split, one.source) for one in found] == [
-        (one.stem, one.split, one.stem.split("-")[0]) for one in expected
+        (sample.sample_id, sample.split, sample.sample_id.split("-")[0]) for sample in expected
     ]
     for one, sample in zip(found, expected, strict=True):
         assert one.truth.dtype == np.uint8 and np.mean(one.truth == (sample.alpha >= 0.5)) > 0.98

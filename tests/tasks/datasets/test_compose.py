@@ -259,9 +259,9 @@ def test_every_layout_holds_the_pairs(tmp_path: Path, layout: str) -> None:
     folder = Path(made(catalog(tmp_path, layouts=[layout])).folder)
     plugin, own = layouts.build(layout, {}), layouts.build("im_gt", {})
     assert list(plugin.find_problems(folder / layout)) == []
-    found = {sample.stem: sample for sample in plugin.read(folder / layout)}
+    found = {sample.sample_id: sample for sample in plugin.read(folder / layout)}
     for sample in own.read(folder):
-        other = found[sample.stem]
+        other = found[sample.sample_id]
         both = (sample.alpha >= 0.5, other.alpha >= 0.5)
         assert sample.split == other.split
         assert (both[0] & both[1]).sum() >= (1 if plugin.exact else 0.85) * (both[0] | both[1]).sum()

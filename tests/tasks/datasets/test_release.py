@@ -122,7 +122,7 @@ def test_all_layouts_lie_in_one_release(labelled: Make, tmp_path: Path) -> None:
     held = json.loads((folder / "manifest.json").read_bytes())
     assert held["layouts"] == {"mmseg_custom": ".", **{name: name for name in names[1:]}}
     for name, place in held["layouts"].items():
-        found = [(item.stem, item.split, item.scenes) for item in plugins.build("layouts", name, {}).read(folder / place)]
+        found = [(item.sample_id, item.split, item.scenes) for item in plugins.build("layouts", name, {}).read(folder / place)]
         assert sorted(found) == [(stem, one["split"], tuple(one["scenes"])) for stem, one in sorted(held["samples"].items())]
     (folder / "coco/images/val/walk-000000-00.jpg").unlink()
     with pytest.raises(ReleaseError, match=r"coco: sample walk-000000-00: no file holds its image"):
@@ -325,7 +325,7 @@ def test_a_label_of_another_size_is_named(labelled: Make, tmp_path: Path) -> Non
     wrong = bytes(cv2.imencode(".png", np.zeros((5, 6), np.uint8))[1])
     rows.loc[0, "sha256"] = store.write(rows.loc[0, "file"], wrong)
     tables.write(store, "labels", "park", rows, fingerprint="")
-    with pytest.raises(ReleaseError, match=r"park-000000-00: the label has the shape \(5, 6\), its picture \(32, 24\)"):
+    with pytest.raises(ReleaseError, match=r"park-000000-00: the label has the shape \(5, 6\), its image \(32, 24\)"):
         cut(catalog)
     assert list((tmp_path / "data/releases").iterdir()) == []
 

@@ -115,7 +115,7 @@ def test_mask_values_other_than_0_and_1_are_named(folder: Path) -> None:
 def test_a_mask_of_another_size_is_named(folder: Path) -> None:
     cv2.imwrite(str(folder / MASK), np.zeros((32, 23), np.uint8))
     reseal(folder)
-    assert f"{MASK}: 23x32 pixels, its picture 24x32" in problems(folder)
+    assert f"{MASK}: 23x32 pixels, its image 24x32" in problems(folder)
 
 
 @pytest.mark.parametrize("mask", [np.zeros((32, 24, 3), np.uint8), np.zeros((32, 24), np.uint16)])

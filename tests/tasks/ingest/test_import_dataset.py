@@ -81,7 +81,7 @@ def test_what_a_layout_writes_comes_back_as_a_source_for_each_of_its_splits(tmp_
         labels = tables.read(store, import_dataset.fn(source, settings)).rows.set_index("crop_id")
         crops = tables.read(store, tables.find(store, "crops", source.source_id)).rows.set_index("crop_id")
         for one in (one for one in samples if one.split == source.split):
-            row = labels.loc[f"{source.source_id}-{one.stem}-00"]
+            row = labels.loc[f"{source.source_id}-{one.sample_id}-00"]
             assert np.array_equal(masks.from_png(store.read(row["file"], row["sha256"])) >= 0.5, one.alpha >= 0.5)
             assert (row["verdict"], row["origin"], tuple(row["scenes"])) == (KEEP, "imported", one.scenes)
             assert store.read(crops.loc[row.name, "file"]) == one.image
@@ -127,7 +127,7 @@ def test_one_bad_pair_is_a_frame_with_a_reason_and_the_others_go_on(tmp_path: Pa
     found = adopted(catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}}), "old")
     reasons = dict(zip(found["frames"].rows["frame_id"], found["frames"].rows["reason"], strict=True))
     assert reasons["old-train-old1"] == "old1: no mask"
-    assert reasons["old-train-old2"] == "old2: old2.png: 6x9 pixels, its picture 60x90; expected one size, and none is resized"
+    assert reasons["old-train-old2"] == "old2: old2.png: 6x9 pixels, its image 60x90; expected one size, and none is resized"
     assert reasons["old-train-old3"] == "old3: its label has no person"
     assert "no JPEG" in reasons["old-train-old4"]
     assert reasons["old-train-old5"] == ""
