@@ -17,7 +17,7 @@ from flows.ingest import Outcome, ingest
 from flows.release import cut
 from tasks.annotation.simulated_annotator import simulate_annotator
 from tasks.datasets.summarise import summarise
-from tasks.ingest.report import picture, way
+from tasks.ingest.report import write_pipeline_page, write_poster
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,8 @@ def _annotate_and_release(catalog_file: Path, studio: Studio, announce: Callable
     release = cut(str(catalog_file))
     funnels = [summarise(source_id, catalog) for source_id in sources]
     folder = Path(release.folder)
-    contact_sheets = [picture(catalog, folder, source_id) for source_id in sources]
-    return DemoResult(catalog_file, funnels, release, way(catalog, folder), contact_sheets, studio)
+    contact_sheets = [write_poster(catalog, folder, source_id) for source_id in sources]
+    return DemoResult(catalog_file, funnels, release, write_pipeline_page(catalog, folder), contact_sheets, studio)
 
 
 def _raise_failures(outcomes: list[Outcome]) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""Pages with pictures: what became of a source, and the whole way from a clip to a release.
+"""Pages with images: what became of a source, and the whole pipeline from a clip to a release.
 
 A page is one HTML file that needs no other: pictures and the script of the limits are inside it, nothing is loaded.
 The same content gives the same bytes.
@@ -19,7 +19,7 @@ from figureground.imaging.drawing import DROPPED, HUMAN, KEPT, MACHINE
 from figureground.storage.hashing import sha256
 from figureground.types import Alpha, Box, Image, Mask
 
-VERSION = 1
+VERSION = 2
 """Raised by 1 when a page looks different for the same tables."""
 
 THUMBNAIL = 160
@@ -75,8 +75,8 @@ class SourceReport:
 
 
 @dataclass(frozen=True, slots=True)
-class WayReport:
-    """What the page of the whole way says. ``counts`` has a row a source under ``columns``; ``tree`` is text."""
+class PipelineReport:
+    """What the page of the whole pipeline says. ``counts`` has a row a source under ``columns``; ``tree`` is text."""
 
     title: str
     sources: tuple[SourceReport, ...]
@@ -93,12 +93,11 @@ def source_page(report: SourceReport) -> str:
     return rendered("source.html", title=f"{report.source_id}: what became of it", report=report)
 
 
-def way_page(report: WayReport) -> str:
-    """Write the page of the whole way."""
-    return rendered("way.html", title=report.title, report=report)
+def pipeline_page(report: PipelineReport) -> str:
+    """Write the page of the whole pipeline."""
+    return rendered("pipeline.html", title=report.title, report=report)
 
 
-@cache
 def sealed(page: str, mark: str) -> bytes:
     """Give a page's bytes with a last line that says what it was made from and what its bytes are."""
     content = page.encode()

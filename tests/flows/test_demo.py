@@ -83,7 +83,7 @@ def test_verify_passes_and_one_flipped_byte_is_named(demo: Path, release: Path, 
 
 
 def test_the_page_has_pictures_of_every_step(demo: Path) -> None:
-    page = (demo / "data/reports/way.html").read_text()
+    page = (demo / "data/reports/pipeline.html").read_text()
     assert page.count("data:image/") > 20
     assert "http" not in page.replace("http://www.w3.org", "")
 

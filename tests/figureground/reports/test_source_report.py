@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from figureground.reports import source_report
-from figureground.reports.source_report import Figure, Group, SourceReport, Step, WayReport
+from figureground.reports.source_report import Figure, Group, PipelineReport, SourceReport, Step
 from figureground.types import Box
 
 CROP = np.full((300, 120, 3), 90, np.uint8)
@@ -63,7 +63,7 @@ def told(**changes):
 def way():
     pair = source_report.pair_figure("park-000000-00", CROP, ALPHA.astype(np.uint8), "train: park-000000-00")
     label = Group("Corrected", "", (source_report.label_figure("c", CROP, ALPHA, ALPHA[::-1].copy(), "c", "IoU 0.9"),), 1)
-    return WayReport(
+    return PipelineReport(
         title="The way",
         sources=(told(labels=(label,)),),
         release="CustomSeg",
@@ -74,7 +74,7 @@ def way():
     )
 
 
-PAGES = [source_report.source_page(told()), source_report.way_page(way())]
+PAGES = [source_report.source_page(told()), source_report.pipeline_page(way())]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -103,7 +103,7 @@ def test_a_source_page_tells_counts_reasons_values_and_what_is_not_shown():
 
 
 def test_a_way_page_tells_counts_and_the_release():
-    text = Page(source_report.way_page(way())).text
+    text = Page(source_report.pipeline_page(way())).text
     for words in ("1,016", "CustomSeg/ └── img_dir/", "Corrected", "Released pairs"):
         assert words in text
 
@@ -125,7 +125,7 @@ def test_a_source_without_crops_is_told_in_words():
 
 def test_the_same_content_gives_the_same_bytes():
     assert source_report.source_page(told()) == PAGES[0]
-    assert source_report.way_page(way()) == PAGES[1]
+    assert source_report.pipeline_page(way()) == PAGES[1]
 
 
 def test_thumbnails_are_small():

@@ -15,7 +15,7 @@ from figureground.imaging import masks
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from tasks.datasets.release import release
-from tasks.ingest.report import picture, report, way
+from tasks.ingest.report import report, write_pipeline_page, write_poster
 
 STEPS = ("videos", "frames", "crops", "scores", "verdicts", "mattes", "tasks", "labels")
 
@@ -125,7 +125,7 @@ def test_a_source_page_tells_the_way_of_its_people(store, catalog):
     ):
         assert told in words, told
     assert page.count("its matte over a checkerboard") == 3
-    assert "0 of 3 score below 0.7 and need a person" in words
+    assert "0 of 3 are below 0.7 and need an annotator" in words
     assert words.index("matte 0.70") < words.index("matte 0.80") < words.index("matte 1.00")  # the least sure first
     assert page.count("dropped because of size") == 1
     assert page.count("Frame park-") == 4
@@ -219,9 +219,9 @@ def released(store, catalog):
 
 
 def test_the_way_tells_counts_labels_and_the_release(store, catalog, released):
-    path = way(catalog, released)
-    assert path == store.path("reports/way.html")
-    page, words = read(store, "reports/way.html")
+    path = write_pipeline_page(catalog, released)
+    assert path == store.path("reports/pipeline.html")
+    page, words = read(store, "reports/pipeline.html")
     for told in (
         "source frames people crops dropped pushed accepted corrected rejected in train in val",
         "park 8 8 8 1 7 5 1 1 6 0",
@@ -239,29 +239,29 @@ def test_the_way_tells_counts_labels_and_the_release(store, catalog, released):
     assert page.count("and its mask, person in white") == 9
     assert "http" not in page
     before = path.stat().st_mtime_ns
-    way(catalog, released)
+    write_pipeline_page(catalog, released)
     assert path.stat().st_mtime_ns == before
 
 
 def test_the_picture_is_one_png_of_one_source(store, catalog, released):
-    path = picture(catalog, released, "park")
+    path = write_poster(catalog, released, "park")
     drawn = cv2.imread(str(path))
     assert drawn.shape == (900, 1600, 3)
     assert len(np.unique(drawn)) > 200
     before = path.read_bytes()
-    assert picture(catalog, released, "park").read_bytes() == before
+    assert write_poster(catalog, released, "park").read_bytes() == before
 
 
 def test_a_folder_that_is_no_release_is_named(store, catalog, tmp_path):
     tables_of(store, "park")
     with pytest.raises(ReleaseError, match=r"has no readable manifest\.json"):
-        way(catalog, tmp_path)
+        write_pipeline_page(catalog, tmp_path)
 
 
 def test_a_source_that_was_not_released_cannot_be_pictured(store, catalog, released):
     tables_of(store, "other")
     with pytest.raises(ReleaseError, match="holds no picture of other; it has park, walk"):
-        picture(catalog, released, "other")
+        write_poster(catalog, released, "other")
     store.path("tables/labels/other.parquet").unlink()
     with pytest.raises(StoreError, match="other has no table labels"):
-        picture(catalog, released, "other")
+        write_poster(catalog, released, "other")
