@@ -68,7 +68,7 @@ def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = Non
     settings = load(Path(catalog))
     found, refused = expand_sources(settings, sources)
     need = _Need(("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first", patient)
-    with lock_sources(found, settings, "labels", "pull") as (mine, busy):
+    with lock_sources(found, settings, "answers", "pull") as (mine, busy):
         return refused + busy + _one_by_one(settings, mine, need, lambda _, refs: pull.submit(*refs, settings))
 
 

@@ -82,7 +82,7 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
 
 def _remove_leftovers(catalog: Catalog) -> None:
     """Remove the temporary files of processes that were killed."""
-    for file in Store(catalog.storage_root).remove_temporary_files():
+    for file in Store(catalog.storage_root).sweep():
         _log.info("removed %s, left by a run that was killed", file)
 
 

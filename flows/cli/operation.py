@@ -52,7 +52,7 @@ def prune(
     from tasks.operation.prune import tidy
 
     if not dry_run:
-        for file in Store(settings.storage_root).remove_temporary_files():
+        for file in Store(settings.storage_root).sweep():
             print_message(f"{file}: removed, a killed run left it")
     pruned = tidy(settings, dry=dry_run)
     for part in pruned:

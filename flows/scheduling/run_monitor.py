@@ -193,7 +193,7 @@ def _seen(summary: RunSummary) -> bool:
 def _told_already(store: Store, catalog: Catalog, summary: RunSummary) -> str:
     """Give when the same trouble was told last, if that is not long ago."""
     before = next((one for one in run_records.read_latest(store, summary.flow) if one.run < summary.run), None)
-    if before is None or not before.notified or before.failure_text != summary.failure_text or catalog.notify is None:
+    if before is None or not before.notified or before.trouble != summary.trouble or catalog.notify is None:
         return ""
     hours = (datetime.now(UTC) - datetime.fromisoformat(before.notified)).total_seconds() / 3600
     return before.notified if hours < catalog.notify.repeat_after_hours else ""

@@ -32,4 +32,4 @@ def meter(catalog: Catalog) -> tuple[str, meters.Page]:
     content = meters.html(page).encode()
     if not store.exists(NAME) or store.read(NAME) != content:
         store.write(NAME, content)
-    return store.location(NAME), page
+    return store.place(NAME), page

@@ -72,15 +72,15 @@ def tidy(catalog: Catalog, *, dry: bool = False) -> list[Tidied]:
 
 
 def _class(catalog: Catalog, store: Store, kind: str, allowed: int, dry: bool) -> Iterator[Tidied]:
-    sizes = {name: size for name, size, _ in store.list_sizes(kind)}
+    sizes = {name: size for name, size, _ in store.sizes(kind)}
     used = sum(sizes.values())
     candidates = list(_candidates(catalog, store, kind, sizes)) if used > allowed else []
     while used > allowed and (chosen := disk_budget.choose_evictions(used, allowed, candidates)):
         one = chosen[0]
         candidates.remove(one)
         said = "would be dropped" if dry else _drop(store, kind, one)
-        used -= one.size_bytes if said in ("dropped", "would be dropped") else 0
-        yield Tidied(kind, one.source_id, len(one.files), one.size_bytes, said)
+        used -= one.bytes if said in ("dropped", "would be dropped") else 0
+        yield Tidied(kind, one.source_id, len(one.files), one.bytes, said)
     if used > allowed:
         budget = disk_budget.format_size(allowed)
         over = f"still over its budget of {budget}: the rest cannot be made again or is needed; raise the budget"
@@ -91,7 +91,7 @@ def _candidates(catalog: Catalog, store: Store, kind: str, sizes: dict[str, int]
     by_source: dict[str, dict[str, int]] = defaultdict(dict)
     for name, size in sizes.items():
         by_source[name.split("/")[1]][name] = size
-    worked = {name: changed for name, _, changed in store.list_sizes("tables/frames")}
+    worked = {name: changed for name, _, changed in store.sizes("tables/frames")}
     for source_id, files in by_source.items():
         entry = catalog.sources.get(catalog.entry_of(source_id))
         if entry is None or entry.kind == "layout":

@@ -28,7 +28,7 @@ from figureground.storage.store import Store
 from tasks.annotation.connection import connect, find_token, read_secret
 from tasks.annotation.push import PushSettings, push
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 ELSEWHERE = "ffffffffffffffffffffffffffffffffffffffff"
 
 
