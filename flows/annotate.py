@@ -1,19 +1,18 @@
-"""To the annotators and back."""
+"""Push crops to the annotators, and pull their annotations."""
 
 import logging
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from prefect import flow
 from prefect.futures import PrefectFuture
 
 from figureground import tables
-from figureground.catalog import Catalog, load
+from figureground.catalog import Catalog
 from figureground.storage.store import Store
-from figureground.types import Source
+from figureground.types import Source, TableRef
 from flows.ingest import Outcome, expand_sources, first_failure, lock_sources
-from flows.scheduling.run_monitor import watched
+from flows.scheduling.run_monitor import monitor_run
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 
@@ -21,79 +20,106 @@ _log = logging.getLogger(__name__)
 
 
 @flow(name="push", validate_parameters=False, persist_result=False)
-@watched("push")
-def push_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False) -> list[Outcome]:
-    """Give every pre-annotated crop to Label Studio, once.
+def push_all(
+    catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False, nested: bool = False
+) -> list[Outcome]:
+    """Push every pre-annotated crop to Label Studio, exactly once.
 
     Parameters
     ----------
     catalog
         The catalog's file.
     sources
-        Names of catalog sources; None or none means all.
+        Names of catalog sources; None or an empty list means all.
     patient
-        Leave sources that are not that far yet for another time, instead of calling them failed.
+        Skip sources that lack a required table, instead of counting them as failed.
+    nested
+        The flow is a part of another monitored run, see `flows.scheduling.run_monitor.monitor_run`.
 
     Returns
     -------
     list of Outcome
-        One a source.
+        One for each source.
     """
-    settings = load(Path(catalog))
+    with monitor_run("push", catalog, nested=nested) as run:
+        return run.add_outcomes("push", _push(run.catalog, sources, patient))
+
+
+def _push(settings: Catalog, sources: list[str] | None, patient: bool) -> list[Outcome]:
     found, refused = expand_sources(settings, sources)
-    need = _Need(("crops", "mattes"), "is not ingested yet; run `figureground ingest` first", patient)
+    required = _Required(("crops", "mattes"), "is not ingested yet; run `figureground ingest` first", patient)
+
+    def submit(source: Source, refs: Sequence[TableRef]) -> PrefectFuture[TableRef]:
+        crops, mattes = refs
+        return push.submit(crops, mattes, source, settings)
+
     with lock_sources(found, settings, "make", "push") as (mine, busy):
-        return refused + busy + _one_by_one(settings, mine, need, lambda source, refs: push.submit(*refs, source, settings))
+        return refused + busy + _run_in_turn(settings, mine, required, submit)
 
 
 @flow(name="pull", validate_parameters=False, persist_result=False)
-@watched("pull")
-def pull_all(catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False) -> list[Outcome]:
-    """Fetch what the annotators have done since.
+def pull_all(
+    catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, patient: bool = False, nested: bool = False
+) -> list[Outcome]:
+    """Pull the annotations since the last pull.
 
     Parameters
     ----------
     catalog
         The catalog's file.
     sources
-        Names of catalog sources; None or none means all.
+        Names of catalog sources; None or an empty list means all.
     patient
-        Leave sources that are not that far yet for another time, instead of calling them failed.
+        Skip sources that lack a required table, instead of counting them as failed.
+    nested
+        The flow is a part of another monitored run, see `flows.scheduling.run_monitor.monitor_run`.
 
     Returns
     -------
     list of Outcome
-        One a source.
+        One for each source.
     """
-    settings = load(Path(catalog))
+    with monitor_run("pull", catalog, nested=nested) as run:
+        return run.add_outcomes("pull", _pull(run.catalog, sources, patient))
+
+
+def _pull(settings: Catalog, sources: list[str] | None, patient: bool) -> list[Outcome]:
     found, refused = expand_sources(settings, sources)
-    need = _Need(("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first", patient)
+    required = _Required(("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first", patient)
+
+    def submit(_: Source, refs: Sequence[TableRef]) -> PrefectFuture[TableRef]:
+        crops, mattes, tasks = refs
+        return pull.submit(crops, mattes, tasks, settings)
+
     with lock_sources(found, settings, "answers", "pull") as (mine, busy):
-        return refused + busy + _one_by_one(settings, mine, need, lambda _, refs: pull.submit(*refs, settings))
+        return refused + busy + _run_in_turn(settings, mine, required, submit)
 
 
-class _Need(NamedTuple):
-    """The tables that a source must have, what is said when it has not, and whether that can wait."""
+class _Required(NamedTuple):
+    """The tables that a source must have, the message when it has not, and whether such a source can wait."""
 
     stages: tuple[str, ...]
     missing: str
     patient: bool
 
 
-def _one_by_one(
-    catalog: Catalog, found: list[Source], need: _Need, submit: Callable[[Source, list[Any]], PrefectFuture[Any]]
+def _run_in_turn(
+    catalog: Catalog,
+    sources: Sequence[Source],
+    required: _Required,
+    submit: Callable[[Source, Sequence[TableRef]], PrefectFuture[TableRef]],
 ) -> list[Outcome]:
-    """Work on one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
+    """Run one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
     store, outcomes = Store(catalog.storage_root), []
-    for source in found:
+    for source in sources:
         if source.kind == "layout":
-            _log.info("%s came with its labels: there is nothing to ask", source.source_id)
+            _log.info("%s came with its labels: there is nothing to annotate", source.source_id)
             continue
-        refs = [ref for stage in need.stages if (ref := tables.find(store, stage, source.source_id))]
-        if len(refs) == len(need.stages):
+        refs = [ref for stage in required.stages if (ref := tables.find(store, stage, source.source_id))]
+        if len(refs) == len(required.stages):
             outcomes.append(Outcome(source.source_id, first_failure([submit(source, refs)])))
-        elif need.patient:
-            outcomes.append(Outcome(source.source_id, "", need.missing.partition(";")[0]))
+        elif required.patient:
+            outcomes.append(Outcome(source.source_id, "", required.missing.partition(";")[0]))
         else:
-            outcomes.append(Outcome(source.source_id, f"{source.source_id} {need.missing}"))
+            outcomes.append(Outcome(source.source_id, f"{source.source_id} {required.missing}"))
     return outcomes

@@ -4,13 +4,12 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prefect import allow_failure, flow
 from prefect.futures import PrefectFuture
 
-from figureground.catalog import Catalog, load
+from figureground.catalog import Catalog
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.clients.sources.identity import describe_unfinished_files, expand, has_listing
 from figureground.errors import FiguregroundError
@@ -20,7 +19,7 @@ from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.types import Source
 from flows.executor import Executor, open_executor
-from flows.scheduling.run_monitor import watched
+from flows.scheduling.run_monitor import monitor_run
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.discover import describe_refusals, discover
@@ -45,8 +44,9 @@ class Outcome:
 
 
 @flow(name="ingest", validate_parameters=False, persist_result=False)
-@watched("ingest")
-def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None) -> list[Outcome]:
+def ingest(
+    catalog: str = "data_catalog.yaml", sources: list[str] | None = None, *, nested: bool = False
+) -> list[Outcome]:
     """Bring every source that is not done yet to pre-annotated crops and a report.
 
     Parameters
@@ -55,6 +55,8 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
         The catalog's file.
     sources
         Names of catalog sources; None or none means all.
+    nested
+        The flow is a part of another monitored run, see `flows.scheduling.run_monitor.monitor_run`.
 
     Returns
     -------
@@ -66,7 +68,11 @@ def ingest(catalog: str = "data_catalog.yaml", sources: list[str] | None = None)
     FiguregroundError
         When nothing can be done for any source: a broken catalog, missing weights, a storage that cannot be written.
     """
-    settings = load(Path(catalog))
+    with monitor_run("ingest", catalog, nested=nested) as run:
+        return run.add_outcomes("ingest", _ingest(run.catalog, sources))
+
+
+def _ingest(settings: Catalog, sources: list[str] | None) -> list[Outcome]:
     _remove_leftovers(settings)
     fetch_weights(settings)
     refused = _discover(settings, sources)

@@ -5,18 +5,16 @@ from pathlib import Path
 
 from prefect import flow
 
-from figureground.catalog import load
 from figureground.errors import ReleaseError
 from figureground.types import Release
 from flows.ingest import expand_sources
-from flows.scheduling.run_monitor import watched
+from flows.scheduling.run_monitor import monitor_run
 from tasks.datasets.release import rebuild, release
 from tasks.datasets.verify import verify
 
 
 @flow(name="release", validate_parameters=False, persist_result=False)
-@watched("release")
-def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
+def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "", *, nested: bool = False) -> Release:
     """Cut a release of everything that is labelled, and verify what was written.
 
     Parameters
@@ -27,22 +25,24 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> R
         Part of the release's name; "" takes the catalog's.
     date
         ``yyyymmdd``; "" means today (UTC).
+    nested
+        The flow is a part of another monitored run, see `flows.scheduling.run_monitor.monitor_run`.
 
     Raises
     ------
     ReleaseError
         When there is nothing to release, or a name is taken by another content.
     """
-    settings = load(Path(catalog))
-    found, refused = expand_sources(settings, None)
-    if refused:
-        raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
-    made = release(found, settings, note or settings.releases.note, date or _today())
-    return verify(Path(made.folder), settings)
+    with monitor_run("release", catalog, nested=nested) as run:
+        settings = run.catalog
+        found, refused = expand_sources(settings, None)
+        if refused:
+            raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
+        made = release(found, settings, note or settings.releases.note, date or _today())
+        return verify(Path(made.folder), settings)
 
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False)
-@watched("rebuild")
 def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
     """Cut a release again from its manifest and the storage, and verify what was written.
 
@@ -58,9 +58,10 @@ def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", dat
     ReleaseError
         When what comes out is not, byte for byte, what the manifest describes.
     """
-    settings = load(Path(catalog))
-    made = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
-    return verify(Path(made.folder), settings)
+    with monitor_run("rebuild", catalog) as run:
+        settings = run.catalog
+        made = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
+        return verify(Path(made.folder), settings)
 
 
 def _today() -> str:

@@ -45,16 +45,16 @@ def pillow_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API of a Prefect server for all commands of this process: each that starts its own takes some seconds more."""
-    from flows.scheduling.engine import healthy, lay_tables
+    from flows.scheduling.engine import create_tables, is_healthy
 
     port, home = free_port(), tmp_path_factory.mktemp("prefect")
-    lay_tables(home)
+    create_tables(home)
     own = {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | own)
     address, until = f"http://127.0.0.1:{port}/api", time.monotonic() + 300
     try:
-        while not healthy(address):
+        while not is_healthy(address):
             assert process.poll() is None and time.monotonic() < until, "Prefect's server did not come up"
             time.sleep(0.5)
         yield address

@@ -17,7 +17,7 @@ commands = typer.Typer()
 def schedule(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
     """Run the scheduled flows until stopped: nightly ingest, frequent pull, weekly release."""
     open_catalog(catalog, verbose, shared=False)
-    from flows.scheduling.schedules import schedule as serve_schedules
+    from flows.scheduling.schedules import serve_schedules
 
     serve_schedules(catalog.resolve(), print_message)
 
@@ -31,12 +31,12 @@ def status(
     """Show for every source what is pending, running, failed, waiting for annotators, labelled and released."""
     configure_logging(verbose)
     from figureground.catalog import load
-    from flows.cli import catalog_cache
-    from flows.cli.status_fast_path import told
-    from tasks.operation.status import status as read_status
+    from flows.cli.status_fast_path import render_status
+    from tasks.operation.catalog_cache import write_cache
+    from tasks.operation.status import read_status
 
-    state = read_status(catalog_cache.remember(catalog, load(catalog, build_plugins=False)))
-    sys.stdout.write(told(state, as_json=as_json))
+    state = read_status(write_cache(catalog, load(catalog, build_plugins=False)))
+    sys.stdout.write(render_status(state, as_json=as_json))
 
 
 @commands.command(rich_help_panel=PANEL)
@@ -49,15 +49,15 @@ def prune(
     settings = open_catalog(catalog, verbose, runs=False)
     from figureground.storage.disk_budget import format_size
     from figureground.storage.store import Store
-    from tasks.operation.prune import tidy
+    from tasks.operation.prune import prune_storage
 
     if not dry_run:
         for file in Store(settings.storage_root).sweep():
             print_message(f"{file}: removed, a killed run left it")
-    pruned = tidy(settings, dry=dry_run)
+    pruned = prune_storage(settings, dry_run=dry_run)
     for part in pruned:
         subject = f"{part.source_id}: {part.files} {part.kind}" if part.source_id else part.kind
-        print_message(f"{subject}, {format_size(part.bytes)}: {part.said}")
+        print_message(f"{subject}, {format_size(part.bytes)}: {part.outcome}")
     if not pruned:
         console.print("everything is within its budget")
 

@@ -65,7 +65,7 @@ def open_catalog(
     verbose
         Show the logs of figureground and Prefect.
     shared, runs
-        See `flows.scheduling.engine.embed`.
+        See `flows.scheduling.engine.configure_prefect`.
     reads_tables
         Refuse a storage whose tables have another format, see `figureground.tables.formats`.
 
@@ -85,12 +85,12 @@ def open_catalog(
     from figureground.catalog import load
     from figureground.storage.store import Store
     from figureground.tables import formats
-    from flows.scheduling.engine import embed
+    from flows.scheduling.engine import configure_prefect
 
     catalog = load(catalog_file)
     if reads_tables:
         formats.require_current(Store(catalog.storage_root))
-    embed(catalog.folder, verbose=verbose, shared=shared, runs=runs)
+    configure_prefect(catalog.folder, verbose=verbose, shared=shared, runs=runs)
     return catalog
 
 

@@ -73,9 +73,9 @@ def doctor(
         fetch_weights(settings)
     findings = examine(settings)
     for finding in findings:
-        mark = "[green]ok  [/]" if finding.fine else "[red]fail[/]"
-        console.print(f"{mark} {escape(finding.what)}: {escape(finding.said)}", soft_wrap=True)
-    if failed := [finding.what for finding in findings if not finding.fine]:
+        mark = "[green]ok  [/]" if finding.passed else "[red]fail[/]"
+        console.print(f"{mark} {escape(finding.subject)}: {escape(finding.message)}", soft_wrap=True)
+    if failed := [finding.subject for finding in findings if not finding.passed]:
         raise FiguregroundError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
 
 

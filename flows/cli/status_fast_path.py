@@ -1,8 +1,8 @@
-"""`figureground status`, answered at once: where the command line begins, and how a state is told.
+"""The start of the command line, and a fast path for `figureground status`.
 
-Beside an ingest that takes every core, each second of imports becomes several. So a catalog that was found right before is not
-checked again (`flows.cli.catalog_cache`), a plain question is answered before typer, rich or the catalog's code are imported,
-and what there is to say is written as plain text. Anything else is `flows.cli`'s.
+Beside an ingest that uses every core, each second of imports becomes several seconds. So a plain `figureground status` is
+answered from the catalog's cache (`tasks.operation.catalog_cache`), before typer, rich or the catalog's code are imported.
+Every other command goes to `flows.cli.app`.
 """
 
 import json
@@ -12,99 +12,112 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figureground.errors import FiguregroundError
-from flows.cli import catalog_cache
-from tasks.operation.status import as_json as plain
-from tasks.operation.status import status
+from tasks.operation import catalog_cache
+from tasks.operation.status import as_json as to_json
+from tasks.operation.status import read_status
 
 if TYPE_CHECKING:
-    from tasks.operation.status import SourceState, State
+    from tasks.operation.status import SourceStatus, StorageStatus
 
-HERE = Path("data_catalog.yaml")
-_HEADS = ("source", "made", "kept", "pushed", "waiting", "answered", "rejected", "released", "now")
+_CATALOG = Path("data_catalog.yaml")
+_HEADER = ("source", "made", "kept", "pushed", "waiting", "labelled", "rejected", "released", "now")
 
 
 def main() -> None:
-    """Answer `status` when nothing slow is needed for it; hand everything else to the whole command line."""
-    asked = plainly_asked(sys.argv[1:])
-    if asked is None or (text := _at_once(*asked)) is None:
-        from flows.cli.app import main as whole
+    """Answer a plain `status` at once; give every other command to the whole command line."""
+    arguments = parse_plain_status(sys.argv[1:])
+    if arguments is None or (text := _read_and_render(*arguments)) is None:
+        from flows.cli.app import main as run_command_line
 
-        whole()
+        run_command_line()
     else:
         sys.stdout.write(text)
 
 
-def plainly_asked(arguments: Sequence[str]) -> tuple[Path, bool] | None:
-    """Read the arguments of a plain `status`.
+def parse_plain_status(arguments: Sequence[str]) -> tuple[Path, bool] | None:
+    """Parse the arguments of a plain `status`.
+
+    Parameters
+    ----------
+    arguments
+        The words after ``figureground``.
 
     Returns
     -------
     tuple or None
-        The catalog's file, and whether JSON is wanted; None for anything else, also for what is wrong.
+        The catalog's file, and whether JSON is wanted; None for any other command and for wrong usage.
 
     Examples
     --------
-    >>> plainly_asked(["status", "--json"])
+    >>> parse_plain_status(["status", "--json"])
     (PosixPath('data_catalog.yaml'), True)
-    >>> plainly_asked(["status", "--help"])
+    >>> parse_plain_status(["status", "--help"])
     """
     if not arguments or arguments[0] != "status":
         return None
-    left, file, wanted = list(arguments[1:]), HERE, False
-    while left:
-        match left:
+    remaining, file, as_json = list(arguments[1:]), _CATALOG, False
+    while remaining:
+        match remaining:
             case ["--json", *rest]:
-                wanted, left = True, rest
-            case ["--catalog", given, *rest]:
-                file, left = Path(given), rest
+                as_json, remaining = True, rest
+            case ["--catalog", name, *rest]:
+                file, remaining = Path(name), rest
             case _:
                 return None
-    return file, wanted
+    return file, as_json
 
 
-def _at_once(file: Path, wanted: bool) -> str | None:
-    known = catalog_cache.remembered(file)
+def _read_and_render(file: Path, as_json: bool) -> str | None:
+    cached = catalog_cache.read_cache(file)
     try:
-        return None if known is None else told(status(known), as_json=wanted)
+        return None if cached is None else render_status(read_status(cached), as_json=as_json)
     except FiguregroundError:
-        return None  # the whole command line asks again, and says it as it says all errors
+        return None  # the whole command line reads it again, and reports the error as it reports all errors
 
 
-def told(state: "State", *, as_json: bool = False) -> str:
-    """Write a state for people, a line a source with what failed below and the newest run of each flow last; or as JSON."""
+def render_status(status: "StorageStatus", *, as_json: bool = False) -> str:
+    """Write a status as text or as JSON.
+
+    Parameters
+    ----------
+    status
+        The status of the storage.
+    as_json
+        Write JSON; else a line per source, then failures, running runs, and the newest run of each flow.
+    """
     if as_json:
-        return json.dumps(plain(state), indent=2, ensure_ascii=False) + "\n"
-    lines = [*_table([_HEADS, *map(_row, state.sources)])]
-    lines += [f"{one.source}: {one.failed}" for one in state.sources if one.failed]
-    lines += [f"running: {work}" for work in state.working]
-    lines += [f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s" for run in state.runs]
+        return json.dumps(to_json(status), indent=2, ensure_ascii=False) + "\n"
+    lines = [*_align([_HEADER, *map(_row, status.sources)])]
+    lines += [f"{source.source}: {source.failed}" for source in status.sources if source.failed]
+    lines += [f"running: {run}" for run in status.working]
+    lines += [f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s" for run in status.runs]
     return "\n".join(lines) + "\n"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
+def _align(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 
-def _row(one: "SourceState") -> Sequence[str]:
-    numbers = (one.kept, one.pushed, one.waiting, one.answered, one.rejected, one.released)
-    return (one.source, _made(one), *(str(number or "") for number in numbers), _now(one))
+def _row(source: "SourceStatus") -> Sequence[str]:
+    counts = (source.kept, source.pushed, source.waiting, source.answered, source.rejected, source.released)
+    return (source.source, _made(source), *(str(count or "") for count in counts), _now(source))
 
 
-def _made(one: "SourceState") -> str:
-    pending = one.pending
-    rows = {stage.stage: stage.rows for stage in one.stages}
-    if len(pending) == len(one.stages):
+def _made(source: "SourceStatus") -> str:
+    pending = source.pending
+    rows = {stage.stage: stage.rows for stage in source.stages}
+    if len(pending) == len(source.stages):
         return "nothing yet"
     made = f"{rows.get('frames', 0)} frames, {rows.get('crops', 0)} crops"
     return made + (f"; pending: {', '.join(pending)}" if pending else "")
 
 
-def _now(one: "SourceState") -> str:
-    running = next((stage for stage in one.stages if stage.state == "running"), None)
-    far = f"{running.stage} {running.done}" + (f" of {running.total}" if running.total else "") if running else ""
-    return ", ".join(part for part in (far, one.running, "failed" if one.failed else "") if part)
+def _now(source: "SourceStatus") -> str:
+    running = next((stage for stage in source.stages if stage.state == "running"), None)
+    progress = f"{running.stage} {running.done}" + (f" of {running.total}" if running.total else "") if running else ""
+    return ", ".join(part for part in (progress, source.running, "failed" if source.failed else "") if part)
 
 
 if __name__ == "__main__":

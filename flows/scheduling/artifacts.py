@@ -1,10 +1,9 @@
-"""What a run shows in Prefect: how far it is, and at its end what became of everybody and where the reports are."""
+"""What a run shows in Prefect: its progress, and at its end a table of all sources with links to their reports."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 from uuid import UUID
 
 from figureground import progress
@@ -13,57 +12,62 @@ from figureground.storage.run_records import RunSummary
 from figureground.storage.store import Store
 from figureground.tables.statistics import Tallies, Tally
 
-_EVERY_SECONDS = 5.0
-_LINKS = 50
-_ANSWERS = ("pull", "frequent-pull")
-_STAGES = 7
+_UPDATE_SECONDS = 5.0
+_MAX_LINKS = 50
+_PULL_FLOWS = ("pull", "frequent-pull")
+_STAGES_PER_SOURCE = 7
 
 _log = logging.getLogger(__name__)
 
 
-class _Far:
-    """How far each source is with each stage."""
+class _Progress:
+    """The progress of each source in each stage."""
 
     def __init__(self) -> None:
         self._shares: dict[tuple[str, str], float] = {}
-        self._now: dict[str, str] = {}
+        self._latest: dict[str, str] = {}
 
-    def tell(self, stage: str, source_id: str, done: int, total: int) -> None:
+    def update(self, stage: str, source_id: str, done: int, total: int) -> None:
         self._shares[source_id, stage] = min(1.0, done / total) if total else 0.0
-        self._now[source_id] = f"{source_id}: {stage} {done}" + (f" of {total}" if total else "")
+        self._latest[source_id] = f"{source_id}: {stage} {done}" + (f" of {total}" if total else "")
 
     def percent(self) -> float:
         shares = dict(self._shares)
         sources = {source for source, _ in shares}
-        return round(min(99.0, 100 * sum(shares.values()) / max(1, len(sources) * _STAGES)), 1)
+        return round(min(99.0, 100 * sum(shares.values()) / max(1, len(sources) * _STAGES_PER_SOURCE)), 1)
 
-    def words(self) -> str:
-        return "; ".join(list(self._now.values())[-5:]) or "nothing to do so far"
+    def describe(self) -> str:
+        return "; ".join(list(self._latest.values())[-5:]) or "nothing to do so far"
 
 
 @contextmanager
-def showing(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[[RunSummary], None]]:
-    """Show a run's progress while the block lasts; what it gives shows a summary.
+def show_run(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[[RunSummary], None]]:
+    """Show a run's progress while the block lasts.
 
     Parameters
     ----------
     flow_run_id
-        Prefect's number of the run.
+        Prefect's id of the run.
     flow
-        What the artifacts are called after.
+        The name of the flow, with which the names of the artifacts begin.
     catalog
         Gives the storage.
+
+    Yields
+    ------
+    callable
+        Shows the summary of the run.
     """
-    far, ended = _Far(), threading.Event()
-    unsubscribe = progress.subscribe(far.tell)
-    bar = _Bar(flow_run_id, flow)
-    thread = threading.Thread(target=_tell_until, args=(bar, far, ended), name="artifacts", daemon=True)
+    shown, ended = _Progress(), threading.Event()
+    unsubscribe = progress.subscribe(shown.update)
+    artifact = _ProgressArtifact(flow_run_id, flow)
+    thread = threading.Thread(target=_update_until, args=(artifact, shown, ended), name="artifacts", daemon=True)
     thread.start()
 
     def show(summary: RunSummary) -> None:
         ended.set()
         thread.join(30)
-        _careful(lambda: _show(bar, summary, flow_run_id, catalog))
+        _try(lambda: _create_artifacts(artifact, summary, flow_run_id, catalog))
 
     try:
         yield show
@@ -72,66 +76,69 @@ def showing(flow_run_id: str, flow: str, catalog: Catalog) -> Iterator[Callable[
         unsubscribe()
 
 
-def _tell_until(bar: "_Bar", far: _Far, ended: threading.Event) -> None:
-    while not ended.wait(_EVERY_SECONDS):
-        _careful(lambda: bar.tell(far.percent(), far.words()))
+def _update_until(artifact: "_ProgressArtifact", shown: _Progress, ended: threading.Event) -> None:
+    while not ended.wait(_UPDATE_SECONDS):
+        _try(lambda: artifact.update(shown.percent(), shown.describe()))
 
 
-def _careful(deed: Callable[[], None]) -> None:
-    """Do what is only for looking at: when Prefect's server does not take it, the run goes on."""
+def _try(action: Callable[[], None]) -> None:
+    """Write artifacts if Prefect's server accepts them; the run continues without them."""
     import httpx
     from prefect.exceptions import PrefectException
 
     try:
-        deed()
+        action()
     except (httpx.HTTPError, PrefectException, RuntimeError) as error:
-        _log.warning("Prefect did not take an artifact: %s", error)
+        _log.warning("Prefect did not accept an artifact: %s", error)
 
 
-class _Bar:
-    """The progress artifact of one run; it comes to be with the first news."""
+class _ProgressArtifact:
+    """The progress artifact of one run; it is created by the first update."""
 
     def __init__(self, flow_run_id: str, flow: str) -> None:
-        self._flow_run_id, self._flow = flow_run_id, flow
+        self._flow_run_id, self._flow = UUID(flow_run_id), flow
         self._id: UUID | None = None
 
-    def tell(self, percent: float, words: str) -> None:
+    def update(self, percent: float, description: str) -> None:
         from prefect.client.orchestration import get_client
         from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
         with get_client(sync_client=True) as client:
             if self._id is not None:
-                client.update_artifact(self._id, ArtifactUpdate(data=percent, description=words))
+                client.update_artifact(self._id, ArtifactUpdate(data=percent, description=description))
                 return
-            new = ArtifactCreate(
-                type="progress", key=f"{self._flow}-progress", data=percent, description=words, flow_run_id=self._flow_run_id
+            artifact = ArtifactCreate(
+                type="progress",
+                key=f"{self._flow}-progress",
+                data=percent,
+                description=description,
+                flow_run_id=self._flow_run_id,
             )
-            self._id = client.create_artifact(new).id
+            self._id = client.create_artifact(artifact).id
 
 
-def _show(bar: _Bar, summary: RunSummary, flow_run_id: str, catalog: Catalog) -> None:
+def _create_artifacts(artifact: _ProgressArtifact, summary: RunSummary, flow_run_id: str, catalog: Catalog) -> None:
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.actions import ArtifactCreate
 
-    bar.tell(100.0 if summary.outcome == "done" else 99.0, f"{summary.outcome} after {summary.seconds:.0f} s")
+    artifact.update(100.0 if summary.outcome == "done" else 99.0, f"{summary.outcome} after {summary.seconds:.0f} s")
     store = Store(catalog.storage_root)
-    known = Tallies(store, store.path(".locks") / "tallies.json").read()
-    named = {end.source: known.get(end.source, {}) for end in summary.sources}
-    made = [("markdown", f"{summary.flow}-funnel", markdown(summary, named), "what became of everybody")]
-    for source in list(named)[: 0 if summary.flow in _ANSWERS else _LINKS]:
-        link = _report(store, catalog, source)
+    tables = Tallies(store, store.path(".locks") / "tallies.json").read()
+    tables_of = {end.source: tables.get(end.source, {}) for end in summary.sources}
+    pages = [(f"{summary.flow}-funnel", render_summary(summary, tables_of), "the counts of every source")]
+    for source in list(tables_of)[: 0 if summary.flow in _PULL_FLOWS else _MAX_LINKS]:
+        link = _report_link(store, catalog, source)
         if link:
-            text = f"[{link}]({link})"
-            made.append(("markdown", f"report-{source.lower().replace('_', '-')}", text, f"the report of {source}"))
+            pages.append((f"report-{source.lower().replace('_', '-')}", f"[{link}]({link})", f"the report of {source}"))
     with get_client(sync_client=True) as client:
-        for kind, key, data, words in made:
+        for key, text, description in pages:
             client.create_artifact(
-                ArtifactCreate(type=kind, key=key, data=data, description=words, flow_run_id=UUID(flow_run_id))
+                ArtifactCreate(type="markdown", key=key, data=text, description=description, flow_run_id=UUID(flow_run_id))
             )
 
 
-def _report(store: Store, catalog: Catalog, source: str) -> str:
-    """Give the address of a source's report: where a web server shows it, or else its file."""
+def _report_link(store: Store, catalog: Catalog, source: str) -> str:
+    """Give the address of a source's report: on the web server that the catalog names, or else of its file."""
     name = f"reports/{source}.html"
     if not store.exists(name):
         return ""
@@ -140,54 +147,52 @@ def _report(store: Store, catalog: Catalog, source: str) -> str:
     return store.path(name).as_uri() if "://" not in store.root else f"{store.root}/{name}"
 
 
-def markdown(summary: RunSummary, known: dict[str, dict[str, Tally]]) -> str:
-    """Write a run's funnel as a table: a row a source, and what went wrong or was left below.
+def render_summary(summary: RunSummary, tables_of: dict[str, dict[str, Tally]]) -> str:
+    """Write a run's summary in Markdown: a table with a row per source, then errors, dropped crops and the stages' times.
 
     Parameters
     ----------
     summary
         How the run ended.
-    known
-        Source to tallies, see `figureground.tables.statistics`.
+    tables_of
+        The statistics of each source's tables, see `figureground.tables.statistics`.
     """
-    head = ("source", "frames", "people", "crops", "kept", "pushed", "labelled", "how it ended")
-    lines = [f"# {summary.flow}: {summary.outcome}", "", _row(head), _row(["---"] * len(head))]
+    header = ("source", "frames", "people", "crops", "kept", "pushed", "labelled", "how it ended")
+    lines = [f"# {summary.flow}: {summary.outcome}", "", _row(header), _row(["---"] * len(header))]
     for end in summary.sources:
-        lines.append(_row([end.source, *map(str, _numbers(known.get(end.source, {}))), _ended(end.error, end.left)]))
+        ended = f"**failed**: {end.error}" if end.error else end.left or "done"
+        lines.append(_row([end.source, *map(str, _counts(tables_of.get(end.source, {}))), ended]))
     lines += ["", f"{summary.seconds:.0f} s, from {summary.started} to {summary.ended} on {summary.host}"]
     if summary.error:
         lines += ["", f"**{_cell(summary.error)}**"]
-    dropped = _dropped(known)
+    dropped = _count_reasons(tables_of)
     if dropped:
         lines += ["", "dropped: " + ", ".join(f"{reason} {count}" for reason, count in dropped)]
     lines += ["", _row(("stage", "seconds")), _row(("---", "---:"))]
-    lines += [_row((name, f"{spent:.1f}")) for name, spent in summary.stages.items()]
+    lines += [_row((stage, f"{seconds:.1f}")) for stage, seconds in summary.stages.items()]
     return "\n".join(lines)
 
 
-def _numbers(stages: dict[str, Tally]) -> list[int]:
+def _counts(tables: dict[str, Tally]) -> list[int]:
     def rows(stage: str) -> int:
-        return int(stages[stage]["rows"]) if stage in stages else 0
+        return int(tables[stage]["rows"]) if stage in tables else 0
 
-    people = int(stages.get("crops", {}).get("facts", {}).get("people", 0))
-    kept = int(stages.get("verdicts", {}).get("counts", {}).get("kept", {}).get("True", 0))
+    people = int(tables.get("crops", {}).get("facts", {}).get("people", 0))
+    kept = int(tables.get("verdicts", {}).get("counts", {}).get("kept", {}).get("True", 0))
     return [rows("frames"), people, rows("crops"), kept, rows("tasks"), rows("labels")]
 
 
-def _dropped(known: dict[str, dict[str, Tally]]) -> list[tuple[str, int]]:
+def _count_reasons(tables_of: dict[str, dict[str, Tally]]) -> list[tuple[str, int]]:
+    """Count the dropped crops of all sources by reason, the most frequent first."""
     counts: dict[str, int] = {}
-    for stages in known.values():
-        for reason, count in stages.get("verdicts", {}).get("counts", {}).get("reason", {}).items():
+    for tables in tables_of.values():
+        for reason, count in tables.get("verdicts", {}).get("counts", {}).get("reason", {}).items():
             if reason:
                 counts[reason] = counts.get(reason, 0) + int(count)
     return sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
-def _ended(error: str, left: str) -> str:
-    return f"**failed**: {error}" if error else left or "done"
-
-
-def _row(cells: Any) -> str:
+def _row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(map(_cell, cells)) + " |"
 
 

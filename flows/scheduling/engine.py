@@ -1,7 +1,8 @@
-"""How Prefect runs here: embedded, quiet, its home beside the catalog.
+"""Configures Prefect: an embedded, quiet server, with its home beside the catalog.
 
-Set before Prefect is imported; what the user's environment already says wins. While `figureground schedule` runs, its server is
-used by all commands of that folder: they start some seconds sooner, and everything is seen in one place.
+The settings are made before Prefect is imported, and settings in the user's environment take precedence. While
+`figureground schedule` runs, all commands of that folder use its server: they start some seconds sooner, and Prefect's pages
+show all runs in one place.
 """
 
 import http.client
@@ -23,8 +24,8 @@ from flows.scheduling import prefect_cleanup
 _DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE", "PREFECT_PROFILE")  # a profile may name one, too
 
 
-def embed(folder: Path, *, verbose: bool = False, shared: bool = True, runs: bool = True) -> None:
-    """Point Prefect at its embedded server, with its home in `folder`.
+def configure_prefect(folder: Path, *, verbose: bool = False, shared: bool = True, runs: bool = True) -> None:
+    """Configure Prefect for a catalog's folder.
 
     Parameters
     ----------
@@ -35,31 +36,31 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True, runs: boo
     shared
         Use the server of `figureground schedule` when one runs for this folder.
     runs
-        Flows are to be run: a new home gets Prefect's tables.
+        The command runs flows: create Prefect's tables in a new home.
 
     Raises
     ------
     StoreError
-        When that home cannot be made, or the cache of its tables not be written.
+        When the home cannot be made, or the cache of its tables cannot be written.
     FiguregroundError
-        When Prefect cannot make its tables.
+        When Prefect cannot create its tables.
     """
     defaults = {
         "PREFECT_HOME": str(folder / ".prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
-        # A cold start on two busy cores was seen to take 80 s.
+        # A cold start on two busy cores took 80 s.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        # Errors come out once, as our own one message; the traceback is for --verbose.
+        # An error is printed once, as our own message; --verbose shows the traceback.
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING" if verbose else "CRITICAL",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
-    prefect_cleanup.mark(folder)
-    prefect_cleanup.end_servers(folder)
-    if shared and "PREFECT_API_URL" not in os.environ and (address := serving(folder)):
+    prefect_cleanup.mark_environment(folder)
+    prefect_cleanup.end_stale_processes(folder)
+    if shared and "PREFECT_API_URL" not in os.environ and (address := find_server(folder)):
         os.environ["PREFECT_API_URL"] = address
     try:
         # Prefect starts servers in a loop for minutes when its home is missing.
@@ -70,16 +71,16 @@ def embed(folder: Path, *, verbose: bool = False, shared: bool = True, runs: boo
             "Expected a folder this user may write to; set PREFECT_HOME to another"
         ) from error
     if runs and "PREFECT_API_URL" not in os.environ:
-        lay_tables(Path(os.environ["PREFECT_HOME"]))
+        create_tables(Path(os.environ["PREFECT_HOME"]))
 
 
-def lay_tables(home: Path) -> None:
-    """Give a new home Prefect's empty tables, which it would make itself in 12 s of a processor.
+def create_tables(home: Path) -> None:
+    """Create Prefect's empty tables in a new home from a template; Prefect itself needs 12 s of a core for that.
 
     Parameters
     ----------
     home
-        Prefect's home, a folder that is there. Where the environment names another database, it is left as it is.
+        Prefect's home, an existing folder. Nothing is done when the environment names another database.
 
     Raises
     ------
@@ -94,28 +95,28 @@ def lay_tables(home: Path) -> None:
     )
 
 
-def serving(folder: Path) -> str:
-    """Give the address of the Prefect server that `figureground schedule` runs for this folder; "" when none answers."""
+def find_server(folder: Path) -> str:
+    """Give the address of the Prefect server that `figureground schedule` runs for a folder; "" when there is none."""
     try:
-        told = json.loads(_server_file(folder).read_text(encoding="utf-8"))
-        process, address = Process.parse(told["process"]), str(told["address"])
+        content = json.loads(_server_file(folder).read_text(encoding="utf-8"))
+        process, address = Process.parse(content["process"]), str(content["address"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return address if process is not None and process.alive and healthy(address) else ""
+    return address if process is not None and process.alive and is_healthy(address) else ""
 
 
-def healthy(address: str) -> bool:
-    """Tell whether a Prefect server answers; it prints its banner before it listens, so it has to be asked."""
+def is_healthy(address: str) -> bool:
+    """Check whether a Prefect server answers. It prints its banner before it listens, so only a request shows it."""
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as response:
+            return bool(response.status == 200)
     except (OSError, http.client.HTTPException, ValueError):
         return False
 
 
 @contextmanager
-def announced(folder: Path, address: str) -> Iterator[None]:
-    """Let other commands of this folder use a server while the block lasts."""
+def announce_server(folder: Path, address: str) -> Iterator[None]:
+    """Write the address of a server for other commands of the folder, and remove it after the block."""
     file = _server_file(folder)
     write_file(file, json.dumps({"address": address, "process": str(Process.own())}).encode())
     try:

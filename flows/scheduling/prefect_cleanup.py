@@ -1,7 +1,7 @@
-"""What a killed run leaves behind: Prefect servers nobody uses, runs that Prefect believes to be running. Found and ended.
+"""Cleans up after killed runs: ends stale Prefect servers, and marks runs as crashed that Prefect believes to be running.
 
-Only ours are touched: a process whose environment names this catalog's folder and an owner that is gone, and runs whose own
-note says which process they were.
+Only our own are touched: processes whose environment names this catalog's folder and an owner that has ended, and runs whose
+note names a process that has ended.
 """
 
 import logging
@@ -17,59 +17,66 @@ from uuid import UUID
 from figureground.storage.processes import Process, find_by_environment
 
 OWNER = "FIGUREGROUND_OWNER"
-"""Says in the environment of everything we start: which process started it, for which folder."""
+"""The environment variable that names, in every process we start, the process that started it and the folder."""
 
-_OURS = ("prefect.server.api.server:create_app", "prefect.flow_engine", "prefect.engine")
-_SECONDS = 5.0
+_PREFECT_MODULES = ("prefect.server.api.server:create_app", "prefect.flow_engine", "prefect.engine")
+_END_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
 
-def mark(folder: Path) -> None:
-    """Say in this process's environment, and so in that of all it starts, whose they are."""
+def mark_environment(folder: Path) -> None:
+    """Name this process and the folder as the owner of every process that this process starts."""
     os.environ[OWNER] = f"{Process.own()}|{folder.resolve()}"
 
 
-def end_servers(folder: Path) -> list[int]:
-    """End Prefect's servers and workers of this folder whose owner is gone.
+def end_stale_processes(folder: Path) -> list[int]:
+    """End Prefect's servers and workers of a folder whose owner has ended.
 
     Returns
     -------
     list of int
-        Their process numbers. Nothing is found where there is no /proc.
+        Their process ids. On systems without /proc none is found.
     """
-    left = [process for process in _orphans(folder) if process.alive]
+    left = [process for process in _find_stale_processes(folder) if process.alive]
     for process in left:
         _log.info("ending process %d, a part of Prefect that a killed run left behind", process.pid)
-    for sign in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL):
         for process in left:
             if process.alive:
                 with suppress(ProcessLookupError, PermissionError):
-                    os.kill(process.pid, sign)
-        until = time.monotonic() + _SECONDS
+                    os.kill(process.pid, number)
+        until = time.monotonic() + _END_SECONDS
         while any(process.alive for process in left) and time.monotonic() < until:
             time.sleep(0.05)
     return [process.pid for process in left]
 
 
-def _orphans(folder: Path) -> list[Process]:
-    found = []
+def _find_stale_processes(folder: Path) -> list[Process]:
+    stale = []
     for process, value, command in find_by_environment(OWNER):
-        owner, _, place = value.partition("|")
-        began = Process.parse(owner)
-        ours = place == str(folder.resolve()) and process.pid != os.getpid() and _is_prefect(command)
-        if ours and began is not None and not began.alive:
-            found.append(process)
-    return found
+        owner_text, _, owner_folder = value.partition("|")
+        owner = Process.parse(owner_text)
+        is_ours = owner_folder == str(folder.resolve()) and process.pid != os.getpid() and _is_prefect(command)
+        if is_ours and owner is not None and not owner.alive:
+            stale.append(process)
+    return stale
 
 
 def _is_prefect(command: list[str]) -> bool:
-    serves = "prefect" in command and command[command.index("prefect") + 1 :][:2] == ["server", "start"]
-    return serves or any(part in _OURS for part in command)
+    is_server = "prefect" in command and command[command.index("prefect") + 1 :][:2] == ["server", "start"]
+    return is_server or any(part in _PREFECT_MODULES for part in command)
 
 
-def mark_crashed(flow_run_ids: Iterable[str], why: str) -> list[str]:
-    """Tell Prefect that runs have crashed which it believes to be running, with all that ran below them.
+def mark_crashed(flow_run_ids: Iterable[str], reason: str) -> list[str]:
+    """Mark runs as crashed that Prefect believes to be running, with their subflows and tasks.
+
+    Parameters
+    ----------
+    flow_run_ids
+        Prefect's ids of the runs.
+    reason
+        The message of the new state.
 
     Returns
     -------
@@ -82,30 +89,30 @@ def mark_crashed(flow_run_ids: Iterable[str], why: str) -> list[str]:
 
     marked = []
     with get_client(sync_client=True) as client:
-        for name in filter(None, flow_run_ids):
+        for run_id in filter(None, flow_run_ids):
             try:
-                run = client.read_flow_run(UUID(name))
+                run = client.read_flow_run(UUID(run_id))
             except ObjectNotFound:
-                continue  # of another server, or cleared since
-            for below in [*_below(client, run.id), run]:
-                if below.state is not None and not below.state.is_final():
-                    client.set_flow_run_state(below.id, Crashed(message=why), force=True)
-                    marked.append(str(below.id))
-                _crash_tasks(client, below.id, why)
+                continue  # it is on another server, or was deleted
+            for flow_run in [*_subflow_runs(client, run.id), run]:
+                if flow_run.state is not None and not flow_run.state.is_final():
+                    client.set_flow_run_state(flow_run.id, Crashed(message=reason), force=True)
+                    marked.append(str(flow_run.id))
+                _crash_tasks(client, flow_run.id, reason)
     return marked
 
 
-def _below(client: Any, flow_run_id: UUID) -> list[Any]:
+def _subflow_runs(client: Any, flow_run_id: UUID) -> list[Any]:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
 
-    wanted = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
-    return list(client.read_flow_runs(flow_run_filter=wanted))
+    subflows = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run_id]))
+    return list(client.read_flow_runs(flow_run_filter=subflows))
 
 
-def _crash_tasks(client: Any, flow_run_id: UUID, why: str) -> None:
+def _crash_tasks(client: Any, flow_run_id: UUID, reason: str) -> None:
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.states import Crashed
 
     for run in client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))):
         if run.state is None or not run.state.is_final():
-            client.set_task_run_state(run.id, Crashed(message=why), force=True)
+            client.set_task_run_state(run.id, Crashed(message=reason), force=True)

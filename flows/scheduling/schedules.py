@@ -1,4 +1,4 @@
-"""When the flows run by themselves."""
+"""Serves the scheduled flows: their deployments, a Prefect server, and runs that were missed."""
 
 import asyncio
 import contextvars
@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,29 +21,35 @@ from figureground.catalog import Catalog, load
 from figureground.errors import CatalogError, FiguregroundError, StoreError
 from figureground.storage import run_records
 from figureground.storage.store import Store
-from flows.scheduling.engine import announced, embed, healthy
+from flows.scheduling.crashed_runs import record_crashed_runs
+from flows.scheduling.engine import announce_server, configure_prefect, find_server, is_healthy
 
 NAME = "figureground"
-"""What the deployments are called."""
+"""The name of the deployments."""
 
 _ANCHOR = datetime(2024, 1, 1, tzinfo=UTC)
-_LOOK_SECONDS = 20.0
-_PLANNED_SECONDS = 90.0
+"""Intervals are counted from here."""
+
+_CRON_WINDOW = timedelta(hours=12)
+"""Prefect lists at most 1000 dates at once: a date every minute of twelve hours is less than that."""
+
+_CRASH_CHECK_SECONDS = 20.0
+_PLANNING_SECONDS = 90.0
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
-    """Run a Prefect server of our own while the block lasts, on Prefect's usual port or a free one.
+def run_server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
+    """Run a Prefect server while the block lasts, on Prefect's usual port or a free one.
 
-    Prefect's ephemeral server starts no scheduler, so a schedule needs a real one.
+    Prefect's ephemeral server has no scheduler, so schedules need a real server.
 
     Parameters
     ----------
     folder
-        The catalog's folder, see `flows.scheduling.engine.embed`.
+        The catalog's folder, see `flows.scheduling.engine.configure_prefect`.
     seconds
-        How long the server may take to answer.
+        How long the server may take to start.
 
     Yields
     ------
@@ -54,27 +59,28 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
     Raises
     ------
     StoreError
-        When it ends or stays silent.
+        When the server ends, or does not answer in time.
     """
-    embed(folder, shared=False)
-    port = _port()
+    configure_prefect(folder, shared=False)
+    port = _free_port()
     log = folder / ".prefect" / "server.log"
     with log.open("ab") as sink:
         process = subprocess.Popen(
             [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
             stdout=sink,
             stderr=sink,
-            env=os.environ | {"PREFECT_SERVER_UI_API_URL": "/api"},  # else its pages ask port 4200, whoever listens there
-            start_new_session=True,  # Ctrl-C is for us: the server goes last, when everybody has said goodbye to it
+            env=os.environ
+            | {"PREFECT_SERVER_UI_API_URL": "/api"},  # else its pages ask port 4200, where another server may listen
+            start_new_session=True,  # Ctrl-C must end the runs first, and the server last
         )
     address = f"http://127.0.0.1:{port}/api"
     try:
-        until = time.monotonic() + seconds
-        while not healthy(address):
-            if process.poll() is not None or time.monotonic() > until:
+        deadline = time.monotonic() + seconds
+        while not is_healthy(address):
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise StoreError(f"Prefect's server on port {port} did not come up within {seconds:.0f} s; its log is {log}")
             time.sleep(0.5)
-        with announced(folder, address):
+        with announce_server(folder, address):
             yield address
     finally:
         process.terminate()
@@ -85,231 +91,271 @@ def server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
             process.wait()
 
 
-def _port() -> int:
-    for wanted in (4200, 0):
-        with socket.socket() as free:
-            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server that has just ended still shows there
+def _free_port() -> int:
+    for port in (4200, 0):
+        with socket.socket() as candidate:
+            # a port is free again at once after its server has ended
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                free.bind(("127.0.0.1", wanted))
+                candidate.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return int(free.getsockname()[1])
+            return int(candidate.getsockname()[1])
     raise StoreError("no port of 127.0.0.1 is free for Prefect's server")
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A flow, what its runs are called, when it runs, and with which parameters."""
+class ScheduledFlow:
+    """A flow and its schedule.
+
+    Parameters
+    ----------
+    flow
+        The Prefect flow.
+    name
+        The name of the flow's runs.
+    when
+        The schedule, see `parse_schedule`.
+    parameters
+        The parameters of the flow.
+    """
 
     flow: Any
-    run: str
+    name: str
     when: str
     parameters: dict[str, Any]
 
 
-def planned(catalog_file: Path) -> list[Planned]:
-    """List what the catalog's ``schedules`` ask for; ``never`` is served too, to be started by hand."""
-    from flows.scheduling.nightly import answers, nightly, weekly
+def scheduled_flows(catalog_file: Path) -> list[ScheduledFlow]:
+    """List the flows of the catalog's ``schedules``. A flow with ``never`` is included: it can be started by hand."""
+    from flows.scheduling.scheduled_flows import frequent_pull, nightly_ingest, weekly_release
 
     schedules = load(catalog_file).schedules
-    where = {"catalog": str(catalog_file)}
+    parameters = {"catalog": str(catalog_file)}
     return [
-        Planned(nightly, "nightly-ingest", schedules.ingest, where),
-        Planned(answers, "frequent-pull", schedules.pull, where),
-        Planned(weekly, "weekly-release", schedules.release, where),
+        ScheduledFlow(nightly_ingest, "nightly-ingest", schedules.ingest, parameters),
+        ScheduledFlow(frequent_pull, "frequent-pull", schedules.pull, parameters),
+        ScheduledFlow(weekly_release, "weekly-release", schedules.release, parameters),
     ]
 
 
-def timetable(when: str, timezone: str) -> Any:
-    """Read the catalog's words as a Prefect schedule; None for ``never``.
+def parse_schedule(when: str, timezone: str) -> Any:
+    """Parse a schedule of the catalog.
 
     Parameters
     ----------
     when
         Cron's five fields, ``every 15 minutes``, or ``never``.
     timezone
-        What cron's fields mean.
+        The time zone of cron's fields.
+
+    Returns
+    -------
+    CronSchedule, IntervalSchedule or None
+        Prefect's schedule; None for ``never``.
 
     Raises
     ------
     CatalogError
-        When the fields are none that cron knows.
+        When the fields are not valid in cron.
     """
     from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 
     if when == "never":
         return None
     if when.startswith("every "):
-        return IntervalSchedule(interval=_interval(when), anchor_date=_ANCHOR)
+        return IntervalSchedule(interval=_parse_interval(when), anchor_date=_ANCHOR)
     try:
         return CronSchedule(cron=when, timezone=timezone)
     except ValueError as error:
-        raise CatalogError(f"schedules: cron does not know {when!r}; expected five fields such as '0 2 * * *'") from error
+        raise CatalogError(f"schedules: expected five fields of cron, such as '0 2 * * *'; found {when!r}") from error
 
 
 def deployments(catalog_file: Path) -> list[Any]:
-    """Give the scheduled flows of a catalog as Prefect deployments.
+    """Make the Prefect deployments of the scheduled flows of a catalog.
 
-    Prefect's own limit on overlapping runs is not used: a run that was killed keeps its place there, and every later one is
-    cancelled. Our locks are free when their process is gone.
+    Prefect's own limit on overlapping runs is not used: a killed run keeps its place there, and every later run is cancelled.
+    Our locks are free when their process has ended.
     """
-    zone = load(catalog_file).schedules.timezone
-    return [_deployment(plan, zone) for plan in planned(catalog_file)]
+    timezone = load(catalog_file).schedules.timezone
+    return [_deployment(scheduled, timezone) for scheduled in scheduled_flows(catalog_file)]
 
 
-def _deployment(plan: Planned, zone: str) -> Any:
-    schedule = timetable(plan.when, zone)
-    entry = [] if schedule is None else [schedule]
-    return plan.flow.to_deployment(NAME, schedules=entry, parameters=plan.parameters, tags=[NAME])
+def _deployment(scheduled: ScheduledFlow, timezone: str) -> Any:
+    schedule = parse_schedule(scheduled.when, timezone)
+    schedules = [] if schedule is None else [schedule]
+    return scheduled.flow.to_deployment(NAME, schedules=schedules, parameters=scheduled.parameters, tags=[NAME])
 
 
-def missed(catalog: Catalog, plan: Planned, now: datetime) -> datetime | None:
-    """Give the last moment a flow should have run and did not, or did not end as it should; None when all is well.
+def last_missed(catalog: Catalog, scheduled: ScheduledFlow, now: datetime) -> datetime | None:
+    """Find the last time at which a flow should have run and did not, or did not finish.
 
-    A flow that never ran has missed nothing: it waits for its first time. One that was killed or stopped in the middle has
-    missed the rest; one that failed has not, it would fail again.
+    A flow that has never run has missed nothing: it waits for its first time. A run that was killed or stopped has missed its
+    rest. A run that failed has not: it would fail again.
 
     Parameters
     ----------
     catalog
-        Says when, and where the runs' summaries are.
-    plan
+        Gives the time zone, and the summaries of runs.
+    scheduled
         The flow.
     now
-        With its time zone.
+        The present time, with a time zone.
+
+    Returns
+    -------
+    datetime or None
+        The time in UTC; None when nothing was missed.
     """
-    last = next(run_records.read_latest(Store(catalog.storage_root), plan.run), None)
-    if plan.when == "never" or last is None:
+    last = next(run_records.read_latest(Store(catalog.storage_root), scheduled.name), None)
+    if scheduled.when == "never" or last is None:
         return None
-    begun, due = run_records.parse_timestamp(last.run), _due(plan.when, catalog.schedules.timezone, now)
-    if due > begun:
+    started = run_records.parse_timestamp(last.run)
+    due = _last_due(scheduled.when, catalog.schedules.timezone, started, now)
+    if due is not None and due > started:
         return due
-    return begun if last.outcome in ("crashed", "stopped") else None
+    return started if last.outcome in ("crashed", "stopped") else None
 
 
-def _due(when: str, timezone: str, now: datetime) -> datetime:
-    """Give the last moment that came due."""
+def _last_due(when: str, timezone: str, earliest: datetime, now: datetime) -> datetime | None:
+    """Find the last time in the schedule from `earliest` to now, with Prefect's own reading of cron."""
     if when.startswith("every "):
-        return now - (now - _ANCHOR) % _interval(when)
-    from prefect._vendor.croniter import croniter  # what Prefect itself reads cron with; croniter proper is another package
+        return now - (now - _ANCHOR) % _parse_interval(when)
+    from prefect.server.schemas.schedules import CronSchedule
 
-    here = now.astimezone(zoneinfo.ZoneInfo(timezone)) + timedelta(seconds=1)
-    found: datetime = croniter(when, here).get_prev(datetime)
-    return found.astimezone(UTC)
+    schedule, end = CronSchedule(cron=when, timezone=timezone), now
+    while end > earliest:
+        start = max(earliest, end - _CRON_WINDOW)
+        if dates := asyncio.run(schedule.get_dates(start=start, end=end)):
+            return datetime.fromtimestamp(max(dates).timestamp(), UTC)
+        end = start
+    return None
 
 
-def _interval(when: str) -> timedelta:
+def _parse_interval(when: str) -> timedelta:
     count, unit = when.split()[1:]
     return timedelta(seconds={"minute": 60, "hour": 3600, "day": 86400}[unit.rstrip("s")] * int(count))
 
 
-def schedule(catalog_file: Path, say: Callable[[str], None] = _log.info) -> None:
-    """Serve the scheduled flows until stopped.
+def serve_schedules(catalog_file: Path, announce: Callable[[str], None] = _log.info) -> None:
+    """Serve the scheduled flows until stopped, on the server in PREFECT_API_URL or on one of our own.
 
-    They are served on the server that PREFECT_API_URL names, or on one of our own. What came due while nothing served them is
-    made up for by one run each.
+    Runs that were missed while nothing was served are replaced by one run of each flow.
 
     Parameters
     ----------
     catalog_file
         The catalog.
-    say
-        Is told what a person may want to know.
+    announce
+        Called with messages for the user.
 
     Raises
     ------
     CatalogError
-        When a schedule is not understood.
+        When a schedule is not valid.
     StoreError
-        When the server cannot be had.
+        When there is no server, or another command serves the folder.
     """
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    served = deployments(catalog_file)  # refuses a schedule before anything is started
-    with _stoppable(), _server_to_use(catalog_file.parent) as api, temporary_settings({PREFECT_API_URL: api}):
-        os.environ["PREFECT_API_URL"] = api  # for the runs, which are processes of their own
+    served = deployments(catalog_file)  # a wrong schedule is reported before anything is started
+    with _quiet_stop(), _choose_server(catalog_file.parent) as api, temporary_settings({PREFECT_API_URL: api}):
+        os.environ["PREFECT_API_URL"] = api  # the runs are processes of their own
         catalog = load(catalog_file)
-        with _buried_while(catalog):
-            asyncio.run(_serve(served, planned(catalog_file), catalog, say))
+        with _recording_crashed_runs(catalog):
+            asyncio.run(_serve(served, scheduled_flows(catalog_file), catalog, announce))
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """End quietly on Ctrl-C and SIGTERM, after the runs that go on were told to stop, too."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in a shell's background was told to ignore it
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+def _quiet_stop() -> Iterator[None]:
+    """End quietly on Ctrl-C and SIGTERM, after running flows were told to stop."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it otherwise
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     except KeyboardInterrupt:
         _log.info("stopped")
 
 
-@contextmanager
-def _server_to_use(folder: Path) -> Iterator[str]:
-    """Give the server that the user names, or one of our own. One that another `schedule` of this folder runs is refused."""
-    from flows.scheduling.engine import serving
+def _interrupt(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
 
-    if running := serving(folder):
+
+@contextmanager
+def _choose_server(folder: Path) -> Iterator[str]:
+    """Give the address of the server that the user names, or of one of our own. Two servers of one folder are refused."""
+    if running := find_server(folder):
         raise StoreError(f"another `figureground schedule` serves this folder at {running}; stop it first")
-    if named := os.environ.get("PREFECT_API_URL", ""):
-        if not healthy(named):
-            raise StoreError(f"PREFECT_API_URL names {named}, where no Prefect server answers; start it, or unset the variable")
-        with announced(folder, named):
-            yield named
+    if address := os.environ.get("PREFECT_API_URL", ""):
+        if not is_healthy(address):
+            raise StoreError(
+                f"PREFECT_API_URL is {address}, where no Prefect server answers; start the server, or unset the variable"
+            )
+        with announce_server(folder, address):
+            yield address
         return
-    with server(folder) as api:
+    with run_server(folder) as api:
         yield api
 
 
-async def _serve(served: list[Any], plans: list[Planned], catalog: Catalog, say: Callable[[str], None]) -> None:
+async def _serve(
+    served: list[Any], scheduled: list[ScheduledFlow], catalog: Catalog, announce: Callable[[str], None]
+) -> None:
     from prefect.runner import Runner
 
-    # Not paused at the end: what comes due while nothing is served is seen as late, and made up for at the next start.
-    runner = Runner(name=NAME, pause_on_shutdown=False, limit=None, query_seconds=5)
-    runner.handle_sigterm = lambda *_: signal.raise_signal(signal.SIGINT)  # type: ignore[method-assign]  # its own needs no loop
-    for deployment, plan in zip(served, plans, strict=True):
-        await _catch_up(catalog, plan, await runner.aadd_deployment(deployment), say)
+    class InterruptedRunner(Runner):
+        """A runner that ends by an interrupt, as on Ctrl-C: Prefect's own reaction to SIGTERM fails in a running loop."""
+
+        def handle_sigterm(self, *_args: Any, **_kwargs: Any) -> None:
+            _interrupt()
+
+    # The schedules are not paused at the end: runs that come due while nothing is served are replaced at the next start.
+    runner = InterruptedRunner(name=NAME, pause_on_shutdown=False, limit=None, query_seconds=5)
+    for deployment, flow in zip(served, scheduled, strict=True):
+        await _catch_up(catalog, flow, await runner.aadd_deployment(deployment), announce)
     address = os.environ["PREFECT_API_URL"].removesuffix("/api")
-    watch = asyncio.create_task(_look_at_scheduler([plan for plan in plans if plan.when != "never"], say))
-    say(f"being served, seen at {address}: " + "; ".join(f"{plan.run} {plan.when}" for plan in plans))
+    check = asyncio.create_task(_check_scheduler([flow for flow in scheduled if flow.when != "never"], announce))
+    announce(f"being served, seen at {address}: " + "; ".join(f"{flow.name} {flow.when}" for flow in scheduled))
     try:
         await runner.start()
     finally:
-        watch.cancel()
+        check.cancel()
 
 
-async def _catch_up(catalog: Catalog, plan: Planned, deployment_id: Any, say: Callable[[str], None]) -> None:
-    """Replace everything that came due meanwhile by one run: each takes all that is not done, so more would find nothing."""
+async def _catch_up(catalog: Catalog, scheduled: ScheduledFlow, deployment_id: Any, announce: Callable[[str], None]) -> None:
+    """Replace all runs that came due while nothing was served by one run: it processes all that is not done yet."""
     from prefect.client.orchestration import get_client
     from prefect.states import Cancelled
 
-    now, gone = datetime.now(UTC), Cancelled(message="nothing served it in time; one run makes up for all of them")
+    now = datetime.now(UTC)
     async with get_client() as client:
-        late = [run for run in await _scheduled(client, deployment_id) if run.expected_start_time <= now]
-        due = await asyncio.to_thread(missed, catalog, plan, now)
+        late = [run for run in await _planned_runs(client, deployment_id) if run.expected_start_time <= now]
+        due = await asyncio.to_thread(last_missed, catalog, scheduled, now)
         for run in late:
-            await client.set_flow_run_state(run.id, gone, force=True)
+            message = "nothing served it in time; one run makes up for all of them"
+            await client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
         if due is not None or late:
-            await client.create_flow_run_from_deployment(deployment_id, name=f"{plan.run}-made-up-{now:%Y%m%d-%H%M%S}")
-            say(f"{plan.run} was due at {due or late[-1].expected_start_time:%Y-%m-%d %H:%M} UTC and did not end: it runs now")
+            await client.create_flow_run_from_deployment(deployment_id, name=f"{scheduled.name}-made-up-{now:%Y%m%d-%H%M%S}")
+            missed = due or late[-1].expected_start_time
+            announce(f"{scheduled.name} was due at {missed:%Y-%m-%d %H:%M} UTC and did not end: it runs now")
 
 
-async def _look_at_scheduler(plans: list[Planned], say: Callable[[str], None]) -> None:
-    """Say so when the server plans nothing: its scheduler was seen to die quietly of a library that was too new for it."""
+async def _check_scheduler(scheduled: list[ScheduledFlow], announce: Callable[[str], None]) -> None:
+    """Warn when the server plans no run: with a library that is too new its scheduler ends without a message."""
     from prefect.client.orchestration import get_client
 
-    await asyncio.sleep(_PLANNED_SECONDS)
+    await asyncio.sleep(_PLANNING_SECONDS)
     async with get_client() as client:
-        for plan in plans:
-            served = await client.read_deployment_by_name(f"{plan.flow.name}/{NAME}")
-            if not await _scheduled(client, served.id):
-                say(
-                    f"Prefect's server has planned no run of {plan.run} after {_PLANNED_SECONDS:.0f} s: its scheduler fails. "
-                    "Look into its log (.prefect/server.log) and install the versions of requirements.lock"
+        for flow in scheduled:
+            deployment = await client.read_deployment_by_name(f"{flow.flow.name}/{NAME}")
+            if not await _planned_runs(client, deployment.id):
+                announce(
+                    f"Prefect's server has planned no run of {flow.name} after {_PLANNING_SECONDS:.0f} s: its scheduler fails. "
+                    "Read its log (.prefect/server.log) and install the versions of requirements.lock"
                 )
 
 
-async def _scheduled(client: Any, deployment_id: Any) -> list[Any]:
+async def _planned_runs(client: Any, deployment_id: Any) -> list[Any]:
     from prefect.client.schemas.filters import (
         DeploymentFilter,
         DeploymentFilterId,
@@ -319,20 +365,20 @@ async def _scheduled(client: Any, deployment_id: Any) -> list[Any]:
     )
     from prefect.client.schemas.objects import StateType
 
-    of = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
+    deployment = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
     states = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED]))
-    return list(await client.read_flow_runs(deployment_filter=of, flow_run_filter=FlowRunFilter(state=states), limit=200))
+    return list(
+        await client.read_flow_runs(deployment_filter=deployment, flow_run_filter=FlowRunFilter(state=states), limit=200)
+    )
 
 
 @contextmanager
-def _buried_while(catalog: Catalog) -> Iterator[None]:
-    """Look every few seconds whether a run died without a word, so that somebody hears of it before the next one starts."""
-    from flows.scheduling.run_monitor import bury
-
-    bury(catalog)
+def _recording_crashed_runs(catalog: Catalog) -> Iterator[None]:
+    """Look for crashed runs every few seconds while the block lasts: people are notified before the next run starts."""
+    record_crashed_runs(catalog)
     ended = threading.Event()
-    here = contextvars.copy_context()  # with it goes which Prefect server is meant
-    thread = threading.Thread(target=here.run, args=(_bury_until, catalog, ended), name="watch", daemon=True)
+    context = contextvars.copy_context()  # it holds Prefect's settings, with the address of the server
+    thread = threading.Thread(target=context.run, args=(_record_until, catalog, ended), name="crashed-runs", daemon=True)
     thread.start()
     try:
         yield
@@ -341,11 +387,9 @@ def _buried_while(catalog: Catalog) -> Iterator[None]:
         thread.join(30)
 
 
-def _bury_until(catalog: Catalog, ended: threading.Event) -> None:
-    from flows.scheduling.run_monitor import bury
-
-    while not ended.wait(_LOOK_SECONDS):
+def _record_until(catalog: Catalog, ended: threading.Event) -> None:
+    while not ended.wait(_CRASH_CHECK_SECONDS):
         try:
-            bury(catalog)
+            record_crashed_runs(catalog)
         except (FiguregroundError, OSError) as error:
-            _log.error("looking for runs that died: %s", error)
+            _log.error("looking for crashed runs: %s", error)

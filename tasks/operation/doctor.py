@@ -1,5 +1,6 @@
-"""Looking at everything outside, one finding a thing."""
+"""Checks everything outside figureground: weights, storage, Label Studio."""
 
+import functools
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -15,54 +16,76 @@ from figureground.errors import FiguregroundError, LabelError, StoreError
 from figureground.storage import assets
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
+from figureground.tables.io import read_rows
+from figureground.tables.rows import CropRow, TaskRow
+from figureground.types import Weights
 from tasks.annotation.connection import connect
 
-_ROOM = 2_000_000_000  # bytes; a few thousand frames
+_MIN_FREE_BYTES = 2_000_000_000  # a few thousand frames
 _PROBE = ".probe"
-_AT_ONCE = 4
+_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, whether it is fine, and what was seen."""
+    """The result of one check.
 
-    what: str
-    fine: bool
-    said: str
+    Parameters
+    ----------
+    subject
+        What was checked.
+    passed
+        Whether it is as it should be.
+    message
+        What was found, and what to do when it is wrong.
+    """
+
+    subject: str
+    passed: bool
+    message: str
 
 
 def examine(catalog: Catalog) -> list[Finding]:
-    """Look at weights, storage and Label Studio; what is ill is a finding, never an exception.
+    """Check the weights, the storage and Label Studio. What is wrong is a finding, never an exception.
+
+    Parameters
+    ----------
+    catalog
+        Names the weights, the storage and the server.
 
     Returns
     -------
     list of Finding
-        In the order a run needs them.
+        In the order in which a run needs the subjects.
     """
-    return list(_findings(catalog))
+    return list(_run_checks(catalog))
 
 
-def _findings(catalog: Catalog) -> Iterator[Finding]:
+def _run_checks(catalog: Catalog) -> Iterator[Finding]:
     for weights in catalog.weights():
-        yield _found(f"weights {weights.name}", lambda weights=weights: f"verified, {assets.locate(weights)}")
-    yield _found("storage", lambda: _storage(catalog))
-    server = _found("Label Studio", lambda: _server(catalog))
+        yield _check(f"weights {weights.name}", functools.partial(_check_weights, weights))
+    yield _check("storage", lambda: _check_storage(catalog))
+    server = _check("Label Studio", lambda: _check_server(catalog))
     yield server
-    if server.fine:
-        yield _found("project", lambda: _project(catalog))
-        yield _found("pictures", lambda: _pictures(catalog))
-        yield _found("predictions", lambda: _predictions(catalog))
-        yield _found("blank tasks", lambda: _blank(catalog))
+    if server.passed:
+        yield _check("project", lambda: _check_project(catalog))
+        yield _check("images", lambda: _check_images(catalog))
+        yield _check("predictions", lambda: _check_predictions(catalog))
+        yield _check("blank tasks", lambda: _count_blank_tasks(catalog))
 
 
-def _found(what: str, look: Callable[[], str]) -> Finding:
+def _check(subject: str, check: Callable[[], str]) -> Finding:
     try:
-        return Finding(what, True, look())
+        return Finding(subject, True, check())
     except FiguregroundError as error:
-        return Finding(what, False, str(error))
+        return Finding(subject, False, str(error))
 
 
-def _storage(catalog: Catalog) -> str:
+def _check_weights(weights: Weights) -> str:
+    return f"verified, {assets.locate(weights)}"
+
+
+def _check_storage(catalog: Catalog) -> str:
     store = Store(catalog.storage_root)
     store.write(_PROBE, b"figureground doctor\n")
     store.read(_PROBE)
@@ -70,102 +93,102 @@ def _storage(catalog: Catalog) -> str:
     if "://" in catalog.storage_root.url:
         return f"{catalog.storage_root} can be written"
     free = shutil.disk_usage(catalog.storage_root.url).free
-    if free < _ROOM:
+    if free < _MIN_FREE_BYTES:
         raise StoreError(
-            f"{catalog.storage_root} has {free / 1e9:.1f} GB left; expected at least {_ROOM / 1e9:.0f} GB: make room"
+            f"{catalog.storage_root} has {free / 1e9:.1f} GB left; expected at least {_MIN_FREE_BYTES / 1e9:.0f} GB: make room"
         )
     return f"{catalog.storage_root} can be written, {free / 1e9:.0f} GB left"
 
 
-def _server(catalog: Catalog) -> str:
+def _check_server(catalog: Catalog) -> str:
     with connect(catalog) as server:
         return f"{server.url} takes our token"
 
 
-def _project(catalog: Catalog) -> str:
+def _check_project(catalog: Catalog) -> str:
     with connect(catalog) as server:
         project = server.find_project(catalog)
-    return "none yet; the first push makes it" if project is None else f"{project.url} has the catalog's labelling interface"
+    if project is None:
+        return "none yet; the first push creates it"
+    return f"{project.url} has the catalog's labelling interface"
 
 
-def _pictures(catalog: Catalog) -> str:
-    """Fetch every pushed picture through the server, as an annotator's browser will, and compare it with the stored one."""
-    stored = _stored(catalog)
+def _check_images(catalog: Catalog) -> str:
+    """Download every pushed image through the server, as an annotator's browser does, and compare it with the stored image."""
+    stored = _read_image_hashes(catalog)
     with connect(catalog) as server:
         project = server.find_project(catalog)
         pushed = [] if project is None else list(server.list_images(project))
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            told = list(pool.map(lambda task: _ill(server, *task, stored), pushed))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            problems = list(pool.map(lambda task: _check_image(server, task[0], task[1], stored), pushed))
     if not pushed:
         return "nothing is pushed yet"
-    ill = [reason for reason in told if reason]
+    found = [problem for problem in problems if problem]
     missing = len(stored.keys() - {address for _, address in pushed})
-    if ill:
-        raise LabelError(f"{len(ill)} of {len(pushed)} pictures are not seen: {ill[0]}")
-    gone = f"; {missing} pushed pictures have no task there any more: push again" if missing else ""
-    return f"{server.url} serves all {len(pushed)} pictures of {project.url if project else ''}{gone}"
+    if found:
+        raise LabelError(f"{len(found)} of {len(pushed)} images cannot be seen: {found[0]}")
+    hint = f"; {missing} pushed images have no task there any more: push again" if missing else ""
+    return f"{server.url} serves all {len(pushed)} images of {project.url if project else ''}{hint}"
 
 
-def _ill(server: AnnotationServer, task: int, address: str, stored: Mapping[str, str]) -> str:
-    """Say why an annotator would not see a task's picture, or ""."""
+def _check_image(server: AnnotationServer, task: int, address: str, stored: Mapping[str, str]) -> str:
+    """Explain why an annotator would not see a task's image; "" when it is seen."""
     if not address:
-        return f"task {task} names no picture; push its source again"
+        return f"task {task} names no image; push its source again"
     try:
-        found = sha256(server.fetch_image(address))
+        served = sha256(server.fetch_image(address))
     except FiguregroundError as error:
         return f"task {task}: {error}"
-    if stored.get(address, found) != found:
-        return f"task {task}: {address} is another picture there than in the storage; look which folder the server serves"
+    if stored.get(address, served) != served:
+        return f"task {task}: {address} is another image there than in the storage; check which folder the server serves"
     return ""
 
 
-def _stored(catalog: Catalog) -> dict[str, str]:
-    """Give the hash of every pushed picture by its address."""
-    store, found = Store(catalog.storage_root), {}
+def _read_image_hashes(catalog: Catalog) -> dict[str, str]:
+    """Read the SHA-256 of every pushed image, by the image's address in Label Studio."""
+    store, hashes = Store(catalog.storage_root), dict[str, str]()
     for source_id in tables.sources(store, "tasks"):
         tasks, crops = (tables.find(store, stage, source_id) for stage in ("tasks", "crops"))
         if tasks and crops:
-            pushed = set(tables.read(store, tasks).rows["crop_id"])
-            rows = tables.read(store, crops).rows.to_dict("records")
-            found |= {predictions.image_url(row["file"]): str(row["sha256"]) for row in rows if row["crop_id"] in pushed}
-    return found
+            pushed = {row.crop_id for row in read_rows(store, tasks, TaskRow)}
+            rows = [row for row in read_rows(store, crops, CropRow) if row.crop_id in pushed]
+            hashes |= {predictions.image_url(row.file): row.sha256 for row in rows}
+    return hashes
 
 
-def _predictions(catalog: Catalog) -> str:
-    """Make sure that the queue shows what was pushed: by the project's settings, and by one task of each source."""
+def _check_predictions(catalog: Catalog) -> str:
+    """Check that the queue shows the pushed predictions: the project's settings, and one task per source."""
     interface, _ = load_interface(catalog.label_config_file, catalog.label_studio.mask)
     with connect(catalog) as server:
         project = server.find_project(catalog)
-        keys = _predicted(catalog)
+        keys = _sample_keys(catalog)
         if project is None or not keys:
             return "none is pushed yet"
         server.check_queue(project)
-        found = server.find_tasks(project, keys)
-        said = [server.check_prediction(found[key][0].task_id, interface) for key in keys if key in found]
-    if not said:
+        tasks = server.find_tasks(project, keys)
+        messages = [server.check_prediction(tasks[key][0].task_id, interface) for key in keys if key in tasks]
+    if not messages:
         raise LabelError(f"{project.url} has none of the tasks that were pushed: push again")
-    return f"{said[0]}; {len(said)} looked at, one a source"
+    return f"{messages[0]}; {len(messages)} tasks checked, one per source"
 
 
-def _blank(catalog: Catalog) -> str:
-    """Say how many tasks have no prediction, why, and which scenes are stopped because it does not pay."""
+def _sample_keys(catalog: Catalog) -> list[str]:
+    """Give the key of one task per source that was pushed with a prediction."""
+    store, keys = Store(catalog.storage_root), list[str]()
+    for source_id in tables.sources(store, "tasks"):
+        if ref := tables.find(store, "tasks", source_id):
+            keys += [row.key for row in read_rows(store, ref, TaskRow) if row.prediction_sha256][:1]
+    return keys
+
+
+def _count_blank_tasks(catalog: Catalog) -> str:
+    """Count the tasks without a prediction by reason, and name the scenes in which pre-annotation was stopped."""
     store, reasons, stopped = Store(catalog.storage_root), Counter[str](), set[str]()
     for source_id in tables.sources(store, "tasks"):
         if ref := tables.find(store, "tasks", source_id):
             table = tables.read(store, ref)
             reasons.update(table.rows["blank"])
             stopped |= set(table.facts.get("stopped", ()))
-    told = ", ".join(f"{count} {why}" for why, count in sorted(reasons.items()) if why) or "none"
-    return f"{told} (of {reasons.total()})" + (
-        f"; pre-annotating does not pay in {', '.join(sorted(stopped))}" if stopped else ""
-    )
-
-
-def _predicted(catalog: Catalog) -> list[str]:
-    """Give the key of one task a source that was pushed with a prediction."""
-    store, keys = Store(catalog.storage_root), []
-    for source_id in tables.sources(store, "tasks"):
-        if ref := tables.find(store, "tasks", source_id):
-            rows = tables.read(store, ref).rows
-            keys += list(rows["key"][rows["prediction_sha256"] != ""][:1])
-    return [str(key) for key in keys]
+    counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()) if reason) or "none"
+    scenes = f"; pre-annotation saves no time in {', '.join(sorted(stopped))}" if stopped else ""
+    return f"{counts} (of {reasons.total()}){scenes}"

@@ -1,11 +1,11 @@
-"""Keeping within the catalog's disk budget: what can be made again to the same bytes goes first.
+"""Keeps a storage within the catalog's disk budget: files that can be made again to the same bytes are removed.
 
 See `figureground.storage.disk_budget`.
 """
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from figureground import tables
@@ -17,45 +17,58 @@ from figureground.storage.disk_budget import EvictionCandidate
 from figureground.storage.hashing import sha256
 from figureground.storage.locks import hold_locks
 from figureground.storage.store import Store
-from figureground.tables import VideoRow, evicted
+from figureground.tables import evicted
+from figureground.tables.io import read_rows
+from figureground.tables.rows import AnyRow, CropRow, FrameRow, LabelRow, MatteRow, TaskRow, VerdictRow, VideoRow
 from figureground.types import TableRef
 
 _log = logging.getLogger(__name__)
 
 _ORDER = ("mattes", "crops", "frames")
-"""Crops before frames: they are proven by frames, which cost less to look at while these are there still."""
+"""Crops before frames: a crop is made again from its frame, which is faster while the frame is still there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tidied:
-    """What became of one class of files of one source, or of the class as a whole (then without a source)."""
+class Pruned:
+    """What was done with the files of one kind of one source, or with a whole kind (then `source_id` is empty).
+
+    Parameters
+    ----------
+    kind
+        ``frames``, ``crops`` or ``mattes``.
+    source_id
+        The source.
+    files, bytes
+        Their number and size.
+    outcome
+        ``dropped``, ``would be dropped``, or why they were kept.
+    """
 
     kind: str
     source_id: str
     files: int
     bytes: int
-    said: str
+    outcome: str
 
 
-def tidy(catalog: Catalog, *, dry: bool = False) -> list[Tidied]:
-    """Drop what is over the budget, sources worked on longest ago first; nothing that cannot be made again.
+def prune_storage(catalog: Catalog, *, dry_run: bool = False) -> list[Pruned]:
+    """Remove files that are over the budget and can be made again, beginning with the sources that were ingested longest ago.
 
-    Of frames those of sources whose crops are cut; of crops those that no check kept; of mattes those that no table names any
-    more. Before files of a source are dropped, its original is verified and one of them is made again and compared. A
-    source that somebody works on is left for the next time.
+    Frames are removed of sources whose crops are cut, crops that no check kept, and mattes that no table names. Before files of
+    a source are removed, its original is verified, and one of the files is made again and compared. A source that another run
+    is working on is skipped.
 
     Parameters
     ----------
     catalog
-        Its ``budget`` says how much each class may take.
-    dry
-        Only say what would go.
+        Its ``budget`` gives the size of each kind of files.
+    dry_run
+        Remove nothing.
 
     Returns
     -------
-    list of Tidied
-        One for each source that something was dropped of or should have been, and one for each class that is still over
-        its budget.
+    list of Pruned
+        One for each source whose files were removed or could not be, and one for each kind that is still over its budget.
 
     Raises
     ------
@@ -63,57 +76,57 @@ def tidy(catalog: Catalog, *, dry: bool = False) -> list[Tidied]:
         When the storage cannot be read or written.
     """
     store = Store(catalog.storage_root)
-    done: list[Tidied] = []
+    budgets = {"frames": catalog.budget.frames, "crops": catalog.budget.crops, "mattes": catalog.budget.mattes}
+    pruned: list[Pruned] = []
     for kind in _ORDER:
-        text = getattr(catalog.budget, kind)
-        if text is not None:
-            done += _class(catalog, store, kind, disk_budget.parse_size(text), dry)
-    return done
+        budget = budgets[kind]
+        if budget is not None:
+            pruned += _prune_kind(catalog, store, kind, disk_budget.parse_size(budget), dry_run)
+    return pruned
 
 
-def _class(catalog: Catalog, store: Store, kind: str, allowed: int, dry: bool) -> Iterator[Tidied]:
+def _prune_kind(catalog: Catalog, store: Store, kind: str, allowed: int, dry_run: bool) -> Iterator[Pruned]:
     sizes = {name: size for name, size, _ in store.sizes(kind)}
     used = sum(sizes.values())
-    candidates = list(_candidates(catalog, store, kind, sizes)) if used > allowed else []
+    candidates = list(_find_candidates(catalog, store, kind, sizes)) if used > allowed else []
     while used > allowed and (chosen := disk_budget.choose_evictions(used, allowed, candidates)):
-        one = chosen[0]
-        candidates.remove(one)
-        said = "would be dropped" if dry else _drop(store, kind, one)
-        used -= one.bytes if said in ("dropped", "would be dropped") else 0
-        yield Tidied(kind, one.source_id, len(one.files), one.bytes, said)
+        candidate = chosen[0]
+        candidates.remove(candidate)
+        outcome = "would be dropped" if dry_run else _remove(store, kind, candidate)
+        used -= candidate.bytes if outcome in ("dropped", "would be dropped") else 0
+        yield Pruned(kind, candidate.source_id, len(candidate.files), candidate.bytes, outcome)
     if used > allowed:
         budget = disk_budget.format_size(allowed)
-        over = f"still over its budget of {budget}: the rest cannot be made again or is needed; raise the budget"
-        yield Tidied(kind, "", 0, used, over)
+        outcome = f"still over its budget of {budget}: the rest cannot be made again or is needed; raise the budget"
+        yield Pruned(kind, "", 0, used, outcome)
 
 
-def _candidates(catalog: Catalog, store: Store, kind: str, sizes: dict[str, int]) -> Iterator[EvictionCandidate]:
+def _find_candidates(catalog: Catalog, store: Store, kind: str, sizes: Mapping[str, int]) -> Iterator[EvictionCandidate]:
     by_source: dict[str, dict[str, int]] = defaultdict(dict)
     for name, size in sizes.items():
         by_source[name.split("/")[1]][name] = size
-    worked = {name: changed for name, _, changed in store.sizes("tables/frames")}
+    sampled = {name: changed for name, _, changed in store.sizes("tables/frames")}
     for source_id, files in by_source.items():
         entry = catalog.sources.get(catalog.entry_of(source_id))
         if entry is None or entry.kind == "layout":
-            continue  # no original to make them from, or the files are the originals
-        spare = _spare(store, kind, source_id)
-        going = {name: size for name, size in files.items() if name in spare}
-        if going:
-            yield EvictionCandidate(source_id, worked.get(tables.name("frames", source_id), 0.0), going)
+            continue  # there is no original to make them from, or the files are the originals
+        removable = _find_removable(store, kind, source_id)
+        removed = {name: size for name, size in files.items() if name in removable}
+        if removed:
+            yield EvictionCandidate(source_id, sampled.get(tables.name("frames", source_id), 0.0), removed)
 
 
-def _spare(store: Store, kind: str, source_id: str) -> set[str]:
-    """Give the files of one class that nothing but their own making needs."""
+def _find_removable(store: Store, kind: str, source_id: str) -> set[str]:
+    """List the files of one kind that no later stage, no annotator and no release needs."""
     if kind == "frames":
-        cut = tables.find(store, "crops", source_id)
-        return {row["file"] for row in _rows(store, "frames", source_id) if row["file"]} if cut else set()
+        is_cut = tables.find(store, "crops", source_id) is not None
+        return {row.file for row in _read(store, FrameRow, source_id) if row.file} if is_cut else set()
     if kind == "crops":
-        dropped_ones = {row["crop_id"] for row in _rows(store, "verdicts", source_id) if not row["kept"]}
-        shown = {row["crop_id"] for row in _rows(store, "tasks", source_id)}
-        shown |= {row["crop_id"] for row in _rows(store, "labels", source_id)}
-        return {row["file"] for row in _rows(store, "crops", source_id) if row["crop_id"] in dropped_ones - shown}
-    named = {row["file"] for row in _rows(store, "mattes", source_id)}
-    needed = {row["crop_id"] for stage in ("tasks", "labels") for row in _rows(store, stage, source_id)}
+        dropped = {row.crop_id for row in _read(store, VerdictRow, source_id) if not row.kept}
+        needed = _shown_crops(store, source_id)
+        return {row.file for row in _read(store, CropRow, source_id) if row.crop_id in dropped - needed}
+    named = {row.file for row in _read(store, MatteRow, source_id)}
+    needed = _shown_crops(store, source_id)
     return {
         name
         for name in store.names(f"mattes/{source_id}")
@@ -121,38 +134,46 @@ def _spare(store: Store, kind: str, source_id: str) -> set[str]:
     }
 
 
-def _rows(store: Store, stage: str, source_id: str) -> list[dict[str, str]]:
-    found = tables.latest(store, stage, source_id)
-    return [] if found is None else found.rows.to_dict("records")  # type: ignore[return-value]
+def _shown_crops(store: Store, source_id: str) -> set[str]:
+    """List the crops that have a task or a label."""
+    tasks, labels = _read(store, TaskRow, source_id), _read(store, LabelRow, source_id)
+    return {row.crop_id for row in tasks} | {row.crop_id for row in labels}
 
 
-def _drop(store: Store, kind: str, one: EvictionCandidate) -> str:
-    with hold_locks(store.path(".locks"), "make", "tidy", [one.source_id]) as (_, taken):
+def _read(store: Store, row_class: type[AnyRow], source_id: str) -> list[AnyRow]:
+    """Read the newest table of a source; empty when there is none."""
+    ref = tables.find(store, row_class.stage, source_id)
+    return [] if ref is None else read_rows(store, ref, row_class)
+
+
+def _remove(store: Store, kind: str, candidate: EvictionCandidate) -> str:
+    """Remove the files of a candidate, and give the outcome."""
+    source_id = candidate.source_id
+    with hold_locks(store.path(".locks"), "make", "prune", [source_id]) as (_, taken):
         if taken:
             return f"left alone: {next(iter(taken.values()))} works on it"
-        spare = _spare(store, kind, one.source_id) & set(one.files)  # what came to be needed since stays
-        ref = tables.find(store, kind, one.source_id)
+        files = _find_removable(store, kind, source_id) & set(candidate.files)  # a file may be needed by now
+        ref = tables.find(store, kind, source_id)
         if kind != "mattes":
             if ref is None:
-                return "kept: its table is gone"
+                return "kept: its table is missing"
             try:
-                _prove(store, ref, spare)
+                _check_reproducible(store, ref, files)
             except FiguregroundError as error:
                 return f"kept: it cannot be made again ({error})"
-            away = evicted.listed(store, kind, one.source_id, ref.sha256)
-            evicted.note(store, kind, one.source_id, ref.sha256, away | spare)
-        for name in sorted(spare):
+            earlier = evicted.listed(store, kind, source_id, ref.sha256)
+            evicted.note(store, kind, source_id, ref.sha256, earlier | files)
+        for name in sorted(files):
             store.remove(name)
-    _log.info("%s: dropped %d %s to keep within the budget", one.source_id, len(spare), kind)
+    _log.info("%s: dropped %d %s to keep within the budget", source_id, len(files), kind)
     return "dropped"
 
 
-def _prove(store: Store, ref: TableRef, files: set[str]) -> None:
-    """Make sure that dropping is safe: the original is whole, and one file comes out of it as it is."""
-    videos = tables.find(store, "videos", ref.source_id)
-    for original in tables.read_rows(store, videos, VideoRow) if videos else ():
-        if original.file and not store.verifies(original.file, original.sha256):
-            raise StoreError(f"its original {original.file} is missing or damaged")
+def _check_reproducible(store: Store, ref: TableRef, files: set[str]) -> None:
+    """Verify the original, make one file again, and compare it."""
+    for video in _read(store, VideoRow, ref.source_id):
+        if video.file and not store.verifies(video.file, video.sha256):
+            raise StoreError(f"its original {video.file} is missing or damaged")
     first = min(files)
     for row, content in regenerate_files(store, ref, [first]):
         if sha256(content) != row.sha256:

@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.scheduling.schedules import server
+from flows.scheduling.schedules import run_server
 
 
 def contents(folder):
@@ -143,7 +143,7 @@ def rough(folder, rounds, dice, whole, expected):
 
 def main():
     folder, rounds, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    with server(folder) as api:
+    with run_server(folder) as api:
         os.environ["PREFECT_API_URL"] = api
         import flows.cli.app
         import flows.ingest  # noqa: F401 - what every run imports

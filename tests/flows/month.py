@@ -18,7 +18,7 @@ from pathlib import Path
 import time_machine
 
 from figureground.catalog import load
-from flows.scheduling.engine import embed
+from flows.scheduling.engine import configure_prefect
 
 FIRST = datetime(2027, 1, 4, tzinfo=UTC)  # a Monday
 
@@ -45,9 +45,9 @@ class Month:
         sys.stdout.flush()
 
     def go(self):
-        from flows.scheduling.schedules import planned
+        from flows.scheduling.schedules import scheduled_flows
 
-        plans, clock = planned(self.file), FIRST - timedelta(minutes=1)
+        plans, clock = scheduled_flows(self.file), FIRST - timedelta(minutes=1)
         for day in range(self.days):
             morning = FIRST + timedelta(days=day)
             with time_machine.travel(morning, tick=True):
@@ -63,14 +63,14 @@ class Month:
 
     def due(self, plans, start, end, made_up):
         """List what runs in a day: what was missed, once, as `figureground schedule` does it, then what comes due."""
-        from flows.scheduling.schedules import missed
+        from flows.scheduling.schedules import last_missed
 
         begun = end - timedelta(days=1)
-        again = [(plan, begun) for plan in plans if made_up and missed(self.catalog, plan, begun) is not None]
+        again = [(plan, begun) for plan in plans if made_up and last_missed(self.catalog, plan, begun) is not None]
         with time_machine.travel(begun):
             for plan, _ in again:
-                self.write("made up", run=plan.run)
-        moments = [(plan, begun + timedelta(hours=hour)) for plan in plans for hour in self.hours(plan.run, begun)]
+                self.write("made up", run=plan.name)
+        moments = [(plan, begun + timedelta(hours=hour)) for plan in plans for hour in self.hours(plan.name, begun)]
         again += [(plan, moment) for plan, moment in moments if moment > start]
         return sorted(again, key=lambda found: found[1])
 
@@ -94,14 +94,14 @@ class Month:
 
     def run(self, plan, day):
         # only the day's first ingest has work that another one can meet: what was made up may have left the second none
-        first = plan.run == "nightly-ingest" and day in self.happens["twice"] and day not in self.doubled
+        first = plan.name == "nightly-ingest" and day in self.happens["twice"] and day not in self.doubled
         self.doubled |= {day} if first else set()
         rival = self.rival() if first else None
         state = plan.flow(**plan.parameters, return_state=True)
         if rival is not None:
             self.write("the other start", code=rival.wait(600), said=rival.stdout.read().decode()[-2000:])
         said = state.message if state.is_cancelled() or state.is_failed() else state.result()
-        self.write(plan.run, state=state.name, said=str(said))
+        self.write(plan.name, state=state.name, said=str(said))
         self.remember()
 
     def rival(self):
@@ -156,13 +156,13 @@ class Month:
 
 def main():
     folder, days = Path(sys.argv[1]), int(sys.argv[2])
-    embed(folder)
+    configure_prefect(folder)
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.scheduling.schedules import server
+    from flows.scheduling.schedules import run_server
 
     # as under `figureground schedule`: its server is the one that commands by hand use, too
-    with server(folder) as api, temporary_settings({PREFECT_API_URL: api}):
+    with run_server(folder) as api, temporary_settings({PREFECT_API_URL: api}):
         month = Month(folder, days)
         try:
             month.go()

@@ -116,7 +116,7 @@ def test_doctor_finds_everything_in_order(demo: Path, run) -> None:
     found = run("doctor", "--catalog", "catalog.yaml", cwd=demo)
     assert "fail" not in found.stdout
     weights = ("yolo11n-pose.pt", "yolo26n-seg.pt", "rvm_mobilenetv3_fp32.onnx")
-    for what in (*(f"weights {name}" for name in weights), "storage", "Label Studio", "project", "pictures"):
+    for what in (*(f"weights {name}" for name in weights), "storage", "Label Studio", "project", "images"):
         assert f"ok   {what}: " in found.stdout
 
 

@@ -114,8 +114,8 @@ def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real)
     crop_id = rows.loc[rows["blank"] != "", "crop_id"].iloc[0]
     told = [line.text for line in explain(crop_id, queue.catalog) if line.subject == "task"]
     assert "blank: measure" in told[0]
-    assert re.search(r"\d+ measure.* \(of \d+\)", doctor._blank(queue.catalog))
-    assert "looked at" in doctor._predictions(queue.catalog)  # it looks at tasks that have one
+    assert re.search(r"\d+ measure.* \(of \d+\)", doctor._count_blank_tasks(queue.catalog))
+    assert "checked" in doctor._check_predictions(queue.catalog)  # it checks tasks that have one
 
 
 def test_a_drawing_from_blank_is_a_label_of_its_own(real):
@@ -156,7 +156,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
     assert list(again["blank"]) == expected
     assert expected.count("does not pay") > 10
     assert tables.read(later.store, later.tasks).facts["stopped"] == [queue.scene]
-    assert queue.scene in doctor._blank(later.catalog)
+    assert queue.scene in doctor._count_blank_tasks(later.catalog)
 
 
 def test_a_share_is_asked_of_two_people_and_their_agreement_is_kept(real):

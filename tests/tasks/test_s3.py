@@ -215,16 +215,16 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     assert {path.name: path.read_bytes() for path in copies.iterdir()} == {
         name.rpartition("/")[2]: store.read(name) for name in store.names("crops/park-s3")
     }
-    assert "serves all 7 pictures" in doctor._pictures(there)
-    assert "1 looked at, one a source" in doctor._predictions(there)
+    assert "serves all 7 images" in doctor._check_images(there)
+    assert "1 tasks checked, one per source" in doctor._check_predictions(there)
 
     first, second, *_ = sorted(copies.iterdir())
     first.unlink()
     second.write_bytes(second.read_bytes()[:50])
     with pytest.raises(LabelError, match="2 of 7 pictures are not seen"):
-        doctor._pictures(there)
+        doctor._check_images(there)
     push.fn(material.crops, material.mattes, material.source, there)
-    assert "serves all 7 pictures" in doctor._pictures(there)
+    assert "serves all 7 images" in doctor._check_images(there)
 
     with connect(there) as server:
         project = server.find_project(there)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.scheduling.engine import lay_tables
+from flows.scheduling.engine import create_tables
 
 ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.slow
 def test_a_new_home_begins_with_tables_and_no_secret_in_them(tmp_path: Path) -> None:
-    lay_tables(tmp_path)
+    create_tables(tmp_path)
     with sqlite3.connect(tmp_path / "prefect.db") as database:
         tables = {name for (name,) in database.execute("select name from sqlite_master where type = 'table'")}
         assert {"flow_run", "task_run", "log", "configuration", "block_document", "alembic_version"} <= tables
@@ -26,7 +26,7 @@ def test_a_new_home_begins_with_tables_and_no_secret_in_them(tmp_path: Path) -> 
 def test_a_home_that_is_told_of_another_database_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://prefect@127.0.0.1/prefect")
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path / "cache"))
-    lay_tables(tmp_path)
+    create_tables(tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from figureground.storage.processes import Process
 from flows.scheduling import prefect_cleanup
-from flows.scheduling.engine import announced, serving
+from flows.scheduling.engine import announce_server, find_server
 
 SLEEP = "import time; time.sleep(60)"
 SERVER = "prefect.server.api.server:create_app"
@@ -46,19 +46,19 @@ def test_only_servers_of_this_folder_whose_owner_is_gone_are_ended(
         start(started, f"{GONE}|{tmp_path}", "label-studio"),  # no part of Prefect: a studio outlives who started it
         start(started, "", SERVER),  # a server that somebody else started
     ]
-    assert sorted(prefect_cleanup.end_servers(tmp_path)) == sorted(process.pid for process in left)
+    assert sorted(prefect_cleanup.end_stale_processes(tmp_path)) == sorted(process.pid for process in left)
     assert [process.wait(10) for process in left] == [-15, -15]
     assert [process.poll() for process in spared] == [None] * 4
 
 
 def test_a_process_says_whose_its_children_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(prefect_cleanup.OWNER, "")
-    prefect_cleanup.mark(tmp_path)
+    prefect_cleanup.mark_environment(tmp_path)
     assert os.environ[prefect_cleanup.OWNER] == f"{Process.own()}|{tmp_path.resolve()}"
 
 
 def test_a_server_that_is_announced_but_silent_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    with announced(tmp_path, "http://127.0.0.1:9/api"):
-        assert serving(tmp_path) == ""
+    with announce_server(tmp_path, "http://127.0.0.1:9/api"):
+        assert find_server(tmp_path) == ""
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Runs that are watched, without Prefect: summaries, letters told once, and runs that died without a word."""
+"""Runs that are monitored, without Prefect: summaries, notices that are sent once, and runs that crashed."""
 
 import json
 import os
@@ -19,8 +19,9 @@ from figureground.errors import StoreError
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
 from flows.ingest import Outcome
-from flows.scheduling import run_monitor
-from flows.scheduling.run_monitor import bury, watched
+from flows.scheduling import failure_notice
+from flows.scheduling.crashed_runs import record_crashed_runs
+from flows.scheduling.run_monitor import monitor_run
 
 ROOT = Path(__file__).parents[3]
 
@@ -39,7 +40,7 @@ def catalog(tmp_path: Path) -> Path:
 @pytest.fixture
 def letters(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     sent: list[tuple[str, str]] = []
-    monkeypatch.setattr(run_monitor, "notify", lambda entry, subject, text, facts: sent.append((subject, text)) or [])
+    monkeypatch.setattr(failure_notice, "notify", lambda entry, subject, text, facts: sent.append((subject, text)) or [])
     return sent
 
 
@@ -47,23 +48,20 @@ def store_of(catalog: Path) -> Store:
     return Store(load(catalog).storage_root)
 
 
-def running(catalog: Path, name: str, deed: Callable[[], Any]) -> Any:
-    @watched(name)
-    def flow(catalog: str) -> Any:
-        return deed()
-
-    return flow(str(catalog))
+def running(catalog: Path, name: str, action: Callable[[], Any], *, nested: bool = False) -> Any:
+    with monitor_run(name, str(catalog), nested=nested) as run:
+        return run.add_outcomes(name, action() or [])
 
 
 def test_a_run_leaves_a_summary_and_no_note(catalog: Path, letters: list[tuple[str, str]]) -> None:
-    def deed() -> list[Outcome]:
+    def action() -> list[Outcome]:
         with progress.measure_duration("crop"):
             pass
         [note] = list(run_records.note_folder(store_of(catalog).path(".locks")).iterdir())
         assert locks.read_note(note) is not None
         return [Outcome("park", ""), Outcome("walk", "", "left alone: somebody")]
 
-    running(catalog, "ingest", deed)
+    running(catalog, "ingest", action)
     [summary] = run_records.read_latest(store_of(catalog))
     assert (summary.flow, summary.outcome, summary.error) == ("ingest", "done", "")
     assert [(end.source, end.left) for end in summary.sources] == [("park", ""), ("walk", "left alone: somebody")]
@@ -97,7 +95,7 @@ def test_it_is_told_again_when_the_catalog_says_so(catalog: Path, letters: list[
 def test_what_could_not_be_told_is_told_the_next_time(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([["nobody answers"], [], []])
     tried: list[str] = []
-    monkeypatch.setattr(run_monitor, "notify", lambda entry, subject, *_: tried.append(subject) or next(answers))
+    monkeypatch.setattr(failure_notice, "notify", lambda entry, subject, *_: tried.append(subject) or next(answers))
     for _ in range(3):
         running(catalog, "ingest", lambda: [Outcome("park", "no video")])
     assert len(tried) == 2
@@ -119,12 +117,10 @@ def test_errors_and_stops_are_told_apart(catalog: Path, letters: list[tuple[str,
     assert (stopped.outcome, len(letters)) == ("stopped", 1)
 
 
-def test_a_flow_inside_a_watched_one_is_a_part_of_it(catalog: Path, letters: list[tuple[str, str]]) -> None:
-    def deed() -> None:
-        running(catalog, "ingest", lambda: [Outcome("park", "")])
-        running(catalog, "push", lambda: [Outcome("park", "no server")])
-
-    running(catalog, "nightly-ingest", deed)
+def test_a_nested_flow_is_a_part_of_the_run_around_it(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    with monitor_run("nightly-ingest", str(catalog)) as run:
+        for part, outcome in (("ingest", Outcome("park", "")), ("push", Outcome("park", "no server"))):
+            run.add_outcomes(part, running(catalog, part, lambda outcome=outcome: [outcome], nested=True))
     [summary] = run_records.read_latest(store_of(catalog))
     assert (summary.flow, summary.outcome) == ("nightly-ingest", "failed")
     assert summary.sources == (run_records.SourceOutcome("park", "no server"),)
@@ -145,8 +141,8 @@ from figureground.storage import locks
 from figureground.catalog import load
 from figureground.storage.store import Store
 from pathlib import Path
-from flows.scheduling.run_monitor import watching
-with watching("nightly-ingest", sys.argv[1]):
+from flows.scheduling.run_monitor import monitor_run
+with monitor_run("nightly-ingest", sys.argv[1]):
     folder = Store(load(Path(sys.argv[1])).storage_root).path(".locks")
     with locks.hold_locks(folder, "make", "ingest", ["park"]):
         progress.report("crop", "park", 3, 9)
@@ -174,7 +170,7 @@ def test_a_run_of_another_machine_is_left_alone(catalog: Path, letters: list[tup
     folder = run_records.note_folder(store_of(catalog).path(".locks"))
     note = replace(locks.LockNote.own("ingest"), host="elsewhere", process="1@1")
     locks.write_note(folder / "20260101T000000.000Z-ingest.json", asdict(note))
-    assert bury(load(catalog)) == []
+    assert record_crashed_runs(load(catalog)) == []
     assert letters == []
 
 

@@ -25,7 +25,7 @@ from figureground.catalog import load
 from figureground.storage import locks, run_records
 from figureground.storage.processes import Process
 from figureground.storage.store import Store
-from flows.scheduling.schedules import Planned, missed, timetable
+from flows.scheduling.schedules import ScheduledFlow, last_missed, parse_schedule
 
 ROOT = Path(__file__).parents[3]
 PICTURE = os.environ.get("FIGUREGROUND_PICTURE", "")
@@ -265,20 +265,20 @@ def test_what_was_missed(tmp_path: Path, when: str, last: str, outcome: Any, exp
         run = f"{run_records.format_timestamp(datetime.fromisoformat(last).replace(tzinfo=UTC))}-nightly-ingest"
         run_records.write(Store(catalog.storage_root), run_records.RunSummary(run, "nightly-ingest", outcome, "", "", 0.0))
     now = datetime(2026, 3, 1, 12, 5, tzinfo=UTC)
-    found = missed(catalog, Planned(None, "nightly-ingest", when, {}), now)
+    found = last_missed(catalog, ScheduledFlow(None, "nightly-ingest", when, {}), now)
     assert found == (datetime.fromisoformat(expected).replace(tzinfo=UTC) if expected else None)
 
 
 def test_cron_means_the_catalogs_time_zone() -> None:
-    assert timetable("0 2 * * *", "Europe/Berlin").timezone == "Europe/Berlin"
-    assert timetable("every 2 hours", "UTC").interval == timedelta(hours=2)
-    assert timetable("never", "UTC") is None
+    assert parse_schedule("0 2 * * *", "Europe/Berlin").timezone == "Europe/Berlin"
+    assert parse_schedule("every 2 hours", "UTC").interval == timedelta(hours=2)
+    assert parse_schedule("never", "UTC") is None
 
 
 def test_prefect_yaml_deploys_the_same_flows_as_schedule() -> None:
     told = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     assert [one["entrypoint"] for one in told] == [
-        f"flows.scheduling.nightly.{name}" for name in ("nightly", "answers", "weekly")
+        f"flows.scheduling.scheduled_flows.{name}" for name in ("nightly_ingest", "frequent_pull", "weekly_release")
     ]
     from figureground.catalog import ScheduleEntry
 
@@ -289,12 +289,12 @@ def test_prefect_yaml_deploys_the_same_flows_as_schedule() -> None:
 
 @pytest.mark.slow
 def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.scheduling.schedules import server
+    from flows.scheduling.schedules import run_server
 
     for name in ("PREFECT_HOME", "PREFECT_API_URL", "FIGUREGROUND_OWNER"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
-    with server(tmp_path) as api:
+    with run_server(tmp_path) as api:
         given = os.environ | {"PREFECT_API_URL": api, "FIGUREGROUND_HOME": str(tmp_path), "COLUMNS": "200"}
         given["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"
         prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
@@ -303,9 +303,9 @@ def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pyte
         found = httpx.post(f"{api}/deployments/filter", json={}, timeout=20).json()
     told = {one["entrypoint"]: one["schedules"][0]["schedule"]["cron"] for one in found}
     assert told == {
-        "flows.scheduling.nightly.nightly": "0 2 * * *",
-        "flows.scheduling.nightly.answers": "*/15 * * * *",
-        "flows.scheduling.nightly.weekly": "0 6 * * 1",
+        "flows.scheduling.scheduled_flows.nightly_ingest": "0 2 * * *",
+        "flows.scheduling.scheduled_flows.frequent_pull": "*/15 * * * *",
+        "flows.scheduling.scheduled_flows.weekly_release": "0 6 * * 1",
     }
     assert all(one["pull_steps"][0].popitem()[1] == {"directory": str(tmp_path)} for one in found)
 

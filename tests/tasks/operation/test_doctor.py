@@ -1,4 +1,4 @@
-"""The doctor against a real Label Studio: every picture as it is served, and whether the queue shows what was pushed."""
+"""The doctor against a real Label Studio: every image as it is served, and whether the queue shows what was pushed."""
 
 from pathlib import Path
 
@@ -36,35 +36,35 @@ def material(real, monkeypatch):
 
 
 def test_every_picture_is_fetched_through_the_server_and_is_the_stored_one(material):
-    assert doctor._pictures(material.catalog) == "nothing is pushed yet"
+    assert doctor._check_images(material.catalog) == "nothing is pushed yet"
     pushed(material)
-    assert "serves all 3 pictures of http" in doctor._pictures(material.catalog)
+    assert "serves all 3 images of http" in doctor._check_images(material.catalog)
     crops = tables.read(Store(material.catalog.storage_root), material.crops).rows
     last = Path(material.catalog.storage_root.url, crops["file"][2])
     content = last.read_bytes()
     last.write_bytes(Path(material.catalog.storage_root.url, crops["file"][1]).read_bytes())
     with pytest.raises(
-        LabelError, match=r"1 of 3 pictures are not seen: task \d+: /data/local-files/\S+ is another picture there"
+        LabelError, match=r"1 of 3 images cannot be seen: task \d+: /data/local-files/\S+ is another image there"
     ):
-        doctor._pictures(material.catalog)
+        doctor._check_images(material.catalog)
     last.unlink()
-    with pytest.raises(LabelError, match=r"1 of 3 pictures are not seen: task \d+: .* does not serve .*answer 404"):
-        doctor._pictures(material.catalog)
+    with pytest.raises(LabelError, match=r"1 of 3 images cannot be seen: task \d+: .* does not serve .*answer 404"):
+        doctor._check_images(material.catalog)
     last.write_bytes(content)
     with connect(material.catalog) as server:
         project = server.find_project(material.catalog)
         task = server.list_tasks(project)[0]
         server.sdk.tasks.update(str(task.task_id), data={**task.content["data"], "image": ""})
-        with pytest.raises(LabelError, match=r"1 of 3 pictures are not seen: task \d+ names no picture"):
-            doctor._pictures(material.catalog)
+        with pytest.raises(LabelError, match=r"1 of 3 images cannot be seen: task \d+ names no image"):
+            doctor._check_images(material.catalog)
         server.sdk.tasks.delete(str(task.task_id))
-    assert "serves all 2 pictures" in doctor._pictures(material.catalog)
-    assert "1 pushed pictures have no task there any more" in doctor._pictures(material.catalog)
+    assert "serves all 2 images" in doctor._check_images(material.catalog)
+    assert "1 pushed images have no task there any more" in doctor._check_images(material.catalog)
 
 
 def test_a_prediction_that_nobody_would_see_is_told(material):
     rows = pushed(material)
-    assert "fits task" in doctor._predictions(material.catalog)
+    assert "fits task" in doctor._check_predictions(material.catalog)
     with connect(material.catalog) as server:
         task = server.find_tasks(server.find_project(material.catalog), [rows["key"][0]])[
             rows["key"][0]
@@ -74,10 +74,10 @@ def test_a_prediction_that_nobody_would_see_is_told(material):
         server.sdk.predictions.delete(old.id)
         wrong = server.sdk.predictions.create(task=task.task_id, result=result, score=0.5, model_version="figureground")
         with pytest.raises(LabelError, match=r"is for a picture of 7x80 .*the crop has 60x80"):
-            doctor._predictions(material.catalog)
+            doctor._check_predictions(material.catalog)
         server.sdk.predictions.delete(wrong.id)
         with pytest.raises(LabelError, match="has 0 predictions, expected one; push its source again"):
-            doctor._predictions(material.catalog)
+            doctor._check_predictions(material.catalog)
 
 
 def test_a_project_that_shows_no_predictions_is_told(material):
@@ -86,7 +86,7 @@ def test_a_project_that_shows_no_predictions_is_told(material):
     with connect(material.catalog) as server:
         server.sdk.projects.update(project, show_collab_predictions=False)
         with pytest.raises(LabelError, match="shows no predictions: switch on"):
-            doctor._predictions(material.catalog)
+            doctor._check_predictions(material.catalog)
         for task in rows["task_id"]:
             server.sdk.predictions.create(task=int(task), result=[], score=0.5, model_version="another")
         server.sdk.projects.update(project, show_collab_predictions=True, model_version="another")
@@ -95,7 +95,7 @@ def test_a_project_that_shows_no_predictions_is_told(material):
         with pytest.raises(
             LabelError, match="shows predictions of the model version 'another' only, ours are called 'figureground'"
         ):
-            doctor._predictions(material.catalog)
+            doctor._check_predictions(material.catalog)
 
 
 def test_the_queue_shows_the_predictions_of_another_remover_too(real, make_material):

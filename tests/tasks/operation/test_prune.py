@@ -20,8 +20,8 @@ from figureground.types import Box, Person, TableRef
 from tasks.ingest.crop import crop
 from tasks.ingest.fetch import fetch
 from tasks.ingest.sample import sample
-from tasks.operation.prune import tidy
-from tasks.operation.status import status
+from tasks.operation.prune import prune_storage
+from tasks.operation.status import read_status
 
 JOINTS = np.tile(np.array([30, 30, 0.9], np.float32), (17, 1))
 ANN = Person(Box(20.5, 10, 60, 70), 0.9, JOINTS)
@@ -86,13 +86,13 @@ def test_what_was_dropped_comes_back_with_the_same_bytes(
     refs = {name: made(catalog, name) for name in ("lake", "park")}
     store, data = Store(catalog.storage_root), Path(catalog.storage_root.url)
     before = folder_contents(data)
-    done = tidy(with_budget(catalog, frames="0", crops="0"))
-    assert {(one.kind, one.source_id) for one in done if one.said == "dropped"} == {
+    done = prune_storage(with_budget(catalog, frames="0", crops="0"))
+    assert {(one.kind, one.source_id) for one in done if one.outcome == "dropped"} == {
         (kind, name) for kind in ("frames", "crops") for name in refs
     }
     assert files(catalog, "frames") == set()
     assert {name[-6:] for name in files(catalog, "crops")} == {"00.jpg"}  # those that were kept stay
-    assert any("still over its budget" in one.said for one in done if one.kind == "crops")
+    assert any("still over its budget" in one.outcome for one in done if one.kind == "crops")
 
     # nothing is done again for it: both stages find their tables fresh, and write nothing
     source = catalog.source("park")
@@ -107,7 +107,7 @@ def test_what_was_dropped_comes_back_with_the_same_bytes(
 
 def test_a_changed_detector_gets_its_frames_again(catalog: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, _ = made(catalog, "park")
-    tidy(with_budget(catalog, frames="0"))
+    prune_storage(with_budget(catalog, frames="0"))
     monkeypatch.setattr(Both, "VERSION", 2)
     assert crop.fn(frames, catalog).rows == 10
     assert len(files(catalog, "frames")) == 5
@@ -118,12 +118,12 @@ def test_the_oldest_goes_first_and_only_as_much_as_is_needed(catalog: Catalog) -
     made(catalog, "lake")
     store = Store(catalog.storage_root)
     used = sum(size for _, size, _ in store.sizes("frames"))
-    dry = tidy(with_budget(catalog, frames=f"{used - 1}"), dry=True)
-    assert [(one.source_id, one.said) for one in dry] == [("park", "would be dropped")]
+    dry = prune_storage(with_budget(catalog, frames=f"{used - 1}"), dry_run=True)
+    assert [(one.source_id, one.outcome) for one in dry] == [("park", "would be dropped")]
     assert len(files(catalog, "frames")) == 10
-    tidy(with_budget(catalog, frames=f"{used - 1}"))
+    prune_storage(with_budget(catalog, frames=f"{used - 1}"))
     assert {name.split("/")[1] for name in files(catalog, "frames")} == {"lake"}
-    assert tidy(with_budget(catalog, frames=f"{used - 1}")) == []
+    assert prune_storage(with_budget(catalog, frames=f"{used - 1}")) == []
 
 
 def test_what_annotators_see_and_who_is_at_work_are_left_alone(catalog: Catalog) -> None:
@@ -133,9 +133,9 @@ def test_what_annotators_see_and_who_is_at_work_are_left_alone(catalog: Catalog)
     columns = {"key": "k", "project_id": 1, "task_id": 1, "prediction_sha256": "", "blank": "", "remover": "r", "people": 1}
     tables.write(store, "tasks", "park", pd.DataFrame([{"crop_id": one, **columns} for one in ids]), fingerprint="pushed")
     with locks.hold_locks(store.path(".locks"), "make", "ingest", ["park"]):
-        [busy, _] = tidy(with_budget(catalog, frames="0"))
-        assert busy.said.startswith("left alone: ingest (process ")
-    tidy(with_budget(catalog, crops="0"))
+        [busy, _] = prune_storage(with_budget(catalog, frames="0"))
+        assert busy.outcome.startswith("left alone: ingest (process ")
+    prune_storage(with_budget(catalog, crops="0"))
     assert len(files(catalog, "crops")) == 10
 
 
@@ -144,16 +144,16 @@ def test_without_its_original_nothing_is_dropped(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     [video] = store.names("videos/park")
     store.path(video).write_bytes(b"damaged")
-    first, second = tidy(with_budget(catalog, frames="0"))
-    assert "kept: it cannot be made again (its original" in first.said
-    assert "still over its budget" in second.said
+    first, second = prune_storage(with_budget(catalog, frames="0"))
+    assert "kept: it cannot be made again (its original" in first.outcome
+    assert "still over its budget" in second.outcome
     assert len(files(catalog, "frames")) == 5
 
 
 def test_what_comes_out_differently_is_refused(catalog: Catalog) -> None:
     made(catalog, "park")
     store = Store(catalog.storage_root)
-    tidy(with_budget(catalog, frames="0"))
+    prune_storage(with_budget(catalog, frames="0"))
     write_clip(Path(catalog.storage_root.url) / "other.mp4", 7)
     [video] = store.names("videos/park")
     ref = tables.find(store, "videos", "park")
@@ -167,8 +167,8 @@ def test_what_comes_out_differently_is_refused(catalog: Catalog) -> None:
 
 def test_status_counts_what_tables_hold(catalog: Catalog) -> None:
     made(catalog, "park")
-    tidy(with_budget(catalog, frames="0"))
-    lake, park = status(catalog).sources
+    prune_storage(with_budget(catalog, frames="0"))
+    lake, park = read_status(catalog).sources
     assert (lake.source, lake.pending) == ("lake", ("videos", "frames", "crops", "verdicts", "mattes"))
     rows = {stage.stage: (stage.state, stage.rows) for stage in park.stages}
     assert rows["frames"] == ("done", 5) and rows["crops"] == ("done", 10)

@@ -18,7 +18,7 @@ from figureground.storage import locks, run_records
 from figureground.storage.store import Store
 from figureground.tables import formats
 from flows.cli import status_fast_path
-from tasks.operation.status import as_json, status
+from tasks.operation.status import as_json, read_status
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,13 +52,15 @@ def test_each_state_is_told(catalog: Catalog) -> None:
     )
     with locks.hold_locks(store.path(".locks"), "make", "ingest", ["park"]):
         progress.report("crop", "park", 3, 6)
-        [park] = status(catalog).sources
+        [park] = read_status(catalog).sources
     stages = {stage.stage: stage for stage in park.stages}
     assert (stages["crops"].state, stages["crops"].done, stages["crops"].total) == ("running", 3, 6)
     assert (park.kept, park.pushed, park.waiting, park.answered, park.released) == (3, 3, 3, 0, 0)
     assert park.running.startswith("ingest (process ")
     assert park.failed == "ingest at 2026-11-21T03:00:00Z: no detector"
-    assert json.loads(json.dumps(as_json(status(catalog))))["sources"][0]["pending"] == list(status(catalog).sources[0].pending)
+    assert json.loads(json.dumps(as_json(read_status(catalog))))["sources"][0]["pending"] == list(
+        read_status(catalog).sources[0].pending
+    )
 
 
 def vars_of(summary: run_records.RunSummary) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> N
             store,
             run_records.RunSummary(run, "ingest", "done", "", "", 1.0, sources=(run_records.SourceOutcome("park", error),)),
         )
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     assert park.failed == ""
 
 
@@ -81,11 +83,11 @@ def test_a_table_older_than_what_it_is_made_from_is_pending(catalog: Catalog) ->
     store = Store(catalog.storage_root)
     for stage in ("videos", "frames", "crops", "measures", "scores", "verdicts", "mattes"):
         write(store, stage, "park", [])
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     assert park.pending == ()
     later = time.time() + 60
     os.utime(store.path("tables/crops/park.parquet"), (later, later))
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     assert park.pending == ("verdicts", "mattes")
 
 
@@ -93,7 +95,7 @@ def test_a_damaged_table_is_one_that_has_to_be_made(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     formats.write_marker(store)
     store.write("tables/videos/park.parquet", b"PAR1 and nothing more")
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     assert park.pending[0] == "videos"
 
 
@@ -102,10 +104,10 @@ def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Cata
     write(store, "frames", "park", frames(10_000))
     write(store, "verdicts", "park", verdicts(10_000))
     begun = time.process_time()
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     cold, begun = time.process_time() - begun, time.process_time()
     assert (park.kept, next(stage.rows for stage in park.stages if stage.stage == "frames")) == (5_000, 10_000)
-    assert status(catalog).sources == (park,)
+    assert read_status(catalog).sources == (park,)
     warm = time.process_time() - begun
     assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
 
@@ -154,7 +156,7 @@ def test_a_broken_catalog_is_told_as_ever(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [["ingest"], ["status", "--help"], ["status", "--verbose"], ["status", "x"], []])
 def test_what_is_no_plain_question_goes_to_the_whole_command_line(arguments: list[str]) -> None:
-    assert status_fast_path.plainly_asked(arguments) is None
+    assert status_fast_path.parse_plain_status(arguments) is None
 
 
 def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
@@ -164,11 +166,11 @@ def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
     older = note.read_text()
     write(store, "frames", "park", frames(3))
     note.write_text(older)
-    [park] = status(catalog).sources
+    [park] = read_status(catalog).sources
     assert park.stages[1].rows == 3
     note.write_text("{")
     store.path(".locks/tallies.json").unlink()
-    assert status(catalog).sources == (park,)
+    assert read_status(catalog).sources == (park,)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]])
