@@ -35,7 +35,7 @@ def ratios(rows: Sequence[tuple[str, Ratio | None]]) -> str:
         colour = _DROPPED if found.low > 1 else _KEPT if found.high < 1 else _PALE
         drawn.append(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
         drawn.append(f'<circle cx="{x:.1f}" cy="{y}" r="6" fill="{colour}"/>')
-        drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{found.middle:.2f}×", _INK))
+        drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{found.estimate:.2f}×", _INK))
     return _svg(drawn, len(rows), "Time to correct over time to draw, by scene")
 
 

@@ -68,11 +68,11 @@ def webhook(
 def annotation_stats(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
     """Measure whether pre-annotation saves time: per scene, remover and annotator, with charts."""
     settings = open_catalog(catalog, verbose, runs=False)
-    from figureground.reports.annotation_statistics import verdict
-    from tasks.annotation.annotation_stats import meter
+    from figureground.reports.annotation_statistics import describe_gate
+    from tasks.annotation.annotation_stats import report_annotation_statistics
 
-    page, statistics = meter(settings)
+    page, statistics = report_annotation_statistics(settings)
     for row in statistics.scenes:
-        ratio = f"correcting takes {row.gate.ratio.middle:.2f} times as long as drawing; " if row.gate.ratio else ""
-        print_message(f"{row.name} ({row.remover}): {ratio}{verdict(row, statistics)}")
+        ratio = f"correcting takes {row.gate.ratio.estimate:.2f} times as long as drawing; " if row.gate.ratio else ""
+        print_message(f"{row.name} ({row.remover}): {ratio}{describe_gate(row, statistics)}")
     console.print(f"charts: {page}", soft_wrap=True)

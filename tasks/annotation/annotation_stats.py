@@ -1,25 +1,26 @@
-"""The page that says whether pre-annotation pays."""
+"""The page that says whether pre-annotation saves time."""
 
+from figureground.annotation.statistics import AnnotationStatistics, compute_statistics
 from figureground.catalog import Catalog, PreannotationGateEntry
-from figureground.reports import annotation_statistics as meters
+from figureground.reports import annotation_statistics
 from figureground.storage.store import Store
-from tasks.annotation.annotation_records import deeds
+from tasks.annotation.annotation_records import read_annotation_records
 
-NAME = "reports/annotation.meter.html"  # no source's name has a dot
+PAGE = "reports/annotation.statistics.html"  # the dot keeps it apart from a source's report: no source's name has one
 
 
-def meter(catalog: Catalog) -> tuple[str, meters.Page]:
-    """Write the page of the meter from the tables of all sources.
+def report_annotation_statistics(catalog: Catalog) -> tuple[str, AnnotationStatistics]:
+    """Compute the annotation statistics of all sources and write their page.
 
     Parameters
     ----------
     catalog
-        Gives the storage, and what ``preannotation_gate`` asks for.
+        Gives the storage, and the settings of the ``preannotation_gate``.
 
     Returns
     -------
-    str, Page
-        ``reports/annotation.meter.html`` in the storage, and what it shows.
+    str, AnnotationStatistics
+        Where ``reports/annotation.statistics.html`` is, and what it shows.
 
     Raises
     ------
@@ -27,9 +28,10 @@ def meter(catalog: Catalog) -> tuple[str, meters.Page]:
         When a table is damaged.
     """
     store, entry = Store(catalog.storage_root), catalog.label_studio.preannotation_gate
-    asked = entry or PreannotationGateEntry()
-    page = meters.page(list(deeds(store)), gated=entry is not None, labels_at_least=asked.labels_at_least)
-    content = meters.html(page).encode()
-    if not store.exists(NAME) or store.read(NAME) != content:
-        store.write(NAME, content)
-    return store.place(NAME), page
+    settings = entry or PreannotationGateEntry()
+    records = list(read_annotation_records(store))
+    statistics = compute_statistics(records, gated=entry is not None, labels_at_least=settings.labels_at_least)
+    content = annotation_statistics.render(statistics).encode()
+    if not store.exists(PAGE) or store.read(PAGE) != content:
+        store.write(PAGE, content)
+    return store.place(PAGE), statistics

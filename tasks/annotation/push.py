@@ -30,7 +30,7 @@ from figureground.storage.store import Store
 from figureground.tables import CropRow, FrameRow, MatteRow, TaskRow
 from figureground.types import Mask, Source, TableRef
 from tasks import retried_task
-from tasks.annotation.annotation_records import deeds
+from tasks.annotation.annotation_records import read_annotation_records
 from tasks.annotation.connection import Connect, connect
 
 _BATCH_AT_LEAST = 5
@@ -166,11 +166,11 @@ class _Rule(NamedTuple):
             return str(existing[0].content["data"].get("blank") or "")
         if self.parts:
             return preannotation_gate.NO_PARTS
-        return preannotation_gate.why_blank(key, self.left_blank, bool(self.stopped))
+        return preannotation_gate.explain_blank(key, self.left_blank, bool(self.stopped))
 
     def count_annotators(self, key: str) -> int:
         """Count how many annotators a task is given to."""
-        return 2 if preannotation_gate.asks_two(key, self.second_opinions) else 1
+        return 2 if preannotation_gate.needs_two_annotators(key, self.second_opinions) else 1
 
 
 def _find_rule(store: Store, source: Source, interface: Interface, catalog: Catalog) -> _Rule:
@@ -179,8 +179,9 @@ def _find_rule(store: Store, source: Source, interface: Interface, catalog: Cata
     if entry.preannotation_gate is None:
         return _Rule(version, parts, 0.0, (), entry.second_opinions)
     labels_at_least = entry.preannotation_gate.labels_at_least
-    gates = preannotation_gate.gates((deed.work for deed in deeds(store) if deed.kept), labels_at_least)
-    stopped = preannotation_gate.stopped(gates, source.scenes, version)
+    timings = (record.timing for record in read_annotation_records(store) if record.kept)
+    gates = preannotation_gate.apply_rules(timings, labels_at_least)
+    stopped = preannotation_gate.stopped_scenes(gates, source.scenes, version)
     if stopped:
         _log.warning("source %s: pre-annotating does not pay: %s; new tasks are blank", source.source_id, ", ".join(stopped))
     return _Rule(version, parts, entry.preannotation_gate.left_blank, stopped, entry.second_opinions)

@@ -14,7 +14,7 @@ from figureground.annotation.label_interface import load_interface
 from figureground.catalog import LabelStudioEntry
 from figureground.imaging import class_maps
 from figureground.storage.store import Store
-from tasks.annotation.annotation_stats import meter
+from tasks.annotation.annotation_stats import report_annotation_statistics
 from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
@@ -94,7 +94,7 @@ def test_the_next_task_is_the_least_sure_one(real):
 def test_a_blank_share_has_no_prediction_and_pushing_again_changes_nothing(real):
     queue = Queue(real(16), preannotation_gate={"left_blank": 0.4})
     rows = queue.push()
-    blank = rows["key"].map(lambda key: preannotation_gate.why_blank(key, 0.4, stopped=False))
+    blank = rows["key"].map(lambda key: preannotation_gate.explain_blank(key, 0.4, stopped=False))
     assert list(rows["blank"]) == list(blank)
     assert 0 < (rows["blank"] == "measure").sum() < 16
     assert ((rows["prediction_sha256"] == "") == (rows["blank"] != "")).all()
@@ -145,14 +145,14 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
             seconds = 5.0 + number % 3 if task.content["data"]["blank"] else 90.0 + number % 3
             queue.draw(server, task, (20, 60, 10, 40), seconds=seconds)
     queue.labels()
-    page, found = meter(queue.catalog)
+    page, found = report_annotation_statistics(queue.catalog)
     (mine,) = (row for row in found.scenes if row.name == queue.scene)
     assert Path(page).exists()
     assert mine.gate.stopped
     later = Queue(real(50), preannotation_gate={"left_blank": 0.1, "labels_at_least": 5})
     again = later.push()
     known = dict(zip(rows["key"], rows["blank"], strict=True))
-    expected = [known.get(key, preannotation_gate.why_blank(key, 0.1, stopped=True)) for key in again["key"]]
+    expected = [known.get(key, preannotation_gate.explain_blank(key, 0.1, stopped=True)) for key in again["key"]]
     assert list(again["blank"]) == expected
     assert expected.count("does not pay") > 10
     assert tables.read(later.store, later.tasks).facts["stopped"] == [queue.scene]
@@ -162,7 +162,7 @@ def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
 def test_a_share_is_asked_of_two_people_and_their_agreement_is_kept(real):
     queue = Queue(real(12), second_opinions=0.5)
     rows = queue.push()
-    assert list(rows["people"]) == [2 if preannotation_gate.asks_two(key, 0.5) else 1 for key in rows["key"]]
+    assert list(rows["people"]) == [2 if preannotation_gate.needs_two_annotators(key, 0.5) else 1 for key in rows["key"]]
     assert {1, 2} == set(rows["people"])
     two = set(rows.loc[rows["people"] == 2, "task_id"])
     with connect(queue.catalog) as server:
