@@ -156,13 +156,13 @@ def main():
     folder.mkdir(parents=True, exist_ok=True)
     before = PAGE.read_text(encoding="utf-8").partition(SPEED)[0].strip() if PAGE.exists() else FAULTS
     catalog = catalog_in(folder)
-    was = local_label_studio.running(catalog)
-    server = was or local_label_studio.up(catalog)
+    was = local_label_studio.find_running(catalog)
+    server = was or local_label_studio.start(catalog)
     try:
         lines = speed(folder, server.url, *((60, 80, 100) if told.small else (200, 2_000, 10_000)))
     finally:
         if was is None:
-            local_label_studio.down(catalog)
+            local_label_studio.stop(catalog)
     first = "\n".join([FAULTS, "", *faults(folder)]) if told.faults else before
     page = "\n".join([first, "", SPEED, "", *lines, "", "# The brush codec", "", *codec.table(), ""])
     print(page)

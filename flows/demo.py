@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from figureground.catalog import load, render_for_folder
-from figureground.clients.local_label_studio import Studio, down, up
+from figureground.clients.local_label_studio import Studio, start, stop
 from figureground.datasets.funnel import Funnel
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
@@ -78,13 +78,13 @@ def run_demo(catalog_file: Path, *, keep: bool, announce: Callable[[str], None])
     announce("1. video → frames → crops → checks → mattes")
     _raise_failures(ingest(str(demo_file)))
     announce("2. starting Label Studio")
-    studio = up(load(demo_file), None)
+    studio = start(load(demo_file), None)
     _write_catalog(demo_file, catalog_file, studio.url)
     try:
         return _annotate_and_release(demo_file, studio, announce)
     finally:
         if not keep:
-            down(load(demo_file))
+            stop(load(demo_file))
 
 
 def _write_catalog(demo_file: Path, catalog_file: Path, url: str) -> None:

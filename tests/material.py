@@ -121,9 +121,9 @@ def real_studio(studio_folder: Path) -> Iterator[Studio]:
     with pytest.MonkeyPatch.context() as patch:
         if "FIGUREGROUND_STUDIO" not in os.environ:
             patch.setenv("FIGUREGROUND_STUDIO", str(ROOT / ".venv-studio/bin/label-studio"))
-        found = local_label_studio.up(catalog, local_label_studio._any_port())
+        found = local_label_studio.start(catalog, local_label_studio.find_free_port())
     yield found
-    local_label_studio.down(catalog)
+    local_label_studio.stop(catalog)
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Several classes painted over each other → one class a pixel.
 
-What nobody painted is background, class 0; the others have the ids of `figureground.imaging.class_maps`. Where two classes are
+Unpainted pixels are background, class 0; the others have the ids of `figureground.imaging.class_maps`. Where two classes are
 painted over each other, the one further down the label config's list counts: the list goes from what is worn below to what lies
-above. How many pixels that decided is told, pair by pair, so that a careless annotation can be seen.
+above. The pixels that this decided are counted for each pair, so that a careless annotation can be found.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ from figureground.types import Mask
 def resolve(
     regions: Sequence[tuple[str, Mask]], order: Sequence[str], names: Sequence[str]
 ) -> tuple[Mask, dict[tuple[str, str], int]]:
-    """Give each pixel one class.
+    """Assign one class to each pixel.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def resolve(
     >>> resolve([("bag", bag), ("arm", arm)], ["arm", "bag"], ["background", "bag", "arm"])
     (array([[2, 1, 0]], dtype=uint8), {('arm', 'bag'): 1})
     """
-    painted = _united(regions, [label for label in order if label in names])
+    painted = _unite(regions, [label for label in order if label in names])
     resolved = np.zeros(next(iter(painted.values())).shape, np.uint8)
     for label, inside in painted.items():
         resolved[inside] = names.index(label)
@@ -62,7 +62,7 @@ def resolve(
     return resolved, {pair: pixels for pair, pixels in shared.items() if pixels}
 
 
-def _united(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[str, Any]:
+def _unite(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[str, Any]:
     """Unite each class's regions, in the config's order."""
     if not regions:
         raise ArrayError("regions to resolve: expected at least one, found none")
@@ -77,30 +77,30 @@ def _united(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[s
     return {label: painted[label] for label in order if label in painted}
 
 
-def names_of(interface: Interface) -> tuple[str, ...]:
-    """Give the classes that a label config paints, by id, ``background`` first.
+def find_class_names(interface: Interface) -> tuple[str, ...]:
+    """Find the classes that a label config paints, by id, ``background`` first.
 
     Raises
     ------
     CatalogError
-        When its labels are none of the sets of classes in `figureground.imaging.class_maps`.
+        When its labels are not one of the sets of classes in `figureground.imaging.class_maps`.
     """
     for names in class_maps.NAMES.values():
         if set(interface.labels) == set(names[1:]):
             return names
-    found = ", ".join(interface.labels)
-    raise CatalogError(f"the brush labels {found} are none of the sets of classes in figureground.imaging.class_maps")
+    labels = ", ".join(interface.labels)
+    raise CatalogError(f"the brush labels {labels} are none of the sets of classes in figureground.imaging.class_maps")
 
 
-class Drawn(NamedTuple):
-    """What somebody drew: ``ids`` (h, w) uint8, the places in ``names``; ``shared`` as `resolve` tells it."""
+class ResolvedClasses(NamedTuple):
+    """An annotation of parts: ``ids`` (h, w) uint8, the places in ``names``; ``shared`` as `resolve` gives it."""
 
     ids: Mask
     names: tuple[str, ...]
     shared: Mapping[tuple[str, str], int]
 
 
-def read(annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str) -> Drawn:
+def read_classes(annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str) -> ResolvedClasses:
     """Read the parts of a person from an annotation, see `resolve`; nothing painted is all background.
 
     Raises
@@ -110,15 +110,15 @@ def read(annotation: Mapping[str, Any], interface: Interface, width: int, height
     CatalogError
         As `names_of`.
     """
-    names, regions = names_of(interface), annotations.read_regions(annotation, interface, width, height, crop_id)
+    names, regions = find_class_names(interface), annotations.read_regions(annotation, interface, width, height, crop_id)
     if not regions:
-        return Drawn(np.zeros((height, width), np.uint8), names, {})
+        return ResolvedClasses(np.zeros((height, width), np.uint8), names, {})
     ids, shared = resolve(regions, interface.labels, names)
-    return Drawn(ids, names, shared)
+    return ResolvedClasses(ids, names, shared)
 
 
-def person(drawn: Drawn, where: str) -> Mask:
-    """Give the person that the parts make up: (h, w) uint8, 0 or 255.
+def merge_to_person(drawn: ResolvedClasses, where: str) -> Mask:
+    """Merge the parts to the person they make up: (h, w) uint8, 0 or 255.
 
     A bag is background, as `figureground.imaging.class_maps` says.
 
@@ -132,7 +132,7 @@ def person(drawn: Drawn, where: str) -> Mask:
     Raises
     ------
     LabelError
-        When nobody is left.
+        When no pixel of a person is left.
     """
     ids = class_maps.remap(drawn.ids, class_maps.TO_TWO) if drawn.names == class_maps.ATR else np.minimum(drawn.ids, 1)
     if not ids.any():
@@ -141,40 +141,40 @@ def person(drawn: Drawn, where: str) -> Mask:
     return whole
 
 
-def told(drawn: Drawn) -> list[str]:
-    """Tell which classes were painted over each other.
+def describe_overlaps(drawn: ResolvedClasses) -> list[str]:
+    """Describe which classes were painted over each other.
 
-    >>> told(Drawn(np.zeros((1, 1), np.uint8), ("background",), {("arm", "bag"): 12}))
+    >>> describe_overlaps(ResolvedClasses(np.zeros((1, 1), np.uint8), ("background",), {("arm", "bag"): 12}))
     ['bag over arm: 12 px']
     """
     return [f"{above} over {below}: {pixels} px" for (below, above), pixels in sorted(drawn.shared.items())]
 
 
-def to_png(drawn: Drawn) -> bytes:
-    """Write the class ids as a single-channel 8-bit PNG."""
+def encode_png(drawn: ResolvedClasses) -> bytes:
+    """Encode the class ids as a single-channel 8-bit PNG."""
     return bytes(cv2.imencode(".png", drawn.ids)[1].tobytes())
 
 
-def file(source_id: str, crop_id: str) -> str:
+def class_map_file(source_id: str, crop_id: str) -> str:
     """Name the file in the storage that holds the parts of a crop's label."""
     return f"labels/{source_id}/{crop_id}.parts.png"
 
 
-def keep(store: Store, source_id: str, crop_id: str, drawn: Drawn) -> dict[str, Any]:
-    """Write the parts of a label, and give what its row in the labels table says of them.
+def write_class_map(store: Store, source_id: str, crop_id: str, drawn: ResolvedClasses) -> dict[str, Any]:
+    """Write the class map of a label, and give the columns of its row in the labels table.
 
     Raises
     ------
     StoreError
         When the storage cannot be written to.
     """
-    name = file(source_id, crop_id)
-    digest = store.write(name, to_png(drawn))
-    return {"parts": name, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": told(drawn)}
+    name = class_map_file(source_id, crop_id)
+    digest = store.write(name, encode_png(drawn))
+    return {"parts": name, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": describe_overlaps(drawn)}
 
 
-def from_png(content: bytes, classes: int, what: str = "parts") -> Mask:
-    """Read class ids.
+def decode_png(content: bytes, classes: int, what: str = "parts") -> Mask:
+    """Decode class ids.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""How far a pull has come: which tasks were seen in which state, so that the next one looks at changes only. Pure."""
+"""How far a pull has come: which tasks it listed in which state, so that the next pull looks at changes only. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 LOOK_BACK = timedelta(seconds=60)
 
 
-class Seen(NamedTuple):
+class ListedTask(NamedTuple):
     """A task as a list shows it: its number, when it was last changed (see `TIME`), how many annotations it has."""
 
     task_id: int
@@ -18,11 +18,11 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Watermark:
+class SyncCursor:
     """How far a pull has come.
 
-    ``time`` is that of the last change seen. A change is written a moment before others can see it, so the next pull looks
-    `LOOK_BACK` further; ``recent`` has what was seen in that stretch, by task. ``answered`` are the annotated tasks.
+    ``time`` is that of the last listed change. A change is written a moment before it is visible, so the next pull looks
+    `LOOK_BACK` further; ``recent`` has the states listed in that stretch, by task. ``answered`` are the annotated tasks.
     """
 
     time: str = ""
@@ -34,48 +34,48 @@ class Watermark:
         """From when on changes have to be listed; "" is all of them."""
         return _earlier(self.time) if self.time else ""
 
-    def unseen(self, found: Iterable[Seen]) -> list[Seen]:
-        """Pick what was not seen in this state."""
-        return [one for one in found if self.recent.get(one.task_id) != one.updated_at]
+    def unseen(self, tasks: Iterable[ListedTask]) -> list[ListedTask]:
+        """Pick the tasks that were not listed in this state before."""
+        return [task for task in tasks if self.recent.get(task.task_id) != task.updated_at]
 
-    def after(self, seen: Sequence[Seen], started: str) -> "Watermark":
-        """Give the watermark after these were looked at.
+    def after(self, tasks: Sequence[ListedTask], started: str) -> "SyncCursor":
+        """Give the cursor after these tasks were pulled.
 
         Parameters
         ----------
-        seen
-            What was looked at; the later state of a task comes later.
+        tasks
+            The pulled tasks; the later state of a task comes later.
         started
-            The server's time when the list was begun: what changed after it may be missing from the list.
+            The server's time when the list was begun: later changes may be missing from the list.
 
         Examples
         --------
-        >>> mark = Watermark().after([Seen(7, "2026-11-30T12:00:00.000000Z", 1)], "2026-11-30T12:05:00.000000Z")
-        >>> mark.since, sorted(mark.answered)
+        >>> cursor = SyncCursor().after([ListedTask(7, "2026-11-30T12:00:00.000000Z", 1)], "2026-11-30T12:05:00.000000Z")
+        >>> cursor.since, sorted(cursor.answered)
         ('2026-11-30T11:59:00.000000Z', [7])
         """
-        latest = min(started, max((one.updated_at for one in seen), default=""))
+        latest = min(started, max((task.updated_at for task in tasks), default=""))
         time = max(self.time, latest)
-        states = {**self.recent, **{one.task_id: one.updated_at for one in seen}}
+        states = {**self.recent, **{task.task_id: task.updated_at for task in tasks}}
         recent = {task: state for task, state in sorted(states.items()) if not time or state >= _earlier(time)}
-        annotated = {one.task_id: one.annotations > 0 for one in seen}
+        annotated = {task.task_id: task.annotations > 0 for task in tasks}
         kept = {task for task in self.answered if annotated.get(task, True)}
-        return Watermark(time, recent, frozenset(kept | {task for task, there in annotated.items() if there}))
+        return SyncCursor(time, recent, frozenset(kept | {task for task, present in annotated.items() if present}))
 
     def facts(self) -> dict[str, Any]:
-        """Give what a table keeps of it; `read` gives it back."""
+        """Give the facts that a table keeps of it; `read_cursor` reads them."""
         recent = {str(task): state for task, state in self.recent.items()}
         return {"watermark": self.time, "recent": recent, "answered": sorted(self.answered)}
 
 
-def read(facts: Mapping[str, Any]) -> Watermark:
-    """Read a watermark from a table's facts.
+def read_cursor(facts: Mapping[str, Any]) -> SyncCursor:
+    """Read a cursor from a table's facts.
 
-    >>> read(Watermark("2026-11-30T12:00:00.000000Z", {7: "x"}, frozenset({7})).facts()).recent
+    >>> read_cursor(SyncCursor("2026-11-30T12:00:00.000000Z", {7: "x"}, frozenset({7})).facts()).recent
     {7: 'x'}
     """
     recent = {int(task): str(state) for task, state in facts.get("recent", {}).items()}
-    return Watermark(str(facts.get("watermark", "")), recent, frozenset(map(int, facts.get("answered", ()))))
+    return SyncCursor(str(facts.get("watermark", "")), recent, frozenset(map(int, facts.get("answered", ()))))
 
 
 def _earlier(time: str) -> str:

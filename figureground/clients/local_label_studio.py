@@ -1,4 +1,4 @@
-"""A local Label Studio: start it, stop it, ask whether it runs.
+"""A local Label Studio: start it, stop it, check whether it runs.
 
 It lives in an environment of its own and keeps everything in ``<storage>/.studio``: its database, its log, the token
 and password made for it, and which process it is. Those two files are readable by their owner only.
@@ -43,7 +43,7 @@ _PRIVATE = (
 _FOREIGN = ("LABEL_STUDIO_", "HEARTEX_", "POSTGRE_", "DJANGO_", "PYTHON", "VIRTUAL_ENV")
 
 _log = logging.getLogger(__name__)
-_children: "dict[int, subprocess.Popen[bytes]]" = {}
+_started: "dict[int, subprocess.Popen[bytes]]" = {}
 
 
 class _PortTakenError(FiguregroundError):
@@ -61,15 +61,15 @@ class Studio:
     pid: int
 
 
-def up(catalog: Catalog, port: int | None = None) -> Studio:
+def start(catalog: Catalog, port: int | None = None) -> Studio:
     """Start the local Label Studio, or give the one that runs.
 
-    It goes on after this process has ended; `down` stops it.
+    It runs on after this process has ended; `stop` stops it.
 
     Parameters
     ----------
     catalog
-        Gives the storage, whose pictures it serves; of one behind a URL the copies that `tasks.annotation.push` keeps in
+        Gives the storage whose images it serves; of a storage behind a URL the copies that `tasks.annotation.push` keeps in
         ``local``.
     port
         Where it listens; None takes 8080, or any free port when that is in use.
@@ -77,7 +77,7 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
     Returns
     -------
     Studio
-        It answers when this returns.
+        It accepts requests when this returns.
 
     Raises
     ------
@@ -85,8 +85,8 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
         When it is not installed, the port is in use, it runs on another port, or it does not come up.
     """
     home = _home(catalog)
-    with _alone(home):
-        if studio := running(catalog):
+    with _lock(home):
+        if studio := find_running(catalog):
             if port is not None and studio.url != _url(port):
                 raise FiguregroundError(
                     f"the local Label Studio runs at {studio.url}, not on port {port}; "
@@ -95,16 +95,16 @@ def up(catalog: Catalog, port: int | None = None) -> Studio:
             return studio
         executable = _executable(catalog)
         try:
-            return _start(home, executable, _free(port), catalog)
+            return _start(home, executable, _choose_port(port), catalog)
         except _PortTakenError as error:
             if port is not None:
                 raise
             _log.info("%s; taking another port", error)
-            return _start(home, executable, _any_port(), catalog)
+            return _start(home, executable, find_free_port(), catalog)
 
 
-def down(catalog: Catalog) -> bool:
-    """Stop the local Label Studio: asked first, killed when it does not hear.
+def stop(catalog: Catalog) -> bool:
+    """Stop the local Label Studio: terminated first, killed when that has no effect.
 
     Returns
     -------
@@ -112,8 +112,8 @@ def down(catalog: Catalog) -> bool:
         Whether there was one.
     """
     home = _home(catalog)
-    with _alone(home):
-        process = _process(home)
+    with _lock(home):
+        process = _find_process(home)
         if process is None:
             return False
         _stop(process[0])
@@ -121,26 +121,26 @@ def down(catalog: Catalog) -> bool:
         return True
 
 
-def running(catalog: Catalog) -> Studio | None:
-    """Give the local Label Studio when its process is the one we started and it answers."""
+def find_running(catalog: Catalog) -> Studio | None:
+    """Find the local Label Studio, if the process is the one that was started and it answers."""
     home = _home(catalog)
-    process = _process(home)
-    if process is None or not _healthy(_url(process[1])):
+    process = _find_process(home)
+    if process is None or not _is_healthy(_url(process[1])):
         return None
     return _studio(home, *process)
 
 
-def token(catalog: Catalog, url: str) -> str | None:
+def find_token(catalog: Catalog, url: str) -> str | None:
     """Give the local Label Studio's token when `url` is its address, else None."""
     home = _home(catalog)
-    process = _process(home)
-    if process is None or _plain(url) != _url(process[1]):
+    process = _find_process(home)
+    if process is None or _normalise(url) != _url(process[1]):
         return None
     return _read_secret(home / "token")
 
 
-def local(catalog: Catalog) -> bool:
-    """Tell whether the catalog's server is one that was started here once, whether it runs or not."""
+def is_local(catalog: Catalog) -> bool:
+    """Tell whether the catalog's server was started on this machine once, whether it runs now or not."""
     here = httpx.URL(catalog.label_studio.url).host in (HOST, "localhost")
     return here and (_home(catalog) / "token").exists()
 
@@ -153,13 +153,13 @@ def _url(port: int) -> str:
     return f"http://{HOST}:{port}"
 
 
-def _plain(url: str) -> str:
+def _normalise(url: str) -> str:
     return url.rstrip("/").replace("//localhost", f"//{HOST}")
 
 
 @contextlib.contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Let one command at a time start or stop it."""
+def _lock(home: Path) -> Iterator[None]:
+    """Let one command at a time start or stop the server."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with FileLock(home / "lock", timeout=_BOOT_SECONDS):
@@ -181,11 +181,11 @@ def _executable(catalog: Catalog) -> Path:
     return path
 
 
-def _free(port: int | None) -> int:
+def _choose_port(port: int | None) -> int:
     """Give the port to listen on. Label Studio itself silently takes the next one, see `_heard`."""
     if port is None:
-        return USUAL_PORT if not _taken(USUAL_PORT) else _any_port()
-    if _taken(port):
+        return USUAL_PORT if not _is_taken(USUAL_PORT) else find_free_port()
+    if _is_taken(port):
         raise _in_use(port)
     return port
 
@@ -197,8 +197,8 @@ def _in_use(port: int) -> _PortTakenError:
     )
 
 
-def _taken(port: int) -> bool:
-    """Tell whether a port is taken: someone answers there, or it cannot be bound."""
+def _is_taken(port: int) -> bool:
+    """Tell whether a port is taken: a program answers there, or it cannot be bound."""
     with contextlib.suppress(OSError), socket.create_connection((HOST, port), timeout=1):
         return True
     with socket.socket() as probe:
@@ -210,7 +210,8 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _any_port() -> int:
+def find_free_port() -> int:
+    """Find a port that no program listens on."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
@@ -237,12 +238,12 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
             )
     except OSError as error:
         raise FiguregroundError(f"cannot run {executable}: {error}; run `make studio` again") from error
-    _children[child.pid] = child
+    _started[child.pid] = child
     try:
         state = {"pid": child.pid, "started": start_time(child.pid), "port": port}
         write_file(home / "process.json", json.dumps(state).encode())
         _wait(child, port, log)
-        return _proven(_studio(home, child.pid, port), home)
+        return _check_token(_studio(home, child.pid, port), home)
     except BaseException:
         _stop(child.pid)
         (home / "process.json").unlink(missing_ok=True)
@@ -250,7 +251,7 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
 
 
 def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
-    """Give the server's settings. Secrets go this way because everybody can read a command line."""
+    """Make the server's settings. Secrets are passed as environment variables: every user can read a command line."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
     return kept | {
         "LABEL_STUDIO_USERNAME": USERNAME,
@@ -273,41 +274,42 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
 
 
 def _wait(child: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    """Wait until it answers; its first start makes a database and takes longest."""
+    """Wait until it answers; the first start creates a database and takes longest."""
     start = time.monotonic()
     while True:
-        heard = _heard(child.pid)
-        if port in heard and _healthy(_url(port)):
+        ports = _listening_ports(child.pid)
+        if port in ports and _is_healthy(_url(port)):
             return
         seconds = int(time.monotonic() - start)
         ended = child.poll() is not None
-        if (heard and port not in heard) or (ended and _taken(port)):
+        if (ports and port not in ports) or (ended and _is_taken(port)):
             raise _in_use(port)
         if ended:
-            raise FiguregroundError(f"Label Studio ended with code {child.returncode} while starting.{_tail(log)}")
+            raise FiguregroundError(f"Label Studio ended with code {child.returncode} while starting.{_describe_log(log)}")
         if seconds > _BOOT_SECONDS:
-            raise FiguregroundError(f"Label Studio did not answer on port {port} within {_BOOT_SECONDS} s.{_tail(log)}")
+            raise FiguregroundError(f"Label Studio did not answer on port {port} within {_BOOT_SECONDS} s.{_describe_log(log)}")
         progress.report("studio", "", seconds, 0)
         time.sleep(0.2)
 
 
-def _heard(pid: int) -> set[int]:
-    """Give the ports a process and what it started listen on: who answers on ours may be another program."""
+def _listening_ports(pid: int) -> set[int]:
+    """Find the ports that a process and its children listen on: another program may answer on ours."""
     try:
         own = psutil.Process(pid)
-        everyone = [own, *own.children(recursive=True)]
-        return {one.laddr.port for each in everyone for one in each.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+        family = [own, *own.children(recursive=True)]
+        sockets = [socket for process in family for socket in process.net_connections("tcp")]
+        return {socket.laddr.port for socket in sockets if socket.status == psutil.CONN_LISTEN}
     except psutil.NoSuchProcess:
         return set()
 
 
-def _tail(log: Path) -> str:
+def _describe_log(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-12:]
-    return f" Its last words (all of them: {log}):\n" + "\n".join(f"    {line}" for line in lines)
+    return f" The end of its log ({log}):\n" + "\n".join(f"    {line}" for line in lines)
 
 
-def _proven(studio: Studio, home: Path) -> Studio:
-    """Make sure that the one who answers is ours: it knows our token."""
+def _check_token(studio: Studio, home: Path) -> Studio:
+    """Check that the server is ours: it knows our token."""
     reply = httpx.get(
         f"{studio.url}/api/current-user/whoami",
         headers={"Authorization": f"Token {studio.token}"},
@@ -327,7 +329,7 @@ def _studio(home: Path, pid: int, port: int) -> Studio:
     return Studio(_url(port), USERNAME, _read_secret(home / "password"), _read_secret(home / "token"), pid)
 
 
-def _healthy(url: str) -> bool:
+def _is_healthy(url: str) -> bool:
     try:
         return httpx.get(f"{url}/health", timeout=5, trust_env=False).status_code == 200
     except httpx.HTTPError:
@@ -346,8 +348,8 @@ def _read_secret(path: Path) -> str:
         raise FiguregroundError(f"cannot read Label Studio's {path.name} in {path}: {error}") from error
 
 
-def _process(home: Path) -> tuple[int, int] | None:
-    """Give the pid and port of the process we started, when it is still that one: pids are used again."""
+def _find_process(home: Path) -> tuple[int, int] | None:
+    """Find the pid and port of the process that was started, if it still runs: pids are reused."""
     try:
         state = json.loads((home / "process.json").read_text(encoding="utf-8"))
         pid, started, port = int(state["pid"]), str(state["started"]), int(state["port"])
@@ -357,15 +359,15 @@ def _process(home: Path) -> tuple[int, int] | None:
 
 
 def _stop(pid: int) -> None:
-    """End a process and all it started; it leads its own session."""
+    """End a process and its children; it leads its own session."""
     for sign, seconds in ((signal.SIGTERM, _STOP_SECONDS), (signal.SIGKILL, _STOP_SECONDS)):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, sign)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            gone = _children[pid].poll() is not None if pid in _children else not start_time(pid)
+            gone = _started[pid].poll() is not None if pid in _started else not start_time(pid)
             if gone:
-                _children.pop(pid, None)
+                _started.pop(pid, None)
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
                 return

@@ -38,7 +38,9 @@ def recall_pick(store: Store, sample_id: str, record: SampleRecord) -> Pick:
     class_map = record.annotation.parts
     if class_map is None:
         return pick
-    return replace(pick, class_map_file=_archived_or(store, class_map.sha256, class_resolution.file(record.source, sample_id)))
+    return replace(
+        pick, class_map_file=_archived_or(store, class_map.sha256, class_resolution.class_map_file(record.source, sample_id))
+    )
 
 
 def _archived_or(store: Store, sha256: str, made: str) -> str:
@@ -102,7 +104,7 @@ def _read_sample(store: Store, pick: Pick) -> Sample:
     class_map = record.annotation.parts
     if class_map is None:
         return sample
-    ids = class_resolution.from_png(store.read(pick.class_map_file, class_map.sha256), class_map.classes, pick.class_map_file)
+    ids = class_resolution.decode_png(store.read(pick.class_map_file, class_map.sha256), class_map.classes, pick.class_map_file)
     return replace(sample, parts=ids, parts_of=class_map.classes)
 
 

@@ -87,10 +87,10 @@ def studio_up(
 ) -> None:
     """Start the local Label Studio and leave it running."""
     settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
-    from figureground.clients.local_label_studio import up
+    from figureground.clients.local_label_studio import start
 
     with console.status("starting Label Studio (the first start takes a minute)"):
-        server = up(settings, port)
+        server = start(settings, port)
     console.print(
         f"Label Studio runs at {server.url}: log in as {server.username} with the password {server.password}", soft_wrap=True
     )
@@ -102,6 +102,6 @@ def studio_up(
 def studio_down(catalog: CatalogFile = CATALOG, verbose: Verbose = False) -> None:
     """Stop the local Label Studio."""
     settings = open_catalog(catalog, verbose, runs=False, reads_tables=False)
-    from figureground.clients.local_label_studio import down
+    from figureground.clients.local_label_studio import stop
 
-    console.print("stopped" if down(settings) else "it was not running")
+    console.print("stopped" if stop(settings) else "it was not running")

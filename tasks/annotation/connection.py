@@ -41,7 +41,7 @@ def find_token(catalog: Catalog) -> tuple[str, str, str]:
         When there is no token, or the Prefect Secret cannot be read.
     """
     url = catalog.label_studio.url.rstrip("/")
-    if token := local_label_studio.token(catalog, url):
+    if token := local_label_studio.find_token(catalog, url):
         return url, token, "the local studio's own, in <storage>/.studio/token"
     token = read_secret(TOKEN_VARIABLE)
     if not token:

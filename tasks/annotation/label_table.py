@@ -12,7 +12,7 @@ from figureground import tables
 from figureground.annotation import annotations, class_resolution, edit_fusion, predictions, sync_cursor
 from figureground.annotation.annotations import UNKNOWN_COLUMNS, Annotation
 from figureground.annotation.label_interface import PERSON, Interface
-from figureground.annotation.sync_cursor import Watermark
+from figureground.annotation.sync_cursor import SyncCursor
 from figureground.errors import LabelError
 from figureground.evaluation import metrics
 from figureground.imaging import crops as cropping
@@ -54,23 +54,23 @@ class LabelTable:
         self._crop_ids = {str(key): crop_id for key, crop_id in pairs if crop_id in self._crops}
         self._parts = PERSON not in self.interface.labels
 
-    def restore(self) -> Watermark:
+    def restore(self) -> SyncCursor:
         """Read what the last pull left, when it came from the same tables and its files are there."""
         ref = tables.find(self.store, "labels", self.crops.source_id)
         self.grows = ref is None
         if ref is None:
-            return Watermark()
+            return SyncCursor()
         rows = {row.crop_id: row for row in tables.read_rows(self.store, ref, LabelRow)}
         facts = tables.read_facts(self.store, ref)
         stored = set(self.store.names(f"labels/{self.crops.source_id}"))
         files = {file for row in rows.values() for file in (row.file, row.parts) if file}
         if not self.fingerprint.matches(facts.get("pulled_from", "")) or not files <= stored:
-            return Watermark()
+            return SyncCursor()
         self.current, self.grows = ref, True
         self.rows, self.unusable = rows, {note["crop_id"]: note for note in facts.get("unusable", ())}
-        return sync_cursor.read(facts)
+        return sync_cursor.read_cursor(facts)
 
-    def write(self, cursor: Watermark) -> TableRef:
+    def write(self, cursor: SyncCursor) -> TableRef:
         """Write the table as far as it is."""
         facts: dict[str, Any] = {"pulled_from": str(self.fingerprint), **cursor.facts()}
         if self.unusable:
@@ -134,20 +134,20 @@ class LabelTable:
         if read.mask is not None:
             columns |= self._write_mask(crop, alpha, shown, read.mask)
             if drawn is not None:
-                columns |= class_resolution.keep(self.store, crop.source_id, crop_id, drawn)
+                columns |= class_resolution.write_class_map(self.store, crop.source_id, crop_id, drawn)
         self.rows[crop_id] = replace(row, **columns)
         return None
 
     def _read(
         self, annotation: Mapping[str, Any], crop: CropRow
-    ) -> tuple[Annotation, class_resolution.Drawn | None]:
+    ) -> tuple[Annotation, class_resolution.ResolvedClasses | None]:
         """Read an annotation; where parts are asked for, its mask is the person they make up."""
         size = crop.width, crop.height, crop.crop_id
         read = annotations.read_annotation(annotation, self.interface, *size)
         if not self._parts or read.mask is None:
             return read, None
-        drawn = class_resolution.read(annotation, self.interface, *size)
-        mask = class_resolution.person(drawn, f"annotation {read.annotation_id} of {crop.crop_id}")
+        drawn = class_resolution.read_classes(annotation, self.interface, *size)
+        mask = class_resolution.merge_to_person(drawn, f"annotation {read.annotation_id} of {crop.crop_id}")
         return replace(read, mask=mask), drawn
 
     def _compare_annotators(

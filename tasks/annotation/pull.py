@@ -13,7 +13,7 @@ from typing import Any
 
 from figureground import progress, tables
 from figureground.annotation import edit_fusion, label_interface
-from figureground.annotation.sync_cursor import Seen, Watermark
+from figureground.annotation.sync_cursor import ListedTask, SyncCursor
 from figureground.catalog import Catalog
 from figureground.clients.label_studio import AnnotationServer, Project, ServerTask
 from figureground.errors import LabelError, TransientError
@@ -90,7 +90,7 @@ def pull(
     )
     table = LabelTable(store, interface, crops, mattes, tasks, fingerprint)
     if not tasks.rows:
-        return tables.fresh(store, "labels", source_id, fingerprint) or table.write(Watermark())
+        return tables.fresh(store, "labels", source_id, fingerprint) or table.write(SyncCursor())
     try:
         with connect(catalog) as server:
             return _Pull(server, _find_project(server, catalog, source_id), table, source_id, settings).run()
@@ -154,14 +154,14 @@ class _Pull:
                 self.source_id,
             )
 
-    def _compare(self, every: Sequence[ServerTask], cursor: Watermark) -> tuple[list[ServerTask], Watermark]:
+    def _compare(self, every: Sequence[ServerTask], cursor: SyncCursor) -> tuple[list[ServerTask], SyncCursor]:
         """Drop labels of deleted tasks; give the tasks that changed, or that gained or lost their annotation."""
         self.table.keep({task.key for task in every})
         existing, annotated = {task.task_id for task in every}, {task.task_id for task in every if task.annotations}
         flipped = annotated ^ (cursor.answered & existing)
         tasks = [task for task in every if task.updated_at >= cursor.since or task.task_id in flipped]
         recent = {task: state for task, state in cursor.recent.items() if task in existing - flipped}
-        return tasks, Watermark(cursor.time, recent, frozenset(annotated))
+        return tasks, SyncCursor(cursor.time, recent, frozenset(annotated))
 
     def _portions(self, todo: Sequence[ServerTask]) -> Iterator[Sequence[ServerTask]]:
         """Split the tasks, oldest change first: a table written in between is right up to its cursor."""
@@ -201,8 +201,8 @@ class _Pull:
         return False
 
 
-def _seen(task: ServerTask) -> Seen:
-    return Seen(task.task_id, task.updated_at, task.annotations)
+def _seen(task: ServerTask) -> ListedTask:
+    return ListedTask(task.task_id, task.updated_at, task.annotations)
 
 
 def _age(annotation: Mapping[str, Any]) -> tuple[str, int]:

@@ -324,7 +324,7 @@ class _Push:
 
     def _stopped(self, error: TransientError, done: int, total: int) -> TransientError:
         """Say what happened, what is safe and what to run next; the error is final, because waiting was tried already."""
-        local = local_label_studio.local(self.catalog)
+        local = local_label_studio.is_local(self.catalog)
         start = "start the server again with `figureground studio up`" if local else "see to the server"
         stopped = TransientError(
             f"{error}. Pushing {self.source_id} stopped after {done} of {total} tasks. What was pushed is safe: {done} tasks "

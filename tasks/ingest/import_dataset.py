@@ -188,8 +188,8 @@ class _Taking:
         found: dict[str, Any] = {"file": file, "sha256": self.store.write(file, masks.to_label(alpha))}
         if ids is None or not self.has_parts:
             return found
-        return found | class_resolution.keep(
-            self.store, self.source.source_id, crop_id, class_resolution.Drawn(ids, class_maps.ATR, {})
+        return found | class_resolution.write_class_map(
+            self.store, self.source.source_id, crop_id, class_resolution.ResolvedClasses(ids, class_maps.ATR, {})
         )
 
 

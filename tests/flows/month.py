@@ -87,10 +87,10 @@ class Month:
             clip = self.folder / f"coming/{self.happens['clips'].index(day)}.mp4"
             shutil.copy(clip, self.folder / f"inbox/day{day}.mp4")
         if day in self.happens["away"]:
-            local_label_studio.down(self.catalog)
+            local_label_studio.stop(self.catalog)
             self.write("Label Studio is away")
-        elif local_label_studio.running(self.catalog) is None:
-            local_label_studio.up(self.catalog, int(self.catalog.label_studio.url.rpartition(":")[2]))
+        elif local_label_studio.find_running(self.catalog) is None:
+            local_label_studio.start(self.catalog, int(self.catalog.label_studio.url.rpartition(":")[2]))
 
     def run(self, plan, day):
         # only the day's first ingest has work that another one can meet: what was made up may have left the second none
@@ -151,7 +151,7 @@ class Month:
             "answered": sorted(str(task.content["data"]["crop_id"]) for task in every if task.annotations),
         }
         (self.folder / "diary.json").write_text(json.dumps(told, indent=1))
-        local_label_studio.down(self.catalog)
+        local_label_studio.stop(self.catalog)
 
 
 def main():

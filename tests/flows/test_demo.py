@@ -28,7 +28,7 @@ def demo(tmp_path_factory, run, studio_executable) -> Iterator[Path]:
     assert "Label Studio runs at http://127.0.0.1:" in found.stdout
     yield folder / "demo"
     run("studio", "down", "--catalog", "catalog.yaml", cwd=folder / "demo")
-    assert local_label_studio.running(load(folder / "demo/catalog.yaml")) is None
+    assert local_label_studio.find_running(load(folder / "demo/catalog.yaml")) is None
 
 
 @pytest.fixture(scope="module")

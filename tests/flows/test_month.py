@@ -33,7 +33,7 @@ def month(tmp_path_factory: pytest.TempPathFactory, studio_executable: str, demo
         # the third and the sixth come on the days of two starts, and give the first of them something to do
         cut(whole, folder / f"coming/{number}.mp4", number * 0.8, number * 0.8 + (3.0 if number in (2, 5) else 0.7))
     shutil.copy(demo_clip("walk"), folder / "held.webm")
-    write_catalog(folder, local_label_studio._any_port())
+    write_catalog(folder, local_label_studio.find_free_port())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_STUDIO": studio_executable, "COLUMNS": "200"}
     command = [sys.executable, str(Path(__file__).with_name("month.py")), str(folder), str(DAYS)]
     with (folder / "said.txt").open("wb") as said:

@@ -331,7 +331,7 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
     plain, port = make_catalog(tmp_path), free_port()
-    server = local_label_studio.up(plain, port)
+    server = local_label_studio.start(plain, port)
     wire = Proxy(server.url, seed=0, handler=Deadly)
     wire.imports, wire.victim = 0, server.pid
     material = make_material(make_catalog(tmp_path, wire.url, "halfway"), "park", 10)
@@ -339,14 +339,14 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
     try:
         told = run("push", "--catalog", file, cwd=tmp_path, expect=1, alone=True, LABEL_STUDIO_API_KEY=server.token).stderr
         assert wire.victim is None, "it was killed"
-        local_label_studio._children.pop(server.pid).wait(30)
+        local_label_studio._started.pop(server.pid).wait(30)
         assert f"lost the Label Studio at {wire.url}" in told, "what happened"
         assert "Pushing park stopped after 5 of 10 tasks" in told
         assert "What was pushed is safe: 5 tasks were read back" in told
         assert "nothing will be there twice" in told
         assert "To carry on, start the server again with `figureground studio up`, then run `figureground push park`" in told
         assert "Traceback" not in told and server.token not in told
-        again = local_label_studio.up(plain, port)
+        again = local_label_studio.start(plain, port)
         os.utime(tmp_path / "data/.locks/park.sent", (0, 0))  # as when somebody comes back later
         words = ["push", "park", "--verbose", "--catalog", file]
         done = run(*words, cwd=tmp_path, alone=True, LABEL_STUDIO_API_KEY=again.token)
@@ -359,7 +359,7 @@ def test_a_push_of_ten_to_a_server_that_is_killed_halfway_says_all_that_matters(
         assert len(on_server(material.catalog)) == 10
     finally:
         wire.close()
-        local_label_studio.down(plain)
+        local_label_studio.stop(plain)
 
 
 def told_anywhere(secret, folder):
@@ -414,7 +414,7 @@ def test_eight_pushers_at_once_end_complete_on_postgresql_too(
     monkeypatch.setattr(local_label_studio, "_environment", lambda *given: plain(*given) | cluster)
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
-    server = local_label_studio.up(make_catalog(tmp_path), free_port())
+    server = local_label_studio.start(make_catalog(tmp_path), free_port())
     try:
         assert not list(tmp_path.rglob("*.sqlite3")), "the database is PostgreSQL's"
         catalog = make_catalog(tmp_path, server.url)
@@ -423,7 +423,7 @@ def test_eight_pushers_at_once_end_complete_on_postgresql_too(
             make_material(catalog, source_id, TASKS)
         eight_at_once(catalog, some, server, alpha_of)
     finally:
-        local_label_studio.down(make_catalog(tmp_path))
+        local_label_studio.stop(make_catalog(tmp_path))
 
 
 def test_answers_that_the_server_does_not_count_are_found_and_counted(
@@ -433,7 +433,7 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
     if "FIGUREGROUND_STUDIO" not in os.environ:
         monkeypatch.setenv("FIGUREGROUND_STUDIO", str(Path(__file__).parents[2] / ".venv-studio/bin/label-studio"))
     port = free_port()
-    catalog = make_catalog(tmp_path, local_label_studio.up(make_catalog(tmp_path), port).url)
+    catalog = make_catalog(tmp_path, local_label_studio.start(make_catalog(tmp_path), port).url)
     try:
         made = make_material(catalog, "park", 3)
         tasks = push.fn(made.crops, made.mattes, made.source, catalog)
@@ -451,12 +451,12 @@ def test_answers_that_the_server_does_not_count_are_found_and_counted(
         made = make_material(catalog, "park", 3, empty=0)
         tasks = push.fn(made.crops, made.mattes, made.source, catalog)
         assert tasks.rows == 3
-        local_label_studio.down(catalog)
-        local_label_studio.up(catalog, port)
+        local_label_studio.stop(catalog)
+        local_label_studio.start(catalog, port)
         found = tables.read(Store(catalog.storage_root), pull.fn(made.crops, made.mattes, tasks, catalog)).rows
         assert list(found["crop_id"]) == [first.content["data"]["crop_id"]]
     finally:
-        local_label_studio.down(catalog)
+        local_label_studio.stop(catalog)
 
 
 def blind(server, xml):

@@ -9,7 +9,7 @@ import pytest
 
 from figureground import tables
 from figureground.annotation import class_resolution
-from figureground.annotation.class_resolution import Drawn
+from figureground.annotation.class_resolution import ResolvedClasses
 from figureground.imaging import class_maps
 from figureground.storage.store import Store
 from tasks.datasets.forget import forget
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 24, 32
 def drawn(number, names):
     ids = np.zeros((HEIGHT, WIDTH), np.uint8)
     ids[4:10, 8:16], ids[10 : 20 + number, 6:18] = 1, len(names) - 1
-    return Drawn(ids, names, {})
+    return ResolvedClasses(ids, names, {})
 
 
 def with_parts(catalog, source_id, names, skip=()):
@@ -32,7 +32,7 @@ def with_parts(catalog, source_id, names, skip=()):
     for number, (index, row) in enumerate(rows.iterrows()):
         if row["file"] and number not in skip:
             file = f"labels/{source_id}/{row['crop_id']}.parts.png"
-            rows.at[index, "parts_sha256"] = store.write(file, class_resolution.to_png(drawn(number, names)))
+            rows.at[index, "parts_sha256"] = store.write(file, class_resolution.encode_png(drawn(number, names)))
             rows.at[index, "parts"], rows.at[index, "classes"] = file, len(names)
     tables.write(store, "labels", source_id, rows, fingerprint="parts")
 

@@ -60,15 +60,15 @@ def test_each_config_has_its_classes_and_an_annotation_of_it_is_read(name, class
     assert len(interface.labels) + 1 == classes == len({*interface.labels, "background"})
     below, above = interface.labels[0], interface.labels[-1]
     items = [region(interface, above, row(0, 255, 0)), region(interface, below, row(255, 255, 0))]
-    found, _, overlaps = class_resolution.read({"id": 3, "result": items}, interface, 3, 1, "park-000000-00")
+    found, _, overlaps = class_resolution.read_classes({"id": 3, "result": items}, interface, 3, 1, "park-000000-00")
     names = class_maps.NAMES[classes]
-    assert names == class_resolution.names_of(interface)
+    assert names == class_resolution.find_class_names(interface)
     assert found.tolist() == [[names.index(below), names.index(above), 0]]
     assert overlaps == {(below, above): 1}
-    nothing, *_ = class_resolution.read({"id": 3, "result": []}, interface, 3, 1, "park-000000-00")
+    nothing, *_ = class_resolution.read_classes({"id": 3, "result": []}, interface, 3, 1, "park-000000-00")
     assert not nothing.any()
     with pytest.raises(LabelError, match=r"annotation 3 of park-000000-00: region .* labelled tail"):
-        class_resolution.read(
+        class_resolution.read_classes(
             {"id": 3, "result": [region(interface, "tail", row(255, 0, 0))]}, interface, 3, 1, "park-000000-00"
         )
 
@@ -96,9 +96,9 @@ def test_a_portrait_asks_for_a_person_and_parts_do_not():
 
 
 def test_labels_that_are_no_set_of_classes_are_refused():
-    assert class_resolution.names_of(config("person")) == ("background", "person")
+    assert class_resolution.find_class_names(config("person")) == ("background", "person")
     with pytest.raises(CatalogError, match="the brush labels head, tail are none of the sets of classes"):
-        class_resolution.names_of(replace(config("person"), labels=("head", "tail")))
+        class_resolution.find_class_names(replace(config("person"), labels=("head", "tail")))
 
 
 @pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.xml")), ids=lambda file: file.stem)

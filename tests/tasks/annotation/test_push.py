@@ -591,7 +591,7 @@ def test_another_interface_is_not_written_to(real, tmp_path):
 def test_a_wrong_token_is_refused_and_told_nowhere(real, real_studio, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
-    monkeypatch.setattr("figureground.clients.local_label_studio.token", lambda *_: None)
+    monkeypatch.setattr("figureground.clients.local_label_studio.find_token", lambda *_: None)
     with pytest.raises(LabelError, match=r"refuses the token \(the one in LABEL_STUDIO_API_KEY\)") as caught:
         run(real(1))
     told = caplog.text

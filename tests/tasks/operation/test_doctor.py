@@ -73,7 +73,7 @@ def test_a_prediction_that_nobody_would_see_is_told(material):
         result = [item | {"original_width": 7} if item["type"] == "brushlabels" else item for item in old.dict()["result"]]
         server.sdk.predictions.delete(old.id)
         wrong = server.sdk.predictions.create(task=task.task_id, result=result, score=0.5, model_version="figureground")
-        with pytest.raises(LabelError, match=r"is for a picture of 7x80 .*the crop has 60x80"):
+        with pytest.raises(LabelError, match=r"is for an image of 7x80 .*the crop has 60x80"):
             doctor._check_predictions(material.catalog)
         server.sdk.predictions.delete(wrong.id)
         with pytest.raises(LabelError, match="has 0 predictions, expected one; push its source again"):
