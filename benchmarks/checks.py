@@ -627,7 +627,7 @@ def _learned(columns: Columns, moved: list[str], network: Weights) -> None:
     from learn_ghosting import Example, fitted
 
     found = [
-        Example(crop.source_id, kind, backbone_features.pooled(crop, network), echo(crop))
+        Example(crop.source_id, kind, backbone_features.pool_features(crop, network), echo(crop))
         for kind, some in columns.items()
         for crop in some
     ]
@@ -810,7 +810,7 @@ def cost(seen: list[Seen], loaded: catalog.Catalog, checks: dict[str, Any], reci
         "decode": lambda: [crops.decode(content, "crop") for content in stored],
         **{name: lambda check=check: [check.measure(crop) for crop in found] for name, check in checks.items()},
         "finding": lambda: [loaded.detector().find([frame.image]) for frame, _ in few],
-        "cutting out": lambda: loaded.remover().alphas(found),
+        "cutting out": lambda: loaded.remover().estimate_alphas(found),
     }
     for step in steps.values():
         step()

@@ -27,7 +27,7 @@ from PIL import ImageCms, ImageFilter
 from figureground import catalog as catalogs
 from figureground.catalog import Catalog
 from figureground.catalog import defaults as catalog_defaults
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.synthesis import alpha_blend, cutouts
 from figureground.synthesis.alpha_blend import Blend, Layer
 from figureground.synthesis.cutouts import Levels
@@ -286,7 +286,7 @@ def _pairs(settings: Catalog, pictures: int) -> None:
     recipe = settings.composition().model_copy(update={"pictures": pictures, "note": "pairs"})
     whole = settings.model_copy(update={"compose": recipe})
     people, backgrounds = gather.fn(whole), screen.fn({}, whole)
-    made = ours.compose.fn(people, backgrounds, whole, backends.usable_cores())
+    made = ours.compose.fn(people, backgrounds, whole, cores.usable_cores())
     recheck(Path(made.folder))
     print(f"{made.counts} in {made.folder}; {contact.fn(people, backgrounds, made, whole)}")
 

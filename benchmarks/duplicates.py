@@ -22,7 +22,7 @@ import numpy as np
 from figureground import catalog, plugins
 from figureground.imaging import crops, geometry
 from figureground.media.decoding import VideoReader
-from figureground.people.tracks import Tracks, sighting
+from figureground.people.tracks import Tracker, appearance
 from figureground.types import Box, Frame, Image, PersonCrop
 
 DAVIS = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
@@ -115,12 +115,12 @@ def followed(frames: Iterable[tuple[float, list[PersonCrop]]]) -> dict[float, li
 
 def sampled(found: dict[float, list[Seen]]) -> list[Seen]:
     """Take every half second and follow people over those frames alone, as `tasks.ingest.crop` does."""
-    tracks, taken, due = Tracks(), [], -1.0
+    tracks, taken, due = Tracker(), [], -1.0
     for seconds in sorted(found):
         if seconds >= due - 0.02:
             due = seconds + LATER
             people = found[seconds]
-            numbers = tracks.follow(seconds, [sighting(seen.crop) for seen in people])
+            numbers = tracks.update(seconds, [appearance(seen.crop) for seen in people])
             taken += [
                 Seen(dataclasses.replace(seen.crop, track=track), seen.person)
                 for seen, track in zip(people, numbers, strict=True)

@@ -9,6 +9,7 @@ run. ``--same-weights`` mats with u2netp, as the plain loop does, instead of the
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import resource
@@ -157,7 +158,7 @@ def _listen(walk: Callable[[], object]) -> list[tuple[tuple[Any, ...], dict[str,
             heard.append((asked, {name: array.copy() if array.size < 9 else array.shape for name, array in inputs.items()}))
             return network.call(inputs)
 
-        return backends._Network(network.inputs, network.outputs, call, network.classes)
+        return dataclasses.replace(network, call=call)
 
     backends._network = listening
     try:
@@ -171,10 +172,10 @@ def _forward(heard: list[tuple[tuple[Any, ...], dict[str, Any]]]) -> float:
     """Give the seconds that the same forward passes take one after the other, each on all cores."""
     import numpy as np
 
-    from figureground.inference import backends
+    from figureground.inference import backends, cores
 
-    backends._networks.clear()
-    backends.lanes = lambda: 1
+    backends._networks.restart()
+    cores.parallel_calls = lambda: 1
     drawn, warm, seconds = np.random.default_rng(0), set(), 0.0
     for asked, kept in heard:
         network = backends._network(*asked)

@@ -60,8 +60,8 @@ def fitted(found: Sequence[Seen]) -> Head:
             if one.scene in away:
                 sums[n] = head.score(one.seen)
     odds = learning.logistic(sums[:, None], _bent(found), 0.01, _weights(found))
-    slope = odds.weights[0] / odds.spread[0]
-    answer = np.array([slope, odds.answer[0] - slope * odds.middle[0]], np.float32)
+    slope = odds.weights[0] / odds.deviation[0]
+    answer = np.array([slope, odds.calibration[0] - slope * odds.mean[0]], np.float32)
     return dataclasses.replace(_summed(found), answer=answer)
 
 

@@ -5,9 +5,9 @@ It writes figureground/checks/heads/ghosting.npz.
     python benchmarks/learn_ghosting.py [--data ../shared/data] [--write]
 
 Crops of all scenes are blended on purpose: with themselves moved, with themselves bent, with another moment of the scene.
-A ridge regression over the features (`figureground.people.backbone_features.pooled`) tells them from the crops as they are,
-and a logistic
-regression weighs its answer together with the echo's. Every figure is of a scene that the head judging it has not seen;
+A ridge regression over the features (`figureground.people.backbone_features.pool_features`) tells them from the crops as
+they are, and a logistic regression weighs its answer together with the echo's. Every figure is of a scene that the head
+judging it has not seen;
 each photo of a collection counts as part of one scene, the collection. The file holds weights and no picture.
 """
 
@@ -56,7 +56,7 @@ def examples(seen: list[Seen], network: object) -> Iterator[Example]:
         for frame, crop, person in found[:: max(1, len(found) // at_most)][:at_most]:
             for kind, image in _spoilt(frame, crop, person, seen, rng):
                 saved = dataclasses.replace(crop, image=checks._saved(image, rng))
-                yield Example(scene, kind, backbone_features.pooled(saved, network), ghosting.echo(saved))
+                yield Example(scene, kind, backbone_features.pool_features(saved, network), ghosting.echo(saved))
 
 
 def _spoilt(
@@ -85,7 +85,7 @@ def _bent(crop: PersonCrop, height: float, rng: np.random.Generator) -> Image:
     ]
     if rng.random() < 0.6:
         rim = int(0.1 * height) | 1
-        near = cv2.dilate(pose_regions.area(crop), np.ones((rim, rim), np.uint8)).astype(np.float32)
+        near = cv2.dilate(pose_regions.person_area(crop), np.ones((rim, rim), np.uint8)).astype(np.float32)
         ways = [way * cv2.GaussianBlur(near, (0, 0), 0.04 * height) for way in ways]
     y, x = np.mgrid[:high, :wide].astype(np.float32)
     at = (x + far * ways[0].astype(np.float32), y + 0.6 * far * ways[1].astype(np.float32))

@@ -45,7 +45,7 @@ HINDERED_FROM = 0.1  # hidden less, a person is neither free nor hindered
 HIDDEN, EPOCHS, PLACES, BATCH = 32, 5, 80, 1024
 FOLDS, INNER = 5, 3
 SEEN, OUTLINED = 7, 25  # how many pieces of evidence the pose network gives, and where those of outlines begin
-NEVER_FOR = [(0.0, None)] * (OUTLINED + occlusion_features.PIECES)  # no weight is negative, but for
+NEVER_FOR = [(0.0, None)] * (OUTLINED + occlusion_features.FEATURE_COUNT)  # no weight is negative, but for
 NEVER_FOR[3] = (None, 0.0)  # the share of the body that is seen
 NEVER_FOR[OUTLINED + 6] = NEVER_FOR[OUTLINED + 9] = (None, None)  # what is carried, and the outline's share of the box
 DOUBTS = (*range(7), 13, 15)  # weighed without a network: the better of each pair, the person, a fifth of overlap
@@ -104,7 +104,7 @@ def known(seen: list[Seen], data: Path, weights: Weights) -> list[Known]:
 def _cut_out(frame: Frame, person: Person, weights: Weights) -> Mask | None:
     """Let a segmentation network cut a person out; None when it sees nobody of that size there."""
     crop = crops.cut(frame, [person], 0.1)[0]
-    found = instances.of(crop, weights).masks(0.3, {"person"})
+    found = instances.read_or_segment(crop, weights).image_masks(0.3, {"person"})
     overlaps = [geometry.iou(one.box, crop.person_inside) for one in found]
     if max([0.0, *overlaps]) < 0.7:
         return None
@@ -144,13 +144,13 @@ def _changed(
 
 
 def _example(scene: str, kind: str, crop: PersonCrop, mask: Mask, front: Mask, network: Weights, weights: Weights) -> Example:
-    cells, inside = backbone_features.cells(crop, network), checks._inside(crop)
-    hidden, own = cells.lay(front[inside]), cells.lay(mask[inside])
+    cells, inside = backbone_features.compute_cells(crop, network), checks._inside(crop)
+    hidden, own = cells.average(front[inside]), cells.average(mask[inside])
     truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
     areas = occlusion.areas(crop, cells)
     known = occlusion.described(crop, cells, *areas[:2]).astype(np.float16)
-    outlined = occlusion_features.evidence(crop, weights)
+    outlined = occlusion_features.measure(crop, weights)
     truth = np.clip(truth, 0, 1).astype(np.float32)
     return Example(scene, kind, cover, known, areas, truth, occlusion.doubts(crop), outlined)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from figureground import catalog
 from figureground.catalog import Catalog
 from figureground.imaging import crops
-from figureground.people.backbone_features import Head
+from figureground.people.backbone_features import HEAD_KEYS, Head
 from figureground.types import Frame, PersonCrop
 
 Floats = NDArray[np.float64]
@@ -84,9 +84,9 @@ def left_out(found: Sequence[T], scene_of: Callable[[T], str], fitted: Callable[
 
 
 def write(head: Head, name: str) -> None:
-    """Write a head where `figureground.people.backbone_features.head` finds it, and print the hash to pin."""
+    """Write a head where `figureground.people.backbone_features.load_head` finds it, and print the hash to pin."""
     file = ROOT / f"figureground/checks/heads/{name}.npz"
-    np.savez(file, **{field.name: getattr(head, field.name) for field in dataclasses.fields(head)})
+    np.savez(file, **dict(zip(HEAD_KEYS, dataclasses.astuple(head), strict=True)))
     print(f"figureground/checks/heads/{name}.npz: sha256 {hashlib.sha256(file.read_bytes()).hexdigest()}")
 
 

@@ -82,7 +82,7 @@ def main() -> None:
             network = export.Answering(plugins.build("networks", name, settings).build(1), 1)
             about = About(network=name, side=side, names=("person",), release="none", digest="none", checkpoint="none")
             export.write_onnx(network, about, folder / "model.onnx")
-            _, milliseconds = export.asked(backends.opened(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
+            _, milliseconds = export.asked(backends.open_file(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
             found = shown(folder, folder / "model.onnx", files)
             told = ", ".join(map(str, settings.values()))
             row = f"{name} ({told}) | {side} | {found['fps']:.1f} | {found['milliseconds']:.0f} | {found['threads']}"

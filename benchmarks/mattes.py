@@ -28,6 +28,7 @@ from figureground.clients.sources.fetching import fetch_asset
 from figureground.evaluation import metrics
 from figureground.imaging import crops, geometry, masks
 from figureground.media.decoding import VideoReader
+from figureground.removers import ScoringRemover
 from figureground.types import Alpha, Box, Frame, Image, Mask, PersonCrop
 
 SEQUENCES = ("bmx-trees", "dance-jump", "hike", "rollerblade", "swing")
@@ -159,9 +160,9 @@ def _ours(video: Path, settings: Any, remover: Any) -> Iterator[Made]:
 
 
 def _matted(remover: Any, crop: PersonCrop) -> tuple[Alpha, float]:
-    if hasattr(remover, "scored"):
-        return remover.scored([crop])[0]
-    return remover.alphas([crop])[0], float("nan")
+    if isinstance(remover, ScoringRemover):
+        return remover.estimate_with_confidence([crop])[0]
+    return remover.estimate_alphas([crop])[0], float("nan")
 
 
 def _crops(video: Path, settings: Any) -> Iterator[tuple[PersonCrop, int]]:
@@ -208,7 +209,7 @@ def soft_table(data: Path, settings: Any, ours: Any) -> None:
     found: dict[str, list[list[float]]] = {"rembg u2netp": [], _named(ours): []}
     for crop, truth in _composites(data, settings):
         for words, remover in zip(found, (plain, ours), strict=True):
-            alpha = remover.alphas([crop])[0]
+            alpha = remover.estimate_alphas([crop])[0]
             found[words].append([measure(alpha, truth) for measure in measures.values()])
     print(f"\n| keyed dancer, {len(found['rembg u2netp'])} frames |", " | ".join(measures), "|\n|---|---|---|---|---|")
     means = {words: np.mean(rows, axis=0) for words, rows in found.items()}

@@ -150,7 +150,7 @@ def _columns(one: tuple[float, list[float]]) -> tuple[float, float, float]:
 def _rate(told: argparse.Namespace, folder: Path, sources: int, dask: dict[str, Any]) -> tuple[float, list[float]]:
     """Give the frames a minute and each worker's processor seconds, what starting takes among them."""
     _written(told, folder, sources, runner={"dask": dask})
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_LANES": "1", "OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_CORES": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "flows.cli", "ingest"]
     busy: dict[int, float] = {}
     with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL) as process:

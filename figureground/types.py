@@ -127,9 +127,10 @@ class PersonCrop:
     boxes) and ``face`` are in crop pixels. ``frame_width`` and ``frame_height`` are the whole frame's. ``face`` and
     ``face_score`` (0..1) are None and NaN when no face was found or looked for. ``scenes`` are its source's, as the
     catalog has them now. ``seconds`` is its frame's time, ``track`` the
-    person's number in the source, -1 when nobody was followed. ``instances`` is what a segmentation network saw in it,
-    for `figureground.people.instances.of`; b"" when none has looked yet. ``memo`` keeps what several checks compute of the
-    crop, such as its pose regions, as long as the crop lives; `dataclasses.replace` gives a new crop an empty one.
+    person's number in the source, -1 when nobody was followed. ``instances`` holds a segmentation
+    network's predictions for `figureground.people.instances.read_or_segment`, b"" when it has not run yet. ``memo`` keeps what
+    several checks compute of the crop, such as its pose regions, as long as the crop lives; `dataclasses.replace` gives a new
+    crop an empty one.
     """
 
     crop_id: str

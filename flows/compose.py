@@ -9,7 +9,7 @@ from figureground import tables
 from figureground.catalog import Catalog, load
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import ReleaseError, SourceError
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.plugins import weights
 from figureground.storage.store import Store
 from figureground.types import Release, TableRef
@@ -55,7 +55,7 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", processes: int =
     settings = settled(Path(catalog), note)
     check(settings)
     people, backgrounds = inputs(settings)
-    made = make(people, backgrounds, settings, processes or backends.usable_cores())
+    made = make(people, backgrounds, settings, processes or cores.usable_cores())
     recheck(Path(made.folder))
     page = contact(people, backgrounds, made, settings)
     return Composed(made, page, lacks(settings))

@@ -28,7 +28,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from figureground import __version__, progress
 from figureground.catalog import Catalog, DaskEntry
 from figureground.errors import CatalogError, TransientError
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.types import TableRef
 from flows.worker import PROGRESS_TOPIC, plan_shards, run_shard, run_stage, version
 from tasks import retried_task
@@ -300,7 +300,7 @@ def _local_cluster(entry: DaskEntry) -> Iterator[str]:
     """Run workers on this machine, each with its share of the cores; give the scheduler's address."""
     from distributed import LocalCluster
 
-    lanes = max(1, backends.usable_cores() // ((entry.workers or 1) * entry.threads))
+    lanes = max(1, cores.usable_cores() // ((entry.workers or 1) * entry.threads))
     with LocalCluster(
         n_workers=entry.workers,
         threads_per_worker=entry.threads,
@@ -308,7 +308,7 @@ def _local_cluster(entry: DaskEntry) -> Iterator[str]:
         memory_limit=0,  # only the system's limit: Dask would end a worker for the memory that OpenVINO keeps
         dashboard_address=None,
         resources={_GPU: 1} if entry.gpu_stages else None,
-        env={backends.LANES: os.environ.get(backends.LANES, str(lanes)), "OMP_NUM_THREADS": str(lanes)},
+        env={cores.CORES_VARIABLE: os.environ.get(cores.CORES_VARIABLE, str(lanes)), "OMP_NUM_THREADS": str(lanes)},
         silence_logs=logging.getLogger("distributed").level,
     ) as cluster:
         yield cluster.scheduler_address

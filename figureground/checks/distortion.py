@@ -59,7 +59,7 @@ class Distortion:
         """
         if self.network is None:
             return anisotropy(crop)
-        return likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), summary(crop, self.network))
+        return likelihood(backbone_features.load_head(_HEAD.name, _HEAD.sha256), summary(crop, self.network))
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -68,7 +68,7 @@ class Distortion:
 
 def likelihood(head: Head, seen: NDArray[np.float32]) -> float:
     """Give how likely a lens bent the picture, 0 to 1, from the (n,) `summary` of it."""
-    return backbone_features.likelihood(head.score(seen) * head.answer[0] + head.answer[1])
+    return backbone_features.to_likelihood(head.score(seen) * head.calibration[0] + head.calibration[1])
 
 
 def summary(crop: PersonCrop, network: Weights) -> NDArray[np.float32]:
@@ -79,15 +79,15 @@ def summary(crop: PersonCrop, network: Weights) -> NDArray[np.float32]:
     crop
         One person with its margin.
     network
-        As for `figureground.people.backbone_features.cells`.
+        As for `figureground.people.backbone_features.compute_cells`.
 
     Returns
     -------
     ndarray
         (384,) float32 for a nano network: square roots with their signs, so that no channel outweighs all others.
     """
-    cells = backbone_features.cells(crop, network)
-    weight = cells.lay(np.ones(crop.image.shape[:2], np.uint8)).ravel()
+    cells = backbone_features.compute_cells(crop, network)
+    weight = cells.average(np.ones(crop.image.shape[:2], np.uint8)).ravel()
     values = cells.values.reshape(len(weight), -1)
     mean = weight @ values / weight.sum()
     spread = np.sqrt(np.maximum(weight @ (values * values) / weight.sum() - mean * mean, 0))

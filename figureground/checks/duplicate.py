@@ -88,7 +88,7 @@ class Duplicate:
         row["track"], row["seconds"] = crop.track, crop.seconds
         row["bytes"] = len(cv2.imencode(".jpg", crop.image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
         row["signs"] = duplicates.signature(crop.image)
-        row["colours"] = tracks.colours(crop)
+        row["colours"] = tracks.count_colours(crop)
         row["joints"] = _joints(crop)
         if self.weights:
             row["look"] = _look(crop, self.weights)
@@ -159,7 +159,7 @@ def _joints(crop: PersonCrop) -> NDArray[np.float32]:
 
 def _moved(some: NDArray[Any], others: NDArray[Any]) -> float:
     """Give how far the joints that are seen in both have moved within the person, in heights; without any, far."""
-    seen = (some[:, 2] >= pose_regions.VISIBLE) & (others[:, 2] >= pose_regions.VISIBLE)
+    seen = (some[:, 2] >= pose_regions.VISIBLE_AT_LEAST) & (others[:, 2] >= pose_regions.VISIBLE_AT_LEAST)
     steps = np.hypot(*(some[seen, :2].astype(float) - others[seen, :2].astype(float)).T)
     return float(steps.mean()) if seen.any() else np.inf
 

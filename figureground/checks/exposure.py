@@ -38,7 +38,7 @@ class Exposure:
         float
             0 (well lit) to 1 (all black, or all burnt out); NaN when the person has no area in the crop.
         """
-        grey = cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY)[pose_regions.area(crop) > 0]
+        grey = cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY)[pose_regions.person_area(crop) > 0]
         if not grey.size:
             return float("nan")
         return float(max(1 - np.percentile(grey, _BRIGHTEST) / 255, np.mean(grey >= _WHITE)))

@@ -64,11 +64,10 @@ class Ghosting:
             When `network` is not in the cache, is not the pinned file, or has other layers.
         """
         height = echo(crop)
-        return (
-            likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), backbone_features.pooled(crop, self.network), height)
-            if self.network
-            else height
-        )
+        if self.network is None:
+            return height
+        head = backbone_features.load_head(_HEAD.name, _HEAD.sha256)
+        return likelihood(head, backbone_features.pool_features(crop, self.network), height)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -83,7 +82,7 @@ def likelihood(head: Head, pooled: NDArray[np.float32], height: float) -> float:
     head
         What was learned.
     pooled
-        (n,) features of the crop, see `figureground.people.backbone_features.pooled`.
+        (n,) features of the crop, see `figureground.people.backbone_features.pool_features`.
     height
         Of the echo, 0..1 or NaN.
 
@@ -93,7 +92,7 @@ def likelihood(head: Head, pooled: NDArray[np.float32], height: float) -> float:
         0 to 1; NaN when the height is.
     """
     evidence = np.array([head.score(pooled), np.log(height + 0.005), max(0.0, height - 0.04) * 20, 1.0])
-    return backbone_features.likelihood(float(evidence @ head.answer)) if height == height else float("nan")
+    return backbone_features.to_likelihood(float(evidence @ head.calibration)) if height == height else float("nan")
 
 
 def echo(crop: PersonCrop) -> float:
@@ -137,7 +136,7 @@ def _detail(crop: PersonCrop) -> tuple[_Plane, float]:
 
 def _window(crop: PersonCrop, size: tuple[int, int]) -> _Plane:
     """Fade out away from the person, where a ghost may reach, and towards the crop's sides, where the picture ends."""
-    area = cv2.resize(pose_regions.area(crop), size, interpolation=cv2.INTER_NEAREST)
+    area = cv2.resize(pose_regions.person_area(crop), size, interpolation=cv2.INTER_NEAREST)
     near = cv2.GaussianBlur(cv2.dilate(area, np.ones((31, 31), np.uint8)).astype(np.float32), (0, 0), 3)
     sides = np.outer(np.hanning(size[1]), np.hanning(size[0])) ** 0.5
     return np.asarray(near * sides, np.float32)

@@ -11,7 +11,7 @@ from pydantic import Field
 from figureground import plugins
 from figureground.imaging import geometry
 from figureground.people import backbone_features, occlusion_features, pose_regions
-from figureground.people.backbone_features import Cells
+from figureground.people.backbone_features import FeatureCells
 from figureground.types import Box, Mask, PersonCrop, PinnedHead, Weights
 
 Floats = NDArray[np.float32]
@@ -78,7 +78,7 @@ class Occlusion:
         AssetError
             When a network is not in the cache, is not the pinned file, or `network` has other layers.
         """
-        return judged(backbone_features.arrays(_HEAD.name, _HEAD.sha256), crop, self.network, self.instances)
+        return judged(backbone_features.load_arrays(_HEAD.name, _HEAD.sha256), crop, self.network, self.instances)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -91,23 +91,23 @@ def judged(head: Mapping[str, Floats], crop: PersonCrop, network: Weights | None
     if network is None:
         if instances is None:
             return likelihood(doubted, head["doubted"])
-        return likelihood(np.r_[doubted, occlusion_features.evidence(crop, instances)], head["outlined"])
+        return likelihood(np.r_[doubted, occlusion_features.measure(crop, instances)], head["outlined"])
     seen = np.r_[shown(head, crop, network), doubted]
     if instances is None:
         return likelihood(seen, head["answer"])
-    return likelihood(np.r_[seen, occlusion_features.evidence(crop, instances)], head["both"])
+    return likelihood(np.r_[seen, occlusion_features.measure(crop, instances)], head["both"])
 
 
 def shown(head: Mapping[str, Floats], crop: PersonCrop, network: Weights) -> Floats:
     """Give (7,) what the cells of a crop show in front of the person, see `in_front`."""
-    cells = backbone_features.cells(crop, network)
+    cells = backbone_features.compute_cells(crop, network)
     parts = areas(crop, cells)
     return in_front(told(head, described(crop, cells, *parts[:2])), *parts)
 
 
 def likelihood(evidence: Floats, answer: Floats) -> float:
     """Weigh (n,) pieces of evidence by (n + 1,) weights, the last for none at all: 0 to 1."""
-    return backbone_features.likelihood(float(evidence @ answer[:-1] + answer[-1]))
+    return backbone_features.to_likelihood(float(evidence @ answer[:-1] + answer[-1]))
 
 
 def doubts(crop: PersonCrop) -> Floats:
@@ -124,13 +124,13 @@ def doubts(crop: PersonCrop) -> Floats:
     seen = crop.keypoints[:, 2] if len(crop.keypoints) else np.ones(17, np.float32)
     best = [1 - seen[list(group)].max() for group in pose_regions.GROUPS]
     worst = [1 - seen[list(group)].min() for group in pose_regions.GROUPS[1:]]
-    theirs, on_body = _drawn(crop, _others(crop)), pose_regions.area(crop)
+    theirs, on_body = _drawn(crop, _others(crop)), pose_regions.person_area(crop)
     shares = (geometry.covered(crop.person_inside, _others(crop)), float((on_body & theirs).sum() / max(1, on_body.sum())))
     overlapped = [part for share in shares for part in (share, min(share, _ENOUGH) / _ENOUGH)]
     return np.array([*best, *worst, 1 - crop.score, *overlapped], np.float32)
 
 
-def described(crop: PersonCrop, cells: Cells, inside: Floats, on_body: Floats) -> Floats:
+def described(crop: PersonCrop, cells: FeatureCells, inside: Floats, on_body: Floats) -> Floats:
     """Give what is known of each cell.
 
     Parameters
@@ -148,7 +148,7 @@ def described(crop: PersonCrop, cells: Cells, inside: Floats, on_body: Floats) -
     """
     usual = np.tensordot(on_body, cells.values, axes=2) / (on_body.sum() + 1e-6)
     usual = np.broadcast_to(usual.astype(np.float32), cells.values.shape)
-    x, y = cells.middles()
+    x, y = cells.centres()
     box = crop.person_inside
     across = np.clip((x - box.x0) / max(1, box.width), -_AROUND, 1 + _AROUND)
     down = np.clip((y - box.y0) / max(1, box.height), -_AROUND, 1 + _AROUND)
@@ -179,10 +179,10 @@ def told(head: Mapping[str, Floats], known: Floats) -> Floats:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
-def areas(crop: PersonCrop, cells: Cells) -> tuple[Floats, Floats, Floats]:
+def areas(crop: PersonCrop, cells: FeatureCells) -> tuple[Floats, Floats, Floats]:
     """Give how much of each cell is the person's box, the body between the seen joints, and others' boxes: (h, w), 0 to 1."""
-    drawn = (_drawn(crop, [crop.person_inside]), pose_regions.area(crop), _drawn(crop, _others(crop)))
-    box, on_body, theirs = (cells.lay(plane) for plane in drawn)
+    drawn = (_drawn(crop, [crop.person_inside]), pose_regions.person_area(crop), _drawn(crop, _others(crop)))
+    box, on_body, theirs = (cells.average(plane) for plane in drawn)
     return box, on_body, theirs
 
 

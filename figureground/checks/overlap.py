@@ -68,7 +68,7 @@ class Overlap:
         share = max(geometry.covered(crop.person_inside, others), _body_inside(crop, others)) if others else 0.0
         if self.instances is None:
             return share
-        return max(share, _touching(crop, instances.of(crop, self.instances).masks(_DOUBTFUL, {"person"})))
+        return max(share, _touching(crop, instances.read_or_segment(crop, self.instances).image_masks(_DOUBTFUL, {"person"})))
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -76,7 +76,7 @@ class Overlap:
 
 
 def _body_inside(crop: PersonCrop, others: list[Box]) -> float:
-    area = pose_regions.area(crop)
+    area = pose_regions.person_area(crop)
     theirs = np.zeros_like(area)
     for other in others:
         corners = (round(other.x0), round(other.y0)), (round(other.x1) - 1, round(other.y1) - 1)

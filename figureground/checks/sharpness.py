@@ -62,7 +62,7 @@ def _standard(crop: PersonCrop) -> tuple[_Plane, Mask]:
     scale = min(1.0, _LONG_SIDE / _long_side(crop))
     size = (max(8, round(crop.image.shape[1] * scale)), max(8, round(crop.image.shape[0] * scale)))
     grey = cv2.resize(cv2.cvtColor(crop.image, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    area = cv2.resize(pose_regions.area(crop), size, interpolation=cv2.INTER_NEAREST)
+    area = cv2.resize(pose_regions.person_area(crop), size, interpolation=cv2.INTER_NEAREST)
     return cv2.GaussianBlur(grey.astype(np.float32), (0, 0), _DENOISE), np.asarray(area, np.uint8)
 
 

@@ -51,7 +51,7 @@ class Truncation:
         if not len(crop.keypoints):
             share = _outline_on_edge(crop)
             return share / (share + _OUTLINE)
-        return likelihood(backbone_features.head(_HEAD.name, _HEAD.sha256), crop)
+        return likelihood(backbone_features.load_head(_HEAD.name, _HEAD.sha256), crop)
 
     def accepts(self, value: float) -> bool:
         """Tell whether `value` is at most the limit; NaN is not."""
@@ -68,8 +68,8 @@ def likelihood(head: Head, crop: PersonCrop) -> float:
     crop
         One person with keypoints.
     """
-    scores = [head.score(evidence(crop, side)) + float(head.answer[0]) for side in near_sides(crop)]
-    return backbone_features.likelihood(max(scores)) if scores else 0.0
+    scores = [head.score(evidence(crop, side)) + float(head.calibration[0]) for side in near_sides(crop)]
+    return backbone_features.to_likelihood(max(scores)) if scores else 0.0
 
 
 def near_sides(crop: PersonCrop) -> list[int]:

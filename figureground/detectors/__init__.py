@@ -1,4 +1,4 @@
-"""Detectors: who is in a picture, one network family a file."""
+"""Detectors: the people in an image, one network family a file."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol
@@ -13,7 +13,7 @@ class Detector(Protocol):
     """Raised by 1 when the output changes."""
 
     def find(self, images: Sequence[Image]) -> list[list[Person]]:
-        """Give the people of each picture, best score first, boxes clipped to the picture."""
+        """Give the people of each image, best score first, boxes clipped to the image."""
 
 
 PROTOCOL = Detector

@@ -179,7 +179,7 @@ class Remover:
         """See `Answerer`."""
         if classes > 2:
             raise ArrayError(f"a remover gives an alpha; it cannot be asked for {classes} classes")
-        alphas = self.plugin.alphas([self._crop(one) for one in examples])
+        alphas = self.plugin.estimate_alphas([self._crop(one) for one in examples])
         return [alpha if classes == 1 else masks.to_mask(alpha) for alpha in alphas]
 
     def _crop(self, one: Example) -> PersonCrop:

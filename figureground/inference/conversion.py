@@ -1,10 +1,9 @@
 """ultralytics' .pt files as OpenVINO networks: converted once, kept in the cache, opened without torch from then on.
 
 Conversion needs ultralytics and torch, 1 GB of memory and half a minute; running the result needs neither. So it is a
-process of its own (``python -m figureground.inference.conversion FILE.pt FILE.xml``), started by
-`figureground.inference.backends` when the
-cache has no network for a file's sha256. The network is the exporter's: letterboxed RGB in 0..1, shape (n, 3, h, w) with
-sides that are multiples of 32, in; the head's answers before any non-maximum suppression out.
+process of its own (``python -m figureground.inference.conversion FILE.pt FILE.xml``), started when the cache has no network
+for a file's sha256. The network is the exporter's: it takes letterboxed RGB in 0..1, shape (n, 3, h, w) with h and w multiples
+of 32, and gives the head's predictions before any non-maximum suppression.
 """
 
 import os
@@ -21,15 +20,14 @@ from figureground.storage import assets
 from figureground.storage.atomic import write_file
 from figureground.types import Weights
 
-RECIPE = "1"
-"""Changes when the conversion gives other networks, so that older ones in the cache are left aside."""
+VERSION = "1"
+"""Raised by hand when the conversion gives other networks: older ones in the cache are then not used."""
+
+_CLASS_NAMES = "figureground_classes"
+"""The key under which a converted network carries its class names, separated by commas."""
 
 
-CLASSES = "figureground_classes"
-"""Under this name a network carries its classes, separated by commas."""
-
-
-def converted(weights: Weights) -> Path:
+def find_or_convert(weights: Weights) -> Path:
     """Give the OpenVINO network of a .pt file, converting it when the cache has none.
 
     Several processes may ask at once: one converts, the others wait. A .pt file is a pickle and is opened only after its
@@ -51,7 +49,7 @@ def converted(weights: Weights) -> Path:
         When the weights are not in the cache, are not the pinned ones, or cannot be converted.
     """
     source = assets.locate(weights)
-    folder = assets.cache_folder() / "networks" / f"{weights.sha256}-{_version()}-{RECIPE}"
+    folder = assets.cache_folder() / "networks" / f"{weights.sha256}-{_openvino_version()}-{VERSION}"
     network = folder / f"{source.stem}.xml"
     if network.is_file():
         return network
@@ -62,26 +60,31 @@ def converted(weights: Weights) -> Path:
     return network
 
 
-def _version() -> str:
+def _openvino_version() -> str:
     from importlib.metadata import version
 
     return version("openvino")
 
 
+def read_class_names(model: Any) -> tuple[str, ...]:
+    """Read the class names that the conversion wrote into an OpenVINO model beside its layers; () when there are none."""
+    return tuple(model.get_rt_info(_CLASS_NAMES).astype(str).split(",")) if model.has_rt_info(_CLASS_NAMES) else ()
+
+
 def _convert(source: Path, network: Path) -> None:
-    """Run the conversion beside its place; the .xml, which says that all is there, is renamed last."""
+    """Convert in a temporary folder beside the network; the .xml is moved last, so that its presence means all is there."""
     with tempfile.TemporaryDirectory(prefix=".tmp-", dir=network.parent) as folder:
-        made = Path(folder) / network.name
-        command = [sys.executable, "-m", "figureground.inference.conversion", str(source), str(made)]
-        done = subprocess.run(command, capture_output=True, text=True, env=_quiet(), check=False)
-        if done.returncode or not made.is_file():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise AssetError(f"{source.name} ({source}) cannot be converted to an OpenVINO network: {said}")
-        made.with_suffix(".bin").replace(network.with_suffix(".bin"))
-        write_file(network, made.read_bytes())
+        converted = Path(folder) / network.name
+        command = [sys.executable, "-m", "figureground.inference.conversion", str(source), str(converted)]
+        process = subprocess.run(command, capture_output=True, text=True, env=_quiet_environment(), check=False)
+        if process.returncode or not converted.is_file():
+            reason = (process.stderr.strip().splitlines() or ["the process gave no reason"])[-1]
+            raise AssetError(f"{source.name} ({source}) cannot be converted to an OpenVINO network: {reason}")
+        converted.with_suffix(".bin").replace(network.with_suffix(".bin"))
+        write_file(network, converted.read_bytes())
 
 
-def _quiet() -> dict[str, str]:
+def _quiet_environment() -> dict[str, str]:
     """Give an environment without ultralytics' network calls, installs and files in the user's home."""
     return {
         **os.environ,
@@ -95,7 +98,7 @@ def _quiet() -> dict[str, str]:
 
 
 def main(source: str, network: str) -> None:
-    """Convert one file; what `converted` runs in a process of its own.
+    """Convert one file; `find_or_convert` runs this in a process of its own.
 
     Parameters
     ----------
@@ -106,18 +109,18 @@ def main(source: str, network: str) -> None:
     """
     import openvino
 
-    model, names = _opened(source)
-    whole = openvino.convert_model(model, example_input=_example(), input=[openvino.PartialShape([-1, 3, -1, -1])])
-    whole.set_rt_info(",".join(names[number] for number in sorted(names)), CLASSES)
-    openvino.save_model(whole, network, compress_to_fp16=False)
+    model, names = _load(source)
+    converted = openvino.convert_model(model, example_input=_example(), input=[openvino.PartialShape([-1, 3, -1, -1])])
+    converted.set_rt_info(",".join(names[number] for number in sorted(names)), _CLASS_NAMES)
+    openvino.save_model(converted, network, compress_to_fp16=False)
 
 
-def _opened(source: str) -> tuple[Any, dict[int, str]]:
+def _load(source: str) -> tuple[Any, dict[int, str]]:
     """Give the network as ultralytics' own exporter prepares it, and its classes."""
     from ultralytics import YOLO
 
-    whole = YOLO(source)
-    model = whole.model.float().eval().fuse()
+    yolo = YOLO(source)
+    model = yolo.model.float().eval().fuse()
     head = model.model[-1]
     head.export, head.format, head.dynamic = True, "openvino", True
     for parameter in model.parameters():

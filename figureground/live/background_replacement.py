@@ -43,19 +43,19 @@ def covering(picture: Image, height: int, width: int) -> Image:
     return np.ascontiguousarray(whole[top : top + height, left : left + width], np.uint8)
 
 
-def alpha_of(ask: backends.Ask, about: About, image: Image) -> Alpha:
+def alpha_of(ask: backends.RunNetwork, about: About, image: Image) -> Alpha:
     """Ask an opened export where the person is in one picture: shape (h, w), float32, 0 to 1."""
     answer = ask(exported_model.batch([exported_model.square(image, about)]))[0]
     return exported_model.back(answer[0, 0], image, about)
 
 
-def replaced(ask: backends.Ask, about: About, image: Image, background: Background) -> Image:
+def replaced(ask: backends.RunNetwork, about: About, image: Image, background: Background) -> Image:
     """Put one picture's person on another background.
 
     Parameters
     ----------
     ask
-        An export, see `figureground.inference.backends.opened`.
+        An export, see `figureground.inference.backends.open_file`.
     about
         What it says of itself.
     image

@@ -1,8 +1,8 @@
-"""Robust Video Matting, one picture at a time or along a track.
+"""Robust Video Matting, one image at a time or along a track.
 
-Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance", WACV 2022. The network looks at a small copy,
-and a guided filter inside it brings the answer up to the picture's own size. It carries four planes of memory from one
-picture to the next.
+Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance", WACV 2022. The network sees a small copy, and a
+guided filter inside it brings the alpha up to the image's own size. Four planes of recurrent state go from one image to the
+next.
 """
 
 from collections.abc import Sequence
@@ -12,18 +12,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from figureground.inference import backends
+from figureground.inference.network import Device
 from figureground.types import Alpha, Image, Weights
 
-Memory = tuple[NDArray[np.float32], ...]
+RecurrentState = tuple[NDArray[np.float32], ...]
 """Four arrays (1, channels, h, w)."""
 
-NOTHING: Memory = (np.zeros((1, 1, 1, 1), np.float32),) * 4
+INITIAL_STATE: RecurrentState = (np.zeros((1, 1, 1, 1), np.float32),) * 4
 
 
-def alpha(
-    weights: Weights, image: Image, size: int, memory: Memory = NOTHING, device: backends.Device = "auto", step: int = 1
-) -> tuple[Alpha, Memory]:
-    """Mat one picture.
+def estimate_alpha(
+    weights: Weights,
+    image: Image,
+    size: int,
+    state: RecurrentState = INITIAL_STATE,
+    device: Device = "auto",
+    step: int = 1,
+) -> tuple[Alpha, RecurrentState]:
+    """Estimate the alpha of one image.
 
     Parameters
     ----------
@@ -32,54 +38,55 @@ def alpha(
     image
         (h, w, 3) uint8 RGB.
     size
-        The longer side of the small copy, pixels; a smaller picture is looked at as it is.
-    memory
-        What the picture before left; `NOTHING` at a track's start. It is scaled when the pictures differ in size.
+        The longer side of the small copy, pixels; a smaller image is not scaled.
+    state
+        The state after the image before; `INITIAL_STATE` at a track's start. It is scaled when the images differ in size.
     device
-        See `figureground.inference.backends.Device`.
+        See `figureground.inference.network.Device`.
     step
-        The last row and column are repeated until both sides are multiples of it, pixels. A size of its own for every picture
-        makes OpenVINO prepare anew, which doubles the time. But of noise drawn out to streaks the network makes somebody, so
-        somebody else must say that a person is there.
+        The last row and column are repeated until both sides are multiples of it, pixels. OpenVINO has to prepare for each
+        new image size, which doubles the time. But the network takes noise that is stretched to streaks for a person, so the
+        caller must know that there is one.
 
     Returns
     -------
-    Alpha, Memory
-        (h, w) float32, 0 to 1; and what the next picture needs.
+    Alpha, RecurrentState
+        (h, w) float32, 0 to 1; and the state for the next image.
     """
-    padded = _padded(image, step)
+    padded = _pad(image, step)
     ratio = min(1.0, size / max(padded.shape[:2]))
     source = np.ascontiguousarray(padded.transpose(2, 0, 1)[None], np.float32) / np.float32(255)
     inputs = {
         "src": source,
         "downsample_ratio": np.array([ratio], np.float32),
-        **{f"r{n}i": part for n, part in enumerate(_fitted(memory, padded, ratio), start=1)},
+        **{f"r{number}i": plane for number, plane in enumerate(_fit_state(state, padded, ratio), start=1)},
     }
-    answers = backends.run_named(weights, inputs, precision="fast", device=device)
+    outputs = backends.run_named(weights, inputs, precision="fast", device=device)
     height, width = image.shape[:2]
-    return np.clip(answers["pha"][0, 0, :height, :width], 0, 1), tuple(answers[f"r{n}o"] for n in range(1, 5))
+    alpha = np.clip(outputs["pha"][0, 0, :height, :width], 0, 1)
+    return alpha, tuple(outputs[f"r{number}o"] for number in range(1, 5))
 
 
-def _padded(image: Image, step: int) -> Image:
+def _pad(image: Image, step: int) -> Image:
     height, width = image.shape[:2]
     return np.asarray(cv2.copyMakeBorder(image, 0, -height % step, 0, -width % step, cv2.BORDER_REPLICATE), np.uint8)
 
 
-def _fitted(memory: Memory, image: Image, ratio: float) -> Sequence[NDArray[np.float32]]:
-    if memory is NOTHING:
-        return memory
-    high, wide = (int(side * ratio) for side in image.shape[:2])
-    return [_scaled(part, *_halved(high, wide, n)) for n, part in enumerate(memory, start=1)]
+def _fit_state(state: RecurrentState, image: Image, ratio: float) -> Sequence[NDArray[np.float32]]:
+    if state is INITIAL_STATE:
+        return state
+    height, width = (int(side * ratio) for side in image.shape[:2])
+    return [_resize(plane, *_halve(height, width, times)) for times, plane in enumerate(state, start=1)]
 
 
-def _halved(high: int, wide: int, times: int) -> tuple[int, int]:
+def _halve(height: int, width: int, times: int) -> tuple[int, int]:
     for _ in range(times):
-        high, wide = -(-high // 2), -(-wide // 2)
-    return high, wide
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
 
 
-def _scaled(part: NDArray[np.float32], high: int, wide: int) -> NDArray[np.float32]:
-    if part.shape[2:] == (high, wide):
-        return part
-    planes = [cv2.resize(plane, (wide, high), interpolation=cv2.INTER_LINEAR) for plane in part[0]]
-    return np.stack(planes)[None]
+def _resize(planes: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    if planes.shape[2:] == (height, width):
+        return planes
+    resized = [cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR) for plane in planes[0]]
+    return np.stack(resized)[None]

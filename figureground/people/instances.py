@@ -1,8 +1,8 @@
-"""Who and what a segmentation network sees in a crop: found once, kept beside the crop, and read by whoever asks.
+"""Instance masks of a crop: segmented once, stored beside the crop, and read by checks and removers.
 
-Checks ask for outlines, the remover for masks; the network is what costs. What it found is kept small: the masks' raw values
-at a quarter of the network's input, in sixteenths and around each thing only, some kB a crop. Values are rounded so whether
-they are kept or not: both ways give the same numbers.
+Checks need coarse masks on a grid, the remover needs them at the crop's size; the network is the costly part. Its predictions
+are stored small: the masks' log odds at a quarter of the network's input, in sixteenths and around each instance only, some kB
+a crop. The values are rounded whether they are stored or not, so both ways give the same numbers.
 """
 
 import json
@@ -14,83 +14,100 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from figureground.inference import backends, yolo
-from figureground.inference.yolo import Instance, Letterbox
+from figureground.inference import backends, letterbox, yolo
+from figureground.inference.letterbox import Letterbox
+from figureground.inference.yolo import Instance
 from figureground.types import Box, Image, PersonCrop, Weights
 
-SIZE = 416
+IMAGE_SIZE = 416
 """The crop's longer side for the network, pixels."""
 
-DOUBTFUL = 0.05
-"""Who or what is half hidden is seldom found with more certainty; what is found with less is not kept."""
+SCORE_AT_LEAST = 0.05
+"""Half hidden people and objects seldom have higher scores. Predictions with this score or a lower one are not stored."""
 
 STRIDE = 4
-"""Pixels of the network's input: masks come at a quarter of that."""
+"""Pixels of the network's input in a cell of the grid on which masks come."""
 
-_SIDES = (160, 224, 288, 352, SIZE)  # px, what the shorter side is padded to: few shapes of input, each has to be prepared once
-_AT_MOST = 24
-_STEPS = 16  # of a raw value of one
-_SURE = 6  # raw values end there, where the mask is .0025 or .9975
-_AROUND = 2  # cells beyond the rim, for smooth scaling
+_PADDED_SIDES = (160, 224, 288, 352, IMAGE_SIZE)  # px of the shorter side: few input shapes, each has to be prepared once
+_INSTANCES_AT_MOST = 24
+_STEPS = 16  # of log odds of one
+_LOG_ODDS_AT_MOST = 6  # log odds are clipped there, where the mask is .0025 or .9975
+_MARGIN = 2  # cells beyond the rim, for smooth scaling
 
-Values = NDArray[np.int8]
+LogOdds = NDArray[np.int8]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Part:
-    """One thing: its name, score and box in the crop's pixels, and its mask's raw values from a cell on."""
+class _Prediction:
+    """One instance: class, score and box in the crop's pixels, and its mask's log odds in sixteenths from a cell on."""
 
-    name: str
+    class_name: str
     score: float
     box: Box
     left: int
     top: int
-    values: Values
+    log_odds: LogOdds
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Instances:
-    """What was found in one crop, surest first; ``place`` says how the crop lay in the network's input."""
+    """The instances of one crop, highest score first; ``letterbox`` says how the crop lies in the network's input."""
 
-    parts: tuple[_Part, ...]
-    place: Letterbox
-    size: tuple[int, int]
+    predictions: tuple[_Prediction, ...]
+    letterbox: Letterbox
+    grid_size: tuple[int, int]
     """The grid's (h, w)."""
 
-    def masks(self, at_least: float = DOUBTFUL, names: Collection[str] | None = None) -> list[Instance]:
+    def image_masks(self, score_at_least: float = SCORE_AT_LEAST, classes: Collection[str] | None = None) -> list[Instance]:
         """Give soft masks at the crop's size.
 
         Parameters
         ----------
-        at_least
-            What was found with less certainty is left out.
-        names
-            Only these classes; None means all.
+        score_at_least
+            Instances with this score or a lower one are left out.
+        classes
+            Only these classes, by name; None means all.
 
         Returns
         -------
         list of Instance
-            Surest first; 0 outside their box with a rim of 3 %.
+            Highest score first; 0 outside their box with a rim of 3 %.
         """
         return [
-            Instance(part.name, part.score, part.box, yolo.soft(self.place.plane(_logits(part, self.size), STRIDE), part.box))
-            for part in self._wanted(at_least, names)
+            Instance(
+                prediction.class_name,
+                prediction.score,
+                prediction.box,
+                yolo.mask_from_log_odds(
+                    self.letterbox.plane_to_image(_on_grid(prediction, self.grid_size), STRIDE), prediction.box
+                ),
+            )
+            for prediction in self._selected(score_at_least, classes)
         ]
 
-    def outlines(self, at_least: float = DOUBTFUL, names: Collection[str] | None = None) -> list[Instance]:
-        """Give the same on the grid on which they came, a cell being four pixels of the network's input; boxes in cells."""
+    def grid_masks(self, score_at_least: float = SCORE_AT_LEAST, classes: Collection[str] | None = None) -> list[Instance]:
+        """Give the same masks on the grid, a cell being four pixels of the network's input; boxes in cells."""
         return [
-            Instance(part.name, part.score, box, yolo.soft(_logits(part, self.size), box, rim=2 / STRIDE))
-            for part in self._wanted(at_least, names)
-            for box in [on_grid(self.place.into(part.box))]
+            Instance(
+                prediction.class_name,
+                prediction.score,
+                box,
+                yolo.mask_from_log_odds(_on_grid(prediction, self.grid_size), box, rim=2 / STRIDE),
+            )
+            for prediction in self._selected(score_at_least, classes)
+            for box in [box_to_grid(self.letterbox.box_to_input(prediction.box))]
         ]
 
-    def _wanted(self, at_least: float, names: Collection[str] | None) -> list[_Part]:
-        return [part for part in self.parts if part.score > at_least and (names is None or part.name in names)]
+    def _selected(self, score_at_least: float, classes: Collection[str] | None) -> list[_Prediction]:
+        return [
+            prediction
+            for prediction in self.predictions
+            if prediction.score > score_at_least and (classes is None or prediction.class_name in classes)
+        ]
 
 
-def find(image: Image, weights: Weights) -> bytes:
-    """Let a network look at a crop.
+def segment(image: Image, weights: Weights) -> bytes:
+    """Run the segmentation network on a crop.
 
     Parameters
     ----------
@@ -102,86 +119,95 @@ def find(image: Image, weights: Weights) -> bytes:
     Returns
     -------
     bytes
-        What `of` reads.
+        To be stored beside the crop, for `read_or_segment`.
 
     Raises
     ------
     AssetError
         When the network is not in the cache or is not the pinned file.
     """
-    return _packed(_seen(image, weights), weights)
+    return _encode(_predict(image, weights), weights)
 
 
-def of(crop: PersonCrop, weights: Weights) -> Instances:
-    """Give what a network sees in a crop: as it was kept beside it, or by looking now.
+def read_or_segment(crop: PersonCrop, weights: Weights) -> Instances:
+    """Give the instances of a crop: those stored beside it, or else by running the network.
 
     Raises
     ------
     AssetError
-        When it has to look, and the network is not in the cache or is not the pinned file.
+        When the network has to run, and is not in the cache or is not the pinned file.
     """
-    kept = _unpacked(crop.instances, weights)
-    found = _seen(crop.image, weights) if kept is None else kept
-    high, wide = crop.image.shape[:2]
-    place = yolo.laid(wide, high, SIZE, _SIDES)
-    return Instances(found, place, (place.input_height // STRIDE, place.input_width // STRIDE))
+    stored = _decode(crop.instances, weights)
+    predictions = _predict(crop.image, weights) if stored is None else stored
+    height, width = crop.image.shape[:2]
+    fit = letterbox.fit_letterbox(width, height, IMAGE_SIZE, _PADDED_SIDES)
+    return Instances(predictions, fit, (fit.input_height // STRIDE, fit.input_width // STRIDE))
 
 
-def _seen(image: Image, weights: Weights) -> tuple[_Part, ...]:
-    classes = backends.classes(weights, precision="fast")
-    batch, place = yolo.letterboxed(image, SIZE, _SIDES)
-    answer, prototypes = backends.run(weights, batch, outputs=2, precision="fast")
-    parts = []
-    for number, score, box, raw in yolo.found(answer[0], prototypes[0], place, len(classes), DOUBTFUL)[:_AT_MOST]:
-        left, top, right, bottom = _cells(box, place, raw.shape)
-        values = np.round(np.clip(raw[top:bottom, left:right], -_SURE, _SURE) * _STEPS).astype(np.int8)
-        parts.append(_Part(classes[number], score, box, left, top, values))
-    return tuple(parts)
+def box_to_grid(box: Box) -> Box:
+    """Convert a box from the network's input to the grid of its masks."""
+    return Box(*(side / STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
 
 
-def _packed(parts: Sequence[_Part], weights: Weights) -> bytes:
-    told = [
-        [part.name, part.score, part.box.x0, part.box.y0, part.box.x1, part.box.y1, part.left, part.top, *part.values.shape]
-        for part in parts
+def _predict(image: Image, weights: Weights) -> tuple[_Prediction, ...]:
+    classes = backends.read_class_names(weights, precision="fast")
+    batch, fit = letterbox.letterbox_image(image, IMAGE_SIZE, _PADDED_SIDES)
+    outputs, prototypes = backends.run(weights, batch, outputs=2, precision="fast")
+    raw_instances = yolo.decode_instances(outputs[0], prototypes[0], fit, len(classes), SCORE_AT_LEAST)
+    predictions = []
+    for raw in raw_instances[:_INSTANCES_AT_MOST]:
+        left, top, right, bottom = _cells(raw.box, fit, raw.log_odds.shape)
+        clipped = np.clip(raw.log_odds[top:bottom, left:right], -_LOG_ODDS_AT_MOST, _LOG_ODDS_AT_MOST)
+        steps = np.round(clipped * _STEPS).astype(np.int8)
+        predictions.append(_Prediction(classes[raw.class_number], raw.score, raw.box, left, top, steps))
+    return tuple(predictions)
+
+
+def _encode(predictions: Sequence[_Prediction], weights: Weights) -> bytes:
+    """Pack a JSON header and the log odds, from row to row as differences, which packs a third smaller."""
+    entries = [
+        [
+            *(prediction.class_name, prediction.score),
+            *(prediction.box.x0, prediction.box.y0, prediction.box.x1, prediction.box.y1),
+            *(prediction.left, prediction.top, *prediction.log_odds.shape),
+        ]
+        for prediction in predictions
     ]
-    head = json.dumps({"by": weights.sha256, "size": SIZE, "found": told}).encode()
-    steps = [np.diff(part.values, axis=0, prepend=np.int8(0)) for part in parts]  # from row to row: a third smaller
-    return zlib.compress(len(head).to_bytes(4, "little") + head + b"".join(one.tobytes() for one in steps), 6)
+    header = json.dumps({"by": weights.sha256, "size": IMAGE_SIZE, "found": entries}).encode()
+    differences = [np.diff(prediction.log_odds, axis=0, prepend=np.int8(0)).tobytes() for prediction in predictions]
+    return zlib.compress(len(header).to_bytes(4, "little") + header + b"".join(differences), 6)
 
 
-def _unpacked(content: bytes, weights: Weights) -> tuple[_Part, ...] | None:
-    """Read what `_packed` wrote; None when it is of another network or there is nothing."""
+def _decode(content: bytes, weights: Weights) -> tuple[_Prediction, ...] | None:
+    """Read the bytes of `_encode`; None when they are empty or of another network."""
     if not content:
         return None
     raw = zlib.decompress(content)
     end = 4 + int.from_bytes(raw[:4], "little")
-    head: dict[str, Any] = json.loads(raw[4:end])
-    if (head["by"], head["size"]) != (weights.sha256, SIZE):
+    header: dict[str, Any] = json.loads(raw[4:end])
+    if (header["by"], header["size"]) != (weights.sha256, IMAGE_SIZE):
         return None
-    parts = []
-    for name, score, x0, y0, x1, y1, left, top, high, wide in head["found"]:
-        values = np.cumsum(np.frombuffer(raw, np.int8, high * wide, end).reshape(high, wide), axis=0, dtype=np.int8)
-        parts.append(_Part(name, score, Box(x0, y0, x1, y1), left, top, values))
-        end += high * wide
-    return tuple(parts)
+    predictions = []
+    for name, score, x0, y0, x1, y1, left, top, height, width in header["found"]:
+        differences = np.frombuffer(raw, np.int8, height * width, end).reshape(height, width)
+        log_odds = np.cumsum(differences, axis=0, dtype=np.int8)
+        predictions.append(_Prediction(name, score, Box(x0, y0, x1, y1), left, top, log_odds))
+        end += height * width
+    return tuple(predictions)
 
 
-def _logits(part: _Part, size: tuple[int, int]) -> NDArray[np.float32]:
-    high, wide = part.values.shape
-    whole = np.full(size, -_SURE, np.float32)
-    whole[part.top : part.top + high, part.left : part.left + wide] = part.values.astype(np.float32) / _STEPS
-    return whole
+def _on_grid(prediction: _Prediction, grid_size: tuple[int, int]) -> NDArray[np.float32]:
+    """Give the log odds on the whole grid."""
+    height, width = prediction.log_odds.shape
+    left, top = prediction.left, prediction.top
+    log_odds = np.full(grid_size, -_LOG_ODDS_AT_MOST, np.float32)
+    log_odds[top : top + height, left : left + width] = prediction.log_odds.astype(np.float32) / _STEPS
+    return log_odds
 
 
-def on_grid(box: Box) -> Box:
-    """Bring a box from the network's input to the grid of its masks."""
-    return Box(*(side / STRIDE for side in (box.x0, box.y0, box.x1, box.y1)))
-
-
-def _cells(box: Box, place: Letterbox, size: tuple[int, ...]) -> tuple[int, int, int, int]:
+def _cells(box: Box, fit: Letterbox, size: tuple[int, ...]) -> tuple[int, int, int, int]:
     """Give the cells from which a mask inside a box of the crop and its rim is drawn, half-open: left, top, right, bottom."""
-    with_rim = Box(*yolo.rimmed(box))
-    cells = on_grid(place.into(with_rim))
-    left, top = max(0, int(cells.x0) - _AROUND), max(0, int(cells.y0) - _AROUND)
-    right, bottom = (min(whole, int(end) + 1 + _AROUND) for whole, end in ((size[1], cells.x1), (size[0], cells.y1)))
+    cells = box_to_grid(fit.box_to_input(yolo.grow_box(box)))
+    left, top = max(0, int(cells.x0) - _MARGIN), max(0, int(cells.y0) - _MARGIN)
+    right, bottom = (min(count, int(end) + 1 + _MARGIN) for count, end in ((size[1], cells.x1), (size[0], cells.y1)))
     return left, top, max(left, right), max(top, bottom)

@@ -1,18 +1,19 @@
-"""What a segmentation network's outlines say of who or what is in a person's way.
+"""Features of occlusion from instance masks: what hides a part of the person.
 
-An outline that leaves out a part of the body that the joints promise says that something is before it; another person's
-outline, or a thing's, says what. What is worn, held or ridden is told from other things: it hides nobody.
+The person's mask leaves out a part of the body that the joints promise when something is in front of it; the masks of other
+people and objects say what. Objects that are worn, held or ridden are kept apart: they hide nobody.
 """
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from figureground.imaging import geometry
-from figureground.inference.yolo import Instance, Letterbox
+from figureground.inference.letterbox import Letterbox
+from figureground.inference.yolo import Instance
 from figureground.people import instances, pose_regions
 from figureground.types import Box, Keypoints, Mask, PersonCrop, Weights
 
@@ -24,31 +25,31 @@ CARRIED = frozenset(
         *("bicycle", "motorcycle", "skis", "snowboard", "skateboard", "surfboard"),
     )
 )
-"""COCO's things that are worn, held or ridden."""
+"""COCO's classes of objects that are worn, held or ridden."""
 
-PIECES = 12
-"""How many pieces of evidence there are."""
+FEATURE_COUNT = 12
+"""How many features `measure` gives."""
 
-_GUESSED = 0.1  # a hidden joint's place is a guess, but mostly a good one
+_GUESSED_AT_LEAST = 0.1  # a hidden joint's place is a guess, but mostly a good one
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Outlines:
-    """Who and what was found, as (h, w) planes of 0 to 1: the person, and weighed by their scores the others and things.
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedMasks:
+    """Masks by what they belong to, as (h, w) planes of 0 to 1: the person's own, and weighed by their scores all others.
 
-    ``fit`` is the IoU of the person's box with the detector's; it and ``score`` are 0 when nobody was found.
+    ``fit`` is the IoU of the person's box with the detector's; it and ``score`` are 0 when the network has no such person.
     """
 
     own: Floats
     others: Floats
-    things: Floats
+    objects: Floats
     carried: Floats
     score: float
     fit: float
 
 
-def evidence(crop: PersonCrop, weights: Weights) -> Floats:
-    """Let a network find who and what is in a crop, and sum up what that says of the person's being hidden.
+def measure(crop: PersonCrop, weights: Weights) -> Floats:
+    """Segment the people and objects of a crop, and summarise how far they hide the person.
 
     Parameters
     ----------
@@ -60,83 +61,90 @@ def evidence(crop: PersonCrop, weights: Weights) -> Floats:
     Returns
     -------
     ndarray
-        (12,) float32, see `summed`.
+        (12,) float32, see `summarise`.
 
     Raises
     ------
     AssetError
         When the network is not in the cache or is not the pinned file.
     """
-    seen = instances.of(crop, weights)
-    person, points = _moved(crop, seen.place)
-    guessed = np.concatenate([points[:, :2], points[:, 2:] > _GUESSED], axis=1).astype(np.float32)
-    found = joined(seen.outlines(), instances.on_grid(person), seen.size)
-    whole = (seen.place.input_height, seen.place.input_width)
-    drawn = [_filled(person, whole), *(pose_regions.drawn(whole, joints, person) for joints in (points, guessed))]
-    size = seen.size[::-1]
-    return summed(found, *(cv2.resize(np.asarray(one, np.float32), size, interpolation=cv2.INTER_AREA) for one in drawn))
+    segmented = instances.read_or_segment(crop, weights)
+    person, keypoints = _to_input(crop, segmented.letterbox)
+    guessed = np.concatenate([keypoints[:, :2], keypoints[:, 2:] > _GUESSED_AT_LEAST], axis=1).astype(np.float32)
+    masks = sort_masks(segmented.grid_masks(), instances.box_to_grid(person), segmented.grid_size)
+    input_size = (segmented.letterbox.input_height, segmented.letterbox.input_width)
+    bodies = [pose_regions.draw_person(input_size, joints, person) for joints in (keypoints, guessed)]
+    grid_size = segmented.grid_size[::-1]
+    box, visible, promised = (
+        np.asarray(cv2.resize(np.asarray(plane, np.float32), grid_size, interpolation=cv2.INTER_AREA), np.float32)
+        for plane in (_fill_box(person, input_size), *bodies)
+    )
+    return summarise(masks, box, visible, promised)
 
 
-def joined(every: Sequence[Instance], person: Box, size: tuple[int, int]) -> Outlines:
-    """Sort what was found on a grid of (h, w) by whose it is, by its class and the place of the person's box."""
-    people = [one for one in every if one.name == "person"]
-    fits = [geometry.iou(one.box, person) for one in people]
-    mine = int(np.argmax([fit * (1 + one.score) for fit, one in zip(fits, people, strict=True)])) if people else -1
-    nothing = np.zeros(size, np.float32)
-    return Outlines(
-        people[mine].alpha if people else nothing,
-        _surest([one for n, one in enumerate(people) if n != mine], nothing),
-        _surest([one for one in every if one.name != "person" and one.name not in CARRIED], nothing),
-        _surest([one for one in every if one.name in CARRIED], nothing),
-        people[mine].score if people else 0.0,
-        fits[mine] if people else 0.0,
+def sort_masks(segmented: Sequence[Instance], person: Box, grid_size: tuple[int, int]) -> SortedMasks:
+    """Sort masks on a grid of (h, w) by what they belong to, by their class and the place of the person's box."""
+    people = [instance for instance in segmented if instance.class_name == "person"]
+    fits = [geometry.iou(instance.box, person) for instance in people]
+    rated = [fit * (1 + instance.score) for fit, instance in zip(fits, people, strict=True)]
+    own = int(np.argmax(rated)) if people else -1
+    empty = np.zeros(grid_size, np.float32)
+    objects = [instance for instance in segmented if instance.class_name != "person"]
+    return SortedMasks(
+        people[own].alpha if people else empty,
+        _weighed_maximum([instance for number, instance in enumerate(people) if number != own], empty),
+        _weighed_maximum([instance for instance in objects if instance.class_name not in CARRIED], empty),
+        _weighed_maximum([instance for instance in objects if instance.class_name in CARRIED], empty),
+        people[own].score if people else 0.0,
+        fits[own] if people else 0.0,
     )
 
 
-def summed(found: Outlines, box: Floats, seen: Floats, promised: Floats) -> Floats:
-    """Sum up what outlines say of a person's being hidden.
+def summarise(masks: SortedMasks, box: Floats, visible: Floats, promised: Floats) -> Floats:
+    """Summarise how far other masks hide the person.
 
     Parameters
     ----------
-    found
-        Who and what is there.
-    box, seen, promised
-        (h, w), 0 to 1: the person's box, the body between the seen joints, and between all joints, seen or guessed.
+    masks
+        What is segmented in the crop.
+    box, visible, promised
+        (h, w), 0 to 1: the person's box, the body between the visible joints, and between all joints, visible or guessed.
 
     Returns
     -------
     ndarray
-        (12,) float32, each 0 to 1: the shares of the seen and of the promised body that the person's outline leaves out;
-        the shares of the seen body and of the box inside other people's outlines, and inside things'; the share of the
-        seen body inside what is carried; doubt about the person and about its place; the share of the box inside the
-        person's outline; how much surer others are of the place where they are surest against the person; and the
-        share of the person's outline inside others'.
+        (12,) float32, each 0 to 1: the shares of the visible and of the promised body that the person's mask leaves out;
+        the shares of the visible body and of the box inside other people's masks, and inside objects' masks; the share of the
+        visible body inside what is carried; one minus the person's score and one minus its fit; the share of the box inside
+        the person's mask; the largest difference by which others' masks exceed the person's; and the share of the person's
+        mask inside others'.
     """
-    own, others, things = found.own, found.others, found.things
-    seen, promised = seen * box, promised * box
-    left_out, taken = [(1 - own, seen), (1 - own, promised)], [(others, seen), (others, box), (things, seen), (things, box)]
-    shares = [_share(part, area) for part, area in [*left_out, *taken, (found.carried, seen)]]
-    surer = max(0.0, float((others - own).max()))
-    rest = [1 - found.score, 1 - found.fit, _share(own, box), surer, _share(others, own)]
-    return np.array([*shares, *rest], np.float32)
+    own, others, objects = masks.own, masks.others, masks.objects
+    visible, promised = visible * box, promised * box
+    left_out = [(1 - own, visible), (1 - own, promised)]
+    covered = [(others, visible), (others, box), (objects, visible), (objects, box), (masks.carried, visible)]
+    shares = [_share(part, area) for part, area in [*left_out, *covered]]
+    excess = max(0.0, float((others - own).max()))
+    return np.array([*shares, 1 - masks.score, 1 - masks.fit, _share(own, box), excess, _share(others, own)], np.float32)
 
 
 def _share(part: Floats, area: Floats) -> float:
     return float((part * area).sum() / (area.sum() + 1e-6))
 
 
-def _surest(some: Sequence[Instance], nothing: Floats) -> Floats:
-    return np.asarray(np.max([one.alpha * one.score for one in some], axis=0) if some else nothing, np.float32)
+def _weighed_maximum(segmented: Sequence[Instance], empty: Floats) -> Floats:
+    weighed = [instance.alpha * instance.score for instance in segmented]
+    return np.asarray(np.max(weighed, axis=0) if weighed else empty, np.float32)
 
 
-def _moved(crop: PersonCrop, place: Letterbox) -> tuple[Box, Keypoints]:
+def _to_input(crop: PersonCrop, fit: Letterbox) -> tuple[Box, Keypoints]:
     """Give the person's box and joints in the network's input."""
-    points = crop.keypoints.copy()
-    points[:, :2] = points[:, :2] * place.scale + (place.left, place.top)
-    return place.into(crop.person_inside), points
+    keypoints = crop.keypoints.copy()
+    keypoints[:, :2] = keypoints[:, :2] * fit.scale + (fit.left, fit.top)
+    return fit.box_to_input(crop.person_inside), keypoints
 
 
-def _filled(box: Box, size: tuple[int, int]) -> Mask:
+def _fill_box(box: Box, size: tuple[int, int]) -> Mask:
     filled = np.zeros(size, np.uint8)
     filled[max(0, round(box.y0)) : max(0, round(box.y1)), max(0, round(box.x0)) : max(0, round(box.x1))] = 1
     return filled

@@ -1,4 +1,7 @@
-"""Removers: what is person and what is background, one method a file."""
+"""Removers: what is person and what is background, one method a file.
+
+The Protocols say what a remover must do and what it can do besides.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol, runtime_checkable
@@ -7,12 +10,12 @@ from figureground.types import Alpha, PersonCrop
 
 
 class Remover(Protocol):
-    """Makes soft masks."""
+    """Estimates soft masks."""
 
     VERSION: ClassVar[int]
     """Raised by 1 when the output changes."""
 
-    def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
+    def estimate_alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size."""
 
 
@@ -20,17 +23,17 @@ class Remover(Protocol):
 class ScoringRemover(Remover, Protocol):
     """A remover that gives its own confidence with each alpha."""
 
-    def scored(self, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
+    def estimate_with_confidence(self, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, float]]:
         """Give one alpha and its confidence, 0..1, for each crop."""
 
 
 @runtime_checkable
-class RememberingRemover(Remover, Protocol):
+class RecurrentRemover(Remover, Protocol):
     """A remover whose alpha of a crop can depend on the crops before it in the same call."""
 
     @property
-    def remembers(self) -> bool:
-        """Whether it does with its settings."""
+    def recurrent(self) -> bool:
+        """Whether it does so with its settings."""
 
 
 PROTOCOL = Remover

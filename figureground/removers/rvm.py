@@ -1,6 +1,6 @@
-"""Robust Video Matting: fine edges at a sixth of U²-Net's cost, but it mats every person it sees.
+"""Robust Video Matting: fine edges at a sixth of U²-Net's cost, but it includes every person in the crop.
 
-Its memory is carried along a track: crops of one source in frame order whose boxes overlap from one to the next.
+Its state is carried along a track: crops of one source in frame order whose boxes overlap from one to the next.
 Lin et al., "Robust High-Resolution Video Matting with Temporal Guidance", WACV 2022.
 """
 
@@ -13,20 +13,20 @@ from pydantic import Field
 from figureground.errors import PluginError
 from figureground.imaging import geometry, masks
 from figureground.mattes import video_matting
-from figureground.mattes.video_matting import NOTHING, Memory
+from figureground.mattes.video_matting import INITIAL_STATE, RecurrentState
 from figureground.types import Alpha, PersonCrop, Weights
 
 
 @dataclass(frozen=True)
 class Rvm:
-    """Finds people, without telling one from another.
+    """Separates people from the background, not from each other.
 
     Parameters
     ----------
     weights
         The catalog's asset: Robust Video Matting as ONNX.
     size
-        The longer side of the small copy the network looks at, pixels.
+        The longer side of the network's small copy, pixels.
     device
         ``auto`` takes CUDA where there is a device, ``cpu`` never does.
 
@@ -42,15 +42,15 @@ class Rvm:
     size: Annotated[int, Field(ge=64, le=2048)] = 384
     device: Literal["auto", "cpu"] = "auto"
 
-    remembers = True
-    """Crops handed over together depend on each other."""
+    recurrent = True
+    """The crops of one call depend on each other."""
 
     def __post_init__(self) -> None:
         """Refuse weights whose inputs are not known here."""
         if not (self.weights.name.startswith("rvm_") and self.weights.name.endswith(".onnx")):
             raise PluginError(f"removers.rvm has no weights {self.weights.name!r}; it has: rvm_mobilenetv3_fp32.onnx")
 
-    def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
+    def estimate_alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size.
 
         Parameters
@@ -72,22 +72,24 @@ class Rvm:
             When the weights are not in the cache or not the pinned ones.
         """
         alphas: list[Alpha] = []
-        left: list[tuple[PersonCrop, Memory]] = []
+        past: list[tuple[PersonCrop, RecurrentState]] = []
         for crop in crops:
             masks.check_image(crop.image, f"image of {crop.crop_id}")
-            alpha, memory = video_matting.alpha(self.weights, crop.image, self.size, _before(crop, left), self.device)
+            before = _state_before(crop, past)
+            alpha, state = video_matting.estimate_alpha(self.weights, crop.image, self.size, before, self.device)
             alphas.append(alpha)
-            left = [*left, (crop, memory)][-_KEPT:]
+            past = [*past, (crop, state)][-_STATES_AT_MOST:]
         return alphas
 
 
-_KEPT = 16
-_OVERLAP = 0.3
+_STATES_AT_MOST = 16
+_IOU_AT_LEAST = 0.3
 
 
-def _before(crop: PersonCrop, left: Sequence[tuple[PersonCrop, Memory]]) -> Memory:
-    """Find what the same person left in the frame before."""
-    frames = [past.frame_id for past, _ in left if past.source_id == crop.source_id and past.frame_id != crop.frame_id]
-    rivals = [(geometry.iou(past.person, crop.person), memory) for past, memory in left if past.frame_id in frames[-1:]]
-    overlap, memory = max(rivals, key=lambda rival: rival[0], default=(0.0, NOTHING))
-    return memory if overlap >= _OVERLAP else NOTHING
+def _state_before(crop: PersonCrop, past: Sequence[tuple[PersonCrop, RecurrentState]]) -> RecurrentState:
+    """Find the state after the same person in the frame before."""
+    same_source = [earlier for earlier, _ in past if earlier.source_id == crop.source_id]
+    frames = [earlier.frame_id for earlier in same_source if earlier.frame_id != crop.frame_id]
+    rivals = [(geometry.iou(earlier.person, crop.person), state) for earlier, state in past if earlier.frame_id in frames[-1:]]
+    iou, state = max(rivals, key=lambda rival: rival[0], default=(0.0, INITIAL_STATE))
+    return state if iou >= _IOU_AT_LEAST else INITIAL_STATE

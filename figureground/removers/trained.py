@@ -1,6 +1,6 @@
-"""A network that a release of one's own taught: the loop closes, and what annotators corrected makes the next mattes.
+"""A network trained on your own release: the labels that annotators corrected improve the next mattes.
 
-``figureground train`` and ``figureground export-model`` make the file; ``docs/export.md`` goes through it.
+``figureground train`` and ``figureground export-model`` make the file, see ``docs/export.md``.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from figureground.types import Alpha, PersonCrop, Weights
 
 @dataclass(frozen=True)
 class Trained:
-    """Asks an exported network, which says itself what it takes.
+    """Runs an exported network, whose file says what input it takes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class Trained:
         if not self.weights.name.endswith(".onnx"):
             raise PluginError(f"removers.trained takes model.onnx of `figureground export-model`; found {self.weights.name!r}")
 
-    def alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
+    def estimate_alphas(self, crops: Sequence[PersonCrop]) -> list[Alpha]:
         """Give one alpha a crop, each of its crop's own size.
 
         Parameters

@@ -178,16 +178,16 @@ def _kept(source: SourceTables, kept: Sequence[CropRow], at_most: int) -> Group:
         return Group(title, "No mattes yet.", _drawn(figure, source_report.spread(kept, at_most)), len(kept))
     scores = {crop_id: row.score for crop_id, row in source.matte_of.items()}
     by_confidence = sorted(kept, key=lambda row: (scores.get(row.crop_id, -1.0), row.crop_id))
-    doubtful = sum(map(confidence.doubtful, scores.values()))
+    doubtful = sum(map(confidence.needs_review, scores.values()))
     text = (
         f"Crop, matte over a checkerboard, outline; made by {', '.join(removers)}. The lowest confidence comes first; "
-        f"{doubtful} of {len(scores)} are below {confidence.DOUBTFUL} and need an annotator."
+        f"{doubtful} of {len(scores)} are below {confidence.REVIEW_BELOW} and need an annotator."
     )
     return Group(title, text, _drawn(figure, by_confidence[:at_most]), len(kept))
 
 
 def _describe_matte(matte: MatteRow) -> str:
-    return f"matte {matte.score:.2f}" + (", needs an annotator" if confidence.doubtful(matte.score) else "")
+    return f"matte {matte.score:.2f}" + (", needs an annotator" if confidence.needs_review(matte.score) else "")
 
 
 def _rejected(source: SourceTables, reason: str, at_most: int) -> Group:

@@ -131,7 +131,7 @@ def by_torch(network: nn.Module, squares: Sequence[Image]) -> tuple[Answers, flo
     return asked(ask, squares)
 
 
-def asked(ask: backends.Ask, squares: Sequence[Image]) -> tuple[Answers, float]:
+def asked(ask: backends.RunNetwork, squares: Sequence[Image]) -> tuple[Answers, float]:
     """Ask for every picture alone and time it: as `by_torch`."""
     answers = [ask(exported_model.batch([one]))[-1][0] for one in squares]
     seconds = []

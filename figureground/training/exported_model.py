@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from figureground.datasets import samples
 from figureground.errors import AssetError
 from figureground.inference import backends
+from figureground.inference.network import Device
 from figureground.storage import assets
 from figureground.training.checkpoints import Card
 from figureground.types import Alpha, Image, Weights
@@ -113,7 +114,7 @@ def square(image: Image, about: About) -> Image:
     return samples.letterbox(image, about.side, samples.GREY, label=False, stretch=about.stretch)
 
 
-def alpha(weights: Weights, image: Image, device: backends.Device = "auto") -> Alpha:
+def alpha(weights: Weights, image: Image, device: Device = "auto") -> Alpha:
     """Ask the network for one picture.
 
     Parameters
@@ -123,7 +124,7 @@ def alpha(weights: Weights, image: Image, device: backends.Device = "auto") -> A
     image
         Shape (h, w, 3), RGB uint8.
     device
-        See `figureground.inference.backends.Device`.
+        See `figureground.inference.network.Device`.
 
     Returns
     -------

@@ -125,5 +125,6 @@ def _make_result(action: Action, task: ServerTask, interface: Interface) -> list
         return predictions.make_result(interface, mask=None, origin="manual", verdict=reason, scenes=scenes)
     mask = _mask(task, interface)
     if action == "correct":
-        return predictions.make_result(interface, mask=mask_cleanup.corrected(mask), origin="prediction-changed", scenes=scenes)
+        corrected = mask_cleanup.correct_mask(mask)
+        return predictions.make_result(interface, mask=corrected, origin="prediction-changed", scenes=scenes)
     return predictions.make_result(interface, mask=mask, origin="prediction", scenes=scenes)

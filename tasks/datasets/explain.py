@@ -117,7 +117,7 @@ def _score(row: Row, checks: Mapping[str, Any]) -> Line:
 
 
 def _matte(row: Row) -> str:
-    doubt = ": it needs a person" if confidence.doubtful(row["score"]) else ""
+    doubt = ": it needs a person" if confidence.needs_review(row["score"]) else ""
     return f"by {row['remover']}, sure by {row['score']:.2f}{doubt}, {row['file']}"
 
 

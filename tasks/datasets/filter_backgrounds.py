@@ -14,7 +14,7 @@ from figureground.catalog import Catalog, ComposeRecipe
 from figureground.datasets import splits
 from figureground.errors import ArrayError, SourceError, StoreError
 from figureground.imaging import crops
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.media import photos
 from figureground.media.restore import restore_evicted
 from figureground.parallel import map_ordered
@@ -70,7 +70,7 @@ def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableR
     mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **looks)
     if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
         return ref
-    done = map_ordered(lambda one: _row(one, recipe, store, detector), found, threads=backends.lanes())
+    done = map_ordered(lambda one: _row(one, recipe, store, detector), found, threads=cores.parallel_calls())
     rows = list(progress.track(done, "screen", recipe.note, len(found)))
     weights = {one.name: one.sha256 for one in plugins.weights(detector)}
     facts = {"usable": sum(not row["reason"] for row in rows), "weights": weights}

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.imaging import crops, geometry
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.media.restore import restore_evicted
 from figureground.parallel import map_ordered
 from figureground.people import faces, instances, portraits, tracks
-from figureground.people.tracks import Sighting, Tracks
+from figureground.people.tracks import Appearance, Tracker
 from figureground.similarity import duplicates, signatures
 from figureground.similarity.duplicates import Signature
 from figureground.storage.store import Store
@@ -65,9 +65,9 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     if ref := stage.fresh():
         return ref
     looked: dict[str, Signature] = {}
-    rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracks()
+    rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracker()
     for found in stage.process_all(stage.read_inputs()):
-        numbers = followed.follow(found["seconds"], _sightings(found))
+        numbers = followed.update(found["seconds"], _appearances(found))
         rows += [
             replace(from_json(CropRow, row), track=number)
             for row, number in zip(found["rows"], numbers, strict=True)
@@ -134,7 +134,7 @@ def _found(records: Sequence[FrameRow], detector: Any, catalog: Catalog, store: 
         people = detector.find([frame.image for frame in decoded])
         return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
 
-    for done in map_ordered(of_batch, batches, threads=backends.lanes()):
+    for done in map_ordered(of_batch, batches, threads=cores.parallel_calls()):
         yield from done
 
 
@@ -149,19 +149,19 @@ def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: S
     }
     contents = [crops.encode(crop.image) for crop in wanted]
     if weights := catalog.instance_weights():
-        wanted = [replace(crop, instances=instances.find(crop.image, weights)) for crop in wanted]
+        wanted = [replace(crop, instances=instances.segment(crop.image, weights)) for crop in wanted]
     return {
         "seconds": float(frame.seconds),
         "rows": [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
-        "colours": [_text(tracks.colours(crop)) for crop in wanted],
+        "colours": [_text(tracks.count_colours(crop)) for crop in wanted],
         "signatures": [_text(duplicates.of_jpeg(content)) for content in contents],
         "counts": counts,
     }
 
 
-def _sightings(found: _Found) -> list[Sighting]:
+def _appearances(found: _Found) -> list[Appearance]:
     boxes = (Box(*(row[f"person_{side}"] for side in ("x0", "y0", "x1", "y1"))) for row in found["rows"])
-    return [Sighting(box, _array(text, np.float32)) for box, text in zip(boxes, found["colours"], strict=True)]
+    return [Appearance(box, _array(text, np.float32)) for box, text in zip(boxes, found["colours"], strict=True)]
 
 
 def _text(array: NDArray[Any]) -> str:
@@ -176,8 +176,8 @@ def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[Perso
     recipe, weights = catalog.recipe.crop, catalog.face_weights()
     if recipe.portrait is None or weights is None:
         return crops.cut(frame, people, recipe.margin)
-    size = portraits.Size(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
-    found = faces.of_people(frame.image, people, weights)
+    size = portraits.PortraitSize(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
+    found = faces.find_face_of_each(frame.image, people, weights)
     return portraits.cut_portraits(frame, people, found, recipe.margin, size)
 
 

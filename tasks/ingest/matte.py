@@ -4,7 +4,7 @@ Each matte file carries a mark, the hash of what it was made from: the crop, the
 versions. A file with the right mark is not made again, so moving a check's limit back and forth, or a killed run, costs no
 second run of the network. The score stands after the mark.
 
-A remover that ``remembers`` gets its crops in fixed groups, and a group is made as a whole or not at all. Otherwise a matte
+A recurrent remover gets its crops in fixed groups, and a group is made as a whole or not at all. Otherwise a matte
 would depend on which of its neighbours existed already.
 """
 
@@ -17,11 +17,11 @@ from figureground.catalog import Catalog
 from figureground.errors import ArrayError
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.mattes import confidence
 from figureground.media.restore import restore_evicted
 from figureground.parallel import map_ordered
-from figureground.removers import RememberingRemover, Remover, ScoringRemover
+from figureground.removers import RecurrentRemover, Remover, ScoringRemover
 from figureground.storage.hashing import sha256
 from figureground.storage.store import Store
 from figureground.tables import CropRow, Fingerprint, MatteRow, VerdictRow, crop_rows, rows
@@ -33,7 +33,7 @@ VERSION = 1
 """Raised by 1 when the mattes change for the same inputs and remover version."""
 
 GROUP = 8
-"""Number of crops in one call of a remover that remembers."""
+"""Number of crops in one call of a recurrent remover."""
 
 _AT_A_TIME = 2
 
@@ -67,7 +67,7 @@ def matte(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> TableRef:
         return ref
     rows = list(stage.process_all(stage.read_inputs()))
     facts: dict[str, Any] = {"weights": {weights.name: weights.sha256 for weights in plugins.weights(catalog.remover())}}
-    facts["needs_person"] = sum(confidence.doubtful(row.score) for row in rows)
+    facts["needs_person"] = sum(confidence.needs_review(row.score) for row in rows)
     return tables.write_rows(stage.store, "mattes", crops.source_id, rows, fingerprint=stage.fingerprint, facts=facts)
 
 
@@ -80,7 +80,8 @@ def sharded_stage(crops: TableRef, verdicts: TableRef, catalog: Catalog) -> Shar
         return _kept(store, crops, verdicts)
 
     def process(kept: Sequence[CropRow]) -> Iterator[MatteRow]:
-        done = map_ordered(lambda group: _matte_group(store, remover, group), _groups(kept, remover), threads=backends.lanes())
+        groups, threads = _groups(kept, remover), cores.parallel_calls()
+        done = map_ordered(lambda group: _matte_group(store, remover, group), groups, threads=threads)
         return chain.from_iterable(done)
 
     return ShardedStage(
@@ -120,20 +121,20 @@ def _file(row: CropRow) -> str:
     return f"mattes/{row.source_id}/{row.crop_id}.png"
 
 
-def _remembers(remover: Remover) -> bool:
-    return isinstance(remover, RememberingRemover) and remover.remembers
+def _is_recurrent(remover: Remover) -> bool:
+    return isinstance(remover, RecurrentRemover) and remover.recurrent
 
 
 def _group_size(remover: Remover) -> int:
-    return GROUP if _remembers(remover) else _AT_A_TIME
+    return GROUP if _is_recurrent(remover) else _AT_A_TIME
 
 
 def _groups(kept: Sequence[CropRow], remover: Remover) -> Iterator[list[_Job]]:
-    """Give the crops of one call; where the remover remembers, a matte's mark depends on its whole group."""
-    identity, remembers, size = plugins.identity(remover), _remembers(remover), _group_size(remover)
+    """Give the crops of one call; with a recurrent remover a matte's mark depends on its whole group."""
+    identity, recurrent, size = plugins.identity(remover), _is_recurrent(remover), _group_size(remover)
     for start in range(0, len(kept), size):
         group = kept[start : start + size]
-        hashes = [row.sha256 for row in group] if remembers else []
+        hashes = [row.sha256 for row in group] if recurrent else []
         marks = (
             tables.fingerprint("matte", [], version=VERSION, crop=[row.sha256, *hashes], remover=identity) for row in group
         )
@@ -143,7 +144,7 @@ def _groups(kept: Sequence[CropRow], remover: Remover) -> Iterator[list[_Job]]:
 def _matte_group(store: Store, remover: Remover, group: Sequence[_Job]) -> list[MatteRow]:
     """Run the remover on crops without a matte, or on the whole group where they depend on each other; write the new mattes."""
     existing = [_existing(store, job) for job in group]
-    if _remembers(remover) and None in existing:
+    if _is_recurrent(remover) and None in existing:
         existing = [None] * len(group)
     missing = [job for job, made in zip(group, existing, strict=True) if made is None]
     new = iter(_scored(remover, [_crop(store, job) for job in missing]))
@@ -169,9 +170,9 @@ def _scored(remover: Remover, crops: Sequence[PersonCrop]) -> list[tuple[Alpha, 
     if not crops:
         return []
     if isinstance(remover, ScoringRemover):
-        return list(remover.scored(crops))
-    alphas = remover.alphas(crops)
-    return [(alpha, confidence.score(alpha, crop)) for alpha, crop in zip(alphas, crops, strict=True)]
+        return list(remover.estimate_with_confidence(crops))
+    alphas = remover.estimate_alphas(crops)
+    return [(alpha, confidence.measure_confidence(alpha, crop)) for alpha, crop in zip(alphas, crops, strict=True)]
 
 
 def _row(job: _Job, made: _Made, remover: Remover) -> MatteRow:

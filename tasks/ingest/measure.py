@@ -8,7 +8,7 @@ from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.checks import LIMITS, Check, ComparingCheck
 from figureground.imaging import crops
-from figureground.inference import backends
+from figureground.inference import cores
 from figureground.media.restore import restore_evicted
 from figureground.parallel import map_ordered
 from figureground.storage.store import Store
@@ -68,7 +68,7 @@ def sharded_stage(crops: TableRef, catalog: Catalog) -> ShardedStage[CropRow, li
     def process(rows: Sequence[CropRow]) -> Iterable[list[MeasureRow]]:
         if not checks:
             return [[]] * len(rows)
-        return map_ordered(lambda row: _measure_crop(row, store, scenes, checks), rows, threads=backends.lanes())
+        return map_ordered(lambda row: _measure_crop(row, store, scenes, checks), rows, threads=cores.parallel_calls())
 
     return ShardedStage(
         store,

@@ -154,7 +154,7 @@ def _made(
     if made == "tflite":
         found, milliseconds = exporting.write_tflite(checkpoint, about, file, check)
     else:
-        ask = backends.opened(file, "onnxruntime" if made == "onnx" else "openvino")
+        ask = backends.open_file(file, "onnxruntime" if made == "onnx" else "openvino")
         found, milliseconds = exporting.asked(ask, check)
     kept = exporting.agreement(expected, found, milliseconds)
     if not np.isfinite(kept.difference) or kept.iou < exporting.IOU_AT_LEAST:

@@ -116,7 +116,7 @@ def _until_stopped(frames: Iterator[tuple[float, Image]]) -> Iterator[tuple[floa
 
 def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, background: Background, fps: float) -> int:
     file, about = model_of(model)
-    ask, count = backends.opened(file), 0
+    ask, count = backends.open_file(file), 0
     with write_beside(into.with_suffix(".mp4")) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream: Any = None
         for seconds, image in frames:

@@ -12,6 +12,7 @@ import pytest
 from figureground import catalog, plugins
 from figureground.errors import ArrayError, PluginError
 from figureground.imaging import masks
+from figureground.removers import ScoringRemover
 from figureground.storage import assets
 from figureground.storage.hashing import sha256_file
 from figureground.training import checkpoints, exported_model
@@ -95,7 +96,7 @@ SIZES = [(160, 90), (90, 160), (97, 33), (321, 319), (32, 32)]
 @pytest.fixture(scope="module")
 def answers(remover):
     crops = [made(*size, seed) for seed, size in enumerate(SIZES)]
-    return crops, remover.alphas(crops)
+    return crops, remover.estimate_alphas(crops)
 
 
 def test_one_alpha_a_crop_of_the_crops_own_size(answers):
@@ -107,13 +108,13 @@ def test_one_alpha_a_crop_of_the_crops_own_size(answers):
 
 def test_the_same_crops_give_the_same_alphas(remover, answers):
     crops, alphas = answers
-    for again, alpha in zip(remover.alphas(crops), alphas, strict=True):
+    for again, alpha in zip(remover.estimate_alphas(crops), alphas, strict=True):
         assert np.array_equal(again, alpha)
 
 
 def test_crops_of_other_sources_change_nothing(remover, answers):
     crops, alphas = answers
-    alone = remover.alphas([crops[1]])[0]
+    alone = remover.estimate_alphas([crops[1]])[0]
     assert np.array_equal(alone, alphas[1])
 
 
@@ -122,29 +123,29 @@ def test_a_person_is_told_from_what_stands_behind(remover):
     import skimage.data
 
     image = skimage.data.astronaut()
-    (alpha,) = remover.alphas([pictured(image)])
+    (alpha,) = remover.estimate_alphas([pictured(image)])
     assert alpha[380:480, 180:280].mean() > 0.9
     assert alpha[:100, 440:].mean() < 0.2
 
 
 def test_the_score_is_a_share_and_comes_with_the_same_alpha(remover, answers):
-    if not hasattr(remover, "scored"):
+    if not isinstance(remover, ScoringRemover):
         pytest.skip("this remover does not say how sure it is")
     crops, alphas = answers
-    for (again, score), alpha in zip(remover.scored(crops), alphas, strict=True):
+    for (again, score), alpha in zip(remover.estimate_with_confidence(crops), alphas, strict=True):
         assert 0 <= score <= 1
         assert np.array_equal(again, alpha)
 
 
 def test_no_crops_give_no_alphas(remover):
-    assert remover.alphas([]) == []
+    assert remover.estimate_alphas([]) == []
 
 
 def test_what_is_no_picture_is_refused(remover):
     crop = made(64, 64)
     gray = dataclasses.replace(crop, image=crop.image[:, :, 0])
     with pytest.raises(ArrayError, match="made0-000000-00"):
-        remover.alphas([gray])
+        remover.estimate_alphas([gray])
 
 
 def test_it_is_frozen_and_can_be_described(remover):

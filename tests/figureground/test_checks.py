@@ -20,7 +20,8 @@ from figureground.checks.sharpness import Sharpness
 from figureground.checks.size import Size
 from figureground.checks.truncation import Truncation
 from figureground.errors import AssetError
-from figureground.inference.yolo import Instance, letterboxed
+from figureground.inference.letterbox import letterbox_image
+from figureground.inference.yolo import Instance
 from figureground.people import backbone_features, instances, pose_regions
 from figureground.people.backbone_features import Head
 from figureground.people.instances import Instances
@@ -53,7 +54,7 @@ def painted(scale=3.0):
     cells = (height // stripe + 1, width // stripe + 1, 3)
     wall = cv2.resize(rng.integers(90, 200, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     cloth = cv2.resize(rng.integers(0, 120, cells, np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
-    flesh = cv2.dilate(pose_regions.area(crop), np.ones((reach, reach), np.uint8))  # a body is thicker than its bones
+    flesh = cv2.dilate(pose_regions.person_area(crop), np.ones((reach, reach), np.uint8))  # a body is thicker than its bones
     area = flesh[..., None]
     return dataclasses.replace(crop, image=np.where(area > 0, cloth, wall).astype(np.uint8)), area
 
@@ -145,36 +146,36 @@ def runs(monkeypatch):
         dice, (high, wide) = np.random.default_rng(int(batch.sum())), (batch.shape[2] // 8, batch.shape[3] // 8)
         return [dice.normal(0, 1, (1, channels, high // step, wide // step)).astype(np.float32) for channels, step in LAYERS]
 
-    monkeypatch.setattr(backbone_features.backends, "run_inner", run)
+    monkeypatch.setattr(backbone_features.backends, "run_layers", run)
     return count
 
 
 def test_checks_share_what_the_network_sees_of_a_crop_and_of_no_other(runs):
     network, crop = Weights("pose.pt", "0" * 64), figure(2.0)
-    first = backbone_features.cells(crop, network).values
-    backbone_features.pooled(crop, network)
-    assert np.array_equal(backbone_features.cells(crop, network).values, first) and len(runs) == 1
+    first = backbone_features.compute_cells(crop, network).values
+    backbone_features.pool_features(crop, network)
+    assert np.array_equal(backbone_features.compute_cells(crop, network).values, first) and len(runs) == 1
     other = dataclasses.replace(crop, image=crop.image + 9)
-    assert not np.array_equal(backbone_features.cells(other, network).values, first) and len(runs) == 2
-    assert np.array_equal(backbone_features.cells(crop, network).values, first) and len(runs) == 2
+    assert not np.array_equal(backbone_features.compute_cells(other, network).values, first) and len(runs) == 2
+    assert np.array_equal(backbone_features.compute_cells(crop, network).values, first) and len(runs) == 2
 
 
 def test_cells_lie_where_the_picture_lies(runs):
     crop = figure(2.0)
-    cells = backbone_features.cells(crop, Weights("pose.pt", "0" * 64))
+    cells = backbone_features.compute_cells(crop, Weights("pose.pt", "0" * 64))
     left = np.zeros(crop.image.shape[:2], np.uint8)
     left[:, :100] = 1
-    x, y = cells.middles()
+    x, y = cells.centres()
     inside = (y > 0) & (y < 360)
-    assert np.allclose(cells.lay(left)[inside & (x > 8) & (x < 84)], 1, atol=1e-5)
-    assert np.allclose(cells.lay(left)[x > 110], 0, atol=1e-5) and np.allclose(cells.lay(left)[x < -6], 0)
+    assert np.allclose(cells.average(left)[inside & (x > 8) & (x < 84)], 1, atol=1e-5)
+    assert np.allclose(cells.average(left)[x > 110], 0, atol=1e-5) and np.allclose(cells.average(left)[x < -6], 0)
 
 
 def shown(crop, front):
     """Say that cells show the person in its box and, where `front` of the crop is 1, something before it."""
-    cells = backbone_features.cells(crop, Weights("pose.pt", "0" * 64))
+    cells = backbone_features.compute_cells(crop, Weights("pose.pt", "0" * 64))
     areas = occlusion.areas(crop, cells)
-    hidden = areas[0] * cells.lay(front)
+    hidden = areas[0] * cells.average(front)
     return occlusion.in_front(np.stack([1 - areas[0], areas[0] - hidden, hidden], -1), *areas)
 
 
@@ -206,7 +207,7 @@ def test_a_head_says_of_each_cell_one_of_three_things():
 
 
 def test_the_committed_head_fits_what_it_is_given(runs):
-    read = backbone_features.arrays(occlusion._HEAD.name, occlusion._HEAD.sha256)
+    read = backbone_features.load_arrays(occlusion._HEAD.name, occlusion._HEAD.sha256)
     assert np.all(read["doubted"][:-1] >= 0), "no doubt speaks for somebody"
     value = Occlusion(network=Weights("pose.pt", "0" * 64)).measure(figure(2.0))
     assert 0 <= value <= 1
@@ -339,8 +340,9 @@ def test_only_cells_on_the_crop_are_summed_up(monkeypatch):
     values[:, 1:3] = (4, 9)
     values[2:, 1:3] = (4, 1)
     values[:, 0], values[:, 3] = 100, -100
-    place = letterboxed(np.zeros((32, 16, 3), np.uint8), 32)[1]
-    monkeypatch.setattr(backbone_features, "cells", lambda crop, network: backbone_features.Cells(values, place, (32, 32)))
+    place = letterbox_image(np.zeros((32, 16, 3), np.uint8), 32)[1]
+    cells = backbone_features.FeatureCells(values, place, (32, 32))
+    monkeypatch.setattr(backbone_features, "compute_cells", lambda crop, network: cells)
     crop = dataclasses.replace(figure(), image=np.zeros((32, 16, 3), np.uint8))
     assert distortion.summary(crop, Weights("a.pt", "0" * 64)) == pytest.approx([2, 5**0.5, 0, 2], abs=1e-3)
 
@@ -383,8 +385,8 @@ def test_a_person_who_is_not_found_as_a_box_is_found_by_the_mask(monkeypatch):
         return Instance("person", score, Box(x0, 20, x1, 160), alpha)
 
     found = []
-    monkeypatch.setattr(Instances, "masks", lambda seen, at_least, names: found)
-    monkeypatch.setattr(instances, "_seen", lambda image, weights: ())
+    monkeypatch.setattr(Instances, "image_masks", lambda seen, score_at_least, classes: found)
+    monkeypatch.setattr(instances, "_predict", lambda image, weights: ())
     check = Overlap(instances=Weights("yolo26n-seg.pt", "0" * 64))
     found[:] = [instance(20, 80, 0.9)]
     assert check.measure(figure()) == 0
@@ -415,7 +417,7 @@ def test_what_lies_far_from_anything_learned_on_counts_no_more_than_six_spreads(
 
 @pytest.mark.parametrize("check", [ghosting, truncation, distortion])
 def test_the_committed_head_is_the_pinned_one(check):
-    read = backbone_features.head(check._HEAD.name, check._HEAD.sha256)
-    assert read.weights.shape == read.middle.shape == read.spread.shape and np.all(read.spread > 0)
+    read = backbone_features.load_head(check._HEAD.name, check._HEAD.sha256)
+    assert read.weights.shape == read.mean.shape == read.deviation.shape and np.all(read.deviation > 0)
     with pytest.raises(AssetError, match=rf"heads/{check._HEAD.name}.npz: expected sha256 0000"):
-        backbone_features.head(check._HEAD.name, "0" * 64)
+        backbone_features.load_head(check._HEAD.name, "0" * 64)

@@ -58,7 +58,7 @@ def scenery():
 
 def check_empty(remover, pictures):
     crops = [crop(image, name) for name, image in pictures.items()]
-    for one, alpha in zip(crops, remover.alphas(crops), strict=True):
+    for one, alpha in zip(crops, remover.estimate_alphas(crops), strict=True):
         assert alpha.mean() <= 0.004, f"{one.source_id}: a mean of {alpha.mean():.4f}"
         assert (alpha >= 0.5).mean() <= 0.001, f"{one.source_id}: {(alpha >= 0.5).mean():.2%} is taken for person"
 

@@ -51,9 +51,9 @@ class Halves:
 
     VERSION = 1
 
-    remembers: bool
+    recurrent: bool
 
-    def alphas(self, crops):
+    def estimate_alphas(self, crops):
         SEEN.append(len(crops))
         brightness = np.cumsum([crop.image.mean() / 256 for crop in crops])
         return [np.full(crop.image.shape[:2], level % 1, np.float32) for crop, level in zip(crops, brightness, strict=True)]
@@ -61,9 +61,9 @@ class Halves:
 
 @pytest.fixture
 def catalog_in(tmp_path, monkeypatch):
-    def give(name: str, *, remembers: bool = True) -> Catalog:
+    def give(name: str, *, recurrent: bool = True) -> Catalog:
         monkeypatch.setattr(Catalog, "detector", lambda _: Bright())
-        monkeypatch.setattr(Catalog, "remover", lambda _: Halves(remembers))
+        monkeypatch.setattr(Catalog, "remover", lambda _: Halves(recurrent))
         checks = {"size": {"at_least": 33}, "sharpness": {}, "duplicate": {"at_most": 1.0}}
         recipe = {"sample": {"every_seconds": 1}, "detector": {"yolo": {}}, "checks": checks, "remover": {"rembg": {}}}
         recipe["crop"] = {"short_side_at_least": 20}
@@ -109,12 +109,12 @@ def done(catalog: Catalog, count: int, damaged: str = "") -> None:
     assert len(shards.remove_shards(store, ["park"])) == (3 * count if count > 1 else 0)
 
 
-@pytest.mark.parametrize("remembers", [True, False])
-def test_shards_leave_the_bytes_of_a_whole(catalog_in, folder_contents, tmp_path, remembers) -> None:
-    done(catalog_in("whole", remembers=remembers), 1)
+@pytest.mark.parametrize("recurrent", [True, False])
+def test_shards_leave_the_bytes_of_a_whole(catalog_in, folder_contents, tmp_path, recurrent) -> None:
+    done(catalog_in("whole", recurrent=recurrent), 1)
     calls = sorted(SEEN)
     SEEN.clear()
-    done(catalog_in("shards", remembers=remembers), 3)
+    done(catalog_in("shards", recurrent=recurrent), 3)
     assert folder_contents(tmp_path / "shards/data") == folder_contents(tmp_path / "whole/data")
     assert sorted(SEEN) == calls, "no call was cut, and none done twice"
     crops = pd.read_parquet(tmp_path / "whole/data/tables/crops/park.parquet")

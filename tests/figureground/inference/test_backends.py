@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from figureground.errors import ArrayError, AssetError
-from figureground.inference import backends
+from figureground.inference import backends, onnxruntime_backend, openvino_backend
+from figureground.inference.network import Network
 from figureground.memo import Memo
 from figureground.storage import assets
 from figureground.types import Weights
@@ -63,17 +64,17 @@ def test_many_threads_at_once_share_one_session(cached, opened, negating):
 )
 def test_a_device_is_taken_where_it_is_there_and_wanted(monkeypatch, device, there, name, place):
     asked = []
-    monkeypatch.setattr(backends, "_has_cuda", lambda: there)
+    monkeypatch.setattr(onnxruntime_backend, "has_cuda", lambda: there)
     monkeypatch.setattr(assets, "locate", lambda weights: Path(weights.name))
-    monkeypatch.setattr(backends.conversion, "converted", lambda weights: Path(weights.name))
-    answer = backends._Network({"x": (None, 4)}, ("minus",), lambda inputs: [-inputs["x"]], ("person",))
-    monkeypatch.setattr(backends, "_open_cuda", lambda *_: asked.append("cuda") or answer)
-    monkeypatch.setattr(backends, "_open_openvino", lambda *_: asked.append("cpu") or answer)
+    monkeypatch.setattr(backends.conversion, "find_or_convert", lambda weights: Path(weights.name))
+    answer = Network({"x": (None, 4)}, ("minus",), lambda inputs: [-inputs["x"]], ("person",))
+    monkeypatch.setattr(onnxruntime_backend, "open_network", lambda *_: asked.append("cuda") or answer)
+    monkeypatch.setattr(openvino_backend, "open_network", lambda *_: asked.append("cpu") or answer)
     weights = Weights(name, "0" * 64)
     backends.run(weights, BATCH, device=device)
     backends.run_named(weights, {"x": BATCH}, device=device)
     assert asked == [place]
-    assert backends.classes(weights) == ("person",)
+    assert backends.read_class_names(weights) == ("person",)
 
 
 def test_without_a_device_both_settings_share_one_network(cached, opened, negating):
@@ -193,16 +194,16 @@ def test_inner_layers_are_given_in_the_order_asked_for(cached, negating):
     computing = ("Negative", "Multiply", "Abs")
     names = [layer.get_friendly_name() for layer in _layers(weights) if layer.get_type_name() in computing]
     assert len(names) == 2
-    one, other = backends.run_inner(weights, batch, names)
-    again, first = backends.run_inner(weights, batch, names[::-1])
+    one, other = backends.run_layers(weights, batch, names)
+    again, first = backends.run_layers(weights, batch, names[::-1])
     assert np.array_equal(one, first) and np.array_equal(other, again) and not np.array_equal(one, other)
-    (alone,) = backends.run_inner(weights, batch, names[1:])
+    (alone,) = backends.run_layers(weights, batch, names[1:])
     assert np.array_equal(alone, other)
 
 
 def test_a_layer_that_is_not_there_is_named(cached, negating):
     with pytest.raises(AssetError, match=r"net.onnx has no layer model.4: name another network"):
-        backends.run_inner(cached(negating(["n", 2])), np.zeros((1, 2), np.float32), ["model.4"])
+        backends.run_layers(cached(negating(["n", 2])), np.zeros((1, 2), np.float32), ["model.4"])
 
 
 def _layers(weights):

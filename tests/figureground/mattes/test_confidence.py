@@ -22,22 +22,22 @@ def half(value=1.0, columns=20):
 
 
 def test_a_crisp_matte_with_all_joints_inside_is_sure():
-    assert confidence.score(half(), crop((5, 5, 0.9), (10, 90, 0.9)), half(), half()) == 1
+    assert confidence.measure_confidence(half(), crop((5, 5, 0.9), (10, 90, 0.9)), half(), half()) == 1
 
 
 def test_an_empty_matte_is_not_sure_at_all():
-    assert confidence.score(half(0.0), crop()) == 0
-    assert confidence.score(half(0.0), crop((5, 5, 0.9)), half(0.0), half(0.0)) == 0
+    assert confidence.measure_confidence(half(0.0), crop()) == 0
+    assert confidence.measure_confidence(half(0.0), crop((5, 5, 0.9)), half(0.0), half(0.0)) == 0
 
 
 def test_softness_is_soft_area_over_area():
-    assert confidence.crispness(half(0.75)) == pytest.approx(1 - 0.25 / 0.75)
+    assert confidence.measure_crispness(half(0.75)) == pytest.approx(1 - 0.25 / 0.75)
 
 
 def test_joints_count_within_two_pixels_and_when_they_are_seen():
-    assert confidence.joints_inside(half(), crop((21, 50, 0.9), (30, 50, 0.9), (30, 60, 0.3))) == 0.5
-    assert confidence.joints_inside(half(), crop((90, -5, 0.9))) == 0
-    assert confidence.joints_inside(half(), crop()) == 1
+    assert confidence.share_of_joints_inside(half(), crop((21, 50, 0.9), (30, 50, 0.9), (30, 60, 0.3))) == 0.5
+    assert confidence.share_of_joints_inside(half(), crop((90, -5, 0.9))) == 0
+    assert confidence.share_of_joints_inside(half(), crop()) == 1
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def test_joints_count_within_two_pixels_and_when_they_are_seen():
     ],
 )
 def test_each_doubt_lowers_the_score(alpha, joints, matte, instance):
-    assert 0 < confidence.score(alpha, crop(*joints), matte, instance) < 0.999
+    assert 0 < confidence.measure_confidence(alpha, crop(*joints), matte, instance) < 0.999
 
 
 def test_low_scores_need_a_person():
-    assert confidence.doubtful(0.69)
-    assert not confidence.doubtful(0.7)
+    assert confidence.needs_review(0.69)
+    assert not confidence.needs_review(0.7)
 
 
 def test_sources_that_share_nothing_leave_little():
     apart = half() * 0
     apart[:, 20:] = 1
-    assert confidence.score(half(), crop(), half(), apart) < 0.5
+    assert confidence.measure_confidence(half(), crop(), half(), apart) < 0.5

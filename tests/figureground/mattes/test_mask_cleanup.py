@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from figureground.errors import ArrayError
-from figureground.mattes.mask_cleanup import corrected, tidied
+from figureground.mattes.mask_cleanup import clean_mask, correct_mask
 
 
 def disc(x, y, radius, size=300):
@@ -17,7 +17,7 @@ def disc(x, y, radius, size=300):
 
 def test_what_lies_apart_goes_and_holes_are_filled():
     person, stray, hole = disc(120, 150, 80), disc(280, 20, 9), disc(120, 150, 6)
-    found = tidied((person | stray) & ~hole)
+    found = clean_mask((person | stray) & ~hole)
     assert found[20, 280] == 0
     assert found[150, 120] == 255
     assert (found != person).mean() < 0.001
@@ -25,13 +25,13 @@ def test_what_lies_apart_goes_and_holes_are_filled():
 
 def test_the_gap_between_arm_and_body_stays_open():
     ring = disc(150, 150, 100) & ~disc(150, 150, 40)
-    assert tidied(ring)[150, 150] == 0
+    assert clean_mask(ring)[150, 150] == 0
 
 
 def test_a_hole_at_the_picture_s_edge_is_no_hole():
     mask = np.full((50, 50), 255, np.uint8)
     mask[20:30, :20] = 0
-    assert tidied(mask)[25, 3] == 0
+    assert clean_mask(mask)[25, 3] == 0
 
 
 @settings(deadline=None, max_examples=60)
@@ -39,16 +39,16 @@ def test_a_hole_at_the_picture_s_edge_is_no_hole():
 def test_a_correction_changes_something_and_keeps_the_size(mask):
     if not mask.any():
         with pytest.raises(ArrayError, match="expected a person"):
-            corrected(mask)
+            correct_mask(mask)
         return
-    found = corrected(mask)
+    found = correct_mask(mask)
     assert found.shape == mask.shape
     assert set(np.unique(found)) <= {0, 255}
     assert not np.array_equal(found, mask)
-    assert np.array_equal(found, corrected(mask))
+    assert np.array_equal(found, correct_mask(mask))
 
 
 def test_a_clean_mask_gets_a_small_dab():
-    clean = tidied(disc(150, 150, 80))
-    found = corrected(clean)
+    clean = clean_mask(disc(150, 150, 80))
+    found = correct_mask(clean)
     assert 0 < (found != clean).sum() < 400

@@ -31,7 +31,7 @@ def head(x: float, y: float, confidence: float = 0.9) -> Keypoints:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Face]:
     """What the network finds, in the picture's pixels, wherever it looks."""
     found: list[Face] = []
-    monkeypatch.setattr(faces, "_in_box", lambda image, box, weights: list(found))
+    monkeypatch.setattr(faces, "_find_in_box", lambda image, box, weights: list(found))
     return found
 
 
@@ -41,18 +41,18 @@ FIRST, SECOND = Face(Box(100, 50, 140, 100), 0.8), Face(Box(200, 50, 240, 100), 
 def test_a_face_goes_to_the_head_it_lies_on(seen: list[Face]) -> None:
     seen += [SECOND, FIRST]
     people = [Person(Box(80, 40, 260, 390), 0.9, head(121, 80)), Person(Box(90, 40, 260, 390), 0.8, head(221, 80))]
-    assert faces.of_people(BLACK, people, YUNET) == [FIRST, SECOND]
+    assert faces.find_face_of_each(BLACK, people, YUNET) == [FIRST, SECOND]
 
 
 def test_who_turns_the_back_gets_nobodys_face(seen: list[Face]) -> None:
     seen += [FIRST]
-    assert faces.of_people(BLACK, [Person(Box(80, 40, 260, 390), 0.9, head(121, 80, 0.1))], YUNET) == [None]
+    assert faces.find_face_of_each(BLACK, [Person(Box(80, 40, 260, 390), 0.9, head(121, 80, 0.1))], YUNET) == [None]
 
 
 def test_without_joints_a_face_belongs_to_one_box(seen: list[Face]) -> None:
     seen += [FIRST]
     people = [Person(Box(80, 40, 180, 390), 0.9, NOWHERE), Person(Box(90, 40, 260, 390), 0.8, NOWHERE)]
-    assert faces.of_people(BLACK, [*people, Person(Box(300, 40, 400, 390), 0.7, NOWHERE)], YUNET) == [FIRST, None, None]
+    assert faces.find_face_of_each(BLACK, [*people, Person(Box(300, 40, 400, 390), 0.7, NOWHERE)], YUNET) == [FIRST, None, None]
 
 
 def test_weights_are_verified_before_they_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

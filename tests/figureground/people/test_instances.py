@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from figureground.inference import backends, yolo
+from figureground.inference import backends, letterbox, yolo
 from figureground.people import instances
 from figureground.tables import crop_rows
 from figureground.types import Box, PersonCrop, Weights
@@ -46,7 +46,7 @@ def network(monkeypatch):
     def answer(*discs):
         network = Network(*discs)
         monkeypatch.setattr(backends, "run", network.run)
-        monkeypatch.setattr(backends, "classes", lambda weights, precision: CLASSES)
+        monkeypatch.setattr(backends, "read_class_names", lambda weights, precision: CLASSES)
         return network
 
     return answer
@@ -54,36 +54,36 @@ def network(monkeypatch):
 
 def test_what_was_kept_beside_the_crop_is_what_looking_gives_and_is_not_looked_for_again(network):
     asked = network((0, 0.9, 100, 150, 60), (1, 0.4, 100, 300, 40))
-    kept = crop(instances.find(crop().image, WEIGHTS))
+    kept = crop(instances.segment(crop().image, WEIGHTS))
     assert asked.asked == 1
-    read = instances.of(kept, WEIGHTS)
+    read = instances.read_or_segment(kept, WEIGHTS)
     assert asked.asked == 1
-    looked = instances.of(crop(), WEIGHTS)
+    looked = instances.read_or_segment(crop(), WEIGHTS)
     assert asked.asked == 2
-    for one, other in zip(read.masks(), looked.masks(), strict=True):
-        assert (one.name, one.score, one.box) == (other.name, other.score, other.box)
+    for one, other in zip(read.image_masks(), looked.image_masks(), strict=True):
+        assert (one.class_name, one.score, one.box) == (other.class_name, other.score, other.box)
         assert np.array_equal(one.alpha, other.alpha)
-    assert [one.name for one in read.masks()] == ["person", "chair"]
-    assert [one.name for one in read.masks(0.5)] == ["person"]
-    assert [one.name for one in read.masks(names={"chair"})] == ["chair"]
+    assert [one.class_name for one in read.image_masks()] == ["person", "chair"]
+    assert [one.class_name for one in read.image_masks(0.5)] == ["person"]
+    assert [one.class_name for one in read.image_masks(classes={"chair"})] == ["chair"]
 
 
 def test_what_another_network_saw_is_not_taken(network):
     network((0, 0.9, 100, 150, 60))
-    kept = crop(instances.find(crop().image, dataclasses.replace(WEIGHTS, sha256="6" * 64)))
+    kept = crop(instances.segment(crop().image, dataclasses.replace(WEIGHTS, sha256="6" * 64)))
     asked = network((1, 0.8, 100, 150, 60))
-    assert [one.name for one in instances.of(kept, WEIGHTS).masks()] == ["chair"] and asked.asked == 1
+    assert [one.class_name for one in instances.read_or_segment(kept, WEIGHTS).image_masks()] == ["chair"] and asked.asked == 1
 
 
 def test_where_nothing_is_there_nothing_is_kept_and_nobody_looks_again(network):
     asked = network((0, 0.01, 100, 150, 60))
-    kept = crop(instances.find(crop().image, WEIGHTS))
-    assert instances.of(kept, WEIGHTS).masks() == [] and asked.asked == 1 and len(kept.instances) < 200
+    kept = crop(instances.segment(crop().image, WEIGHTS))
+    assert instances.read_or_segment(kept, WEIGHTS).image_masks() == [] and asked.asked == 1 and len(kept.instances) < 200
 
 
 def test_the_crops_table_keeps_it(network):
     network((0, 0.9, 100, 150, 60))
-    kept = crop(instances.find(crop().image, WEIGHTS))
+    kept = crop(instances.segment(crop().image, WEIGHTS))
     row = crop_rows.from_crop(kept, "crops/s/c.jpg", "0" * 64)
     assert crop_rows.to_crop(row, kept.image).instances == kept.instances
 
@@ -97,14 +97,14 @@ def test_the_crops_table_keeps_it(network):
 )
 def test_a_mask_read_back_is_within_a_step_of_the_network_s_own(size, across, down, radius):
     with pytest.MonkeyPatch.context() as patch:
-        place = yolo.laid(size[1], size[0], instances.SIZE, instances._SIDES)
+        place = letterbox.fit_letterbox(size[1], size[0], instances.IMAGE_SIZE, instances._PADDED_SIDES)
         middle = (place.left + across * place.width, place.top + down * place.height)
         network = Network((0, 0.9, *middle, radius))
         patch.setattr(backends, "run", network.run)
-        patch.setattr(backends, "classes", lambda weights, precision: CLASSES)
-        found = instances.of(crop(size=size), WEIGHTS).masks()
-        batch, _ = yolo.letterboxed(crop(size=size).image, instances.SIZE, instances._SIDES)
+        patch.setattr(backends, "read_class_names", lambda weights, precision: CLASSES)
+        found = instances.read_or_segment(crop(size=size), WEIGHTS).image_masks()
+        batch, _ = letterbox.letterbox_image(crop(size=size).image, instances.IMAGE_SIZE, instances._PADDED_SIDES)
     answer, prototypes = network.run(WEIGHTS, batch, 2, "fast")
-    [(_, _, box, logits)] = yolo.found(answer[0], prototypes[0], place, len(CLASSES), 0.05)
-    whole = yolo.soft(place.plane(logits, 4), box)
+    [(_, _, box, logits)] = yolo.decode_instances(answer[0], prototypes[0], place, len(CLASSES), 0.05)
+    whole = yolo.mask_from_log_odds(place.plane_to_image(logits, 4), box)
     assert np.abs(found[0].alpha - whole).max() < 0.02  # half a sixteenth of a raw value is .008 at a half

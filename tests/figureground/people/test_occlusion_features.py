@@ -7,9 +7,10 @@ import pytest
 
 from figureground.checks.occlusion import Occlusion
 from figureground.inference import backends
-from figureground.inference.yolo import Instance, letterboxed
+from figureground.inference.letterbox import letterbox_image
+from figureground.inference.yolo import Instance
 from figureground.people import instances, occlusion_features, pose_regions
-from figureground.people.occlusion_features import Outlines
+from figureground.people.occlusion_features import SortedMasks
 from figureground.types import Box, PersonCrop, Weights
 
 HIGH, WIDE = 256, 128
@@ -32,18 +33,18 @@ def area(x0, y0, x1, y1):
 
 
 NOTHING = area(0, 0, 0, 0)
-WHOLE = Outlines(area(16, 16, 112, 240), NOTHING, NOTHING, NOTHING, 0.9, 0.95)
+WHOLE = SortedMasks(area(16, 16, 112, 240), NOTHING, NOTHING, NOTHING, 0.9, 0.95)
 
 
 def evidence(low=(), **found):
     crop, guessed = person(low=low), person()
-    seen, promised = (pose_regions.area(one).astype(np.float32) for one in (crop, guessed))
-    return occlusion_features.summed(dataclasses.replace(WHOLE, **found), area(16, 16, 112, 240), seen, promised)
+    seen, promised = (pose_regions.person_area(one).astype(np.float32) for one in (crop, guessed))
+    return occlusion_features.summarise(dataclasses.replace(WHOLE, **found), area(16, 16, 112, 240), seen, promised)
 
 
 def test_a_whole_outline_speaks_of_nothing_but_its_own_doubts():
     said = evidence()
-    assert len(said) == occlusion_features.PIECES
+    assert len(said) == occlusion_features.FEATURE_COUNT
     assert said == pytest.approx([0, 0, 0, 0, 0, 0, 0, 0.1, 0.05, 1, 0, 0], abs=1e-5)
 
 
@@ -60,10 +61,10 @@ def test_a_leg_whose_joints_are_doubted_is_promised_all_the_same():
 
 def test_others_and_things_count_where_they_are_on_the_person():
     there, beside = area(16, 16, 64, 240), area(112, 0, 128, 256)
-    others, things = evidence(others=there * 0.8), evidence(things=there * 0.8)
+    others, things = evidence(others=there * 0.8), evidence(objects=there * 0.8)
     assert others[3] == pytest.approx(0.4, abs=0.01) and others[11] == pytest.approx(0.4, abs=0.01) and not others[4:7].any()
     assert things[5] == pytest.approx(0.4, abs=0.01) and not things[2:4].any() and 0.3 < things[4] < 0.5
-    assert not evidence(others=beside)[2:4].any() and not evidence(things=beside)[4:6].any()
+    assert not evidence(others=beside)[2:4].any() and not evidence(objects=beside)[4:6].any()
 
 
 def test_who_is_surer_of_a_place_than_the_person_stands_there():
@@ -78,13 +79,13 @@ def test_outlines_are_sorted_by_whose_they_are():
         Instance("handbag", 0.4, Box(0, 90, 20, 130), area(0, 90, 20, 130)),
         Instance("chair", 0.6, Box(16, 200, 112, 256), area(16, 200, 112, 256)),
     ]
-    found = occlusion_features.joined(every, Box(16, 16, 112, 240), (HIGH, WIDE))
+    found = occlusion_features.sort_masks(every, Box(16, 16, 112, 240), (HIGH, WIDE))
     assert found.score == 0.8 and found.fit == 1 and np.array_equal(found.own, every[1].alpha)
-    assert found.others.max() == 0.5 and found.carried[100, 10] == np.float32(0.4) and found.things[230, 50] == np.float32(0.6)
+    assert found.others.max() == 0.5 and found.carried[100, 10] == np.float32(0.4) and found.objects[230, 50] == np.float32(0.6)
 
 
 def test_where_nobody_is_found_everything_is_doubt():
-    found = occlusion_features.joined([], Box(16, 16, 112, 240), (HIGH, WIDE))
+    found = occlusion_features.sort_masks([], Box(16, 16, 112, 240), (HIGH, WIDE))
     assert (found.score, found.fit) == (0, 0) and not found.own.any()
     said = evidence(own=found.own, score=0.0, fit=0.0)
     assert said[[0, 1, 7, 8]] == pytest.approx(1) and said[9] == 0
@@ -107,19 +108,19 @@ def network(monkeypatch):
         return [row[None, :, None], plane]
 
     monkeypatch.setattr(backends, "run", run)
-    monkeypatch.setattr(backends, "classes", lambda weights, precision: CLASSES)
+    monkeypatch.setattr(backends, "read_class_names", lambda weights, precision: CLASSES)
     return told
 
 
 def test_an_outline_lies_where_the_person_does(network):
     crop, weights = person(), Weights("yolo26n-seg.pt", "0" * 64)
-    _, place = letterboxed(crop.image, instances.SIZE, instances._SIDES)
+    _, place = letterbox_image(crop.image, instances.IMAGE_SIZE, instances._PADDED_SIDES)
     x0, y0, x1, y1 = (side * place.scale + by for side, by in zip((16, 16, 112, 240), (place.left, place.top) * 2, strict=True))
     network.update(box=(x0, y0, x1, y1), down_to=y1)
-    whole = occlusion_features.evidence(crop, weights)
+    whole = occlusion_features.measure(crop, weights)
     assert whole[:2].max() < 0.03 and whole[8] < 0.02 and whole[9] > 0.95
     network.update(down_to=(y0 + y1) / 2)
-    half = occlusion_features.evidence(crop, weights)
+    half = occlusion_features.measure(crop, weights)
     assert half[9] == pytest.approx(0.5, abs=0.03) and 0.2 < half[1] < 0.7
     value = Occlusion(instances=weights).measure(crop)
     network.update(down_to=y1)
@@ -129,4 +130,4 @@ def test_an_outline_lies_where_the_person_does(network):
 def test_a_crop_without_joints_is_judged_by_its_box(network):
     crop = dataclasses.replace(person(), keypoints=np.zeros((0, 3), np.float32))
     network.update(box=(16, 16, 112, 240), down_to=240)
-    assert np.isfinite(occlusion_features.evidence(crop, Weights("yolo26n-seg.pt", "0" * 64))).all()
+    assert np.isfinite(occlusion_features.measure(crop, Weights("yolo26n-seg.pt", "0" * 64))).all()

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from figureground.imaging import crops
 from figureground.people import portraits
 from figureground.people.faces import Face
-from figureground.people.portraits import Size
+from figureground.people.portraits import PortraitSize
 from figureground.tables import crop_rows
 from figureground.types import Box, Frame, Person
 
-AISEGMENT = Size(600, 800, 0.25)
+AISEGMENT = PortraitSize(600, 800, 0.25)
 sides = st.integers(40, 3000)
 
 
@@ -20,7 +20,7 @@ sides = st.integers(40, 3000)
 def test_a_portrait_lies_inside_its_frame_and_has_its_shape(width: int, height: int, x: float, y: float, share: float) -> None:
     size = max(4.0, share * min(width, height))
     face = Box(x * (width - size), y * (height - size), x * (width - size) + size * 0.8, y * (height - size) + size)
-    box = portraits.place(face, Box(0, 0, width, height), AISEGMENT)
+    box = portraits.place_portrait(face, Box(0, 0, width, height), AISEGMENT)
 
     assert 0 <= box.x0 < box.x1 <= width and 0 <= box.y0 < box.y1 <= height
     assert all(isinstance(side, int) for side in (box.x0, box.y0, box.x1, box.y1))
@@ -29,7 +29,7 @@ def test_a_portrait_lies_inside_its_frame_and_has_its_shape(width: int, height: 
 
 
 def test_with_room_the_face_is_a_quarter_of_the_height_and_centred() -> None:
-    box = portraits.place(Box(960, 300, 1040, 400), Box(0, 0, 1920, 1080), AISEGMENT)
+    box = portraits.place_portrait(Box(960, 300, 1040, 400), Box(0, 0, 1920, 1080), AISEGMENT)
     assert box == Box(850, 238, 1150, 638)
 
 
@@ -61,7 +61,7 @@ def test_joints_face_and_others_move_along(frame: Frame) -> None:
 
 
 def test_a_large_source_is_shrunk(frame: Frame) -> None:
-    [portrait] = portraits.cut_portraits(frame, [ANN], [Face(Box(500, 100, 800, 450), 0.9)], 0.1, Size(60, 80, 0.25))
+    [portrait] = portraits.cut_portraits(frame, [ANN], [Face(Box(500, 100, 800, 450), 0.9)], 0.1, PortraitSize(60, 80, 0.25))
     assert portrait.box.height == 720 and portrait.scale == pytest.approx(80 / 720)
 
 

@@ -16,7 +16,7 @@ def person_crop(confidence=0.9):
 
 
 def test_every_joint_that_is_seen_lies_in_the_area():
-    area = pose_regions.area(person_crop())
+    area = pose_regions.person_area(person_crop())
     assert area.dtype == np.uint8 and set(np.unique(area)) == {0, 1}
     assert all(area[y, x] for x, y in STANDING)
     assert area[70, 50], "the belly"
@@ -25,6 +25,6 @@ def test_every_joint_that_is_seen_lies_in_the_area():
 
 
 def test_without_joints_it_is_the_ellipse_in_the_box():
-    area = pose_regions.area(person_crop(confidence=0.1))
+    area = pose_regions.person_area(person_crop(confidence=0.1))
     assert area[90, 50] and not area[12, 12] and not area[168, 88]
     assert abs(area.sum() - np.pi * 28 * 72) < 200

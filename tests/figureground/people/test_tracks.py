@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from figureground.people import tracks
-from figureground.people.tracks import Sighting, Tracks
+from figureground.people.tracks import Appearance, Tracker
 from figureground.types import Box, PersonCrop
 
 
@@ -14,27 +14,27 @@ def wearing(colour, noise=0):
     image = np.full((180, 100, 3), colour, np.uint8)
     image = np.clip(image + np.random.default_rng(noise).normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     box = Box(0, 0, 100, 180)
-    return tracks.colours(PersonCrop("a", "b", "c", box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image))
+    return tracks.count_colours(PersonCrop("a", "b", "c", box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image))
 
 
 RED, BLUE = wearing((200, 30, 30)), wearing((30, 30, 200))
 
 
 def at(x, colours=RED, tall=100):
-    return Sighting(Box(x, 100, x + tall * 0.4, 100 + tall), colours)
+    return Appearance(Box(x, 100, x + tall * 0.4, 100 + tall), colours)
 
 
 def test_two_who_cross_keep_their_numbers_by_what_they_wear() -> None:
-    followed = Tracks()
-    assert followed.follow(0.0, [at(0), at(120, BLUE)]) == [0, 1]
-    assert followed.follow(0.5, [at(70), at(50, BLUE)]) == [0, 1]
-    assert followed.follow(1.0, [at(0, BLUE), at(120)]) == [1, 0]
+    followed = Tracker()
+    assert followed.update(0.0, [at(0), at(120, BLUE)]) == [0, 1]
+    assert followed.update(0.5, [at(70), at(50, BLUE)]) == [0, 1]
+    assert followed.update(1.0, [at(0, BLUE), at(120)]) == [1, 0]
 
 
 def test_alike_people_are_told_apart_by_place() -> None:
-    followed = Tracks()
-    assert followed.follow(0.0, [at(0), at(100)]) == [0, 1]
-    assert followed.follow(0.5, [at(110), at(10)]) == [1, 0]
+    followed = Tracker()
+    assert followed.update(0.0, [at(0), at(100)]) == [0, 1]
+    assert followed.update(0.5, [at(110), at(10)]) == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -50,23 +50,23 @@ def test_alike_people_are_told_apart_by_place() -> None:
     ],
 )
 def test_what_makes_somebody_the_same(later, seconds, same) -> None:
-    followed = Tracks()
-    assert followed.follow(0.0, [at(0)]) == [0]
-    assert (followed.follow(seconds, [later]) == [0]) is same
+    followed = Tracker()
+    assert followed.update(0.0, [at(0)]) == [0]
+    assert (followed.update(seconds, [later]) == [0]) is same
 
 
 def test_one_who_is_hidden_for_a_frame_comes_back_as_the_same() -> None:
-    followed = Tracks()
-    followed.follow(0.0, [at(0), at(300, BLUE)])
-    assert followed.follow(0.5, [at(310, BLUE)]) == [1]
-    assert followed.follow(1.0, [at(20), at(320, BLUE)]) == [0, 1]
-    assert followed.follow(1.5, []) == []
+    followed = Tracker()
+    followed.update(0.0, [at(0), at(300, BLUE)])
+    assert followed.update(0.5, [at(310, BLUE)]) == [1]
+    assert followed.update(1.0, [at(20), at(320, BLUE)]) == [0, 1]
+    assert followed.update(1.5, []) == []
 
 
 def test_colours_are_shares_and_survive_noise_and_size() -> None:
     assert RED.shape == (96,) and RED[:48].sum() == pytest.approx(1) and RED[48:].sum() == pytest.approx(1)
-    assert tracks.likeness(RED, wearing((200, 30, 30), noise=1)) > 0.95
-    assert tracks.likeness(RED, BLUE) < 0.3
+    assert tracks.colour_similarity(RED, wearing((200, 30, 30), noise=1)) > 0.95
+    assert tracks.colour_similarity(RED, BLUE) < 0.3
 
 
 def test_upper_and_lower_body_count_apart() -> None:
@@ -75,4 +75,4 @@ def test_upper_and_lower_body_count_apart() -> None:
     box = Box(0, 0, 100, 180)
     crop = PersonCrop("a", "b", "c", box, box, 0.9, np.zeros((0, 3), np.float32), (), 640, 480, image)
     turned = dataclasses.replace(crop, image=np.ascontiguousarray(image[::-1]))
-    assert tracks.likeness(tracks.colours(crop), tracks.colours(turned)) < 0.1
+    assert tracks.colour_similarity(tracks.count_colours(crop), tracks.count_colours(turned)) < 0.1

@@ -85,7 +85,7 @@ def test_portraits_have_one_size_and_who_shows_no_face_is_dropped_for_that(catal
         looked.append(weights.sha256)
         return [Face(Box(30, 15, 36, 23), 0.9), None][: len(people)]
 
-    monkeypatch.setattr("figureground.people.faces.of_people", of_people)
+    monkeypatch.setattr("figureground.people.faces.find_face_of_each", of_people)
     ref = crop.fn(frames, portraits)
     store = Store(portraits.storage_root)
     first, second = tables.read(store, ref).rows.to_dict("records")[:2]

@@ -27,7 +27,7 @@ class Halves:
     share: float = 0.5
     fails_at: str = ""
 
-    def alphas(self, crops):
+    def estimate_alphas(self, crops):
         ASKED.extend(crop.crop_id for crop in crops)
         if self.fails_at in [crop.crop_id for crop in crops]:
             raise KeyboardInterrupt
@@ -196,11 +196,11 @@ def test_killed_halfway_it_goes_on_where_it_was_and_ends_with_the_same_bytes(sto
     class Killed(Halves):
         VERSION = 1
 
-        def alphas(self, crops):
+        def estimate_alphas(self, crops):
             if any(crop.crop_id == "park-000017-00" for crop in crops) and not (tmp_path / "killed").exists():
                 (tmp_path / "killed").touch()
                 raise KeyboardInterrupt
-            return super().alphas(crops)
+            return super().estimate_alphas(crops)
 
     use(Killed())
     with pytest.raises(KeyboardInterrupt):
@@ -240,7 +240,7 @@ def test_a_matte_of_another_size_is_refused(store, catalog, use):
     class Small:
         VERSION = 1
 
-        def alphas(self, crops):
+        def estimate_alphas(self, crops):
             return [np.zeros((3, 3), np.float32) for _ in crops]
 
     use(Small())
@@ -272,8 +272,8 @@ class Sure(Halves):
 
     VERSION = 1
 
-    def scored(self, crops):
-        return [(alpha, len(alpha) / 100) for alpha in self.alphas(crops)]
+    def estimate_with_confidence(self, crops):
+        return [(alpha, len(alpha) / 100) for alpha in self.estimate_alphas(crops)]
 
 
 def test_the_removers_own_score_stands_in_the_table_and_survives_the_tables_loss(store, catalog, use):
@@ -301,13 +301,13 @@ class Remembering(Halves):
 
     VERSION = 1
 
-    remembers = True
+    recurrent = True
 
-    def alphas(self, crops):
-        return [alpha * np.float32(1 - number / 20) for number, alpha in enumerate(super().alphas(crops))]
+    def estimate_alphas(self, crops):
+        return [alpha * np.float32(1 - number / 20) for number, alpha in enumerate(super().estimate_alphas(crops))]
 
 
-def test_a_remover_that_remembers_makes_a_group_whole_or_not_at_all(store, catalog, use):
+def test_a_remover_that_is_recurrent_makes_a_group_whole_or_not_at_all(store, catalog, use):
     use(Remembering())
     crops = cropped(store, count=20)
     verdicts = judged(store, crops)

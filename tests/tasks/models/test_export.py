@@ -40,7 +40,7 @@ def test_the_network_has_learnt_and_its_export_tells_where_the_figure_is(made: E
     image, mask = taught.drawn(150, 110, seed=999)
     about = exported_model.read(made.folder / "model.onnx")
     assert about.stretch == taught.STRETCH > 1
-    answer = backends.opened(made.folder / "model.onnx")(exported_model.batch([exported_model.square(image, about)]))[0]
+    answer = backends.open_file(made.folder / "model.onnx")(exported_model.batch([exported_model.square(image, about)]))[0]
     found, true = exported_model.back(answer[0, 0], image, about) >= 0.5, mask > 0
     assert (found & true).sum() / (found | true).sum() > 0.8
 
@@ -82,7 +82,7 @@ def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> N
     assert all(made.checks[name]["iou"] >= exporting.IOU_AT_LEAST for name in wanted)
     files = {exporting.FILES[name].split("/")[0] for name in wanted}
     assert {path.name for path in made.folder.iterdir()} == {*files, "export.json", "README.md"}
-    alpha, *more = backends.opened(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
+    alpha, *more = backends.open_file(made.folder / "model.onnx", "onnxruntime")(np.full((2, 3, 96, 96), 0.4, np.float32))
     assert alpha.shape == (2, 1, 96, 96)
     assert len(more) == (classes > 1), "a network of classes gives their probabilities, too"
     for probabilities in more:
@@ -120,13 +120,13 @@ def test_what_cannot_be_meant_is_refused_and_leaves_nothing(
 def test_an_export_that_does_not_keep_to_torch_is_refused(
     learnt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = verb.backends.opened
+    asked = verb.backends.open_file
 
-    def moved(file: Path, engine: backends.Engine) -> backends.Ask:
+    def moved(file: Path, engine: backends.Engine) -> backends.RunNetwork:
         ask = asked(file, engine)
         return lambda pixels: [np.roll(one, 3, 3) for one in ask(pixels)]
 
-    monkeypatch.setattr(verb.backends, "opened", moved)
+    monkeypatch.setattr(verb.backends, "open_file", moved)
     with pytest.raises(AssetError, match=r"the export onnx does not keep to torch: IoU 0\.\d+ on 4 pictures"):
         export(learnt / "checkpoint", learnt / "release", tmp_path / "out", ["onnx"])
     assert not (tmp_path / "out").exists()

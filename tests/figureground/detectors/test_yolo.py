@@ -9,6 +9,7 @@ import pytest
 from figureground import plugins
 from figureground.detectors.yolo import Yolo
 from figureground.errors import AssetError, PluginError
+from figureground.inference import ultralytics_model
 from figureground.storage import assets, atomic, hashing
 from figureground.types import Asset, Weights
 
@@ -17,7 +18,7 @@ POSE = Weights("yolo11n-pose.pt", "869e83fcdffdc7371fa4e34cd8e51c838cc729571d163
 
 def test_weights_that_are_not_the_pinned_ones_are_never_opened(tmp_path, monkeypatch):
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
-    monkeypatch.setattr("figureground.detectors.yolo._open", lambda *_: pytest.fail("opened before its hash matched"))
+    monkeypatch.setattr(ultralytics_model, "_open", lambda *_: pytest.fail("opened before its hash matched"))
     wanted = Weights("evil.pt", "0" * 64)
     with pytest.raises(AssetError, match=r"evil.pt is not in the cache"):
         Yolo(wanted).find([])
@@ -72,7 +73,7 @@ def test_on_a_gpu_machine_ultralytics_finds_the_same_people(pose, monkeypatch):
 
     images = [skimage.data.astronaut(), skimage.data.astronaut()[:, :300]]
     ours = pose.find(images)
-    monkeypatch.setattr("figureground.detectors.yolo._has_cuda", lambda: True)
+    monkeypatch.setattr(ultralytics_model, "has_cuda", lambda: True)
     for one, other in zip(ours, pose.find(images), strict=True):
         assert [person.score for person in one] == pytest.approx([person.score for person in other], abs=1e-3)
         for mine, theirs in zip(one, other, strict=True):
@@ -84,7 +85,7 @@ def test_on_a_gpu_machine_ultralytics_finds_the_same_people(pose, monkeypatch):
 
 @pytest.mark.weights
 def test_it_is_quiet_offline_and_leaves_the_threads_alone(pose, capfd, caplog, monkeypatch):
-    monkeypatch.setattr("figureground.detectors.yolo._has_cuda", lambda: True)
+    monkeypatch.setattr(ultralytics_model, "has_cuda", lambda: True)
     import cv2
     import torch
 

@@ -35,13 +35,13 @@ def crop(*ankles):
 
 
 class Seen:
-    """Instances as `instances.of` gives them."""
+    """Instances as `instances.read_or_segment` gives them."""
 
     def __init__(self, found):
         self.found = found
 
-    def masks(self, at_least, names):
-        return [one for one in self.found if one.score > at_least and one.name in names]
+    def image_masks(self, score_at_least, classes):
+        return [one for one in self.found if one.score > score_at_least and one.class_name in classes]
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def answers(monkeypatch):
     """Answer for both networks."""
 
     def answer(matte, *found):
-        monkeypatch.setattr(video_matting, "alpha", lambda *_, **__: (matte, video_matting.NOTHING))
-        monkeypatch.setattr(instances, "of", lambda *_: Seen(found))
+        monkeypatch.setattr(video_matting, "estimate_alpha", lambda *_, **__: (matte, video_matting.INITIAL_STATE))
+        monkeypatch.setattr(instances, "read_or_segment", lambda *_: Seen(found))
 
     return answer
 
@@ -64,20 +64,20 @@ def inside(alpha, x0, y0, x1, y1):
 
 def test_somebody_else_in_the_matte_is_taken_away(answers):
     answers(part(20, 10, 58, 90), instance(0, *ME), instance(0, 42, 10, 58, 90))
-    (alpha,) = REMOVER.alphas([crop()])
+    (alpha,) = REMOVER.estimate_alphas([crop()])
     assert inside(alpha, *ME) > 0.95
     assert inside(alpha, 42, 10, 58, 90) < 0.05
 
 
 def test_a_second_guess_at_the_same_person_takes_nothing_away(answers):
     answers(part(*ME), instance(0, *ME), instance(0, 20, 10, 40, 50, score=0.5))
-    assert inside(REMOVER.alphas([crop()])[0], *ME) > 0.95
+    assert inside(REMOVER.estimate_alphas([crop()])[0], *ME) > 0.95
 
 
 def test_a_backpack_belongs_to_whom_it_touches_most(answers):
     mine, theirs = instance(2, 38, 30, 44, 50), instance(2, 46, 30, 52, 50)
     answers(part(*ME), instance(0, *ME), instance(0, 50, 10, 59, 90), mine, theirs)
-    (alpha,) = REMOVER.alphas([crop()])
+    (alpha,) = REMOVER.estimate_alphas([crop()])
     assert alpha[35:45, 41].mean() > 0.9
     assert alpha[35:45, 48].mean() < 0.1
 
@@ -85,38 +85,38 @@ def test_a_backpack_belongs_to_whom_it_touches_most(answers):
 @pytest.mark.parametrize(("ankle", "belongs"), [(80, True), (97, False)])
 def test_a_bicycle_belongs_to_the_feet_above_its_lower_edge(answers, ankle, belongs):
     answers(part(*ME), instance(0, *ME), instance(1, 10, 60, 50, 95))
-    (alpha,) = REMOVER.alphas([crop((30, ankle), (30, ankle))])
+    (alpha,) = REMOVER.estimate_alphas([crop((30, ankle), (30, ankle))])
     assert (alpha[70:80, 13].mean() > 0.9) == belongs
 
 
 def test_ridden_things_can_be_left_out(answers):
     answers(part(*ME), instance(0, *ME), instance(1, 10, 60, 50, 95))
     walker = OnePerson(REMOVER.matting, REMOVER.instances, ridden=False)
-    assert walker.alphas([crop((30, 80))])[0][70:80, 13].mean() < 0.1
+    assert walker.estimate_alphas([crop((30, 80))])[0][70:80, 13].mean() < 0.1
 
 
 def test_nobody_in_nobody_out(answers):
     answers(part(0, 0, 0, 0))
-    ((alpha, score),) = REMOVER.scored([crop()])
+    ((alpha, score),) = REMOVER.estimate_with_confidence([crop()])
     assert not alpha.any()
     assert score == 0
 
 
 def test_joints_overrule_a_matte_that_misses_them(answers):
     answers(part(20, 10, 40, 20), instance(0, *ME))
-    assert inside(REMOVER.alphas([crop((30, 80), (34, 80))])[0], *ME) > 0.9
-    assert inside(REMOVER.alphas([crop()])[0], 20, 30, 40, 90) < 0.7
+    assert inside(REMOVER.estimate_alphas([crop((30, 80), (34, 80))])[0], *ME) > 0.9
+    assert inside(REMOVER.estimate_alphas([crop()])[0], 20, 30, 40, 90) < 0.7
 
 
 def test_what_nobody_vouches_for_is_nothing(answers):
     answers(part(*ME))
-    ((alpha, score),) = REMOVER.scored([crop()])
+    ((alpha, score),) = REMOVER.estimate_with_confidence([crop()])
     assert not alpha.any()
     assert score < 0.6
     answers(part(*ME))
-    assert inside(REMOVER.alphas([crop((30, 80))])[0], *ME) == 1
+    assert inside(REMOVER.estimate_alphas([crop((30, 80))])[0], *ME) == 1
     answers(part(*ME))
-    assert not REMOVER.alphas([crop((55, 80))])[0].any()
+    assert not REMOVER.estimate_alphas([crop((55, 80))])[0].any()
 
 
 @pytest.mark.parametrize(("matte", "mask", "expected"), [(0.2, 1.0, 1), (0.6, 0.1, 0)])
@@ -127,7 +127,7 @@ def test_inside_and_outside_are_decided_and_the_border_stays_soft(answers, matte
     own.alpha[30:70, 23:37] = mask
     rest[:, 19] = 0.4 * (rest[:, 20] > 0)
     answers(rest, own)
-    (alpha,) = REMOVER.alphas([crop()])
+    (alpha,) = REMOVER.estimate_alphas([crop()])
     assert alpha[50, 30] == expected
     assert 0.1 < alpha[50, 19] < 0.5
 

@@ -11,7 +11,7 @@ import pytest
 from figureground.imaging import masks
 from figureground.types import Box
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCORER = ROOT / "../shared/bench/score_mattes.py"
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SCORER.exists(), reason="no ../shared/bench")]

@@ -11,7 +11,7 @@ from figureground.evaluation import metrics
 from figureground.imaging import crops, geometry, masks
 from figureground.types import Box, Frame
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 DAVIS = ROOT / "../shared/data/davis"
 
 pytestmark = [pytest.mark.weights, pytest.mark.skipif(not DAVIS.exists(), reason="no ../shared/data")]
@@ -33,7 +33,7 @@ def matted(sequence, stem, ridden):
     frame = Frame(f"{sequence}-0", sequence, 0, 0.0, image)
     found = crops.cut(frame, whole.detector().find([image])[0], whole.recipe.crop.margin)
     crop = max(found, key=lambda one: geometry.iou(one.box, box))
-    (alpha,) = remover.alphas([crop])
+    (alpha,) = remover.estimate_alphas([crop])
     part = truth[int(crop.box.y0) : int(crop.box.y1), int(crop.box.x0) : int(crop.box.x1)]
     return metrics.iou(masks.to_mask(alpha), part.astype(np.uint8))
 

@@ -15,7 +15,7 @@ from figureground.removers.rembg import Rembg
 from figureground.storage import assets
 from figureground.types import Box, PersonCrop, Weights
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHARED = ROOT / "../shared/data"
 U2NETP = Weights("u2netp.onnx", "3" * 64)
 
@@ -42,7 +42,7 @@ def test_the_answer_is_stretched_and_scaled_to_the_crop(network):
     answer = np.zeros((1, 1, 320, 320), np.float32)
     answer[:, :, :, 160:] = 0.01
     network(answer)
-    (alpha,) = Rembg(U2NETP).alphas([crop_of(np.zeros((100, 40, 3), np.uint8))])
+    (alpha,) = Rembg(U2NETP).estimate_alphas([crop_of(np.zeros((100, 40, 3), np.uint8))])
     assert alpha.shape == (100, 40)
     assert (alpha[:, :16] == 0).all()
     assert (alpha[:, 24:] == 1).all()
@@ -50,7 +50,7 @@ def test_the_answer_is_stretched_and_scaled_to_the_crop(network):
 
 def test_a_flat_answer_is_an_empty_matte(network):
     network(np.full((1, 1, 320, 320), 0.7, np.float32))
-    (alpha,) = Rembg(U2NETP).alphas([crop_of(np.zeros((10, 20, 3), np.uint8))])
+    (alpha,) = Rembg(U2NETP).estimate_alphas([crop_of(np.zeros((10, 20, 3), np.uint8))])
     assert alpha.shape == (10, 20)
     assert not alpha.any()
 
@@ -59,7 +59,7 @@ def test_the_network_gets_red_first_divided_by_the_brightest_and_normalised(netw
     asked = network(np.zeros((1, 1, 320, 320), np.float32))
     image = np.zeros((320, 320, 3), np.uint8)
     image[:, :, 0], image[:, :, 2] = 100, 50
-    Rembg(U2NETP).alphas([crop_of(image)])
+    Rembg(U2NETP).estimate_alphas([crop_of(image)])
     weights, batch = asked[0]
     assert weights == U2NETP
     assert (batch.shape, batch.dtype) == ((1, 3, 320, 320), np.float32)
@@ -69,13 +69,13 @@ def test_the_network_gets_red_first_divided_by_the_brightest_and_normalised(netw
 
 def test_a_black_crop_is_no_division_by_zero(network):
     asked = network(np.zeros((1, 1, 320, 320), np.float32))
-    Rembg(U2NETP).alphas([crop_of(np.zeros((8, 8, 3), np.uint8))])
+    Rembg(U2NETP).estimate_alphas([crop_of(np.zeros((8, 8, 3), np.uint8))])
     assert np.isfinite(asked[0][1]).all()
 
 
 def test_a_gray_picture_is_refused_by_name():
     with pytest.raises(ArrayError, match=r"image of a-000000-00: expected \(h, w, 3\) uint8, RGB; found shape \(8, 8\)"):
-        Rembg(U2NETP).alphas([crop_of(np.zeros((8, 8), np.uint8))])
+        Rembg(U2NETP).estimate_alphas([crop_of(np.zeros((8, 8), np.uint8))])
 
 
 @pytest.mark.parametrize("name", ["u2net_cloth_seg.onnx", "yolo11n-pose.pt", "u2netp.pt"])
@@ -121,7 +121,7 @@ def test_parity_with_rembg_itself(fetched, monkeypatch):
     remover = Rembg(fetched)
     for image in pictures():
         theirs = np.asarray(rembg.remove(image, session=session, only_mask=True))
-        ours = masks.to_levels(remover.alphas([crop_of(image)])[0])
+        ours = masks.to_levels(remover.estimate_alphas([crop_of(image)])[0])
         apart = np.abs(ours.astype(int) - theirs)
         assert apart.mean() <= 0.05 and apart.max() <= 3, f"{image.shape}: differs by {apart.mean():.4f}, at most {apart.max()}"
     assert sorted(path.name for path in Path(os.environ["U2NET_HOME"]).iterdir()) == ["u2netp.onnx"]
@@ -140,5 +140,5 @@ def test_every_kind_of_model_is_fed_and_read_as_rembg_does(model, cached, negati
     session, remover = rembg.new_session(model), Rembg(weights)
     for image in list(pictures())[:2]:
         theirs = np.asarray(rembg.remove(image, session=session, only_mask=True))
-        apart = np.abs(masks.to_levels(remover.alphas([crop_of(image)])[0]).astype(int) - theirs)
+        apart = np.abs(masks.to_levels(remover.estimate_alphas([crop_of(image)])[0]).astype(int) - theirs)
         assert apart.mean() <= 0.05 and apart.max() <= 3, f"{image.shape}: differs by {apart.mean():.4f}, at most {apart.max()}"

@@ -7,7 +7,7 @@ import pytest
 from figureground import catalog, plugins
 from figureground.media.decoding import VideoReader
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CLIP = ROOT / "../shared/data/videos/street_surveillance.avi"
 
 
