@@ -3,19 +3,19 @@
 ::
 
     FiguregroundError            anything a user can act on; exit code 1
-    ├── CatalogError             data_catalog.yaml says something that cannot be meant
-    │   └── PluginError          a plug-in is missing, or is not what its kind asks for
-    ├── SourceError              a video or picture cannot be found, fetched or read
+    ├── CatalogError             data_catalog.yaml contains something invalid
+    │   └── PluginError          a plug-in is missing, or is not what its kind requires
+    ├── SourceError              a video or photo cannot be found, fetched or read
     ├── ArrayError               an array has the wrong shape, dtype or range
     ├── StoreError               a stored file is missing, damaged or cannot be written
-    ├── LabelError               an annotation or a pre-annotation is not usable
-    ├── AssetError               model weights cannot be had or are not the pinned ones
+    ├── LabelError               an annotation or a pre-annotation cannot be used
+    ├── AssetError               model weights cannot be fetched, or are not the pinned ones
     ├── MissingPackageError      an optional package is not installed
-    ├── ReleaseError             a release cannot be cut, or does not match its manifest
-    └── TransientError           the same call may work in a while; the only one that is retried
+    ├── ReleaseError             a release cannot be made, or does not match its manifest
+    └── TransientError           the same call may succeed later; the only error that is retried
 
-A message names the thing, the place, what was expected, what was found and the way out.
-Foreign errors are translated once, where they are caught, with ``raise ... from error``.
+A message names the thing, the place, what was expected, what was found and what to do.
+Errors of other libraries are translated once, where they are caught, with ``raise ... from error``.
 """
 
 
@@ -24,11 +24,11 @@ class FiguregroundError(Exception):
 
 
 class CatalogError(FiguregroundError):
-    """The catalog says something that cannot be meant."""
+    """The catalog contains something invalid."""
 
 
 class PluginError(CatalogError):
-    """A plug-in is missing, or is not what its kind asks for.
+    """A plug-in is missing, or is not what its kind requires.
 
     ``where`` names the plug-in and, if one is at fault, its setting.
     """
@@ -39,7 +39,7 @@ class PluginError(CatalogError):
 
 
 class SourceError(FiguregroundError):
-    """A video or picture cannot be found, fetched or read."""
+    """A video or photo cannot be found, fetched or read."""
 
 
 class ArrayError(FiguregroundError):
@@ -51,11 +51,11 @@ class StoreError(FiguregroundError):
 
 
 class LabelError(FiguregroundError):
-    """An annotation or a pre-annotation is not usable."""
+    """An annotation or a pre-annotation cannot be used."""
 
 
 class AssetError(FiguregroundError):
-    """Model weights cannot be had, or are not the pinned ones."""
+    """Model weights cannot be fetched, or are not the pinned ones."""
 
 
 class MissingPackageError(FiguregroundError):
@@ -63,10 +63,10 @@ class MissingPackageError(FiguregroundError):
 
 
 class ReleaseError(FiguregroundError):
-    """A release cannot be cut, or does not match its manifest."""
+    """A release cannot be made, or does not match its manifest."""
 
 
 class TransientError(FiguregroundError):
-    """The same call may work in a while. ``final`` is set where that was tried already, for as long as is worth it."""
+    """The same call may succeed later. ``final`` is set where it was already retried and shall not be retried again."""
 
     final = False

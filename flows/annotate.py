@@ -91,7 +91,7 @@ def _pull(settings: Catalog, sources: list[str] | None, patient: bool) -> list[O
         crops, mattes, tasks = refs
         return pull.submit(crops, mattes, tasks, settings)
 
-    with lock_sources(found, settings, "answers", "pull") as (mine, busy):
+    with lock_sources(found, settings, "labels", "pull") as (mine, busy):
         return refused + busy + _run_in_turn(settings, mine, required, submit)
 
 

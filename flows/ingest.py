@@ -88,7 +88,7 @@ def _ingest(settings: Catalog, sources: list[str] | None) -> list[Outcome]:
 
 def _remove_leftovers(catalog: Catalog) -> None:
     """Remove the temporary files of processes that were killed."""
-    for file in Store(catalog.storage_root).sweep():
+    for file in Store(catalog.storage_root).remove_temporary_files():
         _log.info("removed %s, left by a run that was killed", file)
 
 

@@ -260,7 +260,7 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_HOST": "",
         "LOCAL_FILES_SERVING_ENABLED": "true",
-        "LOCAL_FILES_DOCUMENT_ROOT": str(Store(catalog.storage_root).served("crops").parent),
+        "LOCAL_FILES_DOCUMENT_ROOT": str(Store(catalog.storage_root).served_path("crops").parent),
         "DISABLE_SIGNUP_WITHOUT_LINK": "true",
         # a webhook may go to this machine, and still to no other private address
         "USE_DEFAULT_BANNED_SUBNETS": "false",

@@ -125,13 +125,13 @@ def _from_originals(store: Store, source_id: str, rows: Sequence[FrameRow]) -> I
     originals = tables.read_rows(store, ref, VideoRow)
     if "frame_ids" not in tables.read_facts(store, ref):
         by_id = {row.frame_id: row for row in rows}
-        with store.local(originals[0].file, originals[0].sha256) as path:
+        with store.local_file(originals[0].file, originals[0].sha256) as path:
             for frame_id, content in regenerate.frames(path, {row.index: row.frame_id for row in rows}):
                 yield by_id[frame_id], content
         return
     for row in rows:
         original = originals[row.index]
-        with store.local(original.file, original.sha256) as path:
+        with store.local_file(original.file, original.sha256) as path:
             yield row, regenerate.encode_frame(photos.read(path), row.frame_id)
 
 

@@ -1,4 +1,4 @@
-"""Names and files: where bytes are kept, how they are hashed, locked, leased and counted.
+"""Names ↔ files: where bytes are kept, how they are hashed, written, locked and leased, and the records of runs.
 
-Everything that is written goes through here, so that no half file is ever visible.
+All files of a storage are written here, so that an incomplete file is never visible.
 """

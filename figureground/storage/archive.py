@@ -1,7 +1,7 @@
-"""What releases are made of, kept under its hash, so that a release can be cut again after its labels were drawn anew.
+"""Files that releases are made of, kept under their hash, so that a release can be made again after its labels changed.
 
-``archive/<first two digits>/<sha256>`` is a second name of the same bytes: nothing is copied where the disk can link, and the
-stages that write anew rename a new file into place, which leaves the old bytes to the archive.
+``archive/<first two digits>/<sha256>`` is a second name (a hard link) of the same bytes, so nothing is copied where the disk
+can link. A stage that writes a file again renames a new file into place, and the archive keeps the old bytes.
 """
 
 import os
@@ -11,7 +11,7 @@ from figureground.storage.store import Store
 
 
 def name(sha256: str) -> str:
-    """Give where content of this hash is kept.
+    """Give the archived file's name in the storage.
 
     >>> name("ab12")
     'archive/ab/ab12'
@@ -20,12 +20,12 @@ def name(sha256: str) -> str:
 
 
 def keep(store: Store, file: str, sha256: str) -> None:
-    """Keep a stored file under its hash; what is kept already is left alone.
+    """Keep a stored file under its hash; one that is kept already stays as it is.
 
     Parameters
     ----------
     store
-        The storage; one that cannot link gets a copy.
+        The storage; one that cannot link files gets a copy.
     file
         The file's name in the storage; its content was verified.
     sha256
@@ -41,30 +41,30 @@ def keep(store: Store, file: str, sha256: str) -> None:
             store.write(name(sha256), store.read(file, sha256))
         return
     try:
-        _link(store.place(file), store.place(name(sha256)))
+        _link(store.path(file), store.path(name(sha256)))
     except FileExistsError:
         return
     except OSError:
         store.write(name(sha256), store.read(file, sha256))  # another disk, or one that cannot link
 
 
-def _link(file: str, place: str) -> None:
-    """Make the folder when it is not there: asking first would cost more than linking does."""
+def _link(file: Path, archived: Path) -> None:
+    """Link first and make the folder only when that fails: looking for the folder would cost more than linking does."""
     try:
-        os.link(file, place)
+        os.link(file, archived)
     except FileNotFoundError:
-        Path(place).parent.mkdir(parents=True, exist_ok=True)
-        os.link(file, place)
+        archived.parent.mkdir(parents=True, exist_ok=True)
+        os.link(file, archived)
 
 
 def remove(store: Store, sha256: str) -> bool:
-    """Remove what is kept under a hash and tell whether it was there.
+    """Remove the file that is kept under a hash, and tell whether there was one.
 
     Raises
     ------
     StoreError
         When it cannot be removed.
     """
-    kept = store.exists(name(sha256))
+    existed = store.exists(name(sha256))
     store.remove(name(sha256))
-    return kept
+    return existed

@@ -1,4 +1,4 @@
-"""Empty databases of the programs we start, made once for each of their versions: a new home then starts in seconds."""
+"""Template databases of the servers we start, made once for each of their versions: a new server then starts in seconds."""
 
 import logging
 import shutil
@@ -19,18 +19,18 @@ _log = logging.getLogger(__name__)
 def create_database(
     database: Path, program: str, version: str, command: Sequence[str], environment: Mapping[str, str], home: str
 ) -> None:
-    """Put a program's empty database where none is; it is made by the program itself, once, and kept in the cache.
+    """Create a program's empty database from the template in the cache; the program itself makes the template, once.
 
     Parameters
     ----------
     database
-        The file, in a folder that is there. One that is there is left alone.
+        The file; its folder exists. An existing database stays as it is.
     program, version
-        Whose database it is.
+        The program that the database belongs to.
     command
-        What makes the database, under the file's own name, in the folder that the variable `home` names.
+        Makes the database, under the file's own name, in the folder that the variable `home` names.
     environment
-        The command's, without `home`.
+        The environment of the command, without `home`.
     home
         The name of that variable.
 
@@ -43,34 +43,34 @@ def create_database(
     """
     if database.exists():
         return
-    kept = cache_folder() / "blank" / f"{version}{database.suffix}"
+    template = cache_folder() / "blank" / f"{version}{database.suffix}"
     try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # while it is held nobody else lays the same file, over one that a server has begun to write to
-        with FileLock(kept.with_suffix(".lock")):
-            if not kept.exists():
+        template.parent.mkdir(parents=True, exist_ok=True)
+        # without the lock a second process could copy the template over a database that a server already writes to
+        with FileLock(template.with_suffix(".lock")):
+            if not template.exists():
                 _log.info("making the tables of %s, once for this version", program)
                 with tempfile.TemporaryDirectory(prefix="figureground-blank-") as folder:
-                    _made(program, command, {**environment, home: folder}, folder)
-                    _copied(Path(folder, database.name), kept)
+                    _run(program, command, {**environment, home: folder}, folder)
+                    _copy(Path(folder, database.name), template)
             if not database.exists():
-                _copied(kept, database)
+                _copy(template, database)
     except OSError as error:
         raise StoreError(
-            f"cannot keep the empty tables of {program} in {kept.parent}, or lay them into {database.parent}: {error}; "
+            f"cannot keep the empty tables of {program} in {template.parent}, or copy them to {database.parent}: {error}; "
             "make both writable, or set FIGUREGROUND_CACHE"
         ) from error
 
 
-def _made(program: str, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
+def _run(program: str, command: Sequence[str], environment: Mapping[str, str], folder: str) -> None:
+    process = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    if process.returncode:
         raise FiguregroundError(
-            f"{program} cannot make its tables ({' '.join(command)} ended with {done.returncode}); its last words:\n"
-            + "\n".join(f"    {line}" for line in (done.stderr or done.stdout).splitlines()[-12:])
+            f"{program} cannot make its tables ({' '.join(command)} ended with {process.returncode}); its last lines:\n"
+            + "\n".join(f"    {line}" for line in (process.stderr or process.stdout).splitlines()[-12:])
         )
 
 
-def _copied(file: Path, to: Path) -> None:
-    with write_beside(to) as temporary:
+def _copy(file: Path, target: Path) -> None:
+    with write_beside(target) as temporary:
         shutil.copyfile(file, temporary)

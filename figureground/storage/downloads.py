@@ -1,12 +1,12 @@
-"""The download archive: what was fetched once from a page or a storage is never fetched again, even if its file is gone.
+"""The download archive: a clip that was fetched once from a page or a storage is never fetched again, even if its file is gone.
 
-One small file a clip, ``downloads/<hash of site and id>.json``, written after the clip's own table. It keeps that table's row,
-so that a damaged table is made again without the site; when a source is forgotten, only the identity stays.
+One small file a clip, ``downloads/<hash of site and id>.json``, written after the clip's own table. It holds that table's row,
+so that a damaged table can be made again without the site; when a source is forgotten, only the clip's identity stays.
 """
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -18,7 +18,7 @@ FOLDER = "downloads"
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """One clip that was fetched: its identity, the source it became, and its row; None once that was forgotten."""
+    """A clip that was fetched: its identity, the id of its source, and its row, which is None once the source was forgotten."""
 
     site: str
     clip_id: str
@@ -27,7 +27,7 @@ class Download:
 
 
 def name(site: str, clip_id: str) -> str:
-    """Name a clip's file in the archive.
+    """Give the name of a clip's file in the archive.
 
     >>> name("Youtube", "dQw4w9WgXcQ")
     'downloads/d91dec9a0b4c2b26fed58bfe0bfde633.json'
@@ -35,53 +35,53 @@ def name(site: str, clip_id: str) -> str:
     return f"{FOLDER}/{sha256(json.dumps([site, clip_id]).encode()).hexdigest()[:32]}.json"
 
 
-def record(store: Store, done: Download) -> None:
-    """Write down that a clip was fetched.
+def record(store: Store, download: Download) -> None:
+    """Record that a clip was fetched.
 
     Raises
     ------
     StoreError
         When it cannot be written.
     """
-    told = {"site": done.site, "clip_id": done.clip_id, "source_id": done.source_id, "row": done.row}
-    store.write(name(done.site, done.clip_id), json.dumps(told, sort_keys=True, ensure_ascii=False).encode())
+    fields = {"site": download.site, "clip_id": download.clip_id, "source_id": download.source_id, "row": download.row}
+    store.write(name(download.site, download.clip_id), json.dumps(fields, sort_keys=True, ensure_ascii=False).encode())
 
 
 def find(store: Store, site: str, clip_id: str) -> Download | None:
-    """Find what became of a clip that was fetched; None when it never was.
+    """Give the record of a clip; None when it was never fetched.
 
     Raises
     ------
     StoreError
-        When its file is damaged: it is not known then whether it may be fetched.
+        When its file is damaged: then it is unknown whether the clip may be fetched.
     """
     file = name(site, clip_id)
     return _read(store, file) if store.exists(file) else None
 
 
 def list_names(store: Store) -> frozenset[str]:
-    """Give the names of all files in the archive, with one listing: see `name`."""
+    """List the names of all files in the archive, see `name`."""
     return frozenset(store.names(FOLDER))
 
 
 def forget(store: Store, sources: Collection[str]) -> int:
-    """Keep of these sources' clips only that they were fetched, and give how many there are."""
-    found = [done for done in _all(store) if done.source_id in sources and done.row is not None]
-    for done in found:
-        record(store, Download(done.site, done.clip_id, done.source_id, None))
-    return len(found)
+    """Remove the rows of these sources' clips, so that only their identity stays, and give how many there were."""
+    downloads = [download for download in _read_all(store) if download.source_id in sources and download.row is not None]
+    for download in downloads:
+        record(store, replace(download, row=None))
+    return len(downloads)
 
 
-def _all(store: Store) -> Iterable[Download]:
+def _read_all(store: Store) -> Iterable[Download]:
     return (_read(store, file) for file in sorted(list_names(store)))
 
 
 def _read(store: Store, file: str) -> Download:
     try:
-        told = json.loads(store.read(file))
-        return Download(told["site"], told["clip_id"], told["source_id"], told["row"])
+        fields = json.loads(store.read(file))
+        return Download(fields["site"], fields["clip_id"], fields["source_id"], fields["row"])
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(
             f"{file} in {store.root} is damaged ({error}): expected a clip's entry in the download archive. Remove it to let "
-            "its clip be fetched again, or bring it back from a copy"
+            "its clip be fetched again, or restore it from a copy"
         ) from error

@@ -1,9 +1,9 @@
-"""Locks for machines that share nothing but an object store: an object that only one can create, and that runs out.
+"""Locks for machines that share nothing but an object store: an object that only one process can create, and that expires.
 
-A lease is made with a put that fails when the object is there (``If-None-Match: *``), and is taken over, once it has run
-out, with a put that fails when somebody else changed it since it was read (``If-Match``). Who holds it writes anew long
-before that. A process that dies holds it until then (on its own machine it is
-known to be dead at once), so nothing waits for ever and nobody has to clear up.
+A lease is created with a put that fails when the object exists (``If-None-Match: *``). Once it has expired, it is taken over
+with a put that fails when the object changed since it was read (``If-Match``). The holder renews it long before it expires.
+The lease of a dead process expires (on its own machine the process is known to be dead at once), so no run waits for ever
+and nothing has to be cleaned up by hand.
 """
 
 import json
@@ -23,12 +23,12 @@ from figureground.storage.store import Store
 _log = logging.getLogger(__name__)
 
 LEASE_SECONDS = 60.0
-"""A lease lasts so long without being renewed; it is renewed every third of it."""
+"""How long a lease lasts without being renewed; it is renewed every third of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who holds a lock: a machine's process, by a word that nobody else has, until when in seconds since 1970."""
+    """The holder of a lock: a process of a machine, its random word, and until when it holds it, in seconds since 1970."""
 
     host: str
     process: str
@@ -36,8 +36,8 @@ class Lease:
     until: float
 
     @property
-    def over(self) -> bool:
-        """Whether it ran out, or its process on this machine is dead."""
+    def expired(self) -> bool:
+        """Whether its time is over, or its process on this machine is dead."""
         process = Process.parse(self.process)
         dead = self.host == platform.node() and process is not None and not process.alive
         return dead or self.until < time.time()
@@ -49,76 +49,76 @@ class Lease:
 
 @contextmanager
 def hold_lease(store: Store, name: str, *, seconds: float = LEASE_SECONDS) -> Iterator[None]:
-    """Hold a lock on an object store while the block lasts.
+    """Hold a lock on an object store during the block.
 
     Parameters
     ----------
     store
-        A storage on s3://. A local folder has better locks, see `figureground.storage.locks`: there this does nothing.
+        A storage on s3://. For a local folder this does nothing: it has better locks, see `figureground.storage.locks`.
     name
         The lock's name in the storage, for example ``leases/park``.
     seconds
-        How long the lease lasts when its holder is silent; machines' clocks must agree to a fraction of it.
+        How long the lease lasts without being renewed; the machines' clocks must agree to a fraction of it.
 
     Raises
     ------
     TransientError
-        When somebody else holds it; the message says who and until when.
+        When another process holds it; the message names it and says until when.
     StoreError
-        When the storage knows no conditional writes.
+        When the storage has no conditional writes.
     """
     if store.local_only:
         yield
         return
     lock = _Lock(store, name, seconds)
-    lock.take()
-    done = threading.Event()
-    keeper = threading.Thread(target=lock.keep, args=(done,), daemon=True)
-    keeper.start()
+    lock.acquire()
+    finished = threading.Event()
+    renewer = threading.Thread(target=lock.renew_until, args=(finished,), daemon=True)
+    renewer.start()
     try:
         yield
     finally:
-        done.set()
-        keeper.join()
-        lock.give_back()
+        finished.set()
+        renewer.join()
+        lock.release()
 
 
 class _Lock:
-    """One lease, and the object's version that is ours."""
+    """A lease, and the version (ETag) of the object as this process wrote it."""
 
     def __init__(self, store: Store, name: str, seconds: float) -> None:
         self._store, self._name, self._seconds = store, name, seconds
-        self._word, self._tag = uuid.uuid4().hex, ""
+        self._word, self._version = uuid.uuid4().hex, ""
 
-    def take(self) -> None:
-        """Create the object, or take it over when it has run out."""
+    def acquire(self) -> None:
+        """Create the object, or take it over when it has expired."""
         if self._put(if_none_match="*"):
-            self._prove()
+            self._check_conditional_writes()
             return
-        found = self._read()
-        if found and found[0].over and self._put(if_match=found[1]):
+        lease, version = self._read() or (None, "")
+        if lease and lease.expired and self._put(if_match=version):
             return
-        who = found[0] if found else "it changes hands now"
-        raise TransientError(f"{self._store.place(self._name)} is locked: {who}. Wait for it or end it, then run again")
+        holder = lease or "another process takes it at this moment"
+        raise TransientError(f"{self._store.location(self._name)} is locked: {holder}. Wait for it or end it, then run again")
 
-    def keep(self, done: threading.Event) -> None:
-        """Renew the lease until told to stop."""
-        while not done.wait(self._seconds / 3):
+    def renew_until(self, finished: threading.Event) -> None:
+        """Renew the lease until the event is set."""
+        while not finished.wait(self._seconds / 3):
             try:
-                if not self._put(if_match=self._tag):
-                    _log.error("%s was taken over: this process was silent for too long", self._name)
+                if not self._put(if_match=self._version):
+                    _log.error("%s was taken over: this process did not renew it in time", self._name)
                     return
             except FiguregroundError as error:
                 _log.warning("%s could not be renewed: %s", self._name, error)
 
-    def give_back(self) -> None:
-        """Remove the object if it still is ours."""
-        found = self._read()
-        if found and found[0].word == self._word:
+    def release(self) -> None:
+        """Remove the object if this process still holds it."""
+        lease, _ = self._read() or (None, "")
+        if lease and lease.word == self._word:
             self._store.remove(self._name)
 
-    def _prove(self) -> None:
-        """Refuse a server that lets two create one object: it would let two write at once."""
+    def _check_conditional_writes(self) -> None:
+        """Refuse a server that creates an existing object again: it would let two processes write at once."""
         if self._put(if_none_match="*", again=True):
             raise StoreError(
                 f"{self._store.root} knows no conditional writes (If-None-Match), so two machines could write at once; "
@@ -126,19 +126,19 @@ class _Lock:
             )
 
     def _put(self, *, if_none_match: str = "", if_match: str = "", again: bool = False) -> bool:
-        """Write under a condition and tell whether it held; an answer that was lost is looked up."""
+        """Write under a condition and tell whether it held; when the reply was lost, the object is read."""
         lease = Lease(platform.node(), str(Process.own()), self._word, time.time() + self._seconds)
         content = json.dumps(asdict(lease)).encode()
-        tag = self._store.put_if(self._name, content, if_none_match=if_none_match, if_match=if_match)
-        if not tag and not again and (found := self._read()) and found[0].word == self._word:
-            tag = found[1]
-        self._tag = tag or self._tag
-        return bool(tag)
+        version = self._store.write_if(self._name, content, if_none_match=if_none_match, if_match=if_match)
+        if not version and not again and (held := self._read()) and held[0].word == self._word:
+            version = held[1]
+        self._version = version or self._version
+        return bool(version)
 
     def _read(self) -> tuple[Lease, str] | None:
-        """Give the lease and its version. Were it changed between, a write on this version would be refused: that is safe."""
-        tag = self._store.tag(self._name)
+        """Read the lease and its version. If it changes between both requests, a write on this version fails: that is safe."""
+        version = self._store.find_version(self._name)
         try:
-            return (Lease(**json.loads(self._store.read(self._name))), tag) if tag else None
+            return (Lease(**json.loads(self._store.read(self._name))), version) if version else None
         except (StoreError, ValueError, TypeError):
             return None

@@ -1,8 +1,8 @@
-"""Who works on which source: locks that a dead process does not hold, and beside each a note who, since when and how far.
+"""Locks on sources, which the system frees when their process ends, and beside each a note: which run, since when, how far.
 
-There are two kinds. ``make`` is held by who writes a source's frames, crops and mattes or gives them to Label Studio;
-``answers`` by who writes its labels, so that a pull does not wait all night for an ingest. The kernel frees the lock of a
-process that ends, however it ends. The notes are for people (`figureground status`): nothing is decided by them.
+There are two kinds. A run that writes a source's frames, crops and mattes or sends them to Label Studio holds ``make``; one
+that writes its labels holds ``labels``, so that a pull does not wait all night for an ingest. The notes are for people
+(`figureground status`): nothing is decided by them.
 """
 
 import json
@@ -23,16 +23,16 @@ from figureground.storage.processes import Process
 if TYPE_CHECKING:
     from filelock import FileLock
 
-Kind = Literal["make", "answers"]
-KINDS: tuple[Kind, ...] = ("make", "answers")
-_EVERY_SECONDS = 1.0
-_SILENT_SECONDS = 600.0
+Kind = Literal["make", "labels"]
+KINDS: tuple[Kind, ...] = ("make", "labels")
+_WRITE_EVERY_SECONDS = 1.0
+_SILENT_AT_MOST_SECONDS = 600.0
 
 _log = logging.getLogger(__name__)
 
 
 def format_now() -> str:
-    """Give the time, UTC, to the second.
+    """Format the present time, UTC, to the second.
 
     >>> len(format_now())
     20
@@ -42,7 +42,7 @@ def format_now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class LockNote:
-    """Who works on a source. ``done`` of ``total`` is how far the stage is, ``total`` 0 when nobody knows."""
+    """The run that processes a source. Its stage has done ``done`` of ``total``, which is 0 when it is unknown."""
 
     flow: str
     host: str
@@ -56,15 +56,15 @@ class LockNote:
 
     @classmethod
     def own(cls, flow: str) -> Self:
-        """Give the note of this process."""
+        """Give a note of this process."""
         return cls(flow, platform.node(), str(Process.own()), format_now(), updated=format_now())
 
     @property
     def alive(self) -> bool:
-        """Whether who wrote it still works: its process runs, or on another machine it wrote within ten minutes."""
+        """Whether its run still runs: its process does, or on another machine it was updated within ten minutes."""
         if self.host != platform.node():
             updated = datetime.fromisoformat(self.updated)
-            return (datetime.now(UTC) - updated).total_seconds() < _SILENT_SECONDS
+            return (datetime.now(UTC) - updated).total_seconds() < _SILENT_AT_MOST_SECONDS
         process = Process.parse(self.process)
         return process is not None and process.alive
 
@@ -73,7 +73,7 @@ class LockNote:
 
 
 def read_note(path: Path) -> LockNote | None:
-    """Read a note; None when there is none, or half of one after the power went."""
+    """Read a note; None when there is none, or an incomplete one after a power failure."""
     try:
         return LockNote(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
@@ -81,48 +81,48 @@ def read_note(path: Path) -> LockNote | None:
 
 
 def write_note(path: Path, content: dict[str, Any]) -> None:
-    """Replace a note as a whole. It is not flushed to disk: after a power failure nobody is running anyway.
+    """Replace a note as a whole. It is not flushed to the disk: after a power failure no run is running.
 
     Raises
     ------
     StoreError
         When it cannot be written.
     """
-    beside = path.with_name(f"{path.name}.new")
+    temporary = path.with_name(f"{path.name}.new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_text(json.dumps(content), encoding="utf-8")
-        beside.replace(path)
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(path)
     except OSError as error:
-        raise _cannot(path, error) from error
+        raise _write_error(path, error) from error
 
 
 class HeldLocks:
-    """The locks that one run has taken; it tells its notes how far it is.
+    """The locks that a run holds; it writes its progress into their notes.
 
     Parameters
     ----------
     folder
-        Where the locks lie, see `figureground.catalog.schema.Catalog.locks_folder`.
+        The folder of the locks, see `figureground.catalog.schema.Catalog.locks_folder`.
     kind
-        Which kind.
+        The kind of lock.
     flow
-        What people call the run.
+        The run's name for people.
     """
 
     def __init__(self, folder: Path, kind: Kind, flow: str) -> None:
-        self._folder, self._notes = folder / kind, LockNote.own(flow)
+        self._folder, self._note = folder / kind, LockNote.own(flow)
         self._held: dict[str, FileLock] = {}
-        self._told: dict[str, tuple[float, str]] = {}
-        self._writing = threading.Lock()
+        self._written: dict[str, tuple[float, str]] = {}
+        self._write_lock = threading.Lock()
 
-    def take(self, source_id: str) -> LockNote | None:
+    def acquire(self, source_id: str) -> LockNote | None:
         """Take a source's lock.
 
         Returns
         -------
-        Note or None
-            None when it was taken; else who has it.
+        LockNote or None
+            None when it was taken; else the note of the run that holds it.
 
         Raises
         ------
@@ -136,40 +136,40 @@ class HeldLocks:
             self._folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=0)
         except Timeout:
-            return read_note(self._note(source_id)) or LockNote("another run", "this machine", "?@?", "a moment ago")
+            return read_note(self._note_path(source_id)) or LockNote("another run", "this machine", "?@?", "a moment ago")
         except OSError as error:
-            raise _cannot(self._folder, error) from error
+            raise _write_error(self._folder, error) from error
         self._held[source_id] = lock
-        write_note(self._note(source_id), asdict(self._notes))
+        write_note(self._note_path(source_id), asdict(self._note))
         return None
 
-    def tell(self, stage: str, source_id: str, done: int, total: int) -> None:
-        """Note how far a source is, at most once a second and whenever its stage changes; a `progress.Listener`."""
-        with self._writing:
-            last, before = self._told.get(source_id, (0.0, ""))
-            if source_id not in self._held or (stage == before and time.monotonic() - last < _EVERY_SECONDS):
+    def write_progress(self, stage: str, source_id: str, done: int, total: int) -> None:
+        """Write a source's progress, at most once a second and whenever its stage changes; a `progress.Listener`."""
+        with self._write_lock:
+            last, last_stage = self._written.get(source_id, (0.0, ""))
+            if source_id not in self._held or (stage == last_stage and time.monotonic() - last < _WRITE_EVERY_SECONDS):
                 return
-            self._told[source_id] = (time.monotonic(), stage)
-            far = replace(self._notes, stage=stage, done=done, total=total, updated=format_now())
+            self._written[source_id] = (time.monotonic(), stage)
+            note = replace(self._note, stage=stage, done=done, total=total, updated=format_now())
             try:
-                write_note(self._note(source_id), asdict(far))
+                write_note(self._note_path(source_id), asdict(note))
             except StoreError as error:
-                _log.warning("%s", error)  # the work itself will say that the disk is full
+                _log.warning("%s", error)  # the stage itself will fail when the disk is full
 
     def release(self, source_id: str) -> None:
-        """Give a lock back."""
-        with self._writing:
+        """Release a source's lock and remove its note."""
+        with self._write_lock:
             lock = self._held.pop(source_id)
             with suppress(OSError):
-                self._note(source_id).unlink(missing_ok=True)
+                self._note_path(source_id).unlink(missing_ok=True)
             lock.release()
 
     def release_all(self) -> None:
-        """Give all locks back."""
+        """Release all locks."""
         for source_id in list(self._held):
             self.release(source_id)
 
-    def _note(self, source_id: str) -> Path:
+    def _note_path(self, source_id: str) -> Path:
         return self._folder / f"{source_id}.json"
 
 
@@ -177,31 +177,31 @@ class HeldLocks:
 def hold_locks(
     folder: Path, kind: Kind, flow: str, source_ids: Sequence[str]
 ) -> Iterator[tuple[HeldLocks, dict[str, LockNote]]]:
-    """Hold the locks of sources while the block lasts, and tell which ones somebody else has.
+    """Hold the locks of sources during the block, except those that another run holds.
 
     Yields
     ------
     tuple
-        The holding, and source to note of those that were not to be had.
+        The locks that are held, and the notes of the other runs by source.
     """
     from figureground.progress import subscribe
 
     with ExitStack() as stack:
-        holding = HeldLocks(folder, kind, flow)
-        stack.callback(holding.release_all)
-        taken = {name: note for name in source_ids if (note := holding.take(name))}
-        stack.callback(subscribe(holding.tell))
-        yield holding, taken
+        locks = HeldLocks(folder, kind, flow)
+        stack.callback(locks.release_all)
+        busy = {source_id: note for source_id in source_ids if (note := locks.acquire(source_id))}
+        stack.callback(subscribe(locks.write_progress))
+        yield locks, busy
 
 
 def read_notes(folder: Path, kind: Kind) -> dict[str, LockNote]:
-    """Tell who works on what now; notes that dead processes left are passed over."""
-    found = {path.stem: read_note(path) for path in sorted((folder / kind).glob("*.json"))}
-    return {name: note for name, note in found.items() if note and note.alive}
+    """Read the notes of running runs by source; those that dead processes left are skipped."""
+    notes = {path.stem: read_note(path) for path in sorted((folder / kind).glob("*.json"))}
+    return {source_id: note for source_id, note in notes.items() if note and note.alive}
 
 
 def remove_stale_notes(folder: Path) -> list[str]:
-    """Remove the notes that dead processes of this machine left, and name them. Their locks are free already."""
+    """Remove the notes that dead processes of this machine left, and name them. Their locks are already free."""
     removed = []
     for kind in KINDS:
         for path in sorted((folder / kind).glob("*.json")):
@@ -216,7 +216,7 @@ def remove_stale_notes(folder: Path) -> list[str]:
     return removed
 
 
-def _cannot(path: Path, error: OSError) -> StoreError:
+def _write_error(path: Path, error: OSError) -> StoreError:
     return StoreError(
         f"cannot write {path}: {error.strerror}. Free some space, change its permissions, or set another `storage:` in the "
         "catalog (`local:` when it is behind an address), then run again"

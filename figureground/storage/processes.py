@@ -1,8 +1,9 @@
-"""Which process is meant: its number is used again, its number with the moment it began is not."""
+"""Processes of this machine, identified by number and start time: the system reuses a number, never both.
+
+On Linux they are read from /proc, elsewhere by psutil; why not everywhere is written in decision 0006.
+"""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,47 +14,51 @@ _PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of this machine; ``began`` is in clock ticks since boot, or as ps says it where there is no /proc."""
+    """A process of this machine; ``started`` is in clock ticks since boot, or in seconds since 1970 where there is no /proc."""
 
     pid: int
-    began: str
+    started: str
 
     @classmethod
     def own(cls) -> Self:
-        """Give the process this runs in."""
+        """Give the process this code runs in."""
         return cls(os.getpid(), start_time(os.getpid()))
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Read what `str` wrote; None when it is something else.
+        """Parse what `str` wrote; None when it is something else.
 
         >>> Process.parse("12@99")
-        Process(pid=12, began='99')
-        >>> Process.parse("nobody")
+        Process(pid=12, started='99')
+        >>> Process.parse("no process")
         """
-        pid, _, moment = text.partition("@")
-        return cls(int(pid), moment) if pid.isdigit() and moment else None
+        pid, _, started = text.partition("@")
+        return cls(int(pid), started) if pid.isdigit() and started else None
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs: there is such a number, and it began when this one did."""
-        return bool(self.began) and start_time(self.pid) == self.began
+        """Whether it still runs: there is a process of this number, and it started when this one did."""
+        return bool(self.started) and start_time(self.pid) == self.started
 
     def __str__(self) -> str:
-        return f"{self.pid}@{self.began}"
+        return f"{self.pid}@{self.started}"
 
 
 def start_time(pid: int) -> str:
-    """Give when a process began, "" when there is none of that number or only its remains."""
+    """Give when a process started, "" when there is no process of that number or it is a zombie."""
     if (_PROC / "self/stat").exists():
         try:
-            state, *rest = (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+            state, *fields = (_PROC / str(pid) / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
         except (OSError, ValueError):
             return ""
-        return "" if state == "Z" else rest[18]
-    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, moment = told.stdout.strip().partition(" ")
-    return "" if state.startswith("Z") else "_".join(moment.split())
+        return "" if state == "Z" else fields[18]
+    import psutil  # its import would make `figureground status` slower
+
+    try:
+        process = psutil.Process(pid)
+        return "" if process.status() == psutil.STATUS_ZOMBIE else str(process.create_time())
+    except psutil.Error:
+        return ""
 
 
 def find_by_environment(name: str) -> Iterator[tuple[Process, str, list[str]]]:
@@ -62,15 +67,14 @@ def find_by_environment(name: str) -> Iterator[tuple[Process, str, list[str]]]:
     Yields
     ------
     tuple
-        The process, the variable's value and its command line. Nothing where there is no /proc.
+        The process, the variable's value and its command line.
     """
-    mark = f"{name}=".encode()
-    for folder in sorted(_PROC.glob("[0-9]*")) if sys.platform == "linux" else ():
+    import psutil  # see `start_time`
+
+    for process in psutil.process_iter():
         try:
-            environment = (folder / "environ").read_bytes().split(b"\0")
-            command = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # gone meanwhile, or somebody else's
-        value = next((entry.removeprefix(mark) for entry in environment if entry.startswith(mark)), None)
-        if value is not None and (moment := start_time(int(folder.name))):
-            yield Process(int(folder.name), moment), value.decode(errors="replace"), command
+            value, command = process.environ().get(name), process.cmdline()
+        except (psutil.Error, OSError):
+            continue  # it ended meanwhile, or belongs to another user
+        if value is not None and (started := start_time(process.pid)):
+            yield Process(process.pid, started), value, command

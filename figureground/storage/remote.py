@@ -1,7 +1,7 @@
-"""What a storage behind a URL is asked, and how often: bounded patience with one that is busy, one clear message at its end.
+"""Requests to a storage behind a URL: repeated a bounded number of times while it is busy, then one clear message.
 
-Below is fsspec. S3 gets requests of its own where fsspec would make two of one: a file's sha256 is kept as the object's
-metadata and asked for with one HEAD; a read is one GET. Listings are never remembered: other machines write, too.
+Below is fsspec. S3 gets its own requests where fsspec would send two instead of one: a file's sha256 is stored as the object's
+metadata and read with one HEAD; a read is one GET. Listings are never cached, because other machines write, too.
 """
 
 import errno
@@ -20,89 +20,93 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between one try and the next; each is drawn out by up to a half, so that many workers do not come back together."""
+"""Seconds after each failed request; each is lengthened by up to a half, so that many workers do not come back together."""
 
-_NOT_NOW = frozenset({errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET})
-_NEVER = ("NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound", "InvalidEndpoint")
-_HASH = "sha256"
+_TEMPORARY_ERRNOS = frozenset(
+    {errno.EBUSY, errno.EIO, getattr(errno, "EREMOTEIO", errno.EIO), errno.ETIMEDOUT, errno.ECONNRESET}
+)
+_PERMANENT_ERRORS = frozenset(
+    {"NoCredentialsError", "PartialCredentialsError", "ParamValidationError", "ProfileNotFound", "InvalidEndpoint"}
+)
+_HASH_KEY = "sha256"
 
 
-def open_filesystem(root: str, own: Mapping[str, Any]) -> tuple[Any, str]:
-    """Open the file system that a storage lies in. A folder needs no fsspec, whose import takes `figureground status` too long.
+def open_filesystem(url: str, options: Mapping[str, Any]) -> tuple[Any, str]:
+    """Open the file system of a storage. A folder needs no fsspec: its import would take `figureground status` too long.
 
     Parameters
     ----------
-    root
+    url
         The folder or URL.
-    own
-        What the catalog says of it.
+    options
+        The catalog's options of the storage.
 
     Returns
     -------
     tuple
-        The fsspec file system, and the root's name in it.
+        The fsspec file system, and the path of the storage in it.
 
     Raises
     ------
     ImportError, ValueError, TypeError
-        When it is not one that can be opened.
+        When it cannot be opened.
     """
-    if "://" not in root and "::" not in root and not own:
-        return LocalFolder(), str(Path(root).expanduser().resolve())
+    if "://" not in url and "::" not in url and not options:
+        return LocalFolder(), str(Path(url).expanduser().resolve())
     import fsspec
 
-    fs, base = fsspec.core.url_to_fs(root, **filesystem_options(root, own))
-    if _s3(fs):
-        fs.retries = 1  # tries are counted here, in one place: s3fs's own would multiply with ours
+    fs, base = fsspec.core.url_to_fs(url, **filesystem_options(url, options))
+    if _is_s3(fs):
+        fs.retries = 1  # retries are counted here, in one place: those of s3fs would multiply with ours
     return fs, str(base)
 
 
-def filesystem_options(root: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what fsspec opens a storage with.
+def filesystem_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options with which fsspec opens a storage.
 
     Parameters
     ----------
-    root
+    url
         The folder or URL.
-    own
-        What the catalog says; it goes before ours.
+    options
+        The catalog's options; they override ours.
 
     Returns
     -------
     dict
         Keyword arguments of the file system.
     """
-    if not root.startswith(("s3://", "s3a://")):
-        return dict(own)
-    # botocore's own tries would multiply with ours, too.
-    wire = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 1, "mode": "standard"}}
-    ours = {"use_listings_cache": False, "default_cache_type": "none"}
-    return {**ours, **own, "config_kwargs": {**wire, **own.get("config_kwargs", {})}}
+    if not url.startswith(("s3://", "s3a://")):
+        return dict(options)
+    # botocore's own retries would multiply with ours, too
+    connection = {"connect_timeout": 10, "read_timeout": 60, "retries": {"total_max_attempts": 1, "mode": "standard"}}
+    defaults = {"use_listings_cache": False, "default_cache_type": "none"}
+    return {**defaults, **options, "config_kwargs": {**connection, **options.get("config_kwargs", {})}}
 
 
 def foreign_errors() -> tuple[type[BaseException], ...]:
-    """Give the kinds of errors that file systems raise; those of S3's libraries are there only when something loaded them."""
+    """Give the errors that file systems raise; those of S3's libraries exist only when the libraries were imported."""
     names = (("botocore.exceptions", "BotoCoreError"), ("botocore.exceptions", "ClientError"), ("aiohttp", "ClientError"))
     return (OSError, *(getattr(sys.modules[module], name) for module, name in names if module in sys.modules))
 
 
-def translate_error(error: BaseException, what: str) -> FiguregroundError:
-    """Say what a file system could not do: what may work in a while is a `TransientError`, else a `StoreError`.
+def translate_error(error: BaseException, action: str) -> FiguregroundError:
+    """Translate an error of a file system: into a `TransientError` when the same may succeed later, else a `StoreError`.
 
     Parameters
     ----------
     error
         What it raised.
-    what
-        The beginning of a sentence, such as "cannot read a.jpg from s3://bucket".
+    action
+        The beginning of the message, such as "cannot read a.jpg from s3://bucket".
     """
-    said = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     if _is_temporary(error):
         return TransientError(
-            f"{what}: {said}. It was tried {len(PAUSES) + 1} times in {sum(PAUSES):.0f} s; nothing is half-written. "
-            "See to the storage, then run again: what is done is kept"
+            f"{action}: {reason}. It was tried {len(PAUSES) + 1} times in {sum(PAUSES):.0f} s; nothing is half-written. "
+            "Check the storage, then run again: what is done is kept"
         )
-    return StoreError(f"{what}: {said}. Check that it is there, and the name, key and rights this user opens it with")
+    return StoreError(f"{action}: {reason}. Check that it exists, and the name, key and rights this user opens it with")
 
 
 def _is_temporary(error: BaseException) -> bool:
@@ -111,8 +115,8 @@ def _is_temporary(error: BaseException) -> bool:
     if isinstance(error, (PermissionError, FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError)):
         return False
     if isinstance(error, OSError):
-        return isinstance(error, (TimeoutError, ConnectionError)) or error.errno in _NOT_NOW
-    return type(error).__name__ not in _NEVER
+        return isinstance(error, (TimeoutError, ConnectionError)) or error.errno in _TEMPORARY_ERRNOS
+    return type(error).__name__ not in _PERMANENT_ERRORS
 
 
 def _retried(request: Callable[[], _T]) -> _T:
@@ -120,12 +124,12 @@ def _retried(request: Callable[[], _T]) -> _T:
 
 
 class LocalFolder:
-    """Files of this machine, in the words that fsspec has for them."""
+    """Files of this machine, with the methods of fsspec that are used here."""
 
     protocol = ("file",)
 
     def isfile(self, path: str) -> bool:
-        """Tell whether there is such a file."""
+        """Tell whether a path is a file."""
         return Path(path).is_file()
 
     def cat_file(self, path: str) -> bytes:
@@ -141,38 +145,43 @@ class LocalFolder:
         Path(path).unlink()
 
     def find(self, path: str, detail: bool = False) -> Any:
-        """List all files below a folder, with their sizes and times if wanted; one that goes meanwhile is left out."""
-        found: dict[str, dict[str, float]] = {}
+        """List all files below a folder, with `detail` their sizes and times; a file that is removed meanwhile is skipped."""
+        details: dict[str, dict[str, float]] = {}
         for folder, _, files in os.walk(path, followlinks=True):
             for name in files:
-                full, told = f"{folder}/{name}", None
+                full, status = f"{folder}/{name}", None
                 with suppress(FileNotFoundError):
-                    told = Path(full).stat() if detail else None
-                if told or not detail:
-                    found[full] = {"size": told.st_size, "mtime": told.st_mtime} if told else {}
-        return found if detail else list(found)
+                    status = Path(full).stat() if detail else None
+                if status or not detail:
+                    details[full] = {"size": status.st_size, "mtime": status.st_mtime} if status else {}
+        return details if detail else list(details)
 
 
-def _s3(fs: Any) -> bool:
-    return hasattr(fs, "call_s3")
+def _is_s3(fs: Any) -> bool:
+    return "s3" in protocols(fs)
 
 
-def _local(fs: Any) -> bool:
-    return "file" in fs.protocol
+def _is_local(fs: Any) -> bool:
+    return "file" in protocols(fs)
+
+
+def protocols(fs: Any) -> tuple[str, ...]:
+    """Give the protocols of a file system, such as ``("s3", "s3a")``; fsspec has text for a single one."""
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
 
 
 def find_hash(fs: Any, full: str) -> str | None:
-    """Ask for a file's sha256 without reading it.
+    """Find a file's stored sha256 without reading the file.
 
     Returns
     -------
     str or None
-        None when there is no file; "" when there is one and this storage does not know its hash.
+        None when there is no file; "" when there is one and this storage has no hash of it.
     """
-    if not _s3(fs):
+    if not _is_s3(fs):
         return "" if fs.isfile(full) else None
     try:
-        return str(_retried(lambda: fs.metadata(full)).get(_HASH, ""))
+        return str(_retried(lambda: fs.metadata(full)).get(_HASH_KEY, ""))
     except FileNotFoundError:
         return None
 
@@ -185,11 +194,11 @@ def get(fs: Any, full: str) -> bytes:
     FileNotFoundError
         When there is none.
     """
-    if _local(fs):
-        with open(full, "rb", buffering=0) as file:  # noqa: PTH123  fsspec's own takes three times as long for a small file
+    if _is_local(fs):
+        with open(full, "rb", buffering=0) as file:  # noqa: PTH123  fsspec takes three times as long for a small file
             return file.read()
-    more = {"max_concurrency": 1} if _s3(fs) else {}  # else s3fs asks for the size first
-    return bytes(_retried(lambda: fs.cat_file(full, **more)))
+    options = {"max_concurrency": 1} if _is_s3(fs) else {}  # else s3fs requests the size first
+    return bytes(_retried(lambda: fs.cat_file(full, **options)))
 
 
 def get_file(fs: Any, full: str, into: Path) -> None:
@@ -204,22 +213,22 @@ def get_file(fs: Any, full: str, into: Path) -> None:
 
 
 def put(fs: Any, full: str, content: bytes, digest: str) -> None:
-    """Write a file whole; its hash is kept beside it where that can be."""
-    more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
-    _retried(lambda: fs.pipe_file(full, content, **more))
+    """Write a file whole; its hash is stored with it where the storage can do that."""
+    options = {"Metadata": {_HASH_KEY: digest}} if _is_s3(fs) else {}
+    _retried(lambda: fs.pipe_file(full, content, **options))
 
 
 def put_file(fs: Any, full: str, file: Path, digest: str) -> None:
-    """Write a local file's copy whole; a big one goes in parts that nobody sees before the last one."""
-    more = {"Metadata": {_HASH: digest}} if _s3(fs) else {}
-    _retried(lambda: fs.put_file(str(file), full, **more))
+    """Write a copy of a local file; a large one is sent in parts, and becomes visible with the last one."""
+    options = {"Metadata": {_HASH_KEY: digest}} if _is_s3(fs) else {}
+    _retried(lambda: fs.put_file(str(file), full, **options))
 
 
 def remove(fs: Any, full: str) -> None:
-    """Remove a file; one that is not there is as good as removed."""
-    if _s3(fs):
+    """Remove a file; nothing happens when it does not exist."""
+    if _is_s3(fs):
         bucket, key, _ = fs.split_path(full)
-        # Not asked for first: fsspec's isfile takes a busy server for a file that is not there.
+        # without looking for it first: fsspec's isfile says that a file does not exist when the server is busy
         _retried(lambda: fs.call_s3("delete_object", Bucket=bucket, Key=key))
     elif fs.isfile(full):
         fs.rm_file(full)
@@ -227,7 +236,7 @@ def remove(fs: Any, full: str) -> None:
 
 def list_files(fs: Any, folder: str) -> list[str]:
     """List the files below a folder, in any order."""
-    if _local(fs):
+    if _is_local(fs):
         return list(fs.find(folder))
     return list(_retried(lambda: fs.find(folder)))
 
@@ -241,17 +250,17 @@ def write_if(fs: Any, full: str, content: bytes, *, if_none_match: str, if_match
         try:
             return str(fs.call_s3("put_object", Bucket=bucket, Key=key, Body=content, **condition)["ETag"])
         except foreign_errors() as error:
-            if _refused(error):
+            if _is_failed_condition(error):
                 return ""
             raise
 
     return _retried(put)
 
 
-def _refused(error: BaseException) -> bool:
-    """Tell whether a condition did not hold; s3fs makes different errors of that."""
-    words = ("PreconditionFailed", "pre-conditions", "ConditionalRequestConflict")
-    return isinstance(error, (FileExistsError, FileNotFoundError)) or any(word in str(error) for word in words)
+def _is_failed_condition(error: BaseException) -> bool:
+    """Tell whether an error means that the condition did not hold; s3fs raises several kinds."""
+    phrases = ("PreconditionFailed", "pre-conditions", "ConditionalRequestConflict")
+    return isinstance(error, (FileExistsError, FileNotFoundError)) or any(phrase in str(error) for phrase in phrases)
 
 
 def find_version(fs: Any, full: str) -> str:

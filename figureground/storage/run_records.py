@@ -1,6 +1,6 @@
-"""What each run did: a summary as JSON in ``runs/``, and while it goes a note that says which process it is.
+"""Run records: each run leaves a summary as JSON in ``runs/``, and while it is running a note that names its process.
 
-The note of a run whose process is gone is how a crash is found, whatever killed it.
+A note whose process is gone shows that the run crashed, whatever killed it.
 """
 
 import json
@@ -18,7 +18,7 @@ RunOutcome = Literal["done", "failed", "crashed", "stopped"]
 
 @dataclass(frozen=True, slots=True)
 class SourceOutcome:
-    """How one source ended: ``error`` says what failed, ``left`` why it was left alone; both "" when it is done."""
+    """How a source ended: ``error`` says what failed, ``left`` why it was skipped; both are "" when it is done."""
 
     source: str
     error: str = ""
@@ -27,7 +27,7 @@ class SourceOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run. ``stages`` is seconds by stage, summed over sources; ``counts`` is what the storage held at its end."""
+    """One run: ``stages`` holds seconds by stage, summed over sources, ``counts`` how many rows the storage had at its end."""
 
     run: str
     flow: str
@@ -49,30 +49,30 @@ class RunSummary:
     @property
     def failed(self) -> tuple[SourceOutcome, ...]:
         """The sources that failed."""
-        return tuple(end for end in self.sources if end.error)
+        return tuple(outcome for outcome in self.sources if outcome.error)
 
     @property
-    def trouble(self) -> str:
-        """What failed, without what changes from run to run: two runs with the same trouble tell the same news."""
-        return "\n".join([self.outcome, self.error, *(f"{end.source}: {end.error}" for end in self.failed)])
+    def failure_text(self) -> str:
+        """The failures without what differs from run to run: equal for two runs that failed in the same way."""
+        return "\n".join([self.outcome, self.error, *(f"{outcome.source}: {outcome.error}" for outcome in self.failed)])
 
 
-def format_timestamp(moment: datetime) -> str:
-    """Write a moment as part of a file name, UTC.
+def format_timestamp(time: datetime) -> str:
+    """Format a time as the beginning of a run's name, UTC.
 
     >>> format_timestamp(datetime(2026, 11, 21, 2, 0, 0, 5000, UTC))
     '20261121T020000.005Z'
     """
-    return moment.astimezone(UTC).strftime("%Y%m%dT%H%M%S.") + f"{moment.microsecond // 1000:03d}Z"
+    return time.astimezone(UTC).strftime("%Y%m%dT%H%M%S.") + f"{time.microsecond // 1000:03d}Z"
 
 
 def parse_timestamp(run: str) -> datetime:
-    """Read the moment a run's name begins with."""
+    """Parse the time that a run's name begins with."""
     return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
 
 
 def name(run: str) -> str:
-    """Name a run's summary in the storage."""
+    """Give the name of a run's summary in the storage."""
     return f"{FOLDER}/{run}.json"
 
 
@@ -82,33 +82,33 @@ def write(store: Store, summary: RunSummary) -> None:
 
 
 def read(store: Store, run: str) -> RunSummary | None:
-    """Read a summary; None when it is damaged or of another version."""
+    """Read a summary; None when it is damaged or was written by another version."""
     try:
-        told = json.loads(store.read(name(run)))
-        return RunSummary(**{**told, "sources": tuple(SourceOutcome(**end) for end in told["sources"])})
+        fields = json.loads(store.read(name(run)))
+        return RunSummary(**{**fields, "sources": tuple(SourceOutcome(**outcome) for outcome in fields["sources"])})
     except (ValueError, TypeError, KeyError):
         return None
 
 
 def list_runs(store: Store, flow: str = "") -> list[str]:
-    """List the runs there are, of one flow or all, the newest first."""
+    """List the names of all runs, or of one flow's, the newest first."""
     runs = [file[len(FOLDER) + 1 : -len(".json")] for file in store.names(FOLDER) if file.endswith(".json")]
     return sorted((run for run in runs if not flow or run.partition("-")[2] == flow), reverse=True)
 
 
 def read_latest(store: Store, flow: str = "") -> Iterator[RunSummary]:
-    """Give the summaries of one flow or all, the newest first."""
-    yield from (found for run in list_runs(store, flow) if (found := read(store, run)))
+    """Read the summaries of all runs, or of one flow's, the newest first; unreadable ones are skipped."""
+    yield from (summary for run in list_runs(store, flow) if (summary := read(store, run)))
 
 
-def remove_old(store: Store, flow: str, kept: int) -> list[str]:
-    """Remove all but the newest summaries of a flow, and name what went."""
-    old = list_runs(store, flow)[kept:]
+def remove_old(store: Store, flow: str, keep: int) -> list[str]:
+    """Remove all but the newest `keep` summaries of a flow, and name the removed ones."""
+    old = list_runs(store, flow)[keep:]
     for run in old:
         store.remove(name(run))
     return old
 
 
 def note_folder(locks: Path) -> Path:
-    """Where the notes of running runs lie."""
+    """Give the folder with the notes of runs that are running."""
     return locks / FOLDER

@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -23,11 +24,11 @@ from figureground.storage import remote
 from figureground.storage.atomic import in_use, own_prefix, write_beside, write_error, write_file
 from figureground.storage.hashing import sha256, sha256_file
 
-_MADE_AGAIN = ("frames", "crops", "mattes", "reports", "shards")
-"""Folders whose files the next run verifies and makes again: a power failure may take a name of theirs away."""
+_REPRODUCIBLE_FOLDERS = ("frames", "crops", "mattes", "reports", "shards")
+"""The next run verifies these files and makes them again: after a power failure one of their names may be missing."""
 
-_HERE = ("releases", ".locks", ".studio")
-"""Folders that are always on this machine: a release is a folder for other programs, locks and a server's home are local."""
+_LOCAL_FOLDERS = ("releases", ".locks", ".studio")
+"""Folders that are always on this machine: other programs read a release as a folder, locks and a server's home are local."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +81,10 @@ class Store:
         except (ImportError, ValueError, TypeError) as error:
             raise StoreError(f"storage {address.url!r} cannot be opened: {error}") from error
         self.root = address.url
-        self.here = Path(address.local_folder) if address.local_folder else None
+        self.local_folder = Path(address.local_folder) if address.local_folder else None
         self._base = PurePosixPath(base)
         self._prefix = str(self._base / "x")[:-1]
-        self.local_only = "file" in _protocols(self._fs)
+        self.local_only = "file" in remote.protocols(self._fs)
 
     def path(self, name: str) -> Path:
         """Give the local path of a name.
@@ -97,27 +98,27 @@ class Store:
         full = self._full(name)
         if self.local_only:
             return Path(full)
-        if self.here is None or PurePosixPath(name).parts[0] not in _HERE:
+        if self.local_folder is None or PurePosixPath(name).parts[0] not in _LOCAL_FOLDERS:
             raise StoreError(f"{name} in {self.root} has no local path: this storage is not a local folder")
-        return self.here / name
+        return self.local_folder / name
 
-    def served(self, name: str) -> Path:
-        """Give the place on this machine from which another program can serve a file: its own, or its copy's in ``local``.
+    def served_path(self, name: str) -> Path:
+        """Give the path on this machine from which another program can serve a file: its own, or its copy's in ``local``.
 
         Raises
         ------
         StoreError
-            When the name leaves the storage, or the storage is no local folder and has no folder on this machine.
+            When the name leaves the storage, or the storage is not a local folder and has no folder on this machine.
         """
         full = self._full(name)
         if self.local_only:
             return Path(full)
-        if self.here is None:
+        if self.local_folder is None:
             raise StoreError(f"{name} in {self.root} has no local path: this storage is not a local folder")
-        return self.here / name
+        return self.local_folder / name
 
     def serve(self, name: str, expected: str) -> Path:
-        """See to it that a file lies where `served` says; of a storage behind a URL a verified copy is kept there.
+        """Have a file at its `served_path`; for a storage behind a URL a verified copy is made there.
 
         Parameters
         ----------
@@ -129,20 +130,20 @@ class Store:
         Returns
         -------
         Path
-            See `served`.
+            See `served_path`.
 
         Raises
         ------
         StoreError
             When the file is missing or damaged, or its copy cannot be written.
         """
-        place = self.served(name)
-        if not self.local_only and not (place.is_file() and sha256_file(place) == expected):
-            write_file(place, self.read(name, expected), lasting=False)
-        return place
+        path = self.served_path(name)
+        if not self.local_only and not (path.is_file() and sha256_file(path) == expected):
+            write_file(path, self.read(name, expected), lasting=False)
+        return path
 
-    def place(self, name: str) -> str:
-        """Say where a name lies, for people: a path or a URL.
+    def location(self, name: str) -> str:
+        """Give the path or the URL of a name, for messages.
 
         Raises
         ------
@@ -153,7 +154,7 @@ class Store:
         return full if self.local_only else f"{self.root.rstrip('/')}/{name}"
 
     def _full(self, name: str) -> str:
-        if _plain(name):  # nearly every name; taking it apart takes as long as opening a file
+        if _is_plain_name(name):  # nearly every name; parsing it takes as long as opening a file
             return f"{self._prefix}{name}"
         parts = PurePosixPath(name)
         if parts.is_absolute() or ".." in parts.parts or not parts.parts:
@@ -166,14 +167,14 @@ class Store:
         if self.verifies(name, digest):
             return digest
         if self.local_only:
-            return write_file(self.path(name), content, lasting=_lasts(name))
-        with self._asking(f"write {name} to", writing=True):
+            return write_file(self.path(name), content, lasting=_is_lasting(name))
+        with self._translate_errors(f"write {name} to", writing=True):
             remote.put(self._fs, self._full(name), content, digest)
         return digest
 
     @contextmanager
-    def receive(self, name: str) -> Iterator[Path]:
-        """Give a local temporary file that becomes `name` when the block ends well: for files too big to hold in memory.
+    def write_large(self, name: str) -> Iterator[Path]:
+        """Give a local temporary file that becomes `name` when the block ends well: for files too large for the memory.
 
         Raises
         ------
@@ -181,20 +182,20 @@ class Store:
             When the storage cannot be written to.
         """
         if self.local_only:
-            with write_beside(self.path(name), lasting=_lasts(name)) as temporary:
+            with write_beside(self.path(name), lasting=_is_lasting(name)) as temporary:
                 yield temporary
             return
         full = self._full(name)
-        with _scratch() as folder:
+        with _temporary_folder() as folder:
             temporary = folder / PurePosixPath(name).name
             temporary.touch()
             yield temporary
-            with self._asking(f"write {name} to", writing=True):
+            with self._translate_errors(f"write {name} to", writing=True):
                 remote.put_file(self._fs, full, temporary, sha256_file(temporary))
 
     @contextmanager
-    def local(self, name: str, expected: str) -> Iterator[Path]:
-        """Give a stored file as a local one: itself in a local folder, else a copy that lives as long as the block.
+    def local_file(self, name: str, expected: str) -> Iterator[Path]:
+        """Give a stored file as a local one: in a local folder the file itself, else a copy that exists during the block.
 
         Raises
         ------
@@ -203,21 +204,21 @@ class Store:
         """
         if self.local_only:
             if not self.verifies(name, expected):
-                raise self._not_it(name, expected)
+                raise self._unverified_error(name, expected)
             yield self.path(name)
             return
-        with _scratch() as folder:
+        with _temporary_folder() as folder:
             copy = folder / PurePosixPath(name).name
             try:
-                with self._asking(f"read {name} from"):
+                with self._translate_errors(f"read {name} from"):
                     remote.get_file(self._fs, self._full(name), copy)
             except FileNotFoundError as error:
-                raise self._not_it(name, expected) from error
+                raise self._unverified_error(name, expected) from error
             if sha256_file(copy) != expected:
-                raise self._not_it(name, expected)
+                raise self._unverified_error(name, expected)
             yield copy
 
-    def _not_it(self, name: str, expected: str) -> StoreError:
+    def _unverified_error(self, name: str, expected: str) -> StoreError:
         state = "damaged" if self.exists(name) else "missing"
         return StoreError(f"{name} in {self.root} is {state}: expected sha256 {expected}; run the stage that makes it again")
 
@@ -236,119 +237,119 @@ class Store:
         StoreError
             When the file is missing or its bytes are not the expected ones.
         TransientError
-            When a storage behind a URL does not answer now.
+            When a storage behind a URL does not respond now.
         """
         try:
-            with self._asking(f"read {name} from"):
+            with self._translate_errors(f"read {name} from"):
                 content = remote.get(self._fs, self._full(name))
         except FileNotFoundError as error:
             raise StoreError(f"{name} is missing from {self.root}; run the stage that makes it again") from error
-        if expected and (found := sha256(content)) != expected:
+        if expected and (digest := sha256(content)) != expected:
             raise StoreError(
-                f"{name} in {self.root} is damaged: expected sha256 {expected}, found {found}; "
+                f"{name} in {self.root} is damaged: expected sha256 {expected}, found {digest}; "
                 "run the stage that makes it again"
             )
         return content
 
     def remove(self, name: str) -> None:
-        """Remove one file; one that is not there is as good as removed."""
-        with self._asking(f"remove {name} from"):
+        """Remove one file; nothing happens when it does not exist."""
+        with self._translate_errors(f"remove {name} from"):
             remote.remove(self._fs, self._full(name))
 
     def exists(self, name: str) -> bool:
-        """Tell whether a file is there."""
-        with self._asking(f"look for {name} in"):
+        """Tell whether a file exists."""
+        with self._translate_errors(f"look for {name} in"):
             return remote.find_hash(self._fs, self._full(name)) is not None
 
     def verifies(self, name: str, expected: str) -> bool:
-        """Tell whether a file is there and has the expected sha256."""
+        """Tell whether a file exists and has the expected sha256."""
         full = self._full(name)
-        with self._asking(f"look at {name} in"):
-            kept = remote.find_hash(self._fs, full)
-            if kept is None or kept:
-                return kept == expected
+        with self._translate_errors(f"look at {name} in"):
+            known = remote.find_hash(self._fs, full)
+            if known is None or known:
+                return known == expected
             try:
                 with self._fs.open(full, "rb") as file:
                     return hashlib.file_digest(file, "sha256").hexdigest() == expected
             except FileNotFoundError:
-                return False  # taken away since
+                return False  # removed meanwhile
 
-    def put_if(self, name: str, content: bytes, *, if_none_match: str = "", if_match: str = "") -> str:
+    def write_if(self, name: str, content: bytes, *, if_none_match: str = "", if_match: str = "") -> str:
         """Write one object under a condition, on s3:// only; give its version, or "" when the condition does not hold."""
-        with self._asking(f"write {name} to", writing=True):
+        with self._translate_errors(f"write {name} to", writing=True):
             return remote.write_if(self._fs, self._full(name), content, if_none_match=if_none_match, if_match=if_match)
 
-    def tag(self, name: str) -> str:
+    def find_version(self, name: str) -> str:
         """Give an object's version, on s3:// only; "" when there is none."""
-        with self._asking(f"look at {name} in"):
+        with self._translate_errors(f"look at {name} in"):
             return remote.find_version(self._fs, self._full(name))
 
     def names(self, folder: str) -> list[str]:
-        """List the files below a folder, sorted, leaving temporary ones out."""
+        """List the files below a folder by name, sorted, without temporary ones."""
         full = self._full(folder)
         base = len(str(self._base)) + 1
-        with self._asking(f"list {folder} in"):
-            found = remote.list_files(self._fs, full)
-        return sorted(name[base:] for name in found if not PurePosixPath(name).name.startswith(".tmp-"))
+        with self._translate_errors(f"list {folder} in"):
+            paths = remote.list_files(self._fs, full)
+        return sorted(path[base:] for path in paths if not PurePosixPath(path).name.startswith(".tmp-"))
 
-    def sizes(self, folder: str) -> list[tuple[str, int, float]]:
+    def list_sizes(self, folder: str) -> list[tuple[str, int, float]]:
         """List the files below a folder with their bytes and when they changed (s since 1970), sorted by name."""
-        with self._asking(f"list {folder} in"):
-            found = self._fs.find(self._full(folder), detail=True)
+        with self._translate_errors(f"list {folder} in"):
+            files = self._fs.find(self._full(folder), detail=True)
         base = len(str(self._base)) + 1
         return sorted(
-            (name[base:], int(told["size"]), _changed(told))
-            for name, told in found.items()
-            if not PurePosixPath(name).name.startswith(".tmp-")
+            (path[base:], int(details["size"]), _changed_at(details))
+            for path, details in files.items()
+            if not PurePosixPath(path).name.startswith(".tmp-")
         )
 
     def open(self, name: str) -> Any:
         """Open one file to read parts of it; nothing is checked."""
         return self._fs.open(self._full(name), "rb")
 
-    def sweep(self) -> list[str]:
+    def remove_temporary_files(self) -> list[str]:
         """Remove the temporary files that killed processes of this machine left behind, and name them.
 
-        Another machine's files on a shared folder are left alone: whether their process lives cannot be told from here.
-        An object store has none; the copies it was read through or written from are swept from the folder for temporary files,
-        and what was half copied for being served.
+        Another machine's files on a shared folder stay: whether their process lives cannot be known here. An object store
+        has none; then the local copies that were read or written through are removed from the system's temporary folder, and
+        unfinished copies from the folder they are served from.
         """
         base = Path(self._base) if self.local_only else Path(tempfile.gettempdir())
-        found = list(base.rglob(f"{own_prefix()}*") if self.local_only else base.glob(f"figureground{own_prefix()}*"))
-        if self.here is not None and not self.local_only:
-            found += (self.here / "crops").rglob(f"{own_prefix()}*")
-        orphans = [path for path in sorted(found) if not in_use(path.name)]
+        paths = list(base.rglob(f"{own_prefix()}*") if self.local_only else base.glob(f"figureground{own_prefix()}*"))
+        if self.local_folder is not None and not self.local_only:
+            paths += (self.local_folder / "crops").rglob(f"{own_prefix()}*")
+        left = [path for path in sorted(paths) if not in_use(path.name)]
         try:
-            for orphan in orphans:
-                if orphan.is_dir():
-                    shutil.rmtree(orphan)
+            for path in left:
+                if path.is_dir():
+                    shutil.rmtree(path)
                 else:
-                    orphan.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
         except OSError as error:
-            raise write_error(orphan, error) from error
-        return [str(orphan.relative_to(base)) if orphan.is_relative_to(base) else str(orphan) for orphan in orphans]
+            raise write_error(path, error) from error
+        return [str(path.relative_to(base)) if path.is_relative_to(base) else str(path) for path in left]
 
     @contextmanager
-    def _asking(self, what: str, *, writing: bool = False) -> Iterator[None]:
-        """Translate what a storage says when it cannot; that a file to read is not there is for the caller."""
+    def _translate_errors(self, action: str, *, writing: bool = False) -> Iterator[None]:
+        """Translate errors of the file system; that a file to read does not exist is left to the caller."""
         try:
             yield
         except remote.foreign_errors() as error:
             if isinstance(error, FileNotFoundError) and not writing:
                 raise
-            raise remote.translate_error(error, f"cannot {what} {self.root}") from error
+            raise remote.translate_error(error, f"cannot {action} {self.root}") from error
 
 
-_plain = re.compile(r"[^./\x00][^/\x00]*(?:/[^./\x00][^/\x00]*)*").fullmatch
+_is_plain_name = re.compile(r"[^./\x00][^/\x00]*(?:/[^./\x00][^/\x00]*)*").fullmatch
 
 
-def _lasts(name: str) -> bool:
-    return PurePosixPath(name).parts[0] not in _MADE_AGAIN
+def _is_lasting(name: str) -> bool:
+    return PurePosixPath(name).parts[0] not in _REPRODUCIBLE_FOLDERS
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    """Give a temporary folder that `Store.sweep` knows when its process is killed."""
+def _temporary_folder() -> Iterator[Path]:
+    """Give a temporary folder that `Store.remove_temporary_files` recognises when its process was killed."""
     try:
         folder = tempfile.TemporaryDirectory(prefix=f"figureground{own_prefix()}{os.getpid()}-")
     except OSError as error:
@@ -357,11 +358,7 @@ def _scratch() -> Iterator[Path]:
         yield Path(name)
 
 
-def _changed(told: Mapping[str, Any]) -> float:
-    """Give when a file changed, as a folder says it or as an object store does."""
-    moment = told.get("mtime", told.get("LastModified", told.get("created", 0.0)))
-    return float(moment.timestamp() if hasattr(moment, "timestamp") else moment)
-
-
-def _protocols(fs: Any) -> tuple[str, ...]:
-    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+def _changed_at(details: Mapping[str, Any]) -> float:
+    """Give when a file changed, from the details of a local folder (seconds) or of an object store (a datetime)."""
+    moment = details.get("mtime", details.get("LastModified", details.get("created", 0.0)))
+    return moment.timestamp() if isinstance(moment, datetime) else float(moment)

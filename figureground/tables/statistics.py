@@ -112,7 +112,7 @@ class Tallies:
             write_note(self._cache, {"version": _VERSION, "tables": self._found})
 
     def _of_stage(self, stage: str) -> Iterator[tuple[str, Tally]]:
-        for file, size, changed in self._store.sizes(f"tables/{stage}"):
+        for file, size, changed in self._store.list_sizes(f"tables/{stage}"):
             if not file.endswith(".parquet"):
                 continue
             source_id = file.rpartition("/")[2].removesuffix(".parquet")

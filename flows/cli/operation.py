@@ -52,7 +52,7 @@ def prune(
     from tasks.operation.prune import prune_storage
 
     if not dry_run:
-        for file in Store(settings.storage_root).sweep():
+        for file in Store(settings.storage_root).remove_temporary_files():
             print_message(f"{file}: removed, a killed run left it")
     pruned = prune_storage(settings, dry_run=dry_run)
     for part in pruned:

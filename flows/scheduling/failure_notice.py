@@ -41,7 +41,7 @@ def _is_seen_at_terminal(summary: RunSummary) -> bool:
 def _notified_before(store: Store, catalog: Catalog, summary: RunSummary) -> str:
     """Give the time of the last notice of the same failure, or "" when it is too long ago."""
     earlier = next((other for other in run_records.read_latest(store, summary.flow) if other.run < summary.run), None)
-    if earlier is None or not earlier.notified or earlier.trouble != summary.trouble or catalog.notify is None:
+    if earlier is None or not earlier.notified or earlier.failure_text != summary.failure_text or catalog.notify is None:
         return ""
     hours = (datetime.now(UTC) - datetime.fromisoformat(earlier.notified)).total_seconds() / 3600
     return earlier.notified if hours < catalog.notify.repeat_after_hours else ""

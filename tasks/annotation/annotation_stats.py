@@ -34,4 +34,4 @@ def report_annotation_statistics(catalog: Catalog) -> tuple[str, AnnotationStati
     content = annotation_statistics.render(statistics).encode()
     if not store.exists(PAGE) or store.read(PAGE) != content:
         store.write(PAGE, content)
-    return store.place(PAGE), statistics
+    return store.location(PAGE), statistics

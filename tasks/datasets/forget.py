@@ -166,5 +166,5 @@ def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
     for file in found:
         store.remove(file)
     for folder in _FOLDERS if store.local_only else ("crops",):  # behind a URL only what was served has copies here
-        shutil.rmtree(store.served(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
+        shutil.rmtree(store.served_path(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
     return len(found)

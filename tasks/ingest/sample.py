@@ -76,7 +76,7 @@ def _refuse_nothing(store: Store, ref: TableRef) -> None:
 
 def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tuple[list[Row], Row]:
     row = tables.read(store, videos).rows.to_dict("records")[0]
-    with store.local(row["file"], row["sha256"]) as path:
+    with store.local_file(row["file"], row["sha256"]) as path:
         try:
             with decoding.VideoReader(path) as video:
                 split = _split(video, steps)
@@ -120,7 +120,7 @@ def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row
 
 
 def _photo(store: Store, source: Source, frame_id: str, index: int, row: Row) -> Row:
-    with store.local(row["file"], row["sha256"]) as path:
+    with store.local_file(row["file"], row["sha256"]) as path:
         try:
             return _keep(store, Frame(frame_id, source.source_id, index, 0.0, photos.read(path)), row["path"])
         except SourceError as error:

@@ -86,15 +86,15 @@ def prune_storage(catalog: Catalog, *, dry_run: bool = False) -> list[Pruned]:
 
 
 def _prune_kind(catalog: Catalog, store: Store, kind: str, allowed: int, dry_run: bool) -> Iterator[Pruned]:
-    sizes = {name: size for name, size, _ in store.sizes(kind)}
+    sizes = {name: size for name, size, _ in store.list_sizes(kind)}
     used = sum(sizes.values())
     candidates = list(_find_candidates(catalog, store, kind, sizes)) if used > allowed else []
     while used > allowed and (chosen := disk_budget.choose_evictions(used, allowed, candidates)):
         candidate = chosen[0]
         candidates.remove(candidate)
         outcome = "would be dropped" if dry_run else _remove(store, kind, candidate)
-        used -= candidate.bytes if outcome in ("dropped", "would be dropped") else 0
-        yield Pruned(kind, candidate.source_id, len(candidate.files), candidate.bytes, outcome)
+        used -= candidate.size_bytes if outcome in ("dropped", "would be dropped") else 0
+        yield Pruned(kind, candidate.source_id, len(candidate.files), candidate.size_bytes, outcome)
     if used > allowed:
         budget = disk_budget.format_size(allowed)
         outcome = f"still over its budget of {budget}: the rest cannot be made again or is needed; raise the budget"
@@ -105,7 +105,7 @@ def _find_candidates(catalog: Catalog, store: Store, kind: str, sizes: Mapping[s
     by_source: dict[str, dict[str, int]] = defaultdict(dict)
     for name, size in sizes.items():
         by_source[name.split("/")[1]][name] = size
-    sampled = {name: changed for name, _, changed in store.sizes("tables/frames")}
+    sampled = {name: changed for name, _, changed in store.list_sizes("tables/frames")}
     for source_id, files in by_source.items():
         entry = catalog.sources.get(catalog.entry_of(source_id))
         if entry is None or entry.kind == "layout":

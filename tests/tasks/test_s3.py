@@ -244,5 +244,5 @@ def test_copies_that_a_killed_push_left_half_are_swept(bucket, tmp_path) -> None
     orphan = tmp_path / "crops/park" / f".tmp-{os.uname().nodename.replace('-', '_')}-999999999-a.jpg"
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"half")
-    assert any(str(orphan).endswith(swept) for swept in store.sweep())
+    assert any(str(orphan).endswith(swept) for swept in store.remove_temporary_files())
     assert not orphan.exists()

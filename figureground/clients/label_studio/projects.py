@@ -47,7 +47,7 @@ class ProjectCalls(Connection):
             _log.warning("renaming project %d of %s, a twin of %s without annotations", duplicate, self.url, project.url)
             with self.translating(f"renaming project {duplicate}, a twin without annotations"), ignore_missing():
                 self.sdk.projects.update(duplicate, title=f"{_DUPLICATE} {title}"[:_TITLE_LETTERS])
-        folder = Store(catalog.storage_root).served("crops")
+        folder = Store(catalog.storage_root).served_path("crops")
         folder.mkdir(parents=True, exist_ok=True)  # of a storage behind a URL the first copy may be yet to come
         self._serve_folder(project, str(folder))
         return project

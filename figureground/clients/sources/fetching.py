@@ -87,7 +87,7 @@ def fetch_video(source: Source, catalog: Catalog, store: Store, indexes: Package
         When the storage cannot be written to.
     """
     row = unfetched_row(source)
-    with store.receive(row.file) as temporary:
+    with store.write_large(row.file) as temporary:
         _fetch_path(source, catalog, temporary, indexes)
         return replace(row, sha256=_verify(source.path, temporary, source.sha256))
 
@@ -155,7 +155,7 @@ def fetch_listed(source: Source, listed: ListingRow, catalog: Catalog, store: St
 def _fetch_object(source: Source, listed: ListingRow, catalog: Catalog, store: Store) -> VideoRow:
     options = catalog.sources[catalog.entry_of(source.source_id)].storage_options
     limits, file = limits_of(source.source_id, catalog), f"videos/{source.source_id}/{addresses.file_name(listed.page)}"
-    with store.receive(file) as temporary:
+    with store.write_large(file) as temporary:
         object_storage.download(listed.page, temporary, options, limits, _progress_of(source.source_id))
         digest = _verify(listed.page, temporary, "")
     return VideoRow(source_id=source.source_id, path=listed.page, license=listed.license, file=file, sha256=digest)
@@ -170,7 +170,7 @@ def _fetch_clip(source: Source, listed: ListingRow, catalog: Catalog, store: Sto
         file = f"videos/{source.source_id}/{source.source_id.removeprefix(name + '-')}{suffix}"
         digest = _verify(listed.page, downloaded, "")
         if not store.verifies(file, digest):
-            with store.receive(file) as temporary:
+            with store.write_large(file) as temporary:
                 shutil.copyfile(downloaded, temporary)
     return VideoRow(
         source_id=source.source_id,
@@ -242,7 +242,7 @@ def fetch_photo(source: Source, frame_id: str, path: Path, catalog: Catalog, sto
     try:
         digest = _verify(shown, path, source.sha256)
         if not store.verifies(file, digest):
-            with store.receive(file) as temporary:
+            with store.write_large(file) as temporary:
                 _copy(path, temporary)
                 digest = _verify(shown, temporary, digest)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What goes first when room is short."""
+"""Sizes in the catalog, and whose files are removed first when the disk budget is used up."""
 
 import pytest
 from hypothesis import given
@@ -16,13 +16,13 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 100)), max_size=12), st.integers(0, 500), st.integers(0, 400))
 def test_enough_goes_the_oldest_first_and_no_more(given_: list[tuple[int, int]], more: int, allowed: int) -> None:
     candidates = [EvictionCandidate(f"s{n}", float(last), {"f": bytes_}) for n, (last, bytes_) in enumerate(given_)]
-    used = sum(one.bytes for one in candidates) + more
+    used = sum(one.size_bytes for one in candidates) + more
     chosen = choose_evictions(used, allowed, candidates)
-    left = used - sum(one.bytes for one in chosen)
+    left = used - sum(one.size_bytes for one in chosen)
     assert left <= allowed or len(chosen) == len(candidates)
-    assert not chosen or left + chosen[-1].bytes > allowed  # the last one was needed
-    spared = [one.last for one in candidates if one not in chosen]
-    assert not chosen or not spared or max(one.last for one in chosen) <= min(spared)
+    assert not chosen or left + chosen[-1].size_bytes > allowed  # the last one was needed
+    spared = [one.last_processed for one in candidates if one not in chosen]
+    assert not chosen or not spared or max(one.last_processed for one in chosen) <= min(spared)
 
 
 def test_no_budget_drops_nothing() -> None:

@@ -33,7 +33,7 @@ def test_the_second_is_told_who_and_until_when_and_may_after_the_first(store: St
         told = r"leases/make is locked: process \d+ on .* for another [0-9]+ s"
         with pytest.raises(TransientError, match=told), hold_lease(store, "leases/make"):
             pass
-        with hold_lease(store, "leases/answers"):
+        with hold_lease(store, "leases/labels"):
             pass
     with hold_lease(store, "leases/make"):
         assert store.names("leases") == ["leases/make"]
@@ -96,7 +96,7 @@ def test_a_busy_server_changes_nothing(store: Store, bucket_server) -> None:
 
 
 def test_a_server_without_conditions_is_refused(store: Store, monkeypatch) -> None:
-    monkeypatch.setattr(Store, "put_if", lambda self, name, content, **_: self.write(name, content))
+    monkeypatch.setattr(Store, "write_if", lambda self, name, content, **_: self.write(name, content))
     with pytest.raises(StoreError, match="knows no conditional writes"), hold_lease(store, "leases/make"):
         pass
 

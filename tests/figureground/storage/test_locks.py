@@ -1,4 +1,4 @@
-"""Locks across real processes: one holder, free when it is killed, and notes that say who."""
+"""Locks across real processes: one holder, free when it is killed, and notes that name it."""
 
 import os
 import signal
@@ -39,8 +39,8 @@ def test_a_killed_process_holds_no_lock_and_its_notes_count_for_nothing(tmp_path
         with locks.hold_locks(tmp_path, "make", "push", ["walk", "lake"]) as (_, taken):
             assert list(taken) == ["walk"]
             assert (taken["walk"].flow, taken["walk"].process) == ("ingest", str(Process(process.pid, start_time(process.pid))))
-        with locks.hold_locks(tmp_path, "answers", "pull", ["walk"]) as (_, taken):
-            assert not taken  # who pulls does not wait for who makes
+        with locks.hold_locks(tmp_path, "labels", "pull", ["walk"]) as (_, taken):
+            assert not taken  # a pull does not wait for an ingest
         assert sorted(locks.read_notes(tmp_path, "make")) == ["park", "walk"]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
@@ -55,7 +55,7 @@ def test_the_same_process_refuses_itself_and_takes_again_after(tmp_path: Path) -
     with locks.hold_locks(tmp_path, "make", "ingest", ["park"]):
         with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
             assert str(taken["park"]).startswith("ingest (process ")
-        assert "park" in locks.read_notes(tmp_path, "make")  # who was refused took nothing away
+        assert "park" in locks.read_notes(tmp_path, "make")  # the refused run removed nothing
     with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
         assert not taken
 

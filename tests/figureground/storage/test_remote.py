@@ -59,7 +59,7 @@ def test_what_somebody_else_put_there_is_hashed_from_its_bytes(store: Store) -> 
     assert store.verifies("crops/a.jpg", sha256(b"two"))
     with pytest.raises(StoreError, match=r"crops/a\.jpg in s3://bucket/some/prefix is damaged: expected sha256 .*, found"):
         store.read("crops/a.jpg", digest)
-    with pytest.raises(StoreError, match="is damaged"), store.local("crops/a.jpg", digest):
+    with pytest.raises(StoreError, match="is damaged"), store.local_file("crops/a.jpg", digest):
         pass
 
 
@@ -75,14 +75,14 @@ def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, serv
 
 def test_a_big_file_is_seen_whole_or_not_at_all(store: Store, tmp_path) -> None:
     content = os.urandom(12 << 20)
-    with store.receive("videos/a/clip.mp4") as temporary:
+    with store.write_large("videos/a/clip.mp4") as temporary:
         temporary.write_bytes(content)
         assert store.names("videos") == []
-    with store.local("videos/a/clip.mp4", sha256(content)) as path:
+    with store.local_file("videos/a/clip.mp4", sha256(content)) as path:
         assert path.read_bytes() == content
         kept = path
     assert not kept.exists()
-    with contextlib.suppress(KeyboardInterrupt), store.receive("videos/a/other.mp4") as temporary:
+    with contextlib.suppress(KeyboardInterrupt), store.write_large("videos/a/other.mp4") as temporary:
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
     assert store.names("videos") == ["videos/a/clip.mp4"]
@@ -131,4 +131,4 @@ def test_releases_and_locks_stay_here_and_the_rest_has_no_path(store: Store, tmp
     assert store.path(".locks/push.lock") == tmp_path / ".locks/push.lock"
     with pytest.raises(StoreError, match="has no local path"):
         store.path("crops/a.jpg")
-    assert store.place("reports/a.html") == "s3://bucket/some/prefix/reports/a.html"
+    assert store.location("reports/a.html") == "s3://bucket/some/prefix/reports/a.html"

@@ -63,14 +63,14 @@ def test_damage_is_noticed(store: Store) -> None:
 
     with pytest.raises(StoreError, match=rf"a\.txt in .* is damaged: expected sha256 {digest}, found"):
         store.read("a.txt", digest)
-    with pytest.raises(StoreError, match=r"a\.txt in .* is damaged"), store.local("a.txt", digest):
+    with pytest.raises(StoreError, match=r"a\.txt in .* is damaged"), store.local_file("a.txt", digest):
         pass
 
 
 def test_a_missing_file_is_named(store: Store) -> None:
     with pytest.raises(StoreError, match=r"gone\.txt is missing from .*run the stage"):
         store.read("gone.txt")
-    with pytest.raises(StoreError, match=r"gone\.txt in .* is missing"), store.local("gone.txt", sha256(b"")):
+    with pytest.raises(StoreError, match=r"gone\.txt in .* is missing"), store.local_file("gone.txt", sha256(b"")):
         pass
 
 
@@ -81,15 +81,15 @@ def test_names_stay_inside(store: Store, name: str) -> None:
 
 
 def test_a_big_file_arrives_whole_or_not_at_all(store: Store) -> None:
-    with store.receive("videos/a.mp4") as temporary:
+    with store.write_large("videos/a.mp4") as temporary:
         temporary.write_bytes(b"clip")
         assert not store.exists("videos/a.mp4")
         assert store.names("videos") == []
-    with store.local("videos/a.mp4", sha256(b"clip")) as path:
+    with store.local_file("videos/a.mp4", sha256(b"clip")) as path:
         assert path.read_bytes() == b"clip"
         assert path.suffix == ".mp4"
 
-    with contextlib.suppress(KeyboardInterrupt), store.receive("videos/b.mp4") as temporary:
+    with contextlib.suppress(KeyboardInterrupt), store.write_large("videos/b.mp4") as temporary:
         temporary.write_bytes(b"cl")
         raise KeyboardInterrupt
     assert store.names("videos") == ["videos/a.mp4"]
@@ -139,10 +139,10 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     with write_beside(tmp_path / "frames/c.jpg") as mine:
         assert len(list((tmp_path / "frames").iterdir())) == 3
         assert store.names("frames") == ["frames/a.jpg"]
-        [swept] = store.sweep()
+        [swept] = store.remove_temporary_files()
         assert swept.startswith("frames/.tmp-")
         assert mine.exists()
-    assert store.sweep() == []
+    assert store.remove_temporary_files() == []
     assert store.names("frames") == ["frames/a.jpg", "frames/c.jpg"]
 
 
@@ -152,7 +152,7 @@ def test_a_storage_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(StoreError, match=r"cannot write .*file/data/a\.txt: Not a directory.*another `storage:`"):
         store.write("a.txt", b"x")
-    with pytest.raises(StoreError, match="cannot write"), store.receive("a.mp4"):
+    with pytest.raises(StoreError, match="cannot write"), store.write_large("a.mp4"):
         pass
 
 
@@ -186,7 +186,7 @@ def test_a_file_is_hashed_without_holding_it(tmp_path: Path) -> None:
 def test_a_folders_own_files_are_served_and_no_copies(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     digest = store.write("crops/park/a.jpg", b"one")
-    assert store.serve("crops/park/a.jpg", digest) == tmp_path / "crops/park/a.jpg" == store.served("crops/park/a.jpg")
+    assert store.serve("crops/park/a.jpg", digest) == tmp_path / "crops/park/a.jpg" == store.served_path("crops/park/a.jpg")
     assert [path.name for path in tmp_path.rglob("*.jpg")] == ["a.jpg"]
 
 
@@ -204,9 +204,9 @@ def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> No
     with pytest.raises(StoreError, match=r"crops/park/a\.jpg in memory://served is damaged"):
         store.serve("crops/park/a.jpg", "0" * 64)
     with pytest.raises(StoreError, match="names are relative"):
-        store.served("../a.jpg")
+        store.served_path("../a.jpg")
     with pytest.raises(StoreError, match="has no local path"):
-        Store("memory://served").served("crops")
+        Store("memory://served").served_path("crops")
 
 
 def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,9 +216,9 @@ def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path:
     store.write("tables/a.txt", b"one!")
     store.path("tables/linked").symlink_to(tmp_path / "elsewhere")
     assert store.names("tables") == ["tables/a.txt", "tables/linked/b.txt"]
-    assert [(name, size) for name, size, _ in store.sizes("tables")] == [("tables/a.txt", 4), ("tables/linked/b.txt", 3)]
+    assert [(name, size) for name, size, _ in store.list_sizes("tables")] == [("tables/a.txt", 4), ("tables/linked/b.txt", 3)]
     assert store.names("nothing") == []
-    assert store.sizes("nothing") == []
+    assert store.list_sizes("nothing") == []
     plain = Path.stat
 
     def gone(path: Path, **given: bool) -> object:
@@ -227,4 +227,4 @@ def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path:
         return plain(path, **given)
 
     monkeypatch.setattr(Path, "stat", gone)
-    assert [name for name, _, _ in store.sizes("tables")] == ["tables/linked/b.txt"]
+    assert [name for name, _, _ in store.list_sizes("tables")] == ["tables/linked/b.txt"]

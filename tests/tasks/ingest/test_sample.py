@@ -267,7 +267,7 @@ def test_a_killed_process_is_carried_on_to_the_same_bytes(catalog: Catalog, park
     assert tables.find(store, "frames", "park") is None
     left = {name: store.read(name) for name in store.names("frames")}
     frames = sample.fn(park, fetch.fn(park, load(file)), load(file))
-    store.sweep()
+    store.remove_temporary_files()
 
     assert 1 <= len(left) < 4 == frames.rows
     assert store.names("frames") == sorted(tables.read(store, frames).rows["file"])

@@ -117,7 +117,7 @@ def test_the_oldest_goes_first_and_only_as_much_as_is_needed(catalog: Catalog) -
     made(catalog, "park")
     made(catalog, "lake")
     store = Store(catalog.storage_root)
-    used = sum(size for _, size, _ in store.sizes("frames"))
+    used = sum(size for _, size, _ in store.list_sizes("frames"))
     dry = prune_storage(with_budget(catalog, frames=f"{used - 1}"), dry_run=True)
     assert [(one.source_id, one.outcome) for one in dry] == [("park", "would be dropped")]
     assert len(files(catalog, "frames")) == 10
