@@ -1,4 +1,4 @@
-"""The download archive: found by site and id, kept when a source is forgotten, and never guessed when it is damaged."""
+"""The download archive: clips are found by site and id, stay when a source is forgotten, and damage is never guessed away."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path))
 
 
-def test_what_was_kept_is_found_by_site_and_id(store: Store) -> None:
+def test_a_recorded_clip_is_found_by_site_and_id(store: Store) -> None:
     assert downloads.find(store, "Youtube", "a") is None
     downloads.record(store, Download("Youtube", "a", "walks-1", ROW))
 
@@ -26,7 +26,7 @@ def test_what_was_kept_is_found_by_site_and_id(store: Store) -> None:
     assert downloads.list_names(store) == {downloads.name("Youtube", "a")}
 
 
-def test_a_hostile_id_is_no_path(store: Store) -> None:
+def test_a_hostile_id_does_not_become_a_path(store: Store) -> None:
     downloads.record(store, Download("../x", "../../../etc/passwd\0", "walks-1", ROW))
     assert [file.parent.name for file in Path(store.root).rglob("*.json")] == ["downloads"]
 

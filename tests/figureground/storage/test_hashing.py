@@ -1,4 +1,4 @@
-"""Hashes of files and folders: each file is read once, and the index answers as a dict does."""
+"""Hashes of files and folders: each file is read once, and the index is used as a dict is."""
 
 from pathlib import Path
 
@@ -10,22 +10,22 @@ from figureground.storage.hashing import FileIndex, ReadLog, hash_folder, read_f
 FILES = {f"img/{number:02}.jpg": (f"{number:064x}", 2**33 + number) for number in range(20)}
 
 
-def test_it_is_what_a_dict_of_the_same_would_be() -> None:
-    found = FileIndex(FILES.items())
-    assert found == FILES and len(found) == 20 and list(found) == sorted(FILES)
-    assert dict(found.items()) == FILES and ("img/03.jpg", FILES["img/03.jpg"]) in found.items()
-    assert "img/03" not in found and found.get("zzz") is None
+def test_an_index_equals_a_dict_of_the_same_files() -> None:
+    index = FileIndex(FILES.items())
+    assert index == FILES and len(index) == 20 and list(index) == sorted(FILES)
+    assert dict(index.items()) == FILES and ("img/03.jpg", FILES["img/03.jpg"]) in index.items()
+    assert "img/03" not in index and index.get("zzz") is None
     with pytest.raises(KeyError, match="img/99"):
-        found["img/99"]
+        index["img/99"]
 
 
 @pytest.mark.parametrize("name", ["img/00.jpg", "img/07.jpg", "img/19.jpg"])
-def test_one_can_be_taken_out(name: str) -> None:
-    found, left = FileIndex(FILES.items()), dict(FILES)
-    assert found.pop(name) == left.pop(name)
-    assert found == left
+def test_a_file_can_be_removed_from_the_index(name: str) -> None:
+    index, left = FileIndex(FILES.items()), dict(FILES)
+    assert index.pop(name) == left.pop(name)
+    assert index == left
     with pytest.raises(KeyError):
-        found.pop(name)
+        index.pop(name)
 
 
 @pytest.mark.parametrize("names", [("b", "a"), ("a", "a")])

@@ -1,4 +1,4 @@
-"""Locks on an object store, with a server that speaks S3: one holder at a time, and none for ever."""
+"""Locks on an object store, with a server that speaks S3: one holder at a time, and never for ever."""
 
 import json
 import subprocess
@@ -28,10 +28,10 @@ def store(bucket_server, monkeypatch, request) -> Store:
     return Store(StorageAddress(f"s3://bucket/leases/{request.node.name}"))
 
 
-def test_the_second_is_told_who_and_until_when_and_may_after_the_first(store: Store) -> None:
+def test_a_second_process_learns_the_holder_and_until_when_and_gets_the_lease_after_it(store: Store) -> None:
     with hold_lease(store, "leases/make"):
-        told = r"leases/make is locked: process \d+ on .* for another [0-9]+ s"
-        with pytest.raises(TransientError, match=told), hold_lease(store, "leases/make"):
+        message = r"leases/make is locked: process \d+ on .* for another [0-9]+ s"
+        with pytest.raises(TransientError, match=message), hold_lease(store, "leases/make"):
             pass
         with hold_lease(store, "leases/labels"):
             pass
@@ -47,7 +47,7 @@ def test_a_lease_is_renewed_while_it_is_held(store: Store) -> None:
             pass
 
 
-def test_what_a_dead_process_held_runs_out(store: Store) -> None:
+def test_the_lease_of_a_dead_process_expires(store: Store) -> None:
     dead = {"host": "another machine", "process": "1@1", "word": "x", "until": time.time() + 2}
     store.write("leases/make", json.dumps(dead).encode())
     with pytest.raises(TransientError, match="process 1 on another machine"), hold_lease(store, "leases/make"):
@@ -57,7 +57,7 @@ def test_what_a_dead_process_held_runs_out(store: Store) -> None:
         pass
 
 
-def test_what_a_process_killed_on_this_machine_held_is_free_at_once(store: Store) -> None:
+def test_the_lease_of_a_process_killed_on_this_machine_is_free_at_once(store: Store) -> None:
     imports = "import os; from figureground.storage.store import Store; from figureground.storage.leases import hold_lease; "
     code = imports + f"held = hold_lease(Store({store.root!r}), 'leases/make'); held.__enter__(); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[3], check=False).returncode == 9
@@ -66,13 +66,13 @@ def test_what_a_process_killed_on_this_machine_held_is_free_at_once(store: Store
         pass
 
 
-def test_of_many_who_come_together_one_gets_in(store: Store) -> None:
+def test_only_one_of_many_processes_at_the_same_time_gets_the_lease(store: Store) -> None:
     dead = {"host": "another machine", "process": "1@1", "word": "x", "until": 0.0}
     for name in ("leases/new", "leases/left"):
         if name == "leases/left":
             store.write(name, json.dumps(dead).encode())
 
-        def come(_: int, name: str = name) -> bool:
+        def try_to_hold(_: int, name: str = name) -> bool:
             try:
                 with hold_lease(Store(store.root), name):
                     time.sleep(4)
@@ -81,10 +81,10 @@ def test_of_many_who_come_together_one_gets_in(store: Store) -> None:
                 return False
 
         with ThreadPoolExecutor(6) as pool:
-            assert sum(pool.map(come, range(6))) == 1
+            assert sum(pool.map(try_to_hold, range(6))) == 1
 
 
-def test_a_busy_server_changes_nothing(store: Store, bucket_server) -> None:
+def test_a_lease_works_on_a_busy_server(store: Store, bucket_server) -> None:
     bucket_server.behave(0.3, seed=1)
     for _ in range(5):
         with (
@@ -95,13 +95,13 @@ def test_a_busy_server_changes_nothing(store: Store, bucket_server) -> None:
             pass
 
 
-def test_a_server_without_conditions_is_refused(store: Store, monkeypatch) -> None:
+def test_a_server_without_conditional_writes_is_refused(store: Store, monkeypatch) -> None:
     monkeypatch.setattr(Store, "write_if", lambda self, name, content, **_: self.write(name, content))
     with pytest.raises(StoreError, match="knows no conditional writes"), hold_lease(store, "leases/make"):
         pass
 
 
-def test_a_folder_needs_none(tmp_path) -> None:
+def test_a_local_folder_needs_no_lease(tmp_path) -> None:
     with hold_lease(Store(str(tmp_path)), "leases/make"):
         assert not list(tmp_path.iterdir())
     assert leases.LEASE_SECONDS >= 30

@@ -11,16 +11,16 @@ import pytest
 
 from figureground import progress
 from figureground.errors import StoreError
-from figureground.storage import locks
+from figureground.storage import locks, processes
 from figureground.storage.processes import Process, find_by_environment, start_time
 
 ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, time
 from pathlib import Path
-from figureground.storage import locks
-with locks.hold_locks(Path(sys.argv[1]), "make", "ingest", ["park", "walk"]) as (_, taken):
-    print(sorted(taken), flush=True)
+from figureground.storage import locks, processes
+with locks.hold_locks(Path(sys.argv[1]), "make", "ingest", ["park", "walk"]) as (_, busy):
+    print(sorted(busy), flush=True)
     time.sleep(60)
 """
 
@@ -34,33 +34,33 @@ def holder(folder: Path) -> "subprocess.Popen[str]":
     return process
 
 
-def test_a_killed_process_holds_no_lock_and_its_notes_count_for_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_holds_no_lock_and_its_notes_are_ignored(tmp_path: Path) -> None:
     with holder(tmp_path) as process:
-        with locks.hold_locks(tmp_path, "make", "push", ["walk", "lake"]) as (_, taken):
-            assert list(taken) == ["walk"]
-            assert (taken["walk"].flow, taken["walk"].process) == ("ingest", str(Process(process.pid, start_time(process.pid))))
-        with locks.hold_locks(tmp_path, "labels", "pull", ["walk"]) as (_, taken):
-            assert not taken  # a pull does not wait for an ingest
+        with locks.hold_locks(tmp_path, "make", "push", ["walk", "lake"]) as (_, busy):
+            assert list(busy) == ["walk"]
+            assert (busy["walk"].flow, busy["walk"].process) == ("ingest", str(Process(process.pid, start_time(process.pid))))
+        with locks.hold_locks(tmp_path, "labels", "pull", ["walk"]) as (_, busy):
+            assert not busy  # a pull does not wait for an ingest
         assert sorted(locks.read_notes(tmp_path, "make")) == ["park", "walk"]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert locks.read_notes(tmp_path, "make") == {}
         assert locks.remove_stale_notes(tmp_path) == ["make/park.json", "make/walk.json"]
-        with locks.hold_locks(tmp_path, "make", "push", ["park", "walk"]) as (_, taken):
-            assert not taken
+        with locks.hold_locks(tmp_path, "make", "push", ["park", "walk"]) as (_, busy):
+            assert not busy
     assert list((tmp_path / "make").glob("*.json")) == []
 
 
-def test_the_same_process_refuses_itself_and_takes_again_after(tmp_path: Path) -> None:
+def test_a_process_cannot_take_its_own_lock_twice_but_again_after_it_was_released(tmp_path: Path) -> None:
     with locks.hold_locks(tmp_path, "make", "ingest", ["park"]):
-        with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
-            assert str(taken["park"]).startswith("ingest (process ")
+        with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, busy):
+            assert str(busy["park"]).startswith("ingest (process ")
         assert "park" in locks.read_notes(tmp_path, "make")  # the refused run removed nothing
-    with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, taken):
-        assert not taken
+    with locks.hold_locks(tmp_path, "make", "tidy", ["park"]) as (_, busy):
+        assert not busy
 
 
-def test_a_note_says_how_far_and_is_written_at_most_once_a_second(tmp_path: Path) -> None:
+def test_progress_is_written_to_the_note_at_most_once_a_second(tmp_path: Path) -> None:
     with locks.hold_locks(tmp_path, "make", "ingest", ["park"]):
         for done in range(50):
             progress.report("crop", "park", done, 50)
@@ -85,12 +85,24 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-def test_a_process_is_its_number_and_its_beginning(tmp_path: Path) -> None:
+def test_a_process_is_identified_by_number_and_start_time() -> None:
     own = Process.own()
     assert own.alive
     assert Process.parse(str(own)) == own
     assert not Process(own.pid, "1").alive
     assert not Process(2**22 + 1, "1").alive
+
+
+def test_without_proc_a_process_is_identified_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+    own = Process.own()
+    assert own.alive
+    assert Process.parse(str(own)) == own
+    assert not Process(own.pid, "1").alive
+    assert not Process(2**22 + 1, "1").alive
+    with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.DEVNULL) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert start_time(ended.pid) == "", "it has ended, and its parent has not read its exit code"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no /proc")
@@ -100,6 +112,6 @@ def test_processes_are_found_by_their_environment() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout
         process.stdout.readline()  # for a moment after it began the kernel shows no environment
-        found = [(one.pid, value) for one, value, _ in find_by_environment("FIGUREGROUND_TEST")]
+        found = [(process_.pid, value) for process_, value, _ in find_by_environment("FIGUREGROUND_TEST")]
         process.communicate(b"\n")
     assert found == [(process.pid, "a b")]

@@ -52,7 +52,7 @@ def test_a_file_costs_two_requests_to_write_one_to_read_and_one_to_verify(store:
     assert server.counts()["PUT some prefix"] == 1
 
 
-def test_what_somebody_else_put_there_is_hashed_from_its_bytes(store: Store) -> None:
+def test_an_object_of_another_program_is_hashed_from_its_bytes(store: Store) -> None:
     digest = store.write("crops/a.jpg", b"one")
     store._fs.pipe_file("bucket/some/prefix/crops/a.jpg", b"two")
     assert not store.verifies("crops/a.jpg", digest)
@@ -63,7 +63,7 @@ def test_what_somebody_else_put_there_is_hashed_from_its_bytes(store: Store) -> 
         pass
 
 
-def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, server) -> None:
+def test_files_of_another_machine_are_listed_at_once(store: Store, server) -> None:
     other = Store(StorageAddress("s3://bucket/some/prefix", {"endpoint_url": server.address, "default_fill_cache": False}))
     assert store.names("tables") == []
     other.write("tables/frames/a.parquet", b"a")
@@ -73,7 +73,7 @@ def test_names_are_seen_as_soon_as_another_machine_wrote_them(store: Store, serv
     assert not store.exists("tables/frames/a.parquet")
 
 
-def test_a_big_file_is_seen_whole_or_not_at_all(store: Store, tmp_path) -> None:
+def test_a_large_file_is_visible_whole_or_not_at_all(store: Store, tmp_path) -> None:
     content = os.urandom(12 << 20)
     with store.write_large("videos/a/clip.mp4") as temporary:
         temporary.write_bytes(content)
@@ -88,22 +88,22 @@ def test_a_big_file_is_seen_whole_or_not_at_all(store: Store, tmp_path) -> None:
     assert store.names("videos") == ["videos/a/clip.mp4"]
 
 
-def test_a_busy_server_is_asked_again(store: Store, server) -> None:
+def test_requests_to_a_busy_server_are_repeated(store: Store, server) -> None:
     server.behave(0.3, seed=3)
     contents = {f"crops/{number}.jpg": os.urandom(2000) for number in range(60)}
     hashes = {name: store.write(name, content) for name, content in contents.items()}
     assert all(store.read(name, hashes[name]) == content for name, content in contents.items())
     assert store.names("crops") == sorted(contents)
-    found = server.counts()
-    assert sum(count for what, count in found.items() if what.endswith("503")) > 30, found
+    counts = server.counts()
+    assert sum(count for request, count in counts.items() if request.endswith("503")) > 30, counts
 
 
-def test_one_that_stays_busy_is_one_message_that_says_how_long_was_waited(store: Store, server) -> None:
+def test_a_server_that_stays_busy_gives_one_message_with_the_time_that_was_waited(store: Store, server) -> None:
     store.write("crops/a.jpg", b"one")
     server.behave(1.0)
-    for ask in (lambda: store.read("crops/a.jpg"), lambda: store.exists("crops/a.jpg"), lambda: store.names("crops")):
+    for request in (lambda: store.read("crops/a.jpg"), lambda: store.exists("crops/a.jpg"), lambda: store.names("crops")):
         with pytest.raises(TransientError, match=r"s3://bucket/some/prefix: .*(reduce|Unavailable).*tried 7 times"):
-            ask()
+            request()
     with pytest.raises(TransientError, match=r"crops/b\.jpg in s3://.*nothing is half-written"):
         store.write("crops/b.jpg", b"two")
     assert sum(server.counts().values()) == 4 * 7
@@ -111,14 +111,14 @@ def test_one_that_stays_busy_is_one_message_that_says_how_long_was_waited(store:
     assert store.names("crops") == ["crops/a.jpg"]
 
 
-def test_a_server_that_is_gone_may_come_back(store: Store, monkeypatch) -> None:
+def test_an_unreachable_server_is_a_temporary_error(store: Store, monkeypatch) -> None:
     monkeypatch.setattr(remote, "PAUSES", (0.01,))
     away = Store(StorageAddress("s3://bucket/prefix", {"endpoint_url": "http://127.0.0.1:9"}))
     with pytest.raises(TransientError, match=r"cannot read a\.txt from s3://bucket/prefix"):
         away.read("a.txt")
 
 
-def test_a_bucket_that_is_not_there_is_said_at_once(store: Store, server) -> None:
+def test_a_missing_bucket_is_reported_at_once(store: Store, server) -> None:
     nowhere = Store(StorageAddress("s3://no-such-bucket/prefix", {"endpoint_url": server.address}))
     with pytest.raises(StoreError, match=r"cannot write a\.txt to s3://no-such-bucket/prefix: .*bucket"):
         nowhere.write("a.txt", b"one")
@@ -126,7 +126,7 @@ def test_a_bucket_that_is_not_there_is_said_at_once(store: Store, server) -> Non
         nowhere.read("a.txt")
 
 
-def test_releases_and_locks_stay_here_and_the_rest_has_no_path(store: Store, tmp_path) -> None:
+def test_releases_and_locks_are_on_this_machine_and_other_files_have_no_path(store: Store, tmp_path) -> None:
     assert store.path("releases/one") == tmp_path / "releases/one"
     assert store.path(".locks/push.lock") == tmp_path / ".locks/push.lock"
     with pytest.raises(StoreError, match="has no local path"):

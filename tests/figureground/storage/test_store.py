@@ -1,4 +1,4 @@
-"""Files are whole or absent, reading notices damage, and every refusal names the place."""
+"""Files are whole or absent, reading notices damage, and every error names the place."""
 
 import contextlib
 import hashlib
@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 @given(content=st.binary(max_size=200))
-def test_what_is_written_is_read(content: bytes) -> None:
+def test_written_bytes_are_read_back(content: bytes) -> None:
     fsspec.filesystem("memory").store.clear()
     store = Store("memory://bucket")
 
@@ -80,7 +80,7 @@ def test_names_stay_inside(store: Store, name: str) -> None:
         store.write(name, b"x")
 
 
-def test_a_big_file_arrives_whole_or_not_at_all(store: Store) -> None:
+def test_a_large_file_is_written_whole_or_not_at_all(store: Store) -> None:
     with store.write_large("videos/a.mp4") as temporary:
         temporary.write_bytes(b"clip")
         assert not store.exists("videos/a.mp4")
@@ -105,7 +105,7 @@ def test_equal_bytes_are_left_untouched(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
-def test_a_reader_sees_old_or_new_and_never_half(tmp_path: Path) -> None:
+def test_a_reader_sees_the_old_or_the_new_file_and_never_half_of_it(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_file(path, b"old")
     with write_beside(path) as temporary:
@@ -118,7 +118,7 @@ def test_a_reader_sees_old_or_new_and_never_half(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_file(path, b"old")
     with contextlib.suppress(KeyboardInterrupt), write_beside(path) as temporary:
@@ -129,7 +129,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path) -> No
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
 
 
-def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not(tmp_path: Path) -> None:
+def test_temporary_files_of_a_killed_process_are_removed_and_those_of_a_running_one_stay(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     store.write("frames/a.jpg", b"one")
     imports = "import os; from pathlib import Path; from figureground.storage.atomic import write_beside; "
@@ -139,8 +139,8 @@ def test_what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not
     with write_beside(tmp_path / "frames/c.jpg") as mine:
         assert len(list((tmp_path / "frames").iterdir())) == 3
         assert store.names("frames") == ["frames/a.jpg"]
-        [swept] = store.remove_temporary_files()
-        assert swept.startswith("frames/.tmp-")
+        [removed] = store.remove_temporary_files()
+        assert removed.startswith("frames/.tmp-")
         assert mine.exists()
     assert store.remove_temporary_files() == []
     assert store.names("frames") == ["frames/a.jpg", "frames/c.jpg"]
@@ -183,14 +183,14 @@ def test_a_file_is_hashed_without_holding_it(tmp_path: Path) -> None:
     assert sha256_file(tmp_path / "a") == sha256(b"x" * 100_000)
 
 
-def test_a_folders_own_files_are_served_and_no_copies(tmp_path: Path) -> None:
+def test_files_of_a_local_folder_are_served_without_copies(tmp_path: Path) -> None:
     store = Store(str(tmp_path))
     digest = store.write("crops/park/a.jpg", b"one")
     assert store.serve("crops/park/a.jpg", digest) == tmp_path / "crops/park/a.jpg" == store.served_path("crops/park/a.jpg")
     assert [path.name for path in tmp_path.rglob("*.jpg")] == ["a.jpg"]
 
 
-def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> None:
+def test_files_behind_a_url_are_served_as_verified_copies(tmp_path: Path) -> None:
     store = Store(StorageAddress("memory://served", local_folder=str(tmp_path)))
     digest = store.write("crops/park/a.jpg", b"one")
     copy = store.serve("crops/park/a.jpg", digest)
@@ -209,7 +209,7 @@ def test_of_a_storage_elsewhere_verified_copies_are_served(tmp_path: Path) -> No
         Store("memory://served").served_path("crops")
 
 
-def test_a_folder_is_listed_with_links_and_without_what_goes_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_is_listed_with_links_and_without_removed_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere/b.txt").write_bytes(b"two")
     store = Store(str(tmp_path / "data"))
