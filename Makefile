@@ -1,4 +1,4 @@
-# Nothing but Python (3.11 or newer), make and a package index is needed: every target makes what it needs.
+# Only Python (3.11 or newer), make and a package index are needed: every target installs what it needs.
 PYTHON ?= python3
 VENV := .venv
 STUDIO := .venv-studio
@@ -7,56 +7,56 @@ LITERT := .litert
 RUN := $(VENV)/bin/python
 FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 
-# uv does not read pip's configuration; a corporate mirror set there (or in PIP_INDEX_URL) is handed on.
+# uv does not read pip's configuration; a company's mirror that is set there (or in PIP_INDEX_URL) is passed to it.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
 UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
 
-# Many container images tell Python to keep no bytecode; then each of hundreds of processes compiles Prefect anew, for seconds.
+# Many container images tell Python to write no bytecode; then each of hundreds of processes compiles Prefect for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-fast check studio mmseg litert soak lock clean
 
-help:  ## this list
+help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-install: $(VENV)/.installed  ## the environment of figureground itself, from requirements.lock
+install: $(VENV)/.installed  ## install figureground, from requirements.lock
 
-studio: $(STUDIO)/.installed  ## the environment of the Label Studio server, from studio.lock
+studio: $(STUDIO)/.installed  ## install the Label Studio server, from studio.lock
 
-mmseg: $(MMSEG)/.installed  ## mmsegmentation beside our packages, for the test that reads a release with it
+mmseg: $(MMSEG)/.installed  ## install mmsegmentation, for the test that reads a release with it
 
-litert: $(LITERT)/.installed  ## TFLite's converter and interpreter, for `figureground export-model`
+litert: $(LITERT)/.installed  ## install TFLite's converter and interpreter, for `figureground export-model`
 
-demo: install studio  ## the whole way on two sample clips, ending in a verified release
+demo: install studio  ## run the whole pipeline on two sample clips
 	$(VENV)/bin/figureground demo
 
-test: test-fast studio mmseg litert  ## every test, with a real Label Studio and real weights
+test: test-fast studio mmseg litert  ## run all tests, with a real Label Studio and real weights
 	$(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=30 -m "not soak and not ($(FAST))"
 
-test-fast: install  ## the tests without network, server or weights
+test-fast: install  ## run the tests that need no network, server or weights
 	$(RUN) -m pytest -n auto -m "$(FAST)"
 
-check: install  ## lint, types, rooms and docs
+check: install  ## check style, types, the order of packages and docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
 
-soak: install studio litert  ## the fault tests with many more rounds; hours
+soak: install studio litert  ## run the fault tests with many more rounds; takes hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
-lock: install  ## resolve the four lock files anew
+lock: install  ## resolve the four lock files again
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
 	echo "label-studio==1.23.2" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o studio.lock
 	printf '%s\n' mmsegmentation==1.2.2 mmcv-lite==2.1.0 "setuptools<81" ftfy regex prettytable wcwidth | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o mmseg.lock
 	printf '%s\n' litert-torch==0.10.0 litert-converter litert-lm-builder ai-edge-litert ai-edge-quantizer jax==0.10.2 jaxlib==0.10.2 jaxtyping opt-einsum torchao immutabledict multipledispatch wadler-lindig absl-py backports-strenum fire termcolor ordered-set xdsl==0.28.0 | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o litert.lock
 
-clean:  ## remove all environments and all caches of this checkout; data stays
+clean:  ## remove all environments and caches of this checkout; data is kept
 	rm -rf $(VENV) $(STUDIO) $(MMSEG) $(LITERT) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip only fetches uv, by the hash the lock file has for it; uv then installs the lock in seconds.
+# pip only installs uv, with the hash in the lock file; uv then installs the rest in seconds.
 $(VENV)/bin/uv: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "figureground needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Give another with make PYTHON=/path/to/python3")'
 	$(PYTHON) -m venv $(VENV)
@@ -64,7 +64,7 @@ $(VENV)/bin/uv: requirements.lock
 	$(VENV)/bin/python -m pip install -q --require-hashes --no-deps -r $(VENV)/uv.txt
 	@touch $@
 
-# Two packages share the folder cv2/ at one version. The headless one is written last: the other needs a display library.
+# Two packages write the folder cv2/. The headless one is installed last: the other needs a display library.
 $(VENV)/.installed: $(VENV)/bin/uv requirements.lock pyproject.toml
 	$(UV) pip sync -q --python $(RUN) --require-hashes requirements.lock
 	$(UV) pip install -q --python $(RUN) --no-deps --reinstall "$$(sed -n 's/^\(opencv-python-headless==[^ ]*\).*/\1/p' requirements.lock)"
@@ -76,13 +76,13 @@ $(STUDIO)/.installed: $(VENV)/bin/uv studio.lock
 	$(UV) pip sync -q --python $(STUDIO)/bin/python --require-hashes studio.lock
 	@touch $@
 
-# Only what ours lacks, in a folder that goes before it: mmseg wants an old setuptools.
+# Only what our environment lacks, in a folder that comes first on the path: mmseg needs an old setuptools.
 $(MMSEG)/.installed: $(VENV)/.installed mmseg.lock
 	rm -rf $(MMSEG)
 	$(UV) pip install -q --python $(RUN) --target $(MMSEG) --no-deps --require-hashes -r mmseg.lock
 	@touch $@
 
-# The same for TFLite's converter, whose metadata ask for an older torch than ours; it works with ours.
+# The same for TFLite's converter, whose metadata require an older torch than ours; it works with ours.
 $(LITERT)/.installed: $(VENV)/.installed litert.lock
 	rm -rf $(LITERT)
 	$(UV) pip install -q --python $(RUN) --target $(LITERT) --no-deps --require-hashes -r litert.lock

@@ -300,7 +300,7 @@ def _local_cluster(entry: DaskEntry) -> Iterator[str]:
     """Run workers on this machine, each with its share of the cores; give the scheduler's address."""
     from distributed import LocalCluster
 
-    lanes = max(1, cores.usable_cores() // ((entry.workers or 1) * entry.threads))
+    cores_per_thread = max(1, cores.usable_cores() // ((entry.workers or 1) * entry.threads))
     with LocalCluster(
         n_workers=entry.workers,
         threads_per_worker=entry.threads,
@@ -308,7 +308,10 @@ def _local_cluster(entry: DaskEntry) -> Iterator[str]:
         memory_limit=0,  # only the system's limit: Dask would end a worker for the memory that OpenVINO keeps
         dashboard_address=None,
         resources={_GPU: 1} if entry.gpu_stages else None,
-        env={cores.CORES_VARIABLE: os.environ.get(cores.CORES_VARIABLE, str(lanes)), "OMP_NUM_THREADS": str(lanes)},
+        env={
+            cores.CORES_VARIABLE: os.environ.get(cores.CORES_VARIABLE, str(cores_per_thread)),
+            "OMP_NUM_THREADS": str(cores_per_thread),
+        },
         silence_logs=logging.getLogger("distributed").level,
     ) as cluster:
         yield cluster.scheduler_address
