@@ -1,16 +1,17 @@
-"""Frames → crops: one picture a person, at the source's resolution."""
+"""Frames → crops: one image for each person, at the source's resolution."""
 
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any, TypedDict
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from figureground import plugins, tables
 from figureground.catalog import Catalog
+from figureground.detectors import Detector
 from figureground.imaging import crops, geometry
 from figureground.inference import cores
 from figureground.media.restore import restore_evicted
@@ -29,7 +30,7 @@ from tasks import retried_task
 VERSION = 1
 """Raised by 1 when the crops change for the same inputs."""
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 FRAMES_AT_A_TIME = 4
 """So many decoded frames go to the detector in one call; each thread holds as many in memory."""
@@ -64,41 +65,46 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     stage = sharded_stage(frames, catalog)
     if ref := stage.fresh():
         return ref
-    looked: dict[str, Signature] = {}
-    rows, facts, followed = [], Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracker()
-    for found in stage.process_all(stage.read_inputs()):
-        numbers = followed.update(found["seconds"], _appearances(found))
-        rows += [
-            replace(from_json(CropRow, row), track=number)
-            for row, number in zip(found["rows"], numbers, strict=True)
-        ]
-        facts.update(found["counts"])
-        looked |= {row["sha256"]: _array(text, np.int8) for row, text in zip(found["rows"], found["signatures"], strict=True)}
-    _tell(frames.source_id, facts)
-    used = [*plugins.weights(catalog.detector()), *(found for found in _looking(catalog).values() if found)]
-    said = {**facts, "weights": {found.name: found.sha256 for found in used}}
-    signatures.keep(stage.store, frames.source_id, looked)
-    return tables.write_rows(stage.store, "crops", frames.source_id, rows, fingerprint=stage.fingerprint, facts=said)
+    signature_of: dict[str, Signature] = {}
+    rows: list[CropRow] = []
+    counts, tracker = Counter(frames=0, frames_without_people=0, people=0, too_small=0), Tracker()
+    for frame in stage.process_all(stage.read_inputs()):
+        numbers = tracker.update(frame.seconds, _appearances(frame))
+        rows += [replace(row, track=track) for row, track in zip(frame.rows, numbers, strict=True)]
+        counts.update(frame.counts)
+        hashes = (row.sha256 for row in frame.rows)
+        signature_of |= {sha256: _array(text, np.int8) for sha256, text in zip(hashes, frame.signatures, strict=True)}
+    _log_counts(frames.source_id, counts)
+    used = [*plugins.weights(catalog.detector()), *(weights for weights in _other_weights(catalog).values() if weights)]
+    facts = {**counts, "weights": {weights.name: weights.sha256 for weights in used}}
+    signatures.keep(stage.store, frames.source_id, signature_of)
+    return tables.write_rows(stage.store, "crops", frames.source_id, rows, fingerprint=stage.fingerprint, facts=facts)
 
 
-class _Found(TypedDict):
-    """What one frame gives; who is who of the frames before is asked in the frames' order, not in threads.
-
-    Arrays are text, one a row of the crops table.
-    """
+@dataclass(frozen=True, slots=True)
+class _FrameCrops:
+    """The crops of one frame, without their tracks, which need the frames in order. Arrays are text, one for each row."""
 
     seconds: float
-    rows: list[dict[str, Any]]
+    rows: list[CropRow]
     colours: list[str]
     signatures: list[str]
     counts: dict[str, int]
 
+    def to_json(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("seconds", "colours", "signatures", "counts")}
+        return own | {"rows": [to_json(row) for row in self.rows]}
 
-def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, _Found]:
+    @staticmethod
+    def from_json(values: dict[str, Any]) -> "_FrameCrops":
+        return _FrameCrops(**values | {"rows": [from_json(CropRow, row) for row in values["rows"]]})
+
+
+def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, _FrameCrops]:
     """Describe what `crop` does so that it can run in shards: everything of a frame except the tracks."""
     store, recipe, detector = Store(catalog.storage_root), catalog.recipe.crop, catalog.detector()
-    looking = {name: used and asdict(used) for name, used in _looking(catalog).items()}
-    looks = {"detector": plugins.identity(detector), **looking}
+    others = {name: weights and asdict(weights) for name, weights in _other_weights(catalog).items()}
+    networks = {"detector": plugins.identity(detector), **others}
 
     def read_inputs() -> list[FrameRow]:
         restore_evicted(store, frames.source_id, "frames")
@@ -109,59 +115,59 @@ def sharded_stage(frames: TableRef, catalog: Catalog) -> ShardedStage[FrameRow, 
         task="crop",
         stage="crops",
         source_id=frames.source_id,
-        fingerprint=tables.fingerprint("crops", [frames], version=VERSION, crop=recipe.model_dump(), **looks),
+        fingerprint=tables.fingerprint("crops", [frames], version=VERSION, crop=recipe.model_dump(), **networks),
         batch_size=FRAMES_AT_A_TIME,
         read_inputs=read_inputs,
-        process=lambda rows: _found(rows, detector, catalog, store),
-        files=lambda found: [(row["file"], row["sha256"]) for row in found["rows"]],
-        to_json=lambda found: found,
-        from_json=lambda values: values,
+        process=lambda rows: _crop_frames(rows, detector, catalog, store),
+        files=lambda frame: [(row.file, row.sha256) for row in frame.rows],
+        to_json=_FrameCrops.to_json,
+        from_json=_FrameCrops.from_json,
     )
 
 
-def _looking(catalog: Catalog) -> dict[str, Weights | None]:
-    """Give the networks that look at a frame's people besides the detector."""
+def _other_weights(catalog: Catalog) -> dict[str, Weights | None]:
+    """Give the weights of the networks that process a frame's people besides the detector."""
     return {"faces": catalog.face_weights(), "instances": catalog.instance_weights()}
 
 
-def _found(records: Sequence[FrameRow], detector: Any, catalog: Catalog, store: Store) -> Iterator[_Found]:
-    """Give what each frame holds, some batches at a time in threads of their own."""
-    starts = range(0, len(records), FRAMES_AT_A_TIME)
-    batches = (records[start : start + FRAMES_AT_A_TIME] for start in starts)
+def _crop_frames(rows: Sequence[FrameRow], detector: Detector, catalog: Catalog, store: Store) -> Iterator[_FrameCrops]:
+    """Crop frames, some batches at a time in threads of their own."""
+    starts = range(0, len(rows), FRAMES_AT_A_TIME)
+    batches = (rows[start : start + FRAMES_AT_A_TIME] for start in starts)
 
-    def of_batch(batch: Sequence[FrameRow]) -> list[_Found]:
-        decoded = [_frame(record, store) for record in batch]
-        people = detector.find([frame.image for frame in decoded])
-        return [_of_frame(frame, found, catalog, store) for frame, found in zip(decoded, people, strict=True)]
+    def crop_batch(batch: Sequence[FrameRow]) -> list[_FrameCrops]:
+        frames = [_read(row, store) for row in batch]
+        people = detector.find([frame.image for frame in frames])
+        return [_crop_frame(frame, of_frame, catalog, store) for frame, of_frame in zip(frames, people, strict=True)]
 
-    for done in map_ordered(of_batch, batches, threads=cores.parallel_calls()):
+    for done in map_ordered(crop_batch, batches, threads=cores.parallel_calls()):
         yield from done
 
 
-def _of_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store) -> _Found:
-    found = _cut(frame, people, catalog)
-    wanted = [crop for crop in found if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
+def _crop_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store: Store) -> _FrameCrops:
+    cut = _cut(frame, people, catalog)
+    wanted = [crop for crop in cut if geometry.short_side(crop.box) >= catalog.recipe.crop.short_side_at_least]
     counts = {
         "frames": 1,
         "frames_without_people": int(not people),
         "people": len(people),
-        "too_small": len(found) - len(wanted),
+        "too_small": len(cut) - len(wanted),
     }
     contents = [crops.encode(crop.image) for crop in wanted]
     if weights := catalog.instance_weights():
         wanted = [replace(crop, instances=instances.segment(crop.image, weights)) for crop in wanted]
-    return {
-        "seconds": float(frame.seconds),
-        "rows": [_written(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
-        "colours": [_text(tracks.count_colours(crop)) for crop in wanted],
-        "signatures": [_text(duplicates.of_jpeg(content)) for content in contents],
-        "counts": counts,
-    }
+    return _FrameCrops(
+        seconds=float(frame.seconds),
+        rows=[_write(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
+        colours=[_text(tracks.count_colours(crop)) for crop in wanted],
+        signatures=[_text(duplicates.of_jpeg(content)) for content in contents],
+        counts=counts,
+    )
 
 
-def _appearances(found: _Found) -> list[Appearance]:
-    boxes = (Box(*(row[f"person_{side}"] for side in ("x0", "y0", "x1", "y1"))) for row in found["rows"])
-    return [Appearance(box, _array(text, np.float32)) for box, text in zip(boxes, found["colours"], strict=True)]
+def _appearances(frame: _FrameCrops) -> list[Appearance]:
+    boxes = (Box(row.person_x0, row.person_y0, row.person_x1, row.person_y1) for row in frame.rows)
+    return [Appearance(box, _array(text, np.float32)) for box, text in zip(boxes, frame.colours, strict=True)]
 
 
 def _text(array: NDArray[Any]) -> str:
@@ -177,23 +183,23 @@ def _cut(frame: Frame, people: Sequence[Person], catalog: Catalog) -> list[Perso
     if recipe.portrait is None or weights is None:
         return crops.cut(frame, people, recipe.margin)
     size = portraits.PortraitSize(recipe.portrait.width, recipe.portrait.height, recipe.portrait.face_share)
-    found = faces.find_face_of_each(frame.image, people, weights)
-    return portraits.cut_portraits(frame, people, found, recipe.margin, size)
+    face_of_each = faces.find_face_of_each(frame.image, people, weights)
+    return portraits.cut_portraits(frame, people, face_of_each, recipe.margin, size)
 
 
-def _frame(row: FrameRow, store: Store) -> Frame:
+def _read(row: FrameRow, store: Store) -> Frame:
     image = crops.decode(store.read(row.file, row.sha256), row.file)
     return Frame(row.frame_id, row.source_id, row.index, row.seconds, image)
 
 
-def _written(person_crop: PersonCrop, content: bytes, store: Store) -> dict[str, Any]:
+def _write(person_crop: PersonCrop, content: bytes, store: Store) -> CropRow:
     file = f"crops/{person_crop.source_id}/{person_crop.crop_id}.jpg"
-    return to_json(crop_rows.from_crop(person_crop, file, store.write(file, content)))
+    return crop_rows.from_crop(person_crop, file, store.write(file, content))
 
 
-def _tell(source_id: str, facts: Mapping[str, int]) -> None:
-    if not facts["people"]:
-        logger.warning("%s: no person found in %d frames; it gives no crops", source_id, facts["frames"])
+def _log_counts(source_id: str, counts: Mapping[str, int]) -> None:
+    if not counts["people"]:
+        _log.warning("%s: no person found in %d frames; it gives no crops", source_id, counts["frames"])
         return
     message = "%s: %d people in %d frames, %d too small to cut, %d frames without people"
-    logger.info(message, source_id, facts["people"], facts["frames"], facts["too_small"], facts["frames_without_people"])
+    _log.info(message, source_id, counts["people"], counts["frames"], counts["too_small"], counts["frames_without_people"])

@@ -1,10 +1,8 @@
-"""sample: a video or photos → the frames worth looking at, as JPEG files. What cannot be read is a row with a reason."""
+"""A video or photos → the sampled frames, as JPEG files. What cannot be read is a row with a reason."""
 
 import logging
 from collections.abc import Iterator
 from typing import Any
-
-import pandas as pd
 
 from figureground import progress, tables
 from figureground.catalog import Catalog
@@ -12,15 +10,14 @@ from figureground.errors import SourceError
 from figureground.media import decoding, photos, regenerate, sampling, shots
 from figureground.parallel import map_ordered
 from figureground.storage.store import Store
+from figureground.tables import FrameRow, VideoRow
 from figureground.types import Frame, Source, TableRef
 from tasks import retried_task
 
 VERSION = 1
 """Raised by 1 when the frames change for the same inputs."""
 
-logger = logging.getLogger(__name__)
-
-Row = dict[str, Any]
+_log = logging.getLogger(__name__)
 
 
 @retried_task
@@ -30,7 +27,7 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     Parameters
     ----------
     source
-        Which one.
+        The source.
     videos
         Its table of one fetched video, or of its photos.
     catalog
@@ -49,15 +46,16 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     SourceError
         When nothing at all can be read; the table then holds a row with the reason.
     StoreError
-        When something fetched was damaged since, or the storage cannot be written to.
+        When a fetched file was damaged since, or the storage cannot be written to.
     """
     store, steps = Store(catalog.storage_root), catalog.recipe.sample.model_dump()
     mark = fingerprint(videos, source.kind, catalog)
     ref = tables.fresh(store, "frames", source.source_id, mark)
     if ref is None:
-        rows, facts = _of_video(source, videos, steps, store) if source.kind == "video" else _of_photos(source, videos, store)
-        ref = tables.write(store, "frames", source.source_id, pd.DataFrame(rows), fingerprint=mark, facts=facts)
-    _refuse_nothing(store, ref)
+        is_video = source.kind == "video"
+        rows, facts = _sample_video(source, videos, steps, store) if is_video else _sample_photos(source, videos, store)
+        ref = tables.write_rows(store, "frames", source.source_id, rows, fingerprint=mark, facts=facts)
+    _check_readable(store, ref)
     return ref
 
 
@@ -67,98 +65,112 @@ def fingerprint(videos: TableRef, kind: str, catalog: Catalog) -> tables.Fingerp
     return tables.fingerprint("frames", [videos], version=VERSION, quality=regenerate.FRAME_QUALITY, kind=kind, **steps)
 
 
-def _refuse_nothing(store: Store, ref: TableRef) -> None:
-    reasons = [reason for reason in tables.read(store, ref).rows["reason"] if reason]
+def _check_readable(store: Store, ref: TableRef) -> None:
+    """Refuse a source of which nothing can be read."""
+    reasons = [row.reason for row in tables.read_rows(store, ref, FrameRow) if row.reason]
     if reasons and len(reasons) == ref.rows:
         more = f" (and so on: none of {ref.rows} pictures can be read)" if ref.rows > 1 else ""
         raise SourceError(f"source {ref.source_id}: {store.root}/{reasons[0]}{more}")
 
 
-def _of_video(source: Source, videos: TableRef, steps: Row, store: Store) -> tuple[list[Row], Row]:
-    row = tables.read(store, videos).rows.to_dict("records")[0]
-    with store.local_file(row["file"], row["sha256"]) as path:
+def _sample_video(
+    source: Source, videos: TableRef, steps: dict[str, Any], store: Store
+) -> tuple[list[FrameRow], dict[str, Any]]:
+    [original] = tables.read_rows(store, videos, VideoRow)
+    with store.local_file(original.file, original.sha256) as path:
         try:
             with decoding.VideoReader(path) as video:
-                split = _split(video, steps)
-                frames = (decoding.convert(taken, source.source_id) for taken in _chosen(video, split, steps))
-                rows = list(map_ordered(lambda frame: _keep(store, frame, row["path"]), _told(frames, video)))
+                detector = _shot_detector(video, steps)
+                frames = (decoding.convert(chosen, source.source_id) for chosen in _choose(video, detector, steps))
+                rows = list(map_ordered(lambda frame: _write(store, frame, original.path), _report_progress(frames, video)))
         except SourceError as error:
-            reason = str(error).replace(str(path), row["file"])
-            return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, row["path"], reason)], {"decoded": 0}
+            reason = str(error).replace(str(path), original.file)
+            return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, original.path, reason)], {"decoded": 0}
     progress.report("sample", source.source_id, video.decoded, video.decoded)
-    return rows, _facts(video) | ({"shots": split.count} if split else {})
+    return rows, _facts(video) | ({"shots": detector.count} if detector else {})
 
 
-def _split(video: decoding.VideoReader, steps: Row) -> shots.ShotDetector | None:
-    rule = {name: value for name, value in (steps["scenes"] or {}).items() if name != "frames"}
-    return shots.ShotDetector(video.fps, **rule) if rule else None
+def _shot_detector(video: decoding.VideoReader, steps: dict[str, Any]) -> shots.ShotDetector | None:
+    settings = {name: value for name, value in (steps["scenes"] or {}).items() if name != "frames"}
+    return shots.ShotDetector(video.fps, **settings) if settings else None
 
 
-def _chosen(video: decoding.VideoReader, split: shots.ShotDetector | None, steps: Row) -> Iterator[decoding.DecodedFrame]:
-    if split:
-        return shots.choose(split.mark_starts(video.frames()), steps["scenes"]["frames"], steps["sharpest_within"])
+def _choose(
+    video: decoding.VideoReader, detector: shots.ShotDetector | None, steps: dict[str, Any]
+) -> Iterator[decoding.DecodedFrame]:
+    if detector:
+        return shots.choose(detector.mark_starts(video.frames()), steps["scenes"]["frames"], steps["sharpest_within"])
     return sampling.choose(video.frames(), **{name: value for name, value in steps.items() if name != "scenes"})
 
 
-def _of_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[Row], Row]:
-    table = tables.read(store, videos)
-    ids = table.facts["frame_ids"]
-    unreadable = dict(table.facts["unreadable"])
+def _sample_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[FrameRow], dict[str, Any]]:
+    facts = tables.read_facts(store, videos)
+    frame_ids, unreadable = facts["frame_ids"], dict(facts["unreadable"])
 
-    def one(entry: tuple[int, Row]) -> Row:
-        index, row = entry
-        if ids[index] in unreadable:
-            return _unreadable(ids[index], source, index, row["path"], unreadable[ids[index]])
-        return _photo(store, source, ids[index], index, row)
+    def read(numbered: tuple[int, VideoRow]) -> FrameRow:
+        index, original = numbered
+        frame_id = frame_ids[index]
+        if frame_id in unreadable:
+            return _unreadable(frame_id, source, index, original.path, unreadable[frame_id])
+        return _read_photo(store, source, frame_id, index, original)
 
-    entries = list(enumerate(table.rows.to_dict("records")))
-    rows = list(progress.track(map_ordered(one, entries), "sample", source.source_id, len(entries)))
+    photo_rows = list(enumerate(tables.read_rows(store, videos, VideoRow)))
+    rows = list(progress.track(map_ordered(read, photo_rows), "sample", source.source_id, len(photo_rows)))
     for row in rows:
-        if row["reason"]:
-            logger.warning("%s: %s", source.source_id, row["reason"])
-    return rows, {"pictures": len(rows), "unreadable": sum(bool(row["reason"]) for row in rows)}
+        if row.reason:
+            _log.warning("%s: %s", source.source_id, row.reason)
+    return rows, {"pictures": len(rows), "unreadable": sum(bool(row.reason) for row in rows)}
 
 
-def _photo(store: Store, source: Source, frame_id: str, index: int, row: Row) -> Row:
-    with store.local_file(row["file"], row["sha256"]) as path:
+def _read_photo(store: Store, source: Source, frame_id: str, index: int, original: VideoRow) -> FrameRow:
+    with store.local_file(original.file, original.sha256) as path:
         try:
-            return _keep(store, Frame(frame_id, source.source_id, index, 0.0, photos.read(path)), row["path"])
+            return _write(store, Frame(frame_id, source.source_id, index, 0.0, photos.read(path)), original.path)
         except SourceError as error:
-            reason = str(error).replace(str(path), row["file"])
-            return _unreadable(frame_id, source, index, row["path"], reason)
+            reason = str(error).replace(str(path), original.file)
+            return _unreadable(frame_id, source, index, original.path, reason)
 
 
-def _told(frames: Iterator[Frame], video: decoding.VideoReader) -> Iterator[Frame]:
-    """Tell how far the decoding is; how many frames will be taken nobody knows."""
+def _report_progress(frames: Iterator[Frame], video: decoding.VideoReader) -> Iterator[Frame]:
+    """Report how many frames are decoded; how many of them are chosen is not known in advance."""
     for frame in frames:
         progress.report("sample", frame.source_id, frame.index, video.promised or 0)
         yield frame
 
 
-def _keep(store: Store, frame: Frame, original: str) -> Row:
+def _write(store: Store, frame: Frame, original: str) -> FrameRow:
     file = f"frames/{frame.source_id}/{frame.frame_id}.jpg"
-    content = regenerate.encode_frame(frame.image, frame.frame_id)
     height, width = frame.image.shape[:2]
-    return {
-        "frame_id": frame.frame_id,
-        "source_id": frame.source_id,
-        "index": frame.index,
-        "seconds": frame.seconds,
-        "width": width,
-        "height": height,
-        "original": original,
-        "reason": "",
-        "file": file,
-        "sha256": store.write(file, content),
-    }
+    return FrameRow(
+        frame_id=frame.frame_id,
+        source_id=frame.source_id,
+        index=frame.index,
+        seconds=frame.seconds,
+        width=width,
+        height=height,
+        original=original,
+        reason="",
+        file=file,
+        sha256=store.write(file, regenerate.encode_frame(frame.image, frame.frame_id)),
+    )
 
 
-def _unreadable(frame_id: str, source: Source, index: int, original: str, reason: str) -> Row:
-    ids = {"frame_id": frame_id, "source_id": source.source_id, "index": index, "seconds": 0.0, "width": 0, "height": 0}
-    return {**ids, "original": original, "reason": reason, "file": "", "sha256": ""}
+def _unreadable(frame_id: str, source: Source, index: int, original: str, reason: str) -> FrameRow:
+    return FrameRow(
+        frame_id=frame_id,
+        source_id=source.source_id,
+        index=index,
+        seconds=0.0,
+        width=0,
+        height=0,
+        original=original,
+        reason=reason,
+        file="",
+        sha256="",
+    )
 
 
-def _facts(video: decoding.VideoReader) -> Row:
+def _facts(video: decoding.VideoReader) -> dict[str, Any]:
     return {
         "promised": video.promised,
         "decoded": video.decoded,
