@@ -1,4 +1,4 @@
-"""Cutting a version."""
+"""Making a release, and making one again from its manifest."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from tasks.datasets.verify import verify
 
 @flow(name="release", validate_parameters=False, persist_result=False)
 def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "", *, nested: bool = False) -> Release:
-    """Cut a release of everything that is labelled, and verify what was written.
+    """Make a release of everything that is labelled, and verify what was written.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "", *, n
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False)
 def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", date: str = "") -> Release:
-    """Cut a release again from its manifest and the storage, and verify what was written.
+    """Make a release again from its manifest and the storage, and verify what was written.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", dat
     Raises
     ------
     ReleaseError
-        When what comes out is not, byte for byte, what the manifest describes.
+        When the result is not, byte for byte, what the manifest describes.
     """
     with monitor_run("rebuild", catalog) as run:
         settings = run.catalog

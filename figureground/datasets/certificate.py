@@ -93,7 +93,7 @@ def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(cv2.resize(picture, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def problems(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[str]:
+def check(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[str]:
     """Check the claim again.
 
     Parameters

@@ -73,11 +73,11 @@ def forget(
 ) -> None:
     """Delete a source: its video and everything made from it. Lists the releases that still contain it."""
     settings = open_catalog(catalog, verbose, runs=False)
+    from tasks.datasets.forget import find_source_ids
     from tasks.datasets.forget import forget as delete_source
-    from tasks.datasets.forget import holdings
 
     if not yes:
-        names = ", ".join(holdings(source, settings))
+        names = ", ".join(find_source_ids(source, settings))
         typer.confirm(f"Delete everything made from {names} in {settings.storage_root}? This cannot be undone.", abort=True)
     deleted = delete_source(source, settings)
     console.print(f"{', '.join(deleted.sources)}: {deleted.files} files removed")

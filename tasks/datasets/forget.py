@@ -1,4 +1,4 @@
-"""Forgetting a source: a take-down request removes a video and everything made from it."""
+"""Deleting a source on a take-down request: its video and everything made from it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.datasets import manifest
+from figureground.datasets.manifest import Manifest
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage import archive, downloads
 from figureground.storage.store import Store
 from figureground.synthesis import composition_manifest
-from figureground.tables import evicted, statistics
+from figureground.tables import TaskRow, evicted, statistics
 from tasks.annotation.connection import connect
 
 _FOLDERS = ("videos", "frames", "crops", "mattes", "labels", "shards")
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """What went and what is left.
+class Deleted:
+    """What was deleted and what is left.
 
-    ``releases`` still hold pictures of it, ``unreadable`` ones may. ``tasks`` were deleted in Label Studio; when that could not
-    be done, ``reason`` says why, and ``task_ids`` are still there.
+    ``releases`` names the releases that still hold images of it, with their number; ``unreadable`` those that may. ``tasks`` is
+    the number of tasks deleted in Label Studio. When not all could be deleted, ``reason`` says why and ``task_ids`` are left.
     """
 
     sources: tuple[str, ...]
@@ -34,38 +35,31 @@ class Forgotten:
     reason: str
 
 
-def holdings(source_id: str, catalog: Catalog) -> tuple[str, ...]:
-    """List a source's ids in the storage: its own, or those of the files its folder or glob was expanded to.
+def find_source_ids(source_id: str, catalog: Catalog) -> tuple[str, ...]:
+    """List a source's ids in the storage: its own, or those of the files that its folder or glob was expanded to.
 
     Raises
     ------
     StoreError
-        When the storage and the releases know nothing of it.
+        When neither the storage nor a release has anything of it.
     """
     store = Store(catalog.storage_root)
-    known = {found for stage in tables.SCHEMAS for found in tables.sources(store, stage)}
-    known |= {file.split("/")[1] for folder in _FOLDERS for file in store.names(folder)}
-    remembered = {found for held in _manifests(store).values() if held for found in held.sources}
-    fixed = set(catalog.sources)
-    own = {found for found in known | remembered if found == source_id or _expanded(found, source_id, fixed)}
+    stored = {stored_id for stage in tables.SCHEMAS for stored_id in tables.sources(store, stage)}
+    stored |= {file.split("/")[1] for folder in _FOLDERS for file in store.names(folder)}
+    released = {released_id for held in _read_manifests(store).values() if held for released_id in held.sources}
+    entries = set(catalog.sources)
+    own = {name for name in stored | released if name == source_id or _is_expanded_from(name, source_id, entries)}
     if not own:
-        raise StoreError(
-            f"nothing of a source {source_id!r} is in {store.root}; it knows {', '.join(sorted(known | remembered)) or 'none'}"
-        )
+        known = ", ".join(sorted(stored | released)) or "none"
+        raise StoreError(f"nothing of a source {source_id!r} is in {store.root}; the sources in it are {known}")
     return tuple(sorted(own))
 
 
-def _expanded(found: str, source_id: str, fixed: set[str]) -> bool:
-    """Tell whether an id is a file of this source and not a source of its own, or of one with a longer name."""
-    begins = [name for name in fixed if found.startswith(f"{name}-")]
-    return found not in fixed and max(begins, key=len, default="") == source_id
+def forget(source_id: str, catalog: Catalog) -> Deleted:
+    """Delete a source's video, frames, crops, mattes, labels, tables and report, and its tasks in Label Studio.
 
-
-def forget(source_id: str, catalog: Catalog) -> Forgotten:
-    """Remove a source's video, frames, crops, mattes, labels, tables and report, and its tasks in Label Studio.
-
-    Releases are immutable and are not touched: the result names those that hold pictures of it. When Label Studio cannot be
-    asked, the table of its tasks stays, and doing this again deletes them.
+    Releases are immutable and are not touched: the result names those that hold images of it. When Label Studio cannot be
+    asked, the table of its tasks stays, and a second run deletes them.
 
     Raises
     ------
@@ -73,98 +67,105 @@ def forget(source_id: str, catalog: Catalog) -> Forgotten:
         When there is nothing of it, or a file cannot be removed.
     """
     store = Store(catalog.storage_root)
-    own = holdings(source_id, catalog)
-    held = _manifests(store)
-    releases = {name: _count(one, own) for name, one in held.items() if one and _count(one, own)}
-    pushed = {name: _pushed(store, name) for name in own}
-    tasks, reason = _untasked(pushed, catalog)
-    task_ids = tuple(sorted(number for some in pushed.values() for number, _ in some)) if reason else ()
-    hashes = {digest for name in own for digest in _hashes(store, name)} | {
-        digest
-        for one in held.values()
-        for sample in (one.samples.values() if one else ())
-        if sample.source in own
-        for digest in (sample.sha256, *sample.annotation.digests)
-    }
+    own = find_source_ids(source_id, catalog)
+    manifests = _read_manifests(store)
+    releases = {name: count for name, held in manifests.items() if held and (count := _count_samples(held, own))}
     releases |= composition_manifest.holding(store.path("releases"), own)
-    waiting = {name for name in own if reason and pushed[name]}
-    downloads.forget(store, own)  # first: a table that goes could be made again from there
-    files = sum(_remove(store, name, ("tasks",) if name in waiting else ()) for name in own)
+    pushed = {name: _read_tasks(store, name) for name in own}
+    deleted_tasks, reason = _delete_tasks(pushed, catalog)
+    hashes = {sha256 for name in own for sha256 in _table_hashes(store, name)}
+    hashes |= {sha256 for held in manifests.values() if held for sha256 in _manifest_hashes(held, own)}
+    downloads.forget(store, own)  # first: a table that is deleted could be made again from there
+    files = sum(_delete_files(store, name, keep_tasks=bool(reason and pushed[name])) for name in own)
     for name in own:
         statistics.forget(store, name)
-    files += sum(archive.remove(store, digest) for digest in sorted(hashes))
-    files += sum(_remove_composed(store, note, own) for note in tables.sources(store, "composites"))
-    unreadable = tuple(name for name, one in held.items() if one is None)
-    return Forgotten(own, files, releases, unreadable, tasks, task_ids, reason)
+    files += sum(archive.remove(store, sha256) for sha256 in sorted(hashes))
+    files += sum(_delete_composition_inputs(store, note, own) for note in tables.sources(store, "composites"))
+    return Deleted(
+        sources=own,
+        files=files,
+        releases=releases,
+        unreadable=tuple(name for name, held in manifests.items() if held is None),
+        tasks=deleted_tasks,
+        task_ids=tuple(sorted(task.task_id for some in pushed.values() for task in some)) if reason else (),
+        reason=reason,
+    )
 
 
-def _remove_composed(store: Store, note: str, own: tuple[str, ...]) -> int:
-    """Remove the cutouts and backgrounds that a composition keeps of these sources; composing again does without them."""
-    files = [
-        row["file"]
-        for stage in ("people", "backgrounds")
-        if (found := tables.latest(store, stage, note))
-        for row in found.rows.to_dict("records")
-        if row["origin"] in own and row["file"] and store.exists(row["file"])
-    ]
-    for file in files:
-        store.remove(file)
-    return len(files)
+def _is_expanded_from(name: str, source_id: str, entries: set[str]) -> bool:
+    """Tell whether an id is a file of this entry, not an entry of its own and not a file of an entry with a longer name."""
+    begins = [entry for entry in entries if name.startswith(f"{entry}-")]
+    return name not in entries and max(begins, key=len, default="") == source_id
 
 
-def _manifests(store: Store) -> dict[str, manifest.Manifest | None]:
-    found: dict[str, manifest.Manifest | None] = {}
+def _read_manifests(store: Store) -> dict[str, Manifest | None]:
+    """Read the manifest of each release; None where it is unreadable."""
+    manifests: dict[str, Manifest | None] = {}
     for file in sorted(store.path("releases").glob(f"*/{manifest.FILE}")):
         try:
-            found[file.parent.name] = manifest.parse(file.read_bytes())
+            manifests[file.parent.name] = manifest.parse(file.read_bytes())
         except ReleaseError:
-            found[file.parent.name] = None  # told as unreadable
-    return found
+            manifests[file.parent.name] = None
+    return manifests
 
 
-def _count(held: manifest.Manifest, own: tuple[str, ...]) -> int:
+def _count_samples(held: Manifest, own: Sequence[str]) -> int:
     return sum(sample.source in own for sample in held.samples.values())
 
 
-def _pushed(store: Store, name: str) -> list[tuple[int, int]]:
-    """Give the numbers of a source's tasks and their projects."""
-    found = tables.latest(store, "tasks", name)
-    return [] if found is None else [(int(row.task_id), int(row.project_id)) for row in found.rows.itertuples()]
+def _manifest_hashes(held: Manifest, own: Sequence[str]) -> set[str]:
+    samples = (sample for sample in held.samples.values() if sample.source in own)
+    return {sha256 for sample in samples for sha256 in (sample.sha256, *sample.annotation.digests)}
 
 
-def _untasked(pushed: Mapping[str, Sequence[tuple[int, int]]], catalog: Catalog) -> tuple[int, str]:
-    """Delete the tasks in Label Studio; give how many went, and why not all did."""
+def _table_hashes(store: Store, name: str) -> list[str]:
+    found = [table.rows for stage in ("crops", "labels") if (table := tables.latest(store, stage, name))]
+    columns = [rows[column] for rows in found for column in ("sha256", "parts_sha256") if column in rows]
+    return [sha256 for column in columns for sha256 in column if sha256]
+
+
+def _read_tasks(store: Store, name: str) -> list[TaskRow]:
+    ref = tables.find(store, TaskRow.stage, name)
+    return tables.read_rows(store, ref, TaskRow) if ref else []
+
+
+def _delete_tasks(pushed: Mapping[str, Sequence[TaskRow]], catalog: Catalog) -> tuple[int, str]:
+    """Delete the tasks in Label Studio; give their number, and why not all were deleted."""
     deleted = 0
     if not any(pushed.values()):
         return 0, ""
     try:
         with connect(catalog) as server:
-            for name, some in pushed.items():
-                for project in sorted({project for _, project in some}):
-                    deleted += server.delete_source_tasks(project, name)
+            for name, tasks in pushed.items():
+                for project_id in sorted({task.project_id for task in tasks}):
+                    deleted += server.delete_source_tasks(project_id, name)
     except (LabelError, TransientError) as error:
         return deleted, str(error)
     return deleted, ""
 
 
-def _hashes(store: Store, name: str) -> list[str]:
-    refs = [tables.find(store, stage, name) for stage in ("crops", "labels")]
-    rows = [tables.read(store, ref).rows for ref in refs if ref]
-    columns = [some[name] for some in rows for name in ("sha256", "parts_sha256") if name in some]
-    return [digest for column in columns for digest in column if digest]
-
-
-def _tables(name: str, stages: Sequence[str]) -> list[str]:
-    return [file for stage in stages for file in (evicted.name(stage, name), tables.name(stage, name))]
-
-
-def _remove(store: Store, name: str, keeping: Sequence[str] = ()) -> int:
-    """Remove one id's files, its tables last, so that a second run finds what a killed one left."""
-    stages = [stage for stage in reversed(tables.SCHEMAS) if stage not in keeping]
-    made = [file for folder in _FOLDERS for file in store.names(f"{folder}/{name}")]
-    found = [*made, *(file for file in (f"reports/{name}.html", *_tables(name, stages)) if store.exists(file))]
-    for file in found:
+def _delete_files(store: Store, name: str, keep_tasks: bool) -> int:
+    """Delete one id's files, its tables last, so that a second run finds what a killed run left."""
+    stages = [stage for stage in reversed(tables.SCHEMAS) if not (keep_tasks and stage == TaskRow.stage)]
+    notes = [file for stage in stages for file in (evicted.name(stage, name), tables.name(stage, name))]
+    files = [file for folder in _FOLDERS for file in store.names(f"{folder}/{name}")]
+    files += [file for file in (f"reports/{name}.html", *notes) if store.exists(file)]
+    for file in files:
         store.remove(file)
     for folder in _FOLDERS if store.local_only else ("crops",):  # behind a URL only what was served has copies here
         shutil.rmtree(store.served_path(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
-    return len(found)
+    return len(files)
+
+
+def _delete_composition_inputs(store: Store, note: str, own: Sequence[str]) -> int:
+    """Delete the cut-outs and backgrounds that a composition keeps of these sources; composing again does without them."""
+    files = [
+        file
+        for stage in ("people", "backgrounds")
+        if (table := tables.latest(store, stage, note))
+        for origin, file in zip(table.rows["origin"], table.rows["file"], strict=True)
+        if origin in own and file and store.exists(file)
+    ]
+    for file in files:
+        store.remove(file)
+    return len(files)

@@ -1,15 +1,15 @@
-"""Looking at a release: is it what its manifest says, and what sets it apart from another one."""
+"""Checking that a release is what its manifest says, and comparing it with another release."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from figureground import layouts, progress
 from figureground.catalog import Catalog
 from figureground.datasets import certificate, manifest
-from figureground.datasets.manifest import Manifest
+from figureground.datasets.manifest import FileHashes, Manifest
 from figureground.errors import ArrayError, PluginError, ReleaseError
+from figureground.layouts import Layout
 from figureground.reports import release_diff
 from figureground.similarity import duplicates, signatures
 from figureground.storage import hashing
@@ -18,15 +18,15 @@ from figureground.types import Release, Sample
 
 
 def verify(folder: Path, catalog: Catalog | None = None) -> Release:
-    """Check a release against its manifest, from the files alone.
+    """Check a release against its manifest, from its files alone.
 
     Parameters
     ----------
     folder
         The release's folder.
     catalog
-        Whose storage has just been released from: a picture whose bytes have the hash of one that was looked at there is not
-        decoded a second time. None decodes every picture.
+        The catalog that the release has just been made with: an image whose signature its storage keeps is not decoded a
+        second time. None decodes every image.
 
     Returns
     -------
@@ -36,71 +36,73 @@ def verify(folder: Path, catalog: Catalog | None = None) -> Release:
     Raises
     ------
     ReleaseError
-        Naming every file that is altered, missing, extra or not as its layout promises, and every source, video or picture
-        that two splits share.
+        The message names every file that is altered, missing, extra or not as its layout promises, and every source, video or
+        image that two splits share.
     """
-    content = _content(folder)
+    content = _read_content(folder)
     problems = [problem for problem in [manifest.check_seal(content)] if problem]
     try:
         held = manifest.parse(content)
     except ReleaseError as error:
-        raise _refused(folder, [*problems, str(error)]) from error
-    looks = _known(held, catalog) if catalog else {}
+        raise _failure(folder, [*problems, str(error)]) from error
+    known = _read_signatures(held, catalog) if catalog else {}
     del content
-    found, misplaced = _found(folder, held, looks)
-    problems += [*manifest.compare_files(manifest.file_hashes(held), found), *manifest.find_leaks(held, found), *misplaced]
-    problems += _incomplete(held, found)
-    problems += _recheck(folder, held, found, looks)
+    files, layout_problems = _examine_files(folder, held, known)
+    problems += manifest.compare_files(manifest.file_hashes(held), files)
+    problems += manifest.find_leaks(held, files)
+    problems += layout_problems
+    problems += _find_missing_images(held, files)
+    problems += _check_certificate(folder, held, files, known)
     if problems:
-        raise _refused(folder, problems)
+        raise _failure(folder, problems)
     return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
 
 
 def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
-    """Say what sets a release apart from an older one; only the manifests are read.
+    """Compare a release with an older one, sample by sample; only the manifests are read.
 
     Returns
     -------
     dict
-        What happened (``added``, ``dropped``, ``re-annotated``, ...) to the stems it happened to.
+        Kind of change (``added``, ``dropped``, ``re-annotated``, …) to the sample ids that it happened to.
 
     Raises
     ------
     ReleaseError
         When one of the folders has no manifest or an altered one.
     """
-    return manifest.compare_samples(_manifest(old), _manifest(new))
+    return manifest.compare_samples(_read_manifest(old), _read_manifest(new))
 
 
 def diff_page(old: Path, new: Path) -> str:
-    """Show what sets a release apart from an older one: an HTML page that needs no other file.
+    """Show the samples that differ between two releases: an HTML page that needs no other file.
 
     Raises
     ------
     ReleaseError
-        When one of the folders has no manifest or an altered one, or a picture cannot be read.
+        When one of the folders has no manifest or an altered one, or an image cannot be read.
     """
     changes = diff(old, new)
-    wanted = release_diff.shown(changes)
+    wanted = release_diff.shown_samples(changes)
     names = old.resolve().name, new.resolve().name
-    return release_diff.page(names, changes, *(_samples(folder, wanted) for folder in (old, new)))
+    return release_diff.render(names, changes, _read_samples(old, wanted), _read_samples(new, wanted))
 
 
-def _samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
-    held = _manifest(folder)
-    layout = next(layout for layout, place in held.layouts.items() if place == ".")
-    samples: Iterable[Sample] = layouts.build(layout, held.settings.get(layout, {})).read(folder)
+def _read_samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
+    held = _read_manifest(folder)
+    name = next(name for name, place in held.layouts.items() if place == ".")
+    samples = layouts.build(name, held.settings.get(name, {})).read(folder)
     return {sample.sample_id: sample for sample in samples if sample.sample_id in wanted}
 
 
-def _manifest(folder: Path) -> Manifest:
-    content = _content(folder)
+def _read_manifest(folder: Path) -> Manifest:
+    content = _read_content(folder)
     if problem := manifest.check_seal(content):
-        raise _refused(folder, [problem])
+        raise _failure(folder, [problem])
     return manifest.parse(content)
 
 
-def _content(folder: Path) -> bytes:
+def _read_content(folder: Path) -> bytes:
     try:
         return (folder / manifest.FILE).read_bytes()
     except OSError as error:
@@ -109,95 +111,93 @@ def _content(folder: Path) -> bytes:
         ) from error
 
 
-def _known(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
-    """Give the packed signatures that the storage keeps of the release's sources, by the pictures' hashes."""
-    kept = Store(catalog.storage_root)
-    found = (signatures.of_source(kept, source_id).items() for source_id in held.sources)
-    return {digest: duplicates.pack(one) for some in found for digest, one in some}
+def _read_signatures(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
+    """Give the packed signatures that the storage keeps of the release's sources, by the hashes of the images."""
+    store = Store(catalog.storage_root)
+    stored = (signatures.of_source(store, source_id).items() for source_id in held.sources)
+    return {sha256: duplicates.pack(signature) for own in stored for sha256, signature in own}
 
 
-def _found(folder: Path, held: Manifest, looks: dict[str, bytes]) -> tuple[manifest.FileHashes, list[str]]:
-    """Hash every file, note the packed signature of every picture by its hash, and say what the layouts find wrong.
+def _examine_files(folder: Path, held: Manifest, known: dict[str, bytes]) -> tuple[FileHashes, list[str]]:
+    """Hash every file, add the packed signature of every new image to those known, and collect the layouts' problems.
 
-    What a layout reads is hashed there and then, and not read again.
+    A file that a layout reads is hashed at the same time, and is not read again.
     """
 
-    def compute_signature(path: str, digest: str, content: bytes) -> None:
-        if path.endswith(".jpg") and digest not in looks and (signature := _signature(content)):
-            looks[digest] = signature
+    def add_signature(path: str, sha256: str, content: bytes) -> None:
+        if path.endswith(".jpg") and sha256 not in known and (signature := _compute_signature(content)):
+            known[sha256] = signature
 
-    log = hashing.ReadLog(compute_signature)
+    log = hashing.ReadLog(add_signature)
     try:
-        misplaced = [*_misplaced(folder, held, log)]
-        found = hashing.hash_folder(folder, log)
+        problems = [*_find_layout_problems(folder, held, log)]
+        files = hashing.hash_folder(folder, log)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
-    found.pop(manifest.FILE)
-    return found, misplaced
+    files.pop(manifest.FILE)
+    return files, problems
 
 
-def _misplaced(folder: Path, held: Manifest, log: hashing.ReadLog) -> Iterator[str]:
-    """Ask each layout what is wrong with its files."""
-    for layout, where, plugin in _built(held):
-        if isinstance(plugin, PluginError):
-            yield f"{manifest.FILE}: {plugin}"
+def _find_layout_problems(folder: Path, held: Manifest, log: hashing.ReadLog) -> Iterator[str]:
+    for name, prefix, layout in _build_layouts(held):
+        if isinstance(layout, PluginError):
+            yield f"{manifest.FILE}: {layout}"
             continue
-        problems: Iterable[str] = plugin.find_problems(folder / where, log)
-        yield from (f"{where}{problem}" for problem in progress.track(problems, "verify", f"{folder.name} as {layout}", 0))
+        problems = progress.track(layout.find_problems(folder / prefix, log), "verify", f"{folder.name} as {name}", 0)
+        yield from (f"{prefix}{problem}" for problem in problems)
 
 
-def _incomplete(held: Manifest, found: manifest.FileHashes) -> Iterator[str]:
-    """Ask each layout that keeps pictures byte for byte whether it has them all."""
-    for layout, where, plugin in _built(held):
-        if isinstance(plugin, PluginError) or not plugin.verbatim or layouts.LETTERBOX in held.settings.get(layout, {}):
+def _find_missing_images(held: Manifest, files: FileHashes) -> Iterator[str]:
+    """Name the samples whose image a layout lacks, for each layout that keeps images byte for byte."""
+    for name, prefix, layout in _build_layouts(held):
+        if isinstance(layout, PluginError) or not layout.verbatim or layouts.LETTERBOX in held.settings.get(name, {}):
             continue
-        own = {name: content for name, content in found.items() if name.startswith(where)} if where else found
-        yield from (f"{layout}: {problem}" for problem in manifest.find_missing_images(held, own))
+        own = {file: content for file, content in files.items() if file.startswith(prefix)} if prefix else files
+        yield from (f"{name}: {problem}" for problem in manifest.find_missing_images(held, own))
 
 
-def _built(held: Manifest) -> Iterator[tuple[str, str, Any]]:
-    """Give each layout's name, its folder's name with "/" ("" for the release itself), and its plug-in or why it has none."""
-    for layout, place in sorted(held.layouts.items()):
-        where = "" if place == "." else f"{place}/"
+def _build_layouts(held: Manifest) -> Iterator[tuple[str, str, Layout | PluginError]]:
+    """Give each layout's name, what its files' names begin with ("" for the release itself), and it, or why it is not built."""
+    for name, place in sorted(held.layouts.items()):
+        prefix = "" if place == "." else f"{place}/"
         try:
-            yield layout, where, layouts.build(layout, held.settings.get(layout, {}))
+            yield name, prefix, layouts.build(name, held.settings.get(name, {}))
         except PluginError as error:
-            yield layout, where, error
+            yield name, prefix, error
 
 
-def _recheck(folder: Path, held: Manifest, found: manifest.FileHashes, looks: Mapping[str, bytes]) -> list[str]:
-    """Compute the leak certificate's claims again from the pictures that are there."""
+def _check_certificate(folder: Path, held: Manifest, files: FileHashes, known: Mapping[str, bytes]) -> list[str]:
+    """Compute the leak certificate's claims again from the images that are there."""
     listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
     seen: set[tuple[str, str]] = set()
-    pictures: dict[str, dict[str, bytes]] = defaultdict(dict)
-    for name, (content, size) in found.items():
-        split = manifest.split_of_file(name) or listed.get(content, "")
-        if not split or not name.endswith(".jpg") or (split, content) in seen:
+    images: dict[str, dict[str, bytes]] = defaultdict(dict)
+    for name, (sha256, size) in files.items():
+        split = manifest.split_of_file(name) or listed.get(sha256, "")
+        if not split or not name.endswith(".jpg") or (split, sha256) in seen:
             continue
-        seen.add((split, content))
-        # A picture too large to be looked at while it was hashed; what is no picture has none: its layout says so.
-        signature = looks.get(content)
-        if signature is None and size >= hashing.LARGE_FILE_BYTES:
-            signature = _signature((folder / name).read_bytes())
-        if signature is not None:
-            pictures[split][name] = signature
+        seen.add((split, sha256))
+        signature = known.get(sha256)
+        if signature is None and size >= hashing.LARGE_FILE_BYTES:  # its content was hashed in pieces
+            signature = _compute_signature((folder / name).read_bytes())
+        if signature is not None:  # a file that is no image has none: its layout names it
+            images[split][name] = signature
     try:
-        return certificate.problems((folder / certificate.FILE).read_bytes(), pictures)
+        return certificate.check((folder / certificate.FILE).read_bytes(), images)
     except OSError as error:
         return [f"{certificate.FILE}: {error.strerror}"]
 
 
-def _signature(content: bytes) -> bytes | None:
-    """Give a picture's packed signature, or None for what is no picture."""
+def _compute_signature(content: bytes) -> bytes | None:
+    """Give an image's packed signature, or None for what is no image."""
     try:
         return duplicates.pack(duplicates.of_jpeg(content))
     except ArrayError:
         return None
 
 
-def _refused(folder: Path, problems: list[str]) -> ReleaseError:
+def _failure(folder: Path, problems: list[str]) -> ReleaseError:
     lines = "".join(f"\n  {problem}" for problem in problems)
     return ReleaseError(
         f"{folder} is not the release its manifest describes; {len(problems)} problem{'s'[: len(problems) != 1]}:{lines}\n"
-        "Take a good copy, or cut it again under another --note"
+        "Take a good copy, or make the release again under another --note"
     )

@@ -9,8 +9,9 @@ import pytest
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.errors import StoreError
+from figureground.reports.sample_history import Line
 from figureground.storage.store import Store
-from tasks.datasets.explain import Line, explain
+from tasks.datasets.explain import explain
 from tasks.datasets.release import release
 
 Make = Callable[..., Catalog]
@@ -53,10 +54,10 @@ def test_a_crops_story_goes_from_its_video_to_its_release(catalog: Catalog) -> N
     assert subjects(story) == ["video", "frame", "crop", "score", "verdict", "matte", "task", "label", "release"]
     assert "videos/park/park.mp4 from clips/park.mp4, license CC0-1.0, sha256 " in said(story, "video")
     assert said(story, "frame").startswith("park-000000: decoded frame 0 at 0.000 s, 24x32 px")
-    assert "x 0..24, y 0..32 of 24x32 px, found with score 0.90, 1 other person in it" in said(story, "crop")
+    assert "x 0..24, y 0..32 of 24x32 px, detected with score 0.90, 1 other person in it" in said(story, "crop")
     assert said(story, "score") == "size 24: accepted by at_least 16.0"
     assert said(story, "verdict") == "kept"
-    assert said(story, "matte") == "by rembg, sure by 0.50: it needs a person, mattes/park/park-000000-00.png"
+    assert said(story, "matte") == "by rembg, confidence 0.50: an annotator must look at it, mattes/park/park-000000-00.png"
     assert said(story, "task") == "task 1000 in Label Studio's project 1, key key-park-000000-00"
     assert said(story, "label").startswith("keep by anna in 4.5 s, prediction-changed, annotation 1000, scenes: none chosen")
     assert said(story, "release") == "CustomSeg_Person_20261130_demo: in train, with annotation 1000"
@@ -80,9 +81,9 @@ def test_a_frames_story_is_that_of_its_crops(catalog: Catalog) -> None:
 def test_a_score_is_told_with_the_limit_of_today(labelled: Make, catalog: Catalog) -> None:
     recipe = catalog.recipe.model_copy(update={"checks": {"size": {"at_least": 30}}})
     strict = catalog.model_copy(update={"recipe": recipe})
-    assert said(explain("park-000000-00", strict), "score") == "size 24: refused by at_least 30.0"
+    assert said(explain("park-000000-00", strict), "score") == "size 24: rejected by at_least 30.0"
     without = catalog.model_copy(update={"recipe": recipe.model_copy(update={"checks": {}})})
-    assert "does not ask for it any more" in said(explain("park-000000-00", without), "score")
+    assert "the recipe no longer has this check" in said(explain("park-000000-00", without), "score")
 
 
 def test_what_has_not_happened_yet_is_said(catalog: Catalog) -> None:
