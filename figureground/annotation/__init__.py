@@ -1,4 +1,4 @@
-"""Label Studio's formats, and what an annotator's work says.
+"""Label Studio's formats, the fusion of edits into mattes, and the statistics of annotations.
 
-Predictions go out and labels come back here; no server is called.
+Predictions are made and annotations are read here; no server is called.
 """

@@ -81,11 +81,11 @@ def decode(address: str, width: int, height: int) -> Mask:
         # Not Image.open: once ultralytics is imported, that tries to install pi_heif when it cannot read a file.
         with PngImageFile(io.BytesIO(content)) as picture:
             picture.load()
-            see_through = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
+            transparent = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
             alpha = np.array(picture.convert("RGBA").getchannel("A"))
     except _NO_PICTURE as error:
         raise LabelError(f"bitmask's PNG is damaged: {error or type(error).__name__}") from error
-    if not see_through:
+    if not transparent:
         raise LabelError("bitmask's PNG has no transparency, so that all of the picture would be painted")
     return alpha
 
@@ -102,6 +102,6 @@ def _content(address: str) -> bytes:
 def _check_size(content: bytes, width: int, height: int) -> None:
     if content[:8] != _SIGNATURE or content[12:16] != b"IHDR" or len(content) < 24:
         raise LabelError(f"bitmask's data URL holds no PNG: it starts with {content[:8].hex(' ') or 'nothing'}")
-    found = struct.unpack(">II", content[16:24])
-    if found != (width, height):
-        raise LabelError(f"bitmask is a picture of {found[0]}x{found[1]}, expected {width}x{height}")
+    size = struct.unpack(">II", content[16:24])
+    if size != (width, height):
+        raise LabelError(f"bitmask is a picture of {size[0]}x{size[1]}, expected {width}x{height}")

@@ -189,9 +189,9 @@ def _sizes(bits: Bytes, count: int) -> list[int]:
     """Read the header: give its four sizes after checking the rest."""
     if bits.size < _HEADER_BITS:
         raise LabelError(f"brush stream ends within its header: {bits.size} of {_HEADER_BITS} bits")
-    found, word = _number(bits, 0, 32), _number(bits, 32, 5) + 1
-    if found != count:
-        raise LabelError(f"brush stream holds {found} values, the picture has {count} (width x height x 4)")
+    values, word = _number(bits, 0, 32), _number(bits, 32, 5) + 1
+    if values != count:
+        raise LabelError(f"brush stream holds {values} values, the picture has {count} (width x height x 4)")
     if word != _WORD:
         raise LabelError(f"brush stream has words of {word} bits, expected {_WORD}")
     return [_number(bits, 37 + 4 * i, 4) + 1 for i in range(4)]
@@ -215,18 +215,18 @@ def _walk(bits: Bytes, stream: Bytes, sizes: Sequence[int], count: int) -> tuple
     while at < stop:
         starts.append(at)
         at += steps[at] or _literal_width(content, at, sizes[kinds[at]])
-    found = np.array(starts, np.int64)
-    run, size, length = _blocks(stream, found, sizes)
+    positions = np.array(starts, np.int64)
+    run, size, length = _blocks(stream, positions, sizes)
     total = np.cumsum(length)
     last = int(np.searchsorted(total, count))
     if last == total.size:
         raise LabelError(f"brush stream ends early: {total[-1] if total.size else 0} of {count} values")
     if total[last] != count:
         raise LabelError(f"brush stream's last block goes {total[last] - count} values over the picture's {count}")
-    end = int(found[last] + 3 + size[last] + _WORD * (1 if run[last] else length[last]))
+    end = int(positions[last] + 3 + size[last] + _WORD * (1 if run[last] else length[last]))
     if end > bits.size:
         raise LabelError(f"brush stream ends early: within its last block, at bit {bits.size} of {end}")
-    return found[: last + 1], end
+    return positions[: last + 1], end
 
 
 def _literal_width(content: bytes, at: int, size: int) -> int:

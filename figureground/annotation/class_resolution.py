@@ -190,9 +190,9 @@ def decode_png(content: bytes, classes: int, what: str = "parts") -> Mask:
     ArrayError
         When it is no such picture or holds another id.
     """
-    found = codecs.decode_unchanged(content)
-    if found is None or found.ndim != 2 or found.dtype != np.uint8:
+    ids = codecs.decode_unchanged(content)
+    if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
         raise ArrayError(f"{what}: expected a PNG of 8 bits and one channel")
-    if found.max() >= classes:
-        raise ArrayError(f"{what}: holds the id {found.max()}; expected 0 to {classes - 1}")
-    return np.asarray(found, np.uint8)
+    if ids.max() >= classes:
+        raise ArrayError(f"{what}: holds the id {ids.max()}; expected 0 to {classes - 1}")
+    return np.asarray(ids, np.uint8)

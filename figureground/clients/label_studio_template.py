@@ -1,6 +1,6 @@
 """Label Studio's empty database: a new home then starts in seconds.
 
-It holds tables and nobody: who may come in is written by each home's own first start.
+It holds tables and no users: those are created by the first start of each home.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ DATABASE = "label_studio.sqlite3"
 
 
 def lay(home: Path, executable: Path, environment: Mapping[str, str]) -> None:
-    """Put an empty database into a home that has none, where the installation is one whose version can be told.
+    """Put an empty database into a home that has none, if the version of the installation is known.
 
     Parameters
     ----------
     home
         Label Studio's folder.
     executable
-        The label-studio program; its version is told by the packages of the environment it lies in.
+        The label-studio program; its version is read from the packages of its environment.
     environment
         Of the server; where it names another database than SQLite, nothing is laid.
 

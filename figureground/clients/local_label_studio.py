@@ -182,7 +182,7 @@ def _executable(catalog: Catalog) -> Path:
 
 
 def _choose_port(port: int | None) -> int:
-    """Give the port to listen on. Label Studio itself silently takes the next one, see `_heard`."""
+    """Give the port to listen on. Label Studio itself silently takes the next one, see `_listening_ports`."""
     if port is None:
         return USUAL_PORT if not _is_taken(USUAL_PORT) else find_free_port()
     if _is_taken(port):

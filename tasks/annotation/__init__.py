@@ -1,1 +1,1 @@
-"""To Label Studio and back: one task a file."""
+"""The Prefect tasks that push crops to Label Studio, pull the annotations and report their statistics."""

@@ -1,6 +1,6 @@
 """Kept crops and their mattes → tasks in Label Studio, each exactly once.
 
-A task's identity is its key, a content hash that is also in the task's data. How an unknown outcome is settled is told in
+A task's identity is its key, a content hash that is also in the task's data. How an unknown outcome is settled is described in
 `figureground.clients.label_studio.exactly_once`.
 """
 

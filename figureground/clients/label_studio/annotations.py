@@ -25,7 +25,7 @@ class AnnotationCalls(TaskCalls):
         """Make the server count annotations that it missed; see `AnnotationServer.recount_annotations`."""
         query = make_query(of_source(source_id), annotations_counted(more_than_zero=False))
         tasks = self._list(project, query=query, fields="all", include=WHOLE_ANNOTATIONS)
-        missed = [task for task in tasks if not all(_is_cancelled(one) for one in task.content.get("annotations") or ())]
+        missed = [task for task in tasks if not all(map(_is_cancelled, task.content.get("annotations") or ()))]
         for task in missed:
             for annotation in task.content["annotations"]:
                 with self.translating(f"saving annotation {annotation['id']} again"), ignore_missing():

@@ -13,8 +13,8 @@ from figureground.storage.store import Store
 
 VIEW = "least sure first"
 _BY_SCORE = "tasks:data.score"  # numbers of four digits after the point: their text has the same order
-# two that make the same project see each other's after that, or after as many times as long as the making took: the other
-# one's began before ours was visible, on the same server
+# two programs that make the same project see each other's after these seconds, or after this many times the seconds that the
+# making took: the other program began before our project was visible, on the same server
 _SETTLE_SECONDS, _SETTLE_TIMES = 1.0, 3.0
 _DUPLICATE, _TITLE_LETTERS = "unused twin of", 50
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from figureground.annotation import predictions
-from figureground.annotation.edit_fusion import REACH, fuse, guided
+from figureground.annotation.edit_fusion import REACH, fuse, guided_filter
 from figureground.errors import ArrayError
 from figureground.imaging import masks
 
@@ -128,7 +128,7 @@ def test_the_guided_filter_is_the_papers():
     for y, x in np.ndindex(guide.shape):
         window = np.s_[y : y + 2 * radius + 1, x : x + 2 * radius + 1]
         expected[y, x] = slope[window].mean() * guide[y, x] + offset[window].mean()
-    assert np.allclose(guided(guide, values, radius), expected, atol=1e-9)
+    assert np.allclose(guided_filter(guide, values, radius), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_guided_filter_is_the_papers():
         ({"alpha": np.zeros(SIZE)}, "alpha: expected"),
         ({"pushed": np.zeros((3, 3), np.uint8)}, "alpha and pushed mask: expected the same height and width"),
         ({"painted": np.zeros(SIZE, bool)}, "painted mask: expected"),
-        ({"image": np.zeros((3, 3, 3), np.uint8)}, "alpha and picture: expected the same"),
+        ({"image": np.zeros((3, 3, 3), np.uint8)}, "alpha and image: expected the same"),
         ({"reach": 0}, "reach of an edit: expected at least 1 pixel, found 0"),
     ],
 )
