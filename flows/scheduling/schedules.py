@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -223,13 +224,17 @@ def _last_due(when: str, timezone: str, earliest: datetime, now: datetime) -> da
         return now - (now - _ANCHOR) % _parse_interval(when)
     from prefect.server.schemas.schedules import CronSchedule
 
-    schedule, end = CronSchedule(cron=when, timezone=timezone), now
-    while end > earliest:
-        start = max(earliest, end - _CRON_WINDOW)
-        if dates := asyncio.run(schedule.get_dates(start=start, end=end)):
-            return datetime.fromtimestamp(max(dates).timestamp(), UTC)
-        end = start
-    return None
+    async def search() -> datetime | None:
+        schedule, end = CronSchedule(cron=when, timezone=timezone), now
+        while end > earliest:
+            start = max(earliest, end - _CRON_WINDOW)
+            if dates := await schedule.get_dates(start=start, end=end):
+                return datetime.fromtimestamp(max(dates).timestamp(), UTC)
+            end = start
+        return None
+
+    with ThreadPoolExecutor(1) as thread:  # the caller's thread may be running an event loop
+        return thread.submit(asyncio.run, search()).result()
 
 
 def _parse_interval(when: str) -> timedelta:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 
 class Listener:
-    """``figureground listen`` in a process of its own; what it says, line by line."""
+    """``figureground webhook`` in a process of its own; what it says, line by line."""
 
     def __init__(self, file, port, *more):
         self.url, self.told, self.lines = f"http://127.0.0.1:{port}/", [], queue.Queue()

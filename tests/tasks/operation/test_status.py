@@ -1,26 +1,18 @@
 """Where everything stands: read from footers, notes and summaries, fast, and right about each state."""
 
-import ast
 import json
 import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pytest
 
 from figureground import progress, tables
 from figureground.catalog import Catalog
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
 from figureground.tables import formats
-from flows.cli import status_fast_path
 from tasks.operation.status import as_json, read_status
-
-ROOT = Path(__file__).parents[3]
 
 
 def write(store: Store, stage: str, source: str, rows: list[dict[str, Any]]) -> None:
@@ -112,53 +104,6 @@ def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Cata
     assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
 
 
-def python(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
-
-
-def asked(folder: Path, *slow: str) -> list[str]:
-    """Ask as a user does, in a process of its own, and tell which of these modules it imported."""
-    code = "import sys; sys.argv = ['figureground', 'status']; from flows.cli.status_fast_path import main\n"
-    code += "try: main()\nexcept SystemExit: pass\n"
-    code += f"print([name for name in {slow} if name in sys.modules])"
-    found = python(folder, "-c", code)
-    assert found.returncode == 0 and "park" in found.stdout, found
-    return list(ast.literal_eval(found.stdout.splitlines()[-1]))
-
-
-def test_status_needs_no_prefect_no_pandas_and_no_network(tmp_path: Path) -> None:
-    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
-    assert asked(tmp_path, "prefect", "pandas", "cv2", "torch", "httpx", "pyarrow") == []
-
-
-def test_of_a_catalog_that_was_right_nothing_is_checked_again(tmp_path: Path) -> None:
-    file, slow = tmp_path / "data_catalog.yaml", ("numpy", "pydantic", "fsspec", "yaml", "typer", "rich", "pyarrow", "prefect")
-    file.write_text((ROOT / "data_catalog.yaml").read_text())
-    assert "pydantic" in asked(tmp_path, *slow)
-    assert asked(tmp_path, *slow) == []
-    store = Store(str(tmp_path / "data"))
-    write(store, "frames", "park", frames(6))
-    assert asked(tmp_path, *slow) == [], "who writes a table notes what it holds"
-    file.write_text(file.read_text() + "# changed\n")
-    assert "pydantic" in asked(tmp_path, *slow)
-
-
-def test_a_broken_catalog_is_told_as_ever(tmp_path: Path) -> None:
-    file = tmp_path / "data_catalog.yaml"
-    file.write_text((ROOT / "data_catalog.yaml").read_text())
-    assert python(tmp_path, "-m", "flows.cli", "status").returncode == 0
-    file.write_text(file.read_text() + "sorces: {}\n")
-    found = python(tmp_path, "-m", "flows.cli.status_fast_path", "status")
-    assert found.returncode == 1
-    assert "sorces: unknown key, did you mean 'sources'?" in found.stderr
-
-
-@pytest.mark.parametrize("arguments", [["ingest"], ["status", "--help"], ["status", "--verbose"], ["status", "x"], []])
-def test_what_is_no_plain_question_goes_to_the_whole_command_line(arguments: list[str]) -> None:
-    assert status_fast_path.parse_plain_status(arguments) is None
-
-
 def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     write(store, "frames", "park", frames(6))
@@ -171,11 +116,3 @@ def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
     note.write_text("{")
     store.path(".locks/tallies.json").unlink()
     assert read_status(catalog).sources == (park,)
-
-
-@pytest.mark.parametrize("options", [[], ["--json"]])
-def test_the_command_tells_it(tmp_path: Path, options: list[str]) -> None:
-    (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
-    told = python(tmp_path, "-m", "flows.cli", "status", *options).stdout
-    assert "park" in told and "walk" in told
-    assert not options or json.loads(told)["sources"][0]["source"] == "park"
