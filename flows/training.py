@@ -163,9 +163,9 @@ def compare(
             found[taught] = [
                 score(str(one), release, settings, place, ("test",), None, device, known) for one, place in places.items()
             ]
-        rows = [[one.rows for one in found[taught]] for taught in (old, new)]
+        old_rows, new_rows = ([one.rows for one in found[taught]] for taught in (old, new))
         on = f"the test split of {release.resolve().name}"
-        contests.append(contest(names, on, *rows, found[old][0].names, where / f"on-{release.resolve().name}"))
+        contests.append(contest(names, on, old_rows, new_rows, found[old][0].names, where / f"on-{release.resolve().name}"))
     if not contests:
         raise ReleaseError(
             f"neither {names[0]} nor {names[1]} has a test picture whose source the other does not learn from; "
@@ -223,7 +223,7 @@ def compare_answers(
     wanted = classes or min(_classes(old), _classes(new))
     for who in (old, new):
         _fetch(who, settings)  # both, so that a slip in the second is told before the first has been asked for minutes
-    found = []
+    found: list[Evaluation] = []
     for who in (old, new):
         place = (into / ("new" if found else "old")) if into else _place(settings, who, release)
         found.append(score(who, release, settings, place, splits, wanted, device))
