@@ -36,7 +36,7 @@ def end_stale_processes(folder: Path) -> list[int]:
     Returns
     -------
     list of int
-        Their process ids. On systems without /proc none is found.
+        Their process ids.
     """
     left = [process for process in _find_stale_processes(folder) if process.alive]
     for process in left:
