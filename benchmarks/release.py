@@ -59,14 +59,14 @@ def _fill(root: Path, samples: int) -> None:
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
             (image, image_hash), (label, label_hash) = ((file, sha256(content)) for file, content in files.items())
-            looked[image_hash] = duplicates.of_jpeg(picture)
+            looked[image_hash] = duplicates.compute_jpeg_signature(picture)
             ids = {"frame_id": frame, "crop_id": crop, "source_id": name}
             box = {"x1": WIDTH, "y1": HEIGHT, "width": WIDTH, "height": HEIGHT, "person_x1": WIDTH, "person_y1": HEIGHT}
             rows["frames"].append(_row("frames", **ids))
             rows["crops"].append(_row("crops", **ids, **box, file=image, sha256=image_hash))
             rows["labels"].append(_row("labels", **ids, verdict="keep", origin="prediction", file=label, sha256=label_hash))
         rows["videos"].append(_row("videos", source_id=name, path=f"{name}.mp4", license="MIT", sha256=sha256(name.encode())))
-        signatures.keep(kept, name, looked)
+        signatures.write(kept, name, looked)
         for stage, some in rows.items():
             tables.write(kept, stage, name, pd.DataFrame(some), fingerprint="made")
 

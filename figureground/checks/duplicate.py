@@ -87,7 +87,7 @@ class Duplicate:
         row["source"], row["frame"] = _number(crop.source_id), _number(crop.frame_id)
         row["track"], row["seconds"] = crop.track, crop.seconds
         row["bytes"] = len(cv2.imencode(".jpg", crop.image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1])
-        row["signs"] = duplicates.signature(crop.image)
+        row["signs"] = duplicates.compute_signature(crop.image)
         row["colours"] = tracks.count_colours(crop)
         row["joints"] = _joints(crop)
         if self.weights:
@@ -95,7 +95,7 @@ class Duplicate:
         return row.tobytes()
 
     def among(self, signatures: Sequence[bytes], fit: Sequence[bool]) -> list[float]:
-        """Give for each crop how much it resembles a better one, see `figureground.similarity.duplicates.standings`.
+        """Give for each crop how much it resembles a better one, see `figureground.similarity.duplicates.compute_keep_limits`.
 
         Better is first who is fit, then who has more detail. Two people of one frame are never each other's copies.
 
@@ -109,7 +109,7 @@ class Duplicate:
         rows = np.frombuffer(b"".join(signatures), _SIGNATURE)
         order = np.lexsort((np.arange(len(rows)), -rows["bytes"], ~np.array(fit, bool)))
         found = np.empty(len(rows))
-        found[order] = duplicates.standings(len(rows), _Likeness(rows[order], self.window, self.weights is not None))
+        found[order] = duplicates.compute_keep_limits(len(rows), _Likeness(rows[order], self.window, self.weights is not None))
         return [float(value) for value in found]
 
 
@@ -126,7 +126,7 @@ class _Likeness:
                 self.followed.setdefault((source, track), []).append(number)
 
     def __call__(self, start: int, stop: int) -> _Plane:
-        signs = duplicates.similarities(self.rows["signs"][start:stop], self.rows["signs"][:stop])
+        signs = duplicates.compute_similarities(self.rows["signs"][start:stop], self.rows["signs"][:stop])
         planes = [signs, *(part[start:stop] @ part[:stop].T for part in self.parts)]
         found = self.weights[0] + sum(weight * plane for weight, plane in zip(self.weights[1:], planes, strict=True))
         for number in range(start, stop):

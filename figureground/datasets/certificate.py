@@ -17,7 +17,7 @@ from figureground.datasets.splits import SPLITS
 from figureground.errors import ReleaseError
 from figureground.imaging import codecs
 from figureground.similarity import duplicates
-from figureground.similarity.duplicates import ALIKE_AT_LEAST, Look, Pair
+from figureground.similarity.duplicates import SIMILARITY_AT_LEAST, AnySignature, Pair
 
 FILE = "certificate.json"
 FOLDER = "certificate"
@@ -31,7 +31,7 @@ _RECHECK = "run `figureground verify` on this folder: it computes all of this fr
 _THUMBNAIL = 160
 
 
-def build(manifest: Manifest, signatures: Mapping[str, Look], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+def build(manifest: Manifest, signatures: Mapping[str, AnySignature], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Make the certificate.
 
     Parameters
@@ -49,7 +49,7 @@ def build(manifest: Manifest, signatures: Mapping[str, Look], joined: Sequence[S
     there = [split for split in SPLITS if stems[split]]
     return {
         "method": _METHOD,
-        "alike_at_least": ALIKE_AT_LEAST,
+        "alike_at_least": SIMILARITY_AT_LEAST,
         "sources_kept_together": [list(cluster) for cluster in joined],
         "pairs": [_pair(manifest, one, other, stems, signatures) for one, other in combinations(there, 2)],
         "recheck": _RECHECK,
@@ -57,9 +57,9 @@ def build(manifest: Manifest, signatures: Mapping[str, Look], joined: Sequence[S
 
 
 def _pair(
-    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, Look]
+    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, AnySignature]
 ) -> dict[str, Any]:
-    found = duplicates.closest(*([signatures[stem] for stem in stems[split]] for split in (one, other)))
+    found = duplicates.find_closest(*([signatures[stem] for stem in stems[split]] for split in (one, other)))
     if found is None:
         raise ReleaseError(f"the splits {one} and {other} have no pictures to compare")
     sources = [{manifest.samples[stem].source for stem in stems[split]} for split in (one, other)]
@@ -68,7 +68,7 @@ def _pair(
         "splits": [one, other],
         "shared_sources": sorted(sources[0] & sources[1]),
         "shared_videos": sorted(videos[0] & videos[1]),
-        "closest": [stems[one][found.one], stems[other][found.other]],
+        "closest": [stems[one][found.first], stems[other][found.second]],
         "similarity": round(found.similarity, 4),
         "mirrored": found.mirrored,
         "thumbnail": f"{FOLDER}/{one}-{other}.jpg",
@@ -93,7 +93,7 @@ def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.asarray(cv2.resize(picture, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def check(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[str]:
+def check(content: bytes, pictures: Mapping[str, Mapping[str, AnySignature]]) -> list[str]:
     """Check the claim again.
 
     Parameters
@@ -115,7 +115,7 @@ def check(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[st
     there = [split for split in SPLITS if pictures.get(split)]
     said = []
     for one, other in combinations(there, 2):
-        found, pairs = duplicates.compared(list(pictures[one].values()), list(pictures[other].values()))
+        found, pairs = duplicates.compare(list(pictures[one].values()), list(pictures[other].values()))
         said += _alike(list(pictures[one]), list(pictures[other]), pairs)
         claim = claimed.get((one, other))
         if found and (claim is None or abs(found.similarity - claim) > TOLERANCE):
@@ -125,8 +125,8 @@ def check(content: bytes, pictures: Mapping[str, Mapping[str, Look]]) -> list[st
 
 def _alike(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
     said = [
-        f"nearly the same image is in two splits: {some[pair.one]} and {others[pair.other]} "
-        f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {ALIKE_AT_LEAST})"
+        f"nearly the same image is in two splits: {some[pair.first]} and {others[pair.second]} "
+        f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {SIMILARITY_AT_LEAST})"
         for pair in pairs[:at_most]
     ]
     return said + ([f"… and {len(pairs) - at_most} more such pairs"] if len(pairs) > at_most else [])

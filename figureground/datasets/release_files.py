@@ -55,11 +55,11 @@ def read_signatures(store: Store, picks: Sequence[Pick]) -> dict[str, bytes]:
     for pick in picks:
         by_source[pick.record.source].append(pick)
     for source_id, own in sorted(by_source.items()):
-        known = signatures.of_source(store, source_id)
+        known = signatures.read(store, source_id)
         if new := [pick for pick in own if pick.record.sha256 not in known]:
             computed = compute_signatures(store, new)
             known |= {pick.record.sha256: computed[pick.sample_id] for pick in new}
-            signatures.keep(store, source_id, known)
+            signatures.write(store, source_id, known)
         packed |= {pick.sample_id: duplicates.pack(known[pick.record.sha256]) for pick in own}
     return packed
 
@@ -72,7 +72,7 @@ def compute_signatures(store: Store, picks: Sequence[Pick]) -> dict[str, Signatu
 
 def _signature(store: Store, pick: Pick) -> Signature:
     try:
-        return duplicates.of_jpeg(store.read(pick.image_file, pick.record.sha256))
+        return duplicates.compute_jpeg_signature(store.read(pick.image_file, pick.record.sha256))
     except ArrayError as error:
         raise ReleaseError(f"{pick.image_file}: {error}") from error
 

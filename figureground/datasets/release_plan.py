@@ -17,7 +17,7 @@ from figureground.datasets.provenance import Pick
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.similarity import duplicates
-from figureground.similarity.duplicates import Look
+from figureground.similarity.duplicates import AnySignature
 from figureground.storage.store import Store
 from figureground.tables import Table
 from figureground.types import Source
@@ -116,7 +116,7 @@ def collect_picks(contributions: Mapping[str, Contribution]) -> list[Pick]:
 
 
 def find_similar_sources(
-    picks: Sequence[Pick], signatures: Mapping[str, Look], videos: Mapping[str, str]
+    picks: Sequence[Pick], signatures: Mapping[str, AnySignature], videos: Mapping[str, str]
 ) -> list[tuple[str, ...]]:
     """Group sources that hold the same video or near-duplicate images; those of one chain are one group.
 
@@ -129,12 +129,12 @@ def find_similar_sources(
     videos
         Source to the hash of its video.
     """
-    by_source: dict[str, list[Look]] = defaultdict(list)
+    by_source: dict[str, list[AnySignature]] = defaultdict(list)
     for pick in picks:
         by_source[pick.record.source].append(signatures[pick.sample_id])
     first = {videos[source_id]: source_id for source_id in sorted(by_source, reverse=True)}
     same_video = ((first[videos[source_id]], source_id) for source_id in sorted(by_source))
-    clusters = duplicates.cluster(by_source, [*duplicates.between(by_source), *same_video])
+    clusters = duplicates.cluster(by_source, [*duplicates.find_similar_groups(by_source), *same_video])
     return [cluster for cluster in clusters if len(cluster) > 1]
 
 
@@ -172,7 +172,7 @@ def plan(
     contributions: Mapping[str, Contribution],
     picks: Sequence[Pick],
     layouts: Mapping[str, Mapping[str, Any]],
-    signatures: Mapping[str, Look],
+    signatures: Mapping[str, AnySignature],
     similar: Sequence[Sequence[str]],
     releases: Path,
 ) -> ReleasePlan:

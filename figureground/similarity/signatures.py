@@ -1,7 +1,7 @@
-"""Pictures' signatures, kept beside the crops under the pictures' hashes, so that a release need not decode a picture again.
+"""The table of images' signatures, by the images' hashes, so that a release does not decode each image again.
 
-What a release claims rests on its pictures: `figureground verify` computes every signature from the files. Only the look that
-`figureground release` takes at what it has just written knows pictures again by their hashes.
+The proof of a release does not rest on this table: `figureground verify` computes every signature from the files. Only
+`figureground release` reads it, for images that it has just written and whose hashes it knows.
 """
 
 from collections.abc import Mapping
@@ -18,35 +18,35 @@ VERSION = 1
 _STAGE = "signatures"
 
 
-def keep(store: Store, source_id: str, found: Mapping[str, Signature]) -> None:
+def write(store: Store, source_id: str, signatures: Mapping[str, Signature]) -> None:
     """Write a source's signatures, replacing those before.
 
     Parameters
     ----------
     store
-        Where.
+        The storage.
     source_id
-        Whose pictures.
-    found
-        The picture's sha256 to its signature.
+        The source of the images.
+    signatures
+        Each image's signature by the image's sha256.
 
     Raises
     ------
     StoreError
         When the storage cannot be written to.
     """
-    rows = [{"sha256": digest, "signature": pack(one)} for digest, one in sorted(found.items())]
-    tables.write(store, _STAGE, source_id, pd.DataFrame(rows), fingerprint=_mark())
+    rows = [{"sha256": digest, "signature": pack(signature)} for digest, signature in sorted(signatures.items())]
+    tables.write(store, _STAGE, source_id, pd.DataFrame(rows), fingerprint=_fingerprint())
 
 
-def of_source(store: Store, source_id: str) -> dict[str, Signature]:
-    """Give what is kept of a source's pictures, by their sha256; nothing of those nobody looked at with this method."""
-    ref = tables.fresh(store, _STAGE, source_id, _mark())
+def read(store: Store, source_id: str) -> dict[str, Signature]:
+    """Read a source's signatures by the images' sha256; none when the table is missing or of another method."""
+    ref = tables.fresh(store, _STAGE, source_id, _fingerprint())
     if ref is None or not ref.rows:
         return {}
     rows = tables.read(store, ref).rows
     return dict(zip(rows["sha256"], unpack_all(list(rows["signature"])), strict=True))
 
 
-def _mark() -> tables.Fingerprint:
+def _fingerprint() -> tables.Fingerprint:
     return tables.fingerprint(_STAGE, [], version=VERSION, method=METHOD)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from figureground.datasets import splits
 from figureground.datasets.splits import Split
 from figureground.similarity import duplicates
-from figureground.similarity.duplicates import ALIKE_AT_LEAST, Signature
+from figureground.similarity.duplicates import SIMILARITY_AT_LEAST, Signature
 
 FILE = "certificate.json"
 
@@ -74,7 +74,7 @@ def _pairs(inputs: Iterable[Input]) -> list[tuple[str, str]]:
     groups: dict[str, dict[str, list[Signature]]] = defaultdict(lambda: defaultdict(list))
     for one in inputs:
         groups["people" if one.kind == "people" else "scenes"][one.source].append(one.signature)
-    return [pair for some in groups.values() for pair in duplicates.between(some)]
+    return [pair for some in groups.values() for pair in duplicates.find_similar_groups(some)]
 
 
 def split_of(number: int, val: float) -> tuple[Split, int]:
@@ -121,7 +121,7 @@ def certificate(inputs: Sequence[Input], found: Mapping[str, Split], joined: Seq
         for kind in sorted({one.kind for one in inputs})
     }
     return {
-        "alike_at_least": ALIKE_AT_LEAST,
+        "alike_at_least": SIMILARITY_AT_LEAST,
         "sources_kept_together": [list(cluster) for cluster in joined],
         "inputs": told,
         "closest": _closest(told),
@@ -134,13 +134,13 @@ def _closest(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[s
     for kind, some in sorted(told.items()):
         for one, other in combinations(splits.SPLITS, 2):
             names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (one, other)]
-            pair = duplicates.closest(*([bytes.fromhex(some[name]["signature"]) for name in own] for own in names))
+            pair = duplicates.find_closest(*([bytes.fromhex(some[name]["signature"]) for name in own] for own in names))
             if pair:
                 rows.append(
                     {
                         "kind": kind,
                         "splits": [one, other],
-                        "pictures": [names[0][pair.one], names[1][pair.other]],
+                        "pictures": [names[0][pair.first], names[1][pair.second]],
                         "similarity": round(pair.similarity, 4),
                         "mirrored": pair.mirrored,
                     }
@@ -184,7 +184,7 @@ def problems(found: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) ->
     if closest != found["closest"]:
         said.append("the certificate's closest pictures are not those of its signatures")
     for row in closest:
-        if row["similarity"] >= ALIKE_AT_LEAST:
+        if row["similarity"] >= SIMILARITY_AT_LEAST:
             one, other = row["pictures"]
             where = " and ".join(row["splits"])
             said.append(f"{row['kind']} {one} and {other} look alike ({row['similarity']}) and are in {where}")

@@ -339,7 +339,7 @@ def _real(recipe: ComposeRecipe, catalog: Catalog) -> Iterator[tuple[Sample, str
 
 def _real_inputs(recipe: ComposeRecipe, catalog: Catalog) -> list[tuple[Input, Split]]:
     return [
-        (Input(sample.sample_id, source, "real", duplicates.of_jpeg(sample.image)), sample.split)
+        (Input(sample.sample_id, source, "real", duplicates.compute_jpeg_signature(sample.image)), sample.split)
         for sample, source in _real(recipe, catalog)
     ]
 

@@ -139,7 +139,7 @@ def _row(one: Mapping[str, Any], recipe: ComposeRecipe, store: Store, detector: 
     image = _shrunk(image, needed)
     file, content = f"plates/{recipe.note}/{one['background_id']}.jpg", crops.encode(image)
     made = {"width": image.shape[1], "height": image.shape[0], "people": 0, "reason": ""}
-    looks = duplicates.pack(duplicates.signature(image))
+    looks = duplicates.pack(duplicates.compute_signature(image))
     return told | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
 
 

@@ -107,7 +107,7 @@ def _row(one: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str, 
         return one | nothing | {"reason": reason}
     file, content = f"cutouts/{recipe.note}/{one['person_id']}.png", cutouts.encode(cutout)
     size = {"width": cutout.levels.shape[1], "height": cutout.levels.shape[0], "sides": list(cutout.sides)}
-    looks = duplicates.pack(duplicates.signature(_on_grey(cutout)))
+    looks = duplicates.pack(duplicates.compute_signature(_on_grey(cutout)))
     return one | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
 
 

@@ -114,7 +114,7 @@ def _read_content(folder: Path) -> bytes:
 def _read_signatures(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
     """Give the packed signatures that the storage keeps of the release's sources, by the hashes of the images."""
     store = Store(catalog.storage_root)
-    stored = (signatures.of_source(store, source_id).items() for source_id in held.sources)
+    stored = (signatures.read(store, source_id).items() for source_id in held.sources)
     return {sha256: duplicates.pack(signature) for own in stored for sha256, signature in own}
 
 
@@ -190,7 +190,7 @@ def _check_certificate(folder: Path, held: Manifest, files: FileHashes, known: M
 def _compute_signature(content: bytes) -> bytes | None:
     """Give an image's packed signature, or None for what is no image."""
     try:
-        return duplicates.pack(duplicates.of_jpeg(content))
+        return duplicates.pack(duplicates.compute_jpeg_signature(content))
     except ArrayError:
         return None
 

@@ -77,7 +77,7 @@ def crop(frames: TableRef, catalog: Catalog) -> TableRef:
     _log_counts(frames.source_id, counts)
     used = [*plugins.weights(catalog.detector()), *(weights for weights in _other_weights(catalog).values() if weights)]
     facts = {**counts, "weights": {weights.name: weights.sha256 for weights in used}}
-    signatures.keep(stage.store, frames.source_id, signature_of)
+    signatures.write(stage.store, frames.source_id, signature_of)
     return tables.write_rows(stage.store, "crops", frames.source_id, rows, fingerprint=stage.fingerprint, facts=facts)
 
 
@@ -160,7 +160,7 @@ def _crop_frame(frame: Frame, people: Sequence[Person], catalog: Catalog, store:
         seconds=float(frame.seconds),
         rows=[_write(crop, content, store) for crop, content in zip(wanted, contents, strict=True)],
         colours=[_text(tracks.count_colours(crop)) for crop in wanted],
-        signatures=[_text(duplicates.of_jpeg(content)) for content in contents],
+        signatures=[_text(duplicates.compute_jpeg_signature(content)) for content in contents],
         counts=counts,
     )
 

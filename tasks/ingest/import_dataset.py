@@ -77,7 +77,7 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     read = map_ordered(lambda arguments: importer.read(*arguments), numbered)
     imported = list(progress.track(read, "import_dataset", source.source_id, len(found)))
     used = [image for image in imported if isinstance(image, _Imported)]
-    signatures.keep(store, source.source_id, {image.crop.sha256: image.signature for image in used})
+    signatures.write(store, source.source_id, {image.crop.sha256: image.signature for image in used})
     rows: dict[str, Sequence[Row]] = {
         "videos": [image.video for image in used],
         "frames": [image.frame if isinstance(image, _Imported) else image for image in imported],
@@ -192,7 +192,7 @@ class _Importer:
             frame=replace(frame, width=crop.frame_width, height=crop.frame_height, file=file, sha256=sha256),
             crop=crop_rows.from_crop(crop, file, sha256),
             label=self._label(crop.crop_id, pair, alpha, class_map),
-            signature=duplicates.of_jpeg(content),
+            signature=duplicates.compute_jpeg_signature(content),
         )
 
     def _alpha(self, pair: Pair, class_map: Mask) -> Alpha:

@@ -26,7 +26,7 @@ def jpeg(image: np.ndarray, quality: int = 95) -> bytes:
 
 
 def similarity(one: bytes, other: bytes) -> float:
-    found = duplicates.closest([duplicates.of_jpeg(one)], [duplicates.of_jpeg(other)])
+    found = duplicates.find_closest([duplicates.compute_jpeg_signature(one)], [duplicates.compute_jpeg_signature(other)])
     assert found is not None
     return found.similarity
 
@@ -46,26 +46,26 @@ def test_a_copy_is_alike(change: str) -> None:
 
 
 def test_strangers_are_not() -> None:
-    signatures = [duplicates.of_jpeg(jpeg(picture(seed))) for seed in range(60)]
-    assert list(duplicates.alike(signatures[:30], signatures[30:])) == []
-    found = duplicates.closest(signatures[:30], signatures[30:])
+    signatures = [duplicates.compute_jpeg_signature(jpeg(picture(seed))) for seed in range(60)]
+    assert list(duplicates.find_similar(signatures[:30], signatures[30:])) == []
+    found = duplicates.find_closest(signatures[:30], signatures[30:])
     assert found is not None and 0.5 < found.similarity < 0.7
 
 
 def test_the_closest_pair_is_found_across_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(duplicates, "_ROWS", 4)
     monkeypatch.setattr(duplicates, "_COLUMNS", 1)
-    signatures = [duplicates.signature(picture(seed)) for seed in range(20)]
-    turned = duplicates.signature(np.ascontiguousarray(picture(9)[:, ::-1]))
-    found = duplicates.closest(signatures, [signatures[0] * -1, turned])
-    assert found is not None and (found.one, found.other, found.mirrored) == (9, 1, True)
-    assert [(pair.one, pair.other) for pair in duplicates.alike(signatures, [turned])] == [(9, 0)]
-    assert duplicates.closest([], signatures) is None
+    signatures = [duplicates.compute_signature(picture(seed)) for seed in range(20)]
+    turned = duplicates.compute_signature(np.ascontiguousarray(picture(9)[:, ::-1]))
+    found = duplicates.find_closest(signatures, [signatures[0] * -1, turned])
+    assert found is not None and (found.first, found.second, found.mirrored) == (9, 1, True)
+    assert [(pair.first, pair.second) for pair in duplicates.find_similar(signatures, [turned])] == [(9, 0)]
+    assert duplicates.find_closest([], signatures) is None
 
 
 def test_groups_that_hold_a_copy_are_found_with_their_closest_pair() -> None:
-    signatures = [duplicates.signature(picture(seed)) for seed in range(6)]
-    found = duplicates.between({"b": signatures[:3], "a": [signatures[5], signatures[1]], "c": signatures[3:5]})
+    signatures = [duplicates.compute_signature(picture(seed)) for seed in range(6)]
+    found = duplicates.find_similar_groups({"b": signatures[:3], "a": [signatures[5], signatures[1]], "c": signatures[3:5]})
     assert list(found) == [("a", "b")]
     assert found["a", "b"] == duplicates.Pair(1, 1, 1.0, False)
 
@@ -73,7 +73,7 @@ def test_groups_that_hold_a_copy_are_found_with_their_closest_pair() -> None:
 @pytest.mark.parametrize("content", [b"", b"\xff\xd8", jpeg(picture(1))[:300]])
 def test_what_is_no_picture_is_refused(content: bytes) -> None:
     with pytest.raises(ArrayError):
-        duplicates.of_jpeg(content)
+        duplicates.compute_jpeg_signature(content)
 
 
 def test_the_bits_of_a_packed_signature_never_change() -> None:
@@ -92,12 +92,17 @@ def test_every_pair_is_as_similar_as_its_signs_say_straight_or_mirrored() -> Non
     straight = left.astype(int) @ right.astype(int).T
     mirrored = left.astype(int) @ (right * np.tile([1, -1], 128)).astype(int).T
     expected = {
-        (at, beside): (duplicates.similarities(left[at : at + 1], right[beside : beside + 1])[0, 0], bool(flipped > plain))
+        (at, beside): (
+            duplicates.compute_similarities(left[at : at + 1], right[beside : beside + 1])[0, 0],
+            bool(flipped > plain),
+        )
         for (at, beside), plain in np.ndenumerate(straight)
         for flipped in [mirrored[at, beside]]
     }
     for some, others in ((list(left), list(right)), ([*map(duplicates.pack, left)], [*map(duplicates.pack, right)])):
-        found = {(pair.one, pair.other): (pair.similarity, pair.mirrored) for pair in duplicates.alike(some, others, 0)}
+        found = {
+            (pair.first, pair.second): (pair.similarity, pair.mirrored) for pair in duplicates.find_similar(some, others, 0)
+        }
         assert found == expected
 
 
@@ -105,10 +110,10 @@ def test_packed_signatures_compare_as_they_did() -> None:
     signs = np.where(np.random.default_rng(3).random((40, 256)) < 0.5, 1, -1).astype(np.int8)
     signs[:, 0] = 0
     packed = [duplicates.pack(one) for one in signs]
-    assert duplicates.compared(packed[:9], packed[9:], 0.55) == duplicates.compared(list(signs[:9]), list(signs[9:]), 0.55)
+    assert duplicates.compare(packed[:9], packed[9:], 0.55) == duplicates.compare(list(signs[:9]), list(signs[9:]), 0.55)
     straight = signs[:9].astype(int) @ signs[9:].astype(int).T
     mirrored = signs[:9].astype(int) @ (signs[9:] * np.tile([1, -1], 128)).astype(int).T
-    found = duplicates.closest(packed[:9], packed[9:])
+    found = duplicates.find_closest(packed[:9], packed[9:])
     assert found is not None and found.similarity == pytest.approx((np.maximum(straight, mirrored).max() + 255) / 510, abs=1e-6)
 
 

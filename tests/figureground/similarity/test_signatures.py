@@ -18,12 +18,12 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def found() -> dict[str, Signature]:
     pictures = (np.random.default_rng(seed).integers(0, 256, (90, 60, 3), dtype=np.uint8) for seed in range(5))
-    return {f"{number:064x}": duplicates.signature(picture) for number, picture in enumerate(pictures)}
+    return {f"{number:064x}": duplicates.compute_signature(picture) for number, picture in enumerate(pictures)}
 
 
 def test_they_come_back(store: Store, found: dict[str, Signature]) -> None:
-    signatures.keep(store, "park", found)
-    back = signatures.of_source(store, "park")
+    signatures.write(store, "park", found)
+    back = signatures.read(store, "park")
     assert back.keys() == found.keys()
     for digest, one in found.items():
         assert back[digest].dtype == one.dtype
@@ -31,20 +31,20 @@ def test_they_come_back(store: Store, found: dict[str, Signature]) -> None:
 
 
 def test_none_are_none(store: Store) -> None:
-    assert signatures.of_source(store, "park") == {}
-    signatures.keep(store, "park", {})
-    assert signatures.of_source(store, "park") == {}
+    assert signatures.read(store, "park") == {}
+    signatures.write(store, "park", {})
+    assert signatures.read(store, "park") == {}
 
 
 def test_those_of_another_method_are_not_taken(
     store: Store, found: dict[str, Signature], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    signatures.keep(store, "park", found)
+    signatures.write(store, "park", found)
     monkeypatch.setattr(signatures, "METHOD", 0)
-    assert signatures.of_source(store, "park") == {}
+    assert signatures.read(store, "park") == {}
 
 
 def test_a_damaged_table_is_none(store: Store, found: dict[str, Signature]) -> None:
-    signatures.keep(store, "park", found)
+    signatures.write(store, "park", found)
     store.path("tables/signatures/park.parquet").write_bytes(b"PAR1")
-    assert signatures.of_source(store, "park") == {}
+    assert signatures.read(store, "park") == {}

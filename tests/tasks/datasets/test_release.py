@@ -23,7 +23,7 @@ from figureground.catalog import Catalog
 from figureground.errors import ReleaseError, StoreError
 from figureground.imaging import masks
 from figureground.similarity import duplicates, signatures
-from figureground.similarity.duplicates import of_jpeg
+from figureground.similarity.duplicates import compute_jpeg_signature
 from figureground.storage.store import Store
 from figureground.types import Release
 from tasks.datasets.forget import forget
@@ -444,14 +444,16 @@ def test_a_picture_is_looked_at_once_and_again_when_it_is_another(
     labelled: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
-    monkeypatch.setattr(duplicates, "of_jpeg", lambda content: looked.append(content) or of_jpeg(content))
+    monkeypatch.setattr(
+        duplicates, "compute_jpeg_signature", lambda content: looked.append(content) or compute_jpeg_signature(content)
+    )
     catalog = labelled(tmp_path, TWO, SPLITS)
     first = cut(catalog)
     assert len(looked) == 5
     assert cut(catalog, note="again").digest == first.digest and len(looked) == 5
-    kept, store = signatures.of_source(Store(catalog.storage_root), "park"), Store(catalog.storage_root)
+    kept, store = signatures.read(Store(catalog.storage_root), "park"), Store(catalog.storage_root)
     assert len(kept) == 3
-    signatures.keep(store, "park", dict(list(kept.items())[1:]))
+    signatures.write(store, "park", dict(list(kept.items())[1:]))
     assert cut(catalog, note="once-more").digest == first.digest and len(looked) == 6
     rebuild.fn(Path(first.folder) / "manifest.json", catalog, "rebuilt", "20270101")
     assert len(looked) == 11  # from the pictures themselves

@@ -129,10 +129,10 @@ def test_signatures_are_kept_of_every_crop(catalog, frames, detector):
     detector((ANN, BOB), ())
     store = Store(catalog.storage_root)
     rows = tables.read(store, crop.fn(frames, catalog)).rows
-    kept = signatures.of_source(store, "park")
+    kept = signatures.read(store, "park")
     assert kept.keys() == set(rows["sha256"])
     for file, digest in zip(rows["file"], rows["sha256"], strict=True):
-        np.testing.assert_array_equal(kept[digest], duplicates.of_jpeg(store.read(file)))
+        np.testing.assert_array_equal(kept[digest], duplicates.compute_jpeg_signature(store.read(file)))
 
 
 def test_the_facts_count_people_the_small_ones_and_empty_frames(catalog, frames, detector):
