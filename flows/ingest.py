@@ -76,9 +76,9 @@ def _ingest(settings: Catalog, sources: list[str] | None) -> list[Outcome]:
     _remove_leftovers(settings)
     fetch_weights(settings)
     refused = _discover(settings, sources)
-    found, unusable = expand_sources(settings, sources)
+    expanded, unusable = expand_sources(settings, sources)
     refused += [outcome for outcome in unusable if outcome not in refused]
-    with lock_sources(found, settings, "make", "ingest") as (free, busy), open_executor(settings) as executor:
+    with lock_sources(expanded, settings, "make", "ingest") as (free, busy), open_executor(settings) as executor:
         done = _outcomes(_submit(free, settings, executor))
         shards.remove_shards(Store(settings.storage_root), [outcome.source_id for outcome in done if not outcome.error])
     if settings.cluster:
@@ -93,28 +93,30 @@ def _remove_leftovers(catalog: Catalog) -> None:
 
 
 @contextmanager
-def lock_sources(found: list[Source], catalog: Catalog, kind: Kind, flow: str) -> Iterator[tuple[list[Source], list[Outcome]]]:
+def lock_sources(
+    sources: list[Source], catalog: Catalog, kind: Kind, flow: str
+) -> Iterator[tuple[list[Source], list[Outcome]]]:
     """Lock sources while the block lasts.
 
     Parameters
     ----------
-    found
+    sources
         The sources.
     catalog
         Gives the storage.
     kind
         Which lock: that of the stages, or that of the annotations.
     flow
-        The flow's name, which another run is told.
+        The flow's name, which the message of another run names.
 
     Yields
     ------
     tuple
         The sources that were free, and an outcome for each other one.
     """
-    store, names = Store(catalog.storage_root), [source.source_id for source in found]
+    store, names = Store(catalog.storage_root), [source.source_id for source in sources]
     with hold_lease(store, f"leases/{kind}"), hold_locks(store.path(".locks"), kind, flow, names) as (_, taken):
-        free = [source for source in found if source.source_id not in taken]
+        free = [source for source in sources if source.source_id not in taken]
         yield free, [Outcome(name, "", f"left alone: {note} works on it") for name, note in taken.items()]
 
 
@@ -178,7 +180,7 @@ def _submit(sources: list[Source], catalog: Catalog, executor: Executor) -> dict
     frames = [executor.submit(sample, source, video, catalog) for source, video in zip(footage, videos, strict=True)]
     crops = [executor.submit(crop, table, catalog) for table in frames]
     measures = [executor.submit(measure, table, catalog) for table in crops]
-    measured = [allow_failure(table) for table in measures]  # near-duplicates are looked for in all sources
+    measured = [allow_failure(table) for table in measures]  # near-duplicates are searched in all sources
     scores = [executor.submit(deduplicate, table, catalog, wait_for=measured) for table in measures]
     verdicts = [executor.submit(judge, table, catalog) for table in scores]
     mattes = [executor.submit(matte, table, verdict, catalog) for table, verdict in zip(crops, verdicts, strict=True)]

@@ -54,7 +54,7 @@ def fetch(source: Source, catalog: Catalog, indexes: PackageIndexes = OWN_INDEXE
     Raises
     ------
     SourceError
-        When it cannot be found, fetched, or is not the pinned file.
+        When it is not there, cannot be fetched, or is not the pinned file.
     TransientError
         When a server does not answer now.
     StoreError

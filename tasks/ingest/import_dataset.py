@@ -66,16 +66,16 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     store, entry = Store(catalog.storage_root), catalog.sources[catalog.entry_of(source.source_id)]
     folder, dataset = catalog.folder / Path(source.path).expanduser(), catalog.dataset(source.source_id)
     whole = source.source_id in catalog.sources
-    found = [pair for pair in dataset.find_pairs(folder) if whole or (pair.split or "auto") == source.split]
-    mark = _fingerprint(source, catalog, found)
+    chosen = [pair for pair in dataset.find_pairs(folder) if whole or (pair.split or "auto") == source.split]
+    mark = _fingerprint(source, catalog, chosen)
     if ref := _fresh(store, source.source_id, mark):
         return _checked(ref, source, store)
     class_table, goal = class_maps.reading(entry.classes, entry.remap)
-    frame_ids = ids.make_frame_ids(source.source_id, [f"{pair.sample_id}.jpg" for pair in found])
+    frame_ids = ids.make_frame_ids(source.source_id, [f"{pair.sample_id}.jpg" for pair in chosen])
     importer = _Importer(store, source, folder, class_table, goal == class_maps.ATR, entry.specks_at_most)
-    numbered = [(index, frame_id, pair) for index, (frame_id, pair) in enumerate(zip(frame_ids, found, strict=True))]
+    numbered = [(index, frame_id, pair) for index, (frame_id, pair) in enumerate(zip(frame_ids, chosen, strict=True))]
     read = map_ordered(lambda arguments: importer.read(*arguments), numbered)
-    imported = list(progress.track(read, "import_dataset", source.source_id, len(found)))
+    imported = list(progress.track(read, "import_dataset", source.source_id, len(chosen)))
     used = [image for image in imported if isinstance(image, _Imported)]
     signatures.write(store, source.source_id, {image.crop.sha256: image.signature for image in used})
     rows: dict[str, Sequence[Row]] = {
@@ -96,17 +96,17 @@ def _fresh(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef |
     return labels if crops_ and all(before) else None
 
 
-def _fingerprint(source: Source, catalog: Catalog, found: Sequence[Pair]) -> tables.Fingerprint:
+def _fingerprint(source: Source, catalog: Catalog, chosen: Sequence[Pair]) -> tables.Fingerprint:
     """Hash what the tables depend on; of the files their sizes and times."""
     entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
-    files = sorted({file for pair in found for file in (pair.picture, pair.mask) if file and file.is_file()})
+    files = sorted({file for pair in chosen for file in (pair.picture, pair.mask) if file and file.is_file()})
     return tables.fingerprint(
         "adopted",
         [],
         version=VERSION,
         layout=plugins.identity(dataset),
         states=[[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
-        pairs=[[pair.sample_id, pair.reason, pair.split, list(pair.scenes)] for pair in found],
+        pairs=[[pair.sample_id, pair.reason, pair.split, list(pair.scenes)] for pair in chosen],
         license=source.license,
         scenes=source.scenes,
         classes=str(entry.classes),

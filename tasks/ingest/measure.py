@@ -39,7 +39,7 @@ def measure(crops: TableRef, catalog: Catalog) -> TableRef:
     TableRef
         The measures table: one row a crop and check, crops in their table's order, checks by name; for a check that compares
         crops its value is that of a crop alone, and a signature is what `tasks.ingest.deduplicate` will need of it. Its facts
-        list the ``crops`` that were looked at, which are known even when the recipe has no check.
+        list the ``crops`` that were measured, which are known even when the recipe has no check.
 
     Raises
     ------

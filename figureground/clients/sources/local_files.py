@@ -42,7 +42,7 @@ def list_videos(source: Source, catalog: Catalog) -> list[Path]:
 def list_photos(source: Source, catalog: Catalog) -> list[Path]:
     """List the photos of a source, sorted: all files of a folder but hidden ones, or the files that a glob matches.
 
-    A file that is not a photo is found out when it is decoded.
+    Whether a file is a photo shows when it is decoded.
 
     Raises
     ------

@@ -123,12 +123,12 @@ class GuardedRH(RequestHandler):
 
     def _resume(self, request: YtdlpRequest) -> int:
         """Let a partial download be resumed only if the file is still the same one; give how many bytes of it are here."""
-        found = _OPEN_RANGE.fullmatch(request.headers.get("Range") or "")
-        if found is None:
+        asked = _OPEN_RANGE.fullmatch(request.headers.get("Range") or "")
+        if asked is None:
             return 0
         if mark := self._state.validator_of(request.url):
             request.headers["If-Range"] = mark
-            return int(found[1])
+            return int(asked[1])
         del request.headers["Range"]  # nothing tells of which file the part is
         return 0
 
@@ -216,7 +216,7 @@ class _Body(io.RawIOBase):
 
 
 def _plain_blocks(response: httpx.Response, shown: str) -> Iterator[bytes]:
-    """Give a body decompressed; one that is compressed although nobody asked for that is no longer than a page."""
+    """Give a body decompressed; one that is compressed although the request forbids that is no longer than a page."""
     if response.headers.get("Content-Encoding", "identity") in ("", "identity"):
         return response.iter_raw()
     packed = b""

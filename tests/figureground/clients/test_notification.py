@@ -43,7 +43,7 @@ def listening() -> Iterator[Callable[..., tuple[str, list[dict[str, Any]]]]]:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(module, "_PAUSES_SECONDS", (0.01, 0.01))
 
 
 def test_one_post_with_what_failed(listening, monkeypatch) -> None:
