@@ -28,13 +28,15 @@ from figureground import catalog as catalogs
 from figureground.catalog import Catalog
 from figureground.catalog import defaults as catalog_defaults
 from figureground.inference import cores
+from figureground.storage.store import Store
 from figureground.synthesis import alpha_blend, cutouts
 from figureground.synthesis.alpha_blend import Blend, Layer
 from figureground.synthesis.cutouts import Levels
+from figureground.synthesis.making import ImageMaker, Work, make_images
 from figureground.types import Image
 from tasks.datasets import compose as ours
-from tasks.datasets.filter_backgrounds import screen
-from tasks.datasets.load_cutouts import gather
+from tasks.datasets.filter_backgrounds import filter_backgrounds
+from tasks.datasets.load_cutouts import load_cutouts
 
 ROOT = Path(__file__).parents[1]
 _PROFILES = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -137,7 +139,8 @@ def _plain_lit(colours: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.
 
 def speed(plan: ours.Plan, settings: Catalog, folder: Path, pictures: int, rounds: int) -> tuple[float, float]:
     """Give the median pictures per second of ours and of the plain loop, one process each."""
-    workshop, size = ours._Workshop(plan, settings), tuple(plan.manner.size)
+    work = Work(plan.settings, plan.pools, Store(settings.storage_root), folder)
+    maker, size = ImageMaker(work), tuple(plan.settings.size)
     storage = Path(settings.storage_root.url)
     people = {one.subject.person_id: storage / one.file for pool in plan.pools.values() for one in pool.people}
     backgrounds = {one.background_id: storage / one.file for pool in plan.pools.values() for one in pool.backgrounds}
@@ -147,7 +150,7 @@ def speed(plan: ours.Plan, settings: Catalog, folder: Path, pictures: int, round
         jobs = plan.jobs[turn * pictures : (turn + 1) * pictures]
         begun, rows = time.perf_counter(), []
         for job in jobs:
-            files, row = workshop.files(job)
+            files, row = maker.make(job)
             rows.append(row)
             for name, content in files.items():
                 (folder / Path(name).name).write_bytes(content)
@@ -169,8 +172,10 @@ def scaling(plan: ours.Plan, settings: Catalog, folder: Path, rounds: int) -> di
     for turn in range(rounds):
         for processes, found in rates.items():
             bench = folder / f"{turn}-{processes}"
-            (bench / ours._DONE).mkdir(parents=True)
-            moments = [time.perf_counter() for _ in ours._by_processes(plan, settings, bench, plan.jobs, processes)]
+            bench.mkdir(parents=True)
+            work = Work(plan.settings, plan.pools, Store(settings.storage_root), bench)
+            jobs = [job for job in plan.jobs if not job.real]
+            moments = [time.perf_counter() for _ in make_images(work, jobs, processes)]
             skipped = _WARM * processes  # until every process is at work
             found.append((len(moments) - skipped) / (moments[-1] - moments[skipped - 1]))
             shutil.rmtree(bench)
@@ -219,8 +224,8 @@ def prepare(folder: Path, pictures: int) -> tuple[ours.Plan, Catalog]:
     content["compose"] = {**places, "people_at_most": 2, "pictures": pictures}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     settings = catalogs.load(folder / "data_catalog.yaml")
-    people, backgrounds = gather.fn(settings), screen.fn({}, settings)
-    return ours.planned(people, backgrounds, settings), settings
+    people, backgrounds = load_cutouts.fn(settings), filter_backgrounds.fn({}, settings)
+    return ours.plan_composition(people, backgrounds, settings), settings
 
 
 _PAGE = """# Synthetic pairs beside the plain loop
@@ -270,7 +275,7 @@ def main() -> None:
             print(f"halo, {blend}: ours {border:.2f}, plain {naive:.2f}: {border / naive:.2f}", flush=True)
         if asked.page:
             told = {"plain": plains, "ours": mine, "ratio": mine / plains, "one": rates[1], "two": rates[2]}
-            size = f"{plan.manner.size.width} × {plan.manner.size.height}"
+            size = f"{plan.settings.size.width} × {plan.settings.size.height}"
             words = {"asked": f"{asked.pictures} {asked.rounds}", "size": size}
             words |= {"rounds": asked.rounds, "pictures": asked.pictures}
             page = _PAGE.format(**told, **words, scaling=rates[2] / rates[1], halo=lines)
@@ -280,15 +285,15 @@ def main() -> None:
 
 
 def _pairs(settings: Catalog, pictures: int) -> None:
-    from tasks.datasets.composite_report import contact
-    from tasks.datasets.verify_composites import recheck
+    from tasks.datasets.composite_report import write_composite_report
+    from tasks.datasets.verify_composites import verify_composites
 
     recipe = settings.composition().model_copy(update={"pictures": pictures, "note": "pairs"})
     whole = settings.model_copy(update={"compose": recipe})
-    people, backgrounds = gather.fn(whole), screen.fn({}, whole)
+    people, backgrounds = load_cutouts.fn(whole), filter_backgrounds.fn({}, whole)
     made = ours.compose.fn(people, backgrounds, whole, cores.usable_cores())
-    recheck(Path(made.folder))
-    print(f"{made.counts} in {made.folder}; {contact.fn(people, backgrounds, made, whole)}")
+    verify_composites(Path(made.folder))
+    print(f"{made.counts} in {made.folder}; {write_composite_report.fn(people, backgrounds, made, whole)}")
 
 
 if __name__ == "__main__":

@@ -14,12 +14,12 @@ from figureground.plugins import weights
 from figureground.storage.store import Store
 from figureground.types import Release, TableRef
 from flows.ingest import expand_sources
-from tasks.datasets.compose import again, check, lacks
+from tasks.datasets.compose import check_recipe, compose_again, missing_images
 from tasks.datasets.compose import compose as make
-from tasks.datasets.composite_report import contact
-from tasks.datasets.filter_backgrounds import screen
-from tasks.datasets.load_cutouts import gather
-from tasks.datasets.verify_composites import recheck
+from tasks.datasets.composite_report import write_composite_report
+from tasks.datasets.filter_backgrounds import filter_backgrounds
+from tasks.datasets.load_cutouts import load_cutouts
+from tasks.datasets.verify_composites import verify_composites
 from tasks.ingest.fetch import fetch
 from tasks.ingest.sample import sample
 
@@ -33,7 +33,7 @@ class Composed(NamedTuple):
 
 
 @flow(name="compose", validate_parameters=False, persist_result=False)
-def compose(catalog: str = "data_catalog.yaml", note: str = "", processes: int = 0) -> Composed:
+def compose(catalog: str = "data_catalog.yaml", note: str = "", workers: int = 0) -> Composed:
     """Make the synthetic pairs that the catalog asks for, check them, and write their page.
 
     Parameters
@@ -42,8 +42,8 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", processes: int =
         The catalog's file.
     note
         The last part of the folder's name; "" takes the catalog's.
-    processes
-        How many make pictures at the same time; 0 takes one a processor.
+    workers
+        How many processes make images; 0 takes one per processor.
 
     Raises
     ------
@@ -53,12 +53,12 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", processes: int =
         When nothing is left to compose, or a name is taken by another content.
     """
     settings = settled(Path(catalog), note)
-    check(settings)
+    check_recipe(settings)
     people, backgrounds = inputs(settings)
-    made = make(people, backgrounds, settings, processes or cores.usable_cores())
-    recheck(Path(made.folder))
-    page = contact(people, backgrounds, made, settings)
-    return Composed(made, page, lacks(settings))
+    made = make(people, backgrounds, settings, workers or cores.usable_cores())
+    verify_composites(Path(made.folder))
+    page = write_composite_report(people, backgrounds, made, settings)
+    return Composed(made, page, missing_images(settings))
 
 
 def settled(catalog: Path, note: str) -> Catalog:
@@ -71,16 +71,16 @@ def settled(catalog: Path, note: str) -> Catalog:
 def inputs(catalog: Catalog) -> tuple[TableRef, TableRef]:
     """Bring people and backgrounds into the storage; sources that are backgrounds are fetched and sampled first."""
     recipe = catalog.composition()
-    for one in weights(catalog.background_detector()):
-        fetch_asset(catalog.asset(one.name))
-    people = gather(catalog)
+    for asset in weights(catalog.background_detector()):
+        fetch_asset(catalog.asset(asset.name))
+    people = load_cutouts(catalog)
     frames: dict[str, list[TableRef]] = {}
     for name in sorted({entry.source for entry in recipe.backgrounds if entry.source}):
-        found, refused = expand_sources(catalog, [name])
+        sources, refused = expand_sources(catalog, [name])
         if refused:
             raise SourceError(f"compose.backgrounds: source {name}: {refused[0].error}")
-        frames[name] = [sample(source, fetch(source, catalog), catalog) for source in found]
-    return people, screen(frames, catalog)
+        frames[name] = [sample(source, fetch(source, catalog), catalog) for source in sources]
+    return people, filter_backgrounds(frames, catalog)
 
 
 def remake(catalog: Path, stem: str, into: Path, note: str = "") -> tuple[list[Path], list[str]]:
@@ -102,7 +102,7 @@ def remake(catalog: Path, stem: str, into: Path, note: str = "") -> tuple[list[P
     people, backgrounds = (tables.find(store, stage, name) for stage in ("people", "backgrounds"))
     if people is None or backgrounds is None:
         raise ReleaseError(f"nothing was composed as {name} yet; run `figureground compose` first")
-    files, differing = again(stem, people, backgrounds, settings)
+    files, differing = compose_again(stem, people, backgrounds, settings)
     for file, content in files.items():
         (into / file).parent.mkdir(parents=True, exist_ok=True)
         (into / file).write_bytes(content)

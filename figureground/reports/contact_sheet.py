@@ -17,7 +17,7 @@ _GAP = 4
 def tile(image: Image, truth: Levels) -> Image:
     """Give one pair, small: the picture on the left, its truth on the right, ``HEIGHT`` high and twice ``WIDTH`` wide."""
     shown = np.repeat(truth[:, :, None], 3, axis=2)
-    return np.concatenate([drawing.centred(one, WIDTH, HEIGHT) for one in (image, shown)], axis=1)
+    return np.concatenate([drawing.centred(tile, WIDTH, HEIGHT) for tile in (image, shown)], axis=1)
 
 
 def sheets(tiles: Iterable[Image]) -> Iterator[Image]:
@@ -30,7 +30,7 @@ def sheets(tiles: Iterable[Image]) -> Iterator[Image]:
 def _sheet(tiles: Sequence[Image]) -> Image:
     rows = -(-len(tiles) // COLUMNS)
     paper = np.full((rows * (HEIGHT + _GAP) - _GAP, COLUMNS * (2 * WIDTH + _GAP) - _GAP, 3), 255, np.uint8)
-    for at, one in enumerate(tiles):
+    for at, tile in enumerate(tiles):
         y, x = at // COLUMNS * (HEIGHT + _GAP), at % COLUMNS * (2 * WIDTH + _GAP)
-        paper[y : y + HEIGHT, x : x + 2 * WIDTH] = one
+        paper[y : y + HEIGHT, x : x + 2 * WIDTH] = tile
     return paper

@@ -44,20 +44,22 @@ def layer(cutout: Cutout, place: Placed, size: Size) -> Layer:
     """
     image, levels = cutout.image, cutout.levels
     if place.mirrored:
-        image, levels = (np.ascontiguousarray(one[:, ::-1]) for one in (image, levels))
+        image, levels = (np.ascontiguousarray(layer[:, ::-1]) for layer in (image, levels))
     wide, high = round(place.box.width), round(place.box.height)
     corner = round(place.box.x0), round(place.box.y0)
-    image, levels = (_resized(one, wide, high) for one in (image, levels))
+    image, levels = (_resized(layer, wide, high) for layer in (image, levels))
     if place.turned:
         image, levels, corner = _turned(image, levels, place.turned, corner)
     return _inside(image, levels, corner, size)
 
 
-def _resized(one: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    if one.shape[:2] == (height, width):
-        return one
-    shrinks = width < one.shape[1]
-    return np.asarray(cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8)
+def _resized(layer: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if layer.shape[:2] == (height, width):
+        return layer
+    shrinks = width < layer.shape[1]
+    return np.asarray(
+        cv2.resize(layer, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), np.uint8
+    )
 
 
 def _turned(
@@ -83,18 +85,18 @@ def _inside(image: Image, levels: Levels, corner: tuple[int, int], size: Size) -
     return Layer(corner[0] + left, corner[1] + top, image[rows, columns], np.ascontiguousarray(levels[rows, columns]))
 
 
-def over(canvas: Image, one: Layer, blend: Blend = "display") -> None:
+def over(canvas: Image, layer: Layer, blend: Blend = "display") -> None:
     """Paint a layer on a canvas; only where it is partly clear anything is computed."""
-    below, levels = canvas[one.window], one.levels
-    cv2.copyTo(one.image, cv2.compare(levels, 255, cv2.CMP_EQ), below)
+    below, levels = canvas[layer.window], layer.levels
+    cv2.copyTo(layer.image, cv2.compare(levels, 255, cv2.CMP_EQ), below)
     soft = (levels > 0) & (levels < 255)
     weight = levels[soft].astype(np.float32)[:, None] / np.float32(255)
     if blend == "linear":
         light = _to_light()
-        mixed = light[one.image[soft]] * weight + light[below[soft]] * (1 - weight)
+        mixed = light[layer.image[soft]] * weight + light[below[soft]] * (1 - weight)
         below[soft] = _to_levels()[np.rint(mixed * 65535).astype(np.uint16)]
     else:
-        below[soft] = np.rint(one.image[soft] * weight + below[soft] * (1 - weight)).astype(np.uint8)
+        below[soft] = np.rint(layer.image[soft] * weight + below[soft] * (1 - weight)).astype(np.uint8)
 
 
 def truths(layers: Sequence[Layer], size: Size) -> tuple[Levels, list[Levels]]:
@@ -107,23 +109,23 @@ def truths(layers: Sequence[Layer], size: Size) -> tuple[Levels, list[Levels]]:
     """
     together = np.zeros((size.height, size.width), np.uint8)
     each: list[Levels] = []
-    for one in layers:
-        clear = 255 - one.levels
+    for layer in layers:
+        clear = 255 - layer.levels
         for behind in [*each, together]:
-            behind[one.window] = _times(behind[one.window], clear)
+            behind[layer.window] = _times(behind[layer.window], clear)
         own = np.zeros_like(together)
-        own[one.window] = one.levels
-        together[one.window] += one.levels
+        own[layer.window] = layer.levels
+        together[layer.window] += layer.levels
         each.append(own)
     return together, each
 
 
-def inside(one: Layer) -> Box | None:
+def inside(layer: Layer) -> Box | None:
     """Give the box of what is more than half opaque, in the picture's pixels; None when nothing is."""
-    rows, columns = (np.flatnonzero((one.levels >= 128).any(axis)) for axis in (1, 0))
+    rows, columns = (np.flatnonzero((layer.levels >= 128).any(axis)) for axis in (1, 0))
     if not len(rows):
         return None
-    return Box(one.x + int(columns[0]), one.y + int(rows[0]), one.x + int(columns[-1]) + 1, one.y + int(rows[-1]) + 1)
+    return Box(layer.x + int(columns[0]), layer.y + int(rows[0]), layer.x + int(columns[-1]) + 1, layer.y + int(rows[-1]) + 1)
 
 
 def _times(some: Levels, others: Levels) -> Levels:

@@ -79,8 +79,8 @@ class Augmentations:
 def _plain(drawn: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the numbers and words; whole arrays (a noise of each pixel) come again from the seed."""
     kept = {key: value.item() if getattr(value, "size", 2) == 1 else value for key, value in drawn.items()}
-    told = {key: round(value, 6) if isinstance(value, float) else value for key, value in kept.items()}
-    return {key: value for key, value in told.items() if isinstance(value, str | int | float)}
+    settings = {key: round(value, 6) if isinstance(value, float) else value for key, value in kept.items()}
+    return {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
 
 
 def _transform(library: Any, name: str, given: Mapping[str, Any], target: Target) -> Any:

@@ -28,7 +28,9 @@ class Input(NamedTuple):
     signature: Signature
 
 
-def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) -> tuple[dict[str, Split], list[tuple[str, ...]]]:
+def assign_splits(
+    inputs: Sequence[Input], fixed: Mapping[str, Split], val: float
+) -> tuple[dict[str, Split], list[tuple[str, ...]]]:
     """Give every source its split.
 
     Parameters
@@ -47,33 +49,33 @@ def assigned(inputs: Sequence[Input], fixed: Mapping[str, Split], val: float) ->
     tuple
         Source to split, and the clusters of more than one source.
     """
-    clusters = duplicates.cluster({one.source for one in inputs}, _pairs(inputs))
-    found: dict[str, Split] = {}
+    clusters = duplicates.cluster({item.source for item in inputs}, _pairs(inputs))
+    assigned: dict[str, Split] = {}
     for cluster in clusters:
-        told = [fixed[name] for name in cluster if name in fixed]
+        entries = [fixed[name] for name in cluster if name in fixed]
         drawn: Split = "val" if max(map(splits.position, cluster)) >= 1 - val else "train"
-        found.update(dict.fromkeys(cluster, splits.most_held_out(told) if told else drawn))
+        assigned.update(dict.fromkeys(cluster, splits.most_held_out(entries) if entries else drawn))
     for kind in ("people", "backgrounds"):
-        own = {one.source for one in inputs if one.kind == kind}
-        mine = sorted((one for one in clusters if own & set(one)), key=lambda one: max(map(splits.position, one)))
-        _fill(found, mine, fixed, "train")
-        if val and sum(found[cluster[0]] == "train" for cluster in mine) > 1:
-            _fill(found, mine[::-1], fixed, "val")
-    return found, [cluster for cluster in clusters if len(cluster) > 1]
+        own = {item.source for item in inputs if item.kind == kind}
+        mine = sorted((item for item in clusters if own & set(item)), key=lambda item: max(map(splits.position, item)))
+        _fill(assigned, mine, fixed, "train")
+        if val and sum(assigned[cluster[0]] == "train" for cluster in mine) > 1:
+            _fill(assigned, mine[::-1], fixed, "val")
+    return assigned, [cluster for cluster in clusters if len(cluster) > 1]
 
 
-def _fill(found: dict[str, Split], clusters: Sequence[Sequence[str]], fixed: Mapping[str, Split], split: Split) -> None:
+def _fill(assigned: dict[str, Split], clusters: Sequence[Sequence[str]], fixed: Mapping[str, Split], split: Split) -> None:
     """Move the first cluster that nobody fixed into a split that has none of them."""
-    if any(found[cluster[0]] == split for cluster in clusters):
+    if any(assigned[cluster[0]] == split for cluster in clusters):
         return
-    free = [cluster for cluster in clusters if found[cluster[0]] != "test" and not set(cluster) & set(fixed)]
-    found.update(dict.fromkeys(free[0] if free else (), split))
+    free = [cluster for cluster in clusters if assigned[cluster[0]] != "test" and not set(cluster) & set(fixed)]
+    assigned.update(dict.fromkeys(free[0] if free else (), split))
 
 
 def _pairs(inputs: Iterable[Input]) -> list[tuple[str, str]]:
     groups: dict[str, dict[str, list[Signature]]] = defaultdict(lambda: defaultdict(list))
-    for one in inputs:
-        groups["people" if one.kind == "people" else "scenes"][one.source].append(one.signature)
+    for item in inputs:
+        groups["people" if item.kind == "people" else "scenes"][item.source].append(item.signature)
     return [pair for some in groups.values() for pair in duplicates.find_similar_groups(some)]
 
 
@@ -89,7 +91,7 @@ def split_of(number: int, val: float) -> tuple[Split, int]:
     return ("val", before) if _share(number + 1, val) > before else ("train", number - before)
 
 
-def turn_of(position: int, real_share: float, real: int) -> tuple[bool, int]:
+def order_in_split(position: int, real_share: float, real: int) -> tuple[bool, int]:
     """Tell whether a split's picture is a real one, and how many of its kind come before it.
 
     Parameters
@@ -110,36 +112,40 @@ def _share(number: int, share: float) -> int:
     return math.floor(number * share + 1e-9)
 
 
-def certificate(inputs: Sequence[Input], found: Mapping[str, Split], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+def make_certificate(inputs: Sequence[Input], assigned: Mapping[str, Split], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Make the certificate: what is in which split, how each looks, and how close the closest of two splits are."""
-    told = {
+    entries = {
         kind: {
-            one.name: {"source": one.source, "split": found[one.source], "signature": duplicates.pack(one.signature).hex()}
-            for one in sorted(inputs, key=lambda one: one.name)
-            if one.kind == kind
+            item.name: {
+                "source": item.source,
+                "split": assigned[item.source],
+                "signature": duplicates.pack(item.signature).hex(),
+            }
+            for item in sorted(inputs, key=lambda item: item.name)
+            if item.kind == kind
         }
-        for kind in sorted({one.kind for one in inputs})
+        for kind in sorted({item.kind for item in inputs})
     }
     return {
         "alike_at_least": SIMILARITY_AT_LEAST,
         "sources_kept_together": [list(cluster) for cluster in joined],
-        "inputs": told,
-        "closest": _closest(told),
+        "inputs": entries,
+        "closest": _closest(entries),
         "recheck": "run `figureground verify` on this folder: it compares all inputs of two splits again",
     }
 
 
-def _closest(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[str, Any]]:
+def _closest(entries: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[str, Any]]:
     rows = []
-    for kind, some in sorted(told.items()):
-        for one, other in combinations(splits.SPLITS, 2):
-            names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (one, other)]
+    for kind, some in sorted(entries.items()):
+        for item, other in combinations(splits.SPLITS, 2):
+            names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (item, other)]
             pair = duplicates.find_closest(*([bytes.fromhex(some[name]["signature"]) for name in own] for own in names))
             if pair:
                 rows.append(
                     {
                         "kind": kind,
-                        "splits": [one, other],
+                        "splits": [item, other],
                         "pictures": [names[0][pair.first], names[1][pair.second]],
                         "similarity": round(pair.similarity, 4),
                         "mirrored": pair.mirrored,
@@ -148,12 +154,12 @@ def _closest(told: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[s
     return rows
 
 
-def written(found: Mapping[str, Any]) -> bytes:
+def render(assigned: Mapping[str, Any]) -> bytes:
     """Give the bytes of ``certificate.json``."""
-    return (json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(assigned, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def problems(found: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) -> list[str]:
+def find_problems(assigned: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Check the certificate's claims again.
 
     Parameters
@@ -168,24 +174,26 @@ def problems(found: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) ->
     list of str
         Each source, input or look that two splits share, and each claim that does not hold.
     """
-    said, told = [], found["inputs"]
+    problems, entries = [], assigned["inputs"]
     places: dict[str, set[str]] = defaultdict(set)
-    for some in told.values():
+    for some in entries.values():
         for entry in some.values():
             places[entry["source"]].add(entry["split"])
-    said += [f"source {name} is in {' and '.join(sorted(where))}" for name, where in sorted(places.items()) if len(where) > 1]
+    problems += [
+        f"source {name} is in {' and '.join(sorted(where))}" for name, where in sorted(places.items()) if len(where) > 1
+    ]
     for kind, names in sorted(used.items()):
         for name, split in sorted(names.items()):
-            entry = told.get(kind, {}).get(name)
+            entry = entries.get(kind, {}).get(name)
             if entry is None or entry["split"] != split:
                 place = entry["split"] if entry else "no split"
-                said.append(f"{kind} {name} is shown in {split}; the certificate has it in {place}")
-    closest = _closest(told)
-    if closest != found["closest"]:
-        said.append("the certificate's closest pictures are not those of its signatures")
+                problems.append(f"{kind} {name} is shown in {split}; the certificate has it in {place}")
+    closest = _closest(entries)
+    if closest != assigned["closest"]:
+        problems.append("the certificate's closest pictures are not those of its signatures")
     for row in closest:
         if row["similarity"] >= SIMILARITY_AT_LEAST:
-            one, other = row["pictures"]
+            item, other = row["pictures"]
             where = " and ".join(row["splits"])
-            said.append(f"{row['kind']} {one} and {other} look alike ({row['similarity']}) and are in {where}")
-    return said
+            problems.append(f"{row['kind']} {item} and {other} look alike ({row['similarity']}) and are in {where}")
+    return problems

@@ -26,13 +26,13 @@ CERTIFICATE = "certificate.json"
 FOLDER = "SyntheticSeg_Person_"
 
 
-def sealed(content: Mapping[str, Any], files: FileHashes) -> dict[str, Any]:
+def seal(content: Mapping[str, Any], files: FileHashes) -> dict[str, Any]:
     """Add the files and the digest over everything else."""
-    told = {**content, "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(files.items())}}
-    return {**told, "digest": _digest(told)}
+    manifest = {**content, "files": {name: {"sha256": digest, "bytes": size} for name, (digest, size) in sorted(files.items())}}
+    return {**manifest, "digest": _digest(manifest)}
 
 
-def written(content: Mapping[str, Any]) -> bytes:
+def render(content: Mapping[str, Any]) -> bytes:
     """Give the bytes of ``composition.json``."""
     return (json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
@@ -46,31 +46,31 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         When it is not what `written` wrote.
     """
     try:
-        told = json.loads(content)
-        if not isinstance(told, dict) or not isinstance(told["files"], dict):
+        manifest = json.loads(content)
+        if not isinstance(manifest, dict) or not isinstance(manifest["files"], dict):
             raise TypeError("not a mapping with files")
-        said, own = told["digest"], _digest(told)
+        said, own = manifest["digest"], _digest(manifest)
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"{where}/{FILE}: not readable: {type(error).__name__}: {error}; take a good copy") from error
     if said != own:
         raise ReleaseError(f"{where}/{FILE}: altered: its digest is {own}, it says {said}; take a good copy")
-    return told
+    return manifest
 
 
-def differing(told: Mapping[str, Any], found: FileHashes) -> list[str]:
+def compare_files(manifest: Mapping[str, Any], files: FileHashes) -> list[str]:
     """Name every file that is altered, missing or extra."""
-    expected = {name: (entry["sha256"], entry["bytes"]) for name, entry in told["files"].items()}
-    return sealing.compare_files(expected, found)
+    expected = {name: (entry["sha256"], entry["bytes"]) for name, entry in manifest["files"].items()}
+    return sealing.compare_files(expected, files)
 
 
-def holding(folder: Path, sources: Collection[str]) -> dict[str, int]:
+def count_source_images(folder: Path, sources: Collection[str]) -> dict[str, int]:
     """Say which compositions in a folder were made with pictures of some sources, and with how many."""
-    found = {}
+    files = {}
     for file in sorted(folder.glob(f"{FOLDER}*/{CERTIFICATE}")):
         inputs = json.loads(file.read_bytes())["inputs"].values()
-        if count := sum(one["source"] in sources for some in inputs for one in some.values()):
-            found[file.parent.name] = count
-    return found
+        if count := sum(entry["source"] in sources for some in inputs for entry in some.values()):
+            files[file.parent.name] = count
+    return files
 
 
 def _digest(content: Mapping[str, Any]) -> str:

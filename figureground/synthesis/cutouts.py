@@ -145,8 +145,8 @@ def _pulled(sums: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(own * known + behind * (1 - known), np.float32)
 
 
-def _halved(one: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    small = cv2.resize(one, size, interpolation=cv2.INTER_AREA)
+def _halved(channel: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
+    small = cv2.resize(channel, size, interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32).reshape(size[1], size[0], -1)
 
 
@@ -156,7 +156,7 @@ def shrunk(cutout: Cutout, height_at_most: int) -> Cutout:
     if height <= height_at_most:
         return cutout
     size = max(1, round(width * height_at_most / height)), height_at_most
-    image, levels = (cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in (cutout.image, cutout.levels))
+    image, levels = (cv2.resize(channel, size, interpolation=cv2.INTER_AREA) for channel in (cutout.image, cutout.levels))
     return Cutout(image, levels, cutout.sides)
 
 
@@ -174,8 +174,8 @@ def decode(content: bytes, sides: tuple[str, ...] = ()) -> Cutout:
     return Cutout(np.ascontiguousarray(bgra[:, :, 2::-1]), np.ascontiguousarray(bgra[:, :, 3]), sides)
 
 
-def _window(found: NDArray[np.intp], size: int) -> slice:
-    return slice(max(0, int(found[0]) - _MARGIN), min(size, int(found[-1]) + 1 + _MARGIN))
+def _window(indices: NDArray[np.intp], size: int) -> slice:
+    return slice(max(0, int(indices[0]) - _MARGIN), min(size, int(indices[-1]) + 1 + _MARGIN))
 
 
 def _cut_sides(levels: Levels) -> tuple[str, ...]:

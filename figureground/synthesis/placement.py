@@ -112,15 +112,15 @@ def placed(
     list of Placed
         From the farthest to the nearest: painted in that order, nearer ones hide farther ones.
     """
-    found: list[tuple[float, Placed]] = []
+    placed_people: list[tuple[float, Placed]] = []
     for number, subject in enumerate(subjects):
         framing = _framing(random, subject, size, rules) if number == 0 else _plain(subject)
         if framing == "full":
-            one = _standing(random, subject, size, camera, rules, rough, [other.box for _, other in found])
-            found.append((one.box.y1, one))
+            person = _standing(random, subject, size, camera, rules, rough, [other.box for _, other in placed_people])
+            placed_people.append((person.box.y1, person))
         else:
-            found.append((float("inf"), _close_up(random, subject, framing, size, rules)))
-    return [one for _, one in sorted(found, key=lambda pair: pair[0])]
+            placed_people.append((float("inf"), _close_up(random, subject, framing, size, rules)))
+    return [person for _, person in sorted(placed_people, key=lambda pair: pair[0])]
 
 
 def _plain(subject: Subject) -> Framing:

@@ -72,9 +72,9 @@ def _statistics(pixels: NDArray[np.uint8]) -> _Moments:
     return pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
 
 
-def _shrunk(one: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _SMALL / max(one.shape[:2])
+def _shrunk(channel: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    scale = _SMALL / max(channel.shape[:2])
     if scale >= 1:
-        return one
-    size = max(1, round(one.shape[1] * scale)), max(1, round(one.shape[0] * scale))
-    return np.asarray(cv2.resize(one, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return channel
+    size = max(1, round(channel.shape[1] * scale)), max(1, round(channel.shape[0] * scale))
+    return np.asarray(cv2.resize(channel, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -52,7 +52,7 @@ def drawn(random: np.random.Generator, cast: float, contact: float) -> Light:
     return Light(*(float(round(number, 4)) for number in numbers))
 
 
-def of_layer(one: Layer, light: Light, size: Size) -> Shade:
+def of_layer(layer: Layer, light: Light, size: Size) -> Shade:
     """Give the shade that one person who stands on the ground leaves there.
 
     Parameters
@@ -69,7 +69,7 @@ def of_layer(one: Layer, light: Light, size: Size) -> Shade:
     Shade
         A quarter of the picture's size, rounded up.
     """
-    alpha = _coarse(one, size)
+    alpha = _coarse(layer, size)
     rows = np.flatnonzero((alpha >= 0.5).any(1))
     if not len(rows):
         return np.zeros_like(alpha)
@@ -98,11 +98,11 @@ def darkened(plate: Image, shade: Shade) -> Image:
     return made
 
 
-def _coarse(one: Layer, size: Size) -> Shade:
+def _coarse(layer: Layer, size: Size) -> Shade:
     """Give the alpha at a quarter of the size."""
     wide, high = -(-size.width // _COARSE), -(-size.height // _COARSE)
     whole = np.zeros((high * _COARSE, wide * _COARSE), np.uint8)
-    whole[one.window] = one.levels
+    whole[layer.window] = layer.levels
     small = np.asarray(cv2.resize(whole, (wide, high), interpolation=cv2.INTER_AREA), np.float32)
     return np.asarray(small / np.float32(255), np.float32)
 

@@ -58,7 +58,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class ComposeSettings:
     """How pictures are made: the numbers of ``compose`` in the catalog."""
 
     seed: int
@@ -103,14 +103,14 @@ class Composite:
 class Composer:
     """Makes pictures of one manner; the augmentations are built once."""
 
-    def __init__(self, manner: Manner) -> None:
+    def __init__(self, manner: ComposeSettings) -> None:
         self.manner = manner
         chains = manner.augmentations
         self._plates, self._people, self._wholes = (
             Augmentations(chains.get(target, {}), target) for target in ("backgrounds", "people", "composites")
         )
 
-    def composed(self, number: int, turn: int, split: Split, pool: Pool, inputs: Inputs) -> Composite:
+    def compose(self, number: int, turn: int, split: Split, pool: Pool, inputs: Inputs) -> Composite:
         """Make one picture.
 
         Parameters
@@ -149,9 +149,9 @@ class Composer:
         layers = [alpha_blend.layer(cutouts[place.person_id], place, manner.size) for place in places]
         canvas = self._shaded(plate, layers, places, light)
         lit = []
-        for at, one in enumerate(layers):
-            one, drawn = self._lit(one, plate, rng.derive_seed(manner.seed, "picture", number, "person", at))
-            alpha_blend.over(canvas, one, manner.blend)
+        for at, layer in enumerate(layers):
+            layer, drawn = self._lit(layer, plate, rng.derive_seed(manner.seed, "picture", number, "person", at))
+            alpha_blend.over(canvas, layer, manner.blend)
             lit.append(drawn)
         image, whole_drawn = self._wholes.applied(canvas, rng.derive_seed(manner.seed, "picture", number, "whole"))
         truth, each = alpha_blend.truths(layers, manner.size)
@@ -163,7 +163,7 @@ class Composer:
             "augmentations": whole_drawn,
             "jpeg": quality,
         }
-        boxes = tuple(alpha_blend.inside(one) or Box(0, 0, 0, 0) for one in layers)
+        boxes = tuple(alpha_blend.inside(layer) or Box(0, 0, 0, 0) for layer in layers)
         ids = tuple(place.person_id for place in places)
         return Composite(image, truth, tuple(each), ids, boxes, background.background_id, seed, quality, recipe)
 
@@ -184,29 +184,31 @@ class Composer:
         return [first, *(others[int(at)] for at in beside)]
 
     def _shaded(self, plate: Image, layers: Sequence[Layer], places: Sequence[Placed], light: Light) -> Image:
-        grounded = [one for one, place in zip(layers, places, strict=True) if place.grounded and one.levels.size]
+        grounded = [layer for layer, place in zip(layers, places, strict=True) if place.grounded and layer.levels.size]
         if not grounded or not (light.cast or light.contact):
             return plate.copy()
-        return shadows.darkened(plate, shadows.together([shadows.of_layer(one, light, self.manner.size) for one in grounded]))
+        return shadows.darkened(
+            plate, shadows.together([shadows.of_layer(layer, light, self.manner.size) for layer in grounded])
+        )
 
-    def _lit(self, one: Layer, plate: Image, seed: int) -> tuple[Layer, dict[str, Any]]:
-        image = relighting.matched(one.image, one.levels, _around(one, plate), self.manner.mean, self.manner.contrast)
+    def _lit(self, layer: Layer, plate: Image, seed: int) -> tuple[Layer, dict[str, Any]]:
+        image = relighting.matched(layer.image, layer.levels, _around(layer, plate), self.manner.mean, self.manner.contrast)
         image, drawn = self._people.applied(image, seed)
-        return Layer(one.x, one.y, image, one.levels), drawn
+        return Layer(layer.x, layer.y, image, layer.levels), drawn
 
 
-def encoded(composite: Composite) -> bytes:
+def encode_image(composite: Composite) -> bytes:
     """Write the picture as a JPEG of the quality that was drawn: the only compression it goes through."""
     bgr = cv2.cvtColor(composite.image, cv2.COLOR_RGB2BGR)
     return bytes(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, composite.quality])[1].tobytes())
 
 
-def encoded_truth(levels: Levels) -> bytes:
+def encode_alpha(levels: Levels) -> bytes:
     """Write an alpha as an 8-bit PNG."""
     return bytes(cv2.imencode(".png", levels)[1].tobytes())
 
 
-def recipe_text(composite: Composite) -> str:
+def render_recipe(composite: Composite) -> str:
     """Give the recipe as one line of JSON."""
     return json.dumps(composite.recipe, sort_keys=True, separators=(",", ":"))
 
@@ -216,11 +218,11 @@ def _turn_of(things: Sequence[Any], turn: int, seed: int, of: str) -> Any:
     return things[rng.shuffle_indices(len(things), seed, of, lap)[at]]
 
 
-def _around(one: Layer, plate: Image) -> Image:
+def _around(layer: Layer, plate: Image) -> Image:
     """Give the plate where the person will stand and a little around."""
-    height, width = one.levels.shape
+    height, width = layer.levels.shape
     dy, dx = round(height * _AROUND), round(width * _AROUND)
-    return plate[max(0, one.y - dy) : one.y + height + dy, max(0, one.x - dx) : one.x + width + dx]
+    return plate[max(0, layer.y - dy) : layer.y + height + dy, max(0, layer.x - dx) : layer.x + width + dx]
 
 
 def _horizon(background: Background, window: Box) -> float:

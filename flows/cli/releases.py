@@ -77,10 +77,10 @@ def verify(release: ReleaseFolder, catalog: CatalogFile = CATALOG, verbose: Verb
     """Check every file of a release against its manifest, and that no source is in two splits."""
     configure_logging(verbose)
     from tasks.datasets.verify import verify as verify_release
-    from tasks.datasets.verify_composites import recheck
+    from tasks.datasets.verify_composites import verify_composites
 
     folder = locate_release(release, catalog)
-    verified = recheck(folder) if (folder / "composition.json").is_file() else verify_release(folder)
+    verified = verify_composites(folder) if (folder / "composition.json").is_file() else verify_release(folder)
     console.print(f"{verified.name} is whole: {format_counts(verified.counts)}; digest {verified.digest}", soft_wrap=True)
 
 

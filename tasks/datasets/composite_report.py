@@ -22,7 +22,7 @@ PAIRS_AT_MOST = 1000
 
 
 @retried_task
-def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Catalog) -> str:
+def write_composite_report(people: TableRef, backgrounds: TableRef, made: Release, catalog: Catalog) -> str:
     """Write the page of a composition.
 
     Parameters
@@ -52,8 +52,8 @@ def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Cat
     mark = tables.fingerprint("contact", inputs, version=source_report.VERSION, digest=made.digest).digest
     if store.exists(name) and source_report.seal(store.read(name)) == mark:
         return name
-    found = tables.read(store, table)
-    rows = found.rows.to_dict("records")
+    composites = tables.read(store, table)
+    rows = composites.rows.to_dict("records")
     tables_ = {ref.stage: tables.read(store, ref).rows.to_dict("records") for ref in (people, backgrounds)}
     facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
     facts += [(stage, _told(some)) for stage, some in tables_.items()]
@@ -62,7 +62,7 @@ def contact(people: TableRef, backgrounds: TableRef, made: Release, catalog: Cat
     sheets = tuple(_sheets(rows, Path(made.folder)))
     title = f"{made.name}: {len(rows)} pairs"
     page = source_report.rendered(
-        "composition.html", title=title, warnings=found.facts["lacking"], facts=facts, refused=refused, sheets=sheets
+        "composition.html", title=title, warnings=composites.facts["lacking"], facts=facts, refused=refused, sheets=sheets
     )
     store.write(name, source_report.sealed(page, mark))
     return name

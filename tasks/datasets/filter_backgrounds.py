@@ -35,7 +35,7 @@ _TILED_FROM = 480
 
 
 @retried_task
-def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableRef:
+def filter_backgrounds(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableRef:
     """Look at every background that the catalog's ``compose.backgrounds`` names, and refuse those that cannot be used.
 
     People are looked for in the whole picture and in its four overlapping quarters: small ones are missed otherwise.
@@ -62,17 +62,17 @@ def screen(frames: Mapping[str, Sequence[TableRef]], catalog: Catalog) -> TableR
         When the storage cannot be written to.
     """
     recipe, store, detector = catalog.composition(), Store(catalog.storage_root), catalog.background_detector()
-    found = sorted(_found(recipe, catalog, store, frames), key=lambda one: str(one["background_id"]))
-    contents = [_digest(one) for one in found]
+    candidates = sorted(_found(recipe, catalog, store, frames), key=lambda candidate: str(candidate["background_id"]))
+    contents = [_digest(candidate) for candidate in candidates]
     size = recipe.width, recipe.height, recipe.enlarged_at_most
     looks = {"detector": plugins.identity(detector), "size": size}
-    files = [[one["background_id"], one["origin"], one["horizon"]] for one in found]
+    files = [[candidate["background_id"], candidate["origin"], candidate["horizon"]] for candidate in candidates]
     mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **looks)
     if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
         return ref
-    done = map_ordered(lambda one: _row(one, recipe, store, detector), found, threads=cores.parallel_calls())
-    rows = list(progress.track(done, "screen", recipe.note, len(found)))
-    weights = {one.name: one.sha256 for one in plugins.weights(detector)}
+    done = map_ordered(lambda candidate: _row(candidate, recipe, store, detector), candidates, threads=cores.parallel_calls())
+    rows = list(progress.track(done, "screen", recipe.note, len(candidates)))
+    weights = {candidate.name: candidate.sha256 for candidate in plugins.weights(detector)}
     facts = {"usable": sum(not row["reason"] for row in rows), "weights": weights}
     return tables.write(store, "backgrounds", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
@@ -83,11 +83,11 @@ def _found(
     taken: Counter[str] = Counter()
     for entry in recipe.backgrounds:
         some = _of_source(entry.source, store, frames) if entry.source else _of_folder(str(entry.path), catalog.folder)
-        for one in some:
-            name = one["background_id"]
+        for candidate in some:
+            name = candidate["background_id"]
             taken[name] += 1
             own = {"background_id": f"{name}_{taken[name]}" if taken[name] > 1 else name}  # two folders may hold one name
-            yield one | own | {"horizon": float("nan") if entry.horizon is None else entry.horizon}
+            yield candidate | own | {"horizon": float("nan") if entry.horizon is None else entry.horizon}
 
 
 def _of_source(name: str, store: Store, frames: Mapping[str, Sequence[TableRef]]) -> Iterator[dict[str, Any]]:
@@ -116,37 +116,37 @@ def _of_folder(place: str, base: Path) -> Iterator[dict[str, Any]]:
         }
 
 
-def _digest(one: Mapping[str, Any]) -> str:
-    return str(one["sha256"]) if one["stored"] else sha256(Path(one["original"]).read_bytes())
+def _digest(candidate: Mapping[str, Any]) -> str:
+    return str(candidate["sha256"]) if candidate["stored"] else sha256(Path(candidate["original"]).read_bytes())
 
 
-def _row(one: Mapping[str, Any], recipe: ComposeRecipe, store: Store, detector: Any) -> dict[str, Any]:
-    told = {key: one[key] for key in ("background_id", "origin", "original", "horizon")}
+def _row(candidate: Mapping[str, Any], recipe: ComposeRecipe, store: Store, detector: Any) -> dict[str, Any]:
+    row = {key: candidate[key] for key in ("background_id", "origin", "original", "horizon")}
     nothing = {"width": 0, "height": 0, "people": -1, "signature": b"", "file": "", "sha256": ""}
     try:
-        image = _read(one, store)
+        image = _read(candidate, store)
     except (SourceError, StoreError, ArrayError) as error:
-        return told | nothing | {"reason": f"not readable: {error}"}
+        return row | nothing | {"reason": f"not readable: {error}"}
     of = Size(recipe.width, recipe.height)
     needed = backgrounds.enlargement(Size(image.shape[1], image.shape[0]), of)
     if needed > recipe.enlarged_at_most:
         size = f"{image.shape[1]}x{image.shape[0]}"
-        return told | nothing | {
+        return row | nothing | {
             "reason": f"too small: {size} pixels for {of.width}x{of.height}, enlarged at most {recipe.enlarged_at_most:g} times"
         }
     if people := _people(image, detector):
-        return told | nothing | {"people": people, "reason": f"person: {people} found in it"}
+        return row | nothing | {"people": people, "reason": f"person: {people} found in it"}
     image = _shrunk(image, needed)
-    file, content = f"plates/{recipe.note}/{one['background_id']}.jpg", crops.encode(image)
+    file, content = f"plates/{recipe.note}/{candidate['background_id']}.jpg", crops.encode(image)
     made = {"width": image.shape[1], "height": image.shape[0], "people": 0, "reason": ""}
     looks = duplicates.pack(duplicates.compute_signature(image))
-    return told | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
+    return row | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
 
 
-def _read(one: Mapping[str, Any], store: Store) -> Image:
-    if one["stored"]:
-        return crops.decode(store.read(one["stored"], one["sha256"]), one["stored"])
-    return photos.read(Path(one["original"]))
+def _read(candidate: Mapping[str, Any], store: Store) -> Image:
+    if candidate["stored"]:
+        return crops.decode(store.read(candidate["stored"], candidate["sha256"]), candidate["stored"])
+    return photos.read(Path(candidate["original"]))
 
 
 def _people(image: Image, detector: Any) -> int:
@@ -156,7 +156,7 @@ def _people(image: Image, detector: Any) -> int:
         return whole
     high, wide = (round(side * 0.6) for side in image.shape[:2])
     tiles = [image[y, x] for y in (slice(0, high), slice(-high, None)) for x in (slice(0, wide), slice(-wide, None))]
-    return max(len(found) for found in detector.find([np.ascontiguousarray(tile) for tile in tiles]))
+    return max(len(candidates) for candidates in detector.find([np.ascontiguousarray(tile) for tile in tiles]))
 
 
 def _shrunk(image: Image, needed: float) -> Image:

@@ -70,7 +70,7 @@ def forget(source_id: str, catalog: Catalog) -> Deleted:
     own = find_source_ids(source_id, catalog)
     manifests = _read_manifests(store)
     releases = {name: count for name, held in manifests.items() if held and (count := _count_samples(held, own))}
-    releases |= composition_manifest.holding(store.path("releases"), own)
+    releases |= composition_manifest.count_source_images(store.path("releases"), own)
     pushed = {name: _read_tasks(store, name) for name in own}
     deleted_tasks, reason = _delete_tasks(pushed, catalog)
     hashes = {sha256 for name in own for sha256 in _table_hashes(store, name)}

@@ -33,7 +33,7 @@ _RELEASE = "cutouts"
 
 
 @retried_task
-def gather(catalog: Catalog) -> TableRef:
+def load_cutouts(catalog: Catalog) -> TableRef:
     """Read the cutouts that the catalog's ``compose.people`` names.
 
     Parameters
@@ -54,15 +54,15 @@ def gather(catalog: Catalog) -> TableRef:
         When the storage cannot be written to.
     """
     recipe, store = catalog.composition(), Store(catalog.storage_root)
-    found = sorted(_found(recipe, catalog.folder), key=lambda one: one["person_id"])
-    digests = [sha256(Path(one["original"]).read_bytes()) for one in found]
+    entries = sorted(_found(recipe, catalog.folder), key=lambda entry: entry["person_id"])
+    digests = [sha256(Path(entry["original"]).read_bytes()) for entry in entries]
     size = recipe.width, recipe.height, recipe.person_height, recipe.enlarged_at_most
-    files = [[*one.values()] for one in found]
+    files = [[*entry.values()] for entry in entries]
     mark = tables.fingerprint("people", [], version=VERSION, files=files, digests=digests, size=size)
     if ref := tables.fresh(store, "people", recipe.note, mark):
         return ref
-    done = map_ordered(lambda one: _row(one, recipe, store), found)
-    rows = list(progress.track(done, "gather", recipe.note, len(found)))
+    done = map_ordered(lambda entry: _row(entry, recipe, store), entries)
+    rows = list(progress.track(done, "gather", recipe.note, len(entries)))
     facts = {"usable": sum(not row["reason"] for row in rows)}
     return tables.write(store, "people", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
@@ -78,11 +78,11 @@ def _found(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
         released = _released(folder)
         for file in files:
             inside = file.relative_to(folder).parent.as_posix().removeprefix(".")
-            told = released.get(file.stem) or (splits.source_of(file.stem, inside), "")
+            source_and_split = released.get(file.stem) or (splits.source_of(file.stem, inside), "")
             name = ids.make_slug(file.stem if not inside or released else f"{inside}-{file.stem}", 120)
             taken[name] += 1
             name = f"{name}_{taken[name]}" if taken[name] > 1 else name  # two folders may hold one name
-            yield {"person_id": name, "origin": told[0], "original": str(file), "split": told[1]}
+            yield {"person_id": name, "origin": source_and_split[0], "original": str(file), "split": source_and_split[1]}
 
 
 def _released(folder: Path) -> dict[str, tuple[str, str]]:
@@ -93,32 +93,32 @@ def _released(folder: Path) -> dict[str, tuple[str, str]]:
     content = file.read_bytes()
     if problem := manifest.check_seal(content):
         raise ReleaseError(f"{file}: {problem}; `figureground verify {file.parent}` says more")
-    return {stem: (one.source, one.split) for stem, one in manifest.parse(content).samples.items()}
+    return {stem: (entry.source, entry.split) for stem, entry in manifest.parse(content).samples.items()}
 
 
-def _row(one: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str, Any]:
+def _row(entry: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str, Any]:
     nothing = {"width": 0, "height": 0, "sides": [], "signature": b"", "file": "", "sha256": ""}
     try:
-        cutout = cutouts.prepared(*cutouts.read(Path(one["original"]).read_bytes(), Path(one["original"]).name))
+        cutout = cutouts.prepared(*cutouts.read(Path(entry["original"]).read_bytes(), Path(entry["original"]).name))
     except SourceError as error:
-        return one | nothing | {"reason": str(error)}
+        return entry | nothing | {"reason": str(error)}
     cutout = cutouts.shrunk(cutout, _HEIGHTS * recipe.height)
-    if reason := _unfit(one, cutout, recipe):
-        return one | nothing | {"reason": reason}
-    file, content = f"cutouts/{recipe.note}/{one['person_id']}.png", cutouts.encode(cutout)
+    if reason := _unfit(entry, cutout, recipe):
+        return entry | nothing | {"reason": reason}
+    file, content = f"cutouts/{recipe.note}/{entry['person_id']}.png", cutouts.encode(cutout)
     size = {"width": cutout.levels.shape[1], "height": cutout.levels.shape[0], "sides": list(cutout.sides)}
     looks = duplicates.pack(duplicates.compute_signature(_on_grey(cutout)))
-    return one | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
+    return entry | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
 
 
-def _unfit(one: dict[str, str], cutout: Cutout, recipe: ComposeRecipe) -> str:
+def _unfit(entry: dict[str, str], cutout: Cutout, recipe: ComposeRecipe) -> str:
     height, width = cutout.levels.shape
     rules = Rules(height=recipe.person_height, enlarged_at_most=recipe.enlarged_at_most)
-    if one["split"] == "test":
+    if entry["split"] == "test":
         return "held out: its source is in a release's test"
     if "top" in cutout.sides:
         return "cut off: the person reaches the picture's upper edge, so the head may be missing"
-    if too_wide(Subject(one["person_id"], width, height), Size(recipe.width, recipe.height), rules):
+    if too_wide(Subject(entry["person_id"], width, height), Size(recipe.width, recipe.height), rules):
         low = math.ceil(recipe.person_height[0] * recipe.height)
         wide = round(width / height * low)
         return f"larger than the background: {low} pixels high it is {wide} wide, and pictures are {recipe.width}"

@@ -13,7 +13,7 @@ from figureground.synthesis import composite_splits, composition_manifest
 from figureground.types import Release
 
 
-def recheck(folder: Path) -> Release:
+def verify_composites(folder: Path) -> Release:
     """Check a composition from its files alone.
 
     Parameters
@@ -33,24 +33,24 @@ def recheck(folder: Path) -> Release:
         that two splits share.
     """
     try:
-        told = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
-        found = dict(hashing.hash_folder(folder).items())
+        manifest = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
+        files = dict(hashing.hash_folder(folder).items())
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
-    found.pop(composition_manifest.FILE)
-    said = [*composition_manifest.differing(told, found), *_misplaced(folder, told), *_shared(folder)]
+    files.pop(composition_manifest.FILE)
+    said = [*composition_manifest.compare_files(manifest, files), *_misplaced(folder, manifest), *_shared(folder)]
     if said:
         lines = "".join(f"\n  {problem}" for problem in said)
         count = f"{len(said)} problem{'s'[: len(said) != 1]}"
         raise ReleaseError(f"{folder} is not what it says; {count}:{lines}\nMove it away, then compose again")
-    return Release(folder.resolve().name, str(folder), str(told["digest"]), dict(told["counts"]))
+    return Release(folder.resolve().name, str(folder), str(manifest["digest"]), dict(manifest["counts"]))
 
 
-def _misplaced(folder: Path, told: dict[str, object]) -> list[str]:
+def _misplaced(folder: Path, manifest: dict[str, object]) -> list[str]:
     said = []
-    for name, place in sorted(told["layouts"].items()):  # type: ignore[attr-defined]
+    for name, place in sorted(manifest["layouts"].items()):  # type: ignore[attr-defined]
         try:
-            plugin = layouts.build(name, told["settings"].get(name, {}))  # type: ignore[attr-defined]
+            plugin = layouts.build(name, manifest["settings"].get(name, {}))  # type: ignore[attr-defined]
         except PluginError as error:
             said.append(f"{composition_manifest.FILE}: {error}")
             continue
@@ -75,6 +75,6 @@ def _shared(folder: Path) -> list[str]:
                     if used[kind].setdefault(name, row["split"]) != row["split"]:
                         there, here = used[kind][name], f"{row['split']} by {row['picture_id']}"
                         said.append(f"{kind} {name} is shown in {there} and in {here}")
-        return said + composite_splits.problems(proof, used)
+        return said + composite_splits.find_problems(proof, used)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"{composition_manifest.RECIPES} or {composite_splits.FILE}: not readable: {type(error).__name__}: {error}"]

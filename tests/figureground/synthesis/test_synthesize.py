@@ -14,11 +14,11 @@ from figureground.synthesis.augmentations import Augmentations
 from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.cutouts import Cutout
 from figureground.synthesis.placement import Rules, Subject
-from figureground.synthesis.synthesize import Background, Composer, Composite, Manner, Person, Pool
+from figureground.synthesis.synthesize import Background, Composer, ComposeSettings, Composite, Person, Pool
 from figureground.types import Image
 
 SIZE = Size(160, 120)
-PLAIN = Manner(3, SIZE, Rules(), 2, 1.5, 0.5, 0.5, 0.4, 0.3, "display", (80, 95), {})
+PLAIN = ComposeSettings(3, SIZE, Rules(), 2, 1.5, 0.5, 0.5, 0.4, 0.3, "display", (80, 95), {})
 
 
 def body(height: int = 200, width: int = 70) -> Cutout:
@@ -45,23 +45,23 @@ def pool(people: int = 5, backgrounds: int = 7) -> Pool:
     )
 
 
-def made(number: int, manner: Manner = PLAIN, **changes: Any) -> Composite:
-    return Composer(dataclasses.replace(manner, **changes)).composed(number, number, "train", pool(), Inputs())
+def made(number: int, manner: ComposeSettings = PLAIN, **changes: Any) -> Composite:
+    return Composer(dataclasses.replace(manner, **changes)).compose(number, number, "train", pool(), Inputs())
 
 
 def test_the_same_number_gives_the_same_bytes_whatever_was_made_before() -> None:
     composer = Composer(PLAIN)
-    some = [composer.composed(number, number, "train", pool(), Inputs()) for number in range(4)]
+    some = [composer.compose(number, number, "train", pool(), Inputs()) for number in range(4)]
     again = made(3)
-    assert synthesize.encoded(some[3]) == synthesize.encoded(again)
-    assert synthesize.recipe_text(some[3]) == synthesize.recipe_text(again)
-    assert len({synthesize.encoded(one) for one in some}) == 4
-    assert synthesize.encoded(made(3, seed=4)) != synthesize.encoded(again)
+    assert synthesize.encode_image(some[3]) == synthesize.encode_image(again)
+    assert synthesize.render_recipe(some[3]) == synthesize.render_recipe(again)
+    assert len({synthesize.encode_image(one) for one in some}) == 4
+    assert synthesize.encode_image(made(3, seed=4)) != synthesize.encode_image(again)
 
 
 def test_every_background_and_person_is_used_once_before_any_is_used_twice() -> None:
     composer = Composer(dataclasses.replace(PLAIN, people_at_most=1))
-    some = [composer.composed(number, number, "train", pool(), Inputs()) for number in range(14)]
+    some = [composer.compose(number, number, "train", pool(), Inputs()) for number in range(14)]
     assert {one.background_id for one in some[:7]} == {one.background_id for one in some[7:]} == {f"b{at}" for at in range(7)}
     assert {one.people[0] for one in some[:5]} == {f"p{at}" for at in range(5)}
 
@@ -71,7 +71,7 @@ def test_noise_light_and_jpeg_leave_the_truth_alone(number: int) -> None:
     one, other = made(number), made(number, mean=0.9, contrast=0.9, cast=0.0, contact=0.0, quality=(5, 5), blend="linear")
     assert np.array_equal(one.truth, other.truth)
     assert one.boxes == other.boxes and one.people == other.people
-    read = cv2.imdecode(np.frombuffer(synthesize.encoded_truth(one.truth), np.uint8), cv2.IMREAD_UNCHANGED)
+    read = cv2.imdecode(np.frombuffer(synthesize.encode_alpha(one.truth), np.uint8), cv2.IMREAD_UNCHANGED)
     assert np.array_equal(read, one.truth)
     assert sum(each.astype(int) for each in one.each).max() <= 255
 

@@ -17,13 +17,13 @@ from figureground import layouts, plugins
 from figureground.catalog import Catalog
 from figureground.catalog import defaults as catalog_defaults
 from figureground.errors import CatalogError, ReleaseError, SourceError
+from figureground.synthesis.making import ImageMaker
 from figureground.types import Box, Person, Release
-from tasks.datasets import compose as tasks_compose
-from tasks.datasets.compose import again, compose
-from tasks.datasets.composite_report import contact
-from tasks.datasets.filter_backgrounds import screen
-from tasks.datasets.load_cutouts import gather
-from tasks.datasets.verify_composites import recheck
+from tasks.datasets.compose import compose, compose_again
+from tasks.datasets.composite_report import write_composite_report
+from tasks.datasets.filter_backgrounds import filter_backgrounds
+from tasks.datasets.load_cutouts import load_cutouts
+from tasks.datasets.verify_composites import verify_composites
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,7 +85,7 @@ def catalog(folder: Path, **own: Any) -> Catalog:
 
 
 def made(settings: Catalog, processes: int = 1) -> Release:
-    people, backgrounds = gather.fn(settings), screen.fn({}, settings)
+    people, backgrounds = load_cutouts.fn(settings), filter_backgrounds.fn({}, settings)
     found: Release = compose.fn(people, backgrounds, settings, processes)
     return found
 
@@ -99,7 +99,7 @@ def test_pairs_are_made_verified_and_certified(tmp_path: Path) -> None:
     release = made(settings := catalog(tmp_path))
     folder = Path(release.folder)
     assert folder == tmp_path / "data/releases/SyntheticSeg_Person_synthetic"
-    assert recheck(folder).counts == release.counts == {"train": 9, "val": 3}
+    assert verify_composites(folder).counts == release.counts == {"train": 9, "val": 3}
     rows = pd.read_parquet(folder / "recipes.parquet")
     assert rows["picture_id"].tolist() == [f"{at:06d}" for at in range(12)]
     for kind, names in (("people", rows.explode("people")), ("background_id", rows)):
@@ -112,12 +112,12 @@ def test_pairs_are_made_verified_and_certified(tmp_path: Path) -> None:
     several = rows[rows["people"].map(len) > 1]
     second = [folder / f"people/{one.split}/{one.picture_id}-1.png" for one in several.itertuples()]
     assert second and all(file.is_file() for file in second)
-    page = contact.fn(*_tables(settings), release, settings)
+    page = write_composite_report.fn(*_tables(settings), release, settings)
     assert (tmp_path / "data" / page).read_text().count("<img") == 2
 
 
 def _tables(settings: Catalog) -> list[Any]:
-    return [gather.fn(settings), screen.fn({}, settings)]
+    return [load_cutouts.fn(settings), filter_backgrounds.fn({}, settings)]
 
 
 def test_a_second_run_writes_nothing_and_other_settings_another_note(tmp_path: Path, folder_snapshot: Any) -> None:
@@ -145,12 +145,12 @@ def test_a_picture_is_made_again_alone(tmp_path: Path) -> None:
     inputs(tmp_path)
     settings = catalog(tmp_path)
     folder = Path(made(settings).folder)
-    files, differing = again("000007", *_tables(settings), settings)
+    files, differing = compose_again("000007", *_tables(settings), settings)
     assert not differing and {name: (folder / name).read_bytes() for name in files} == files
     (folder / "im/val/000007.jpg").write_bytes(b"damaged")
-    assert again("000007", *_tables(settings), settings)[1] == ["im/val/000007.jpg"]
-    with pytest.raises(ReleaseError, match="no synthetic picture '000099'"):
-        again("000099", *_tables(settings), settings)
+    assert compose_again("000007", *_tables(settings), settings)[1] == ["im/val/000007.jpg"]
+    with pytest.raises(ReleaseError, match="no synthetic image '000099'"):
+        compose_again("000099", *_tables(settings), settings)
 
 
 def test_a_killed_run_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,22 +158,22 @@ def test_a_killed_run_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         inputs(tmp_path / name)
     made(catalog(tmp_path / "whole"))
     settings, count = catalog(tmp_path / "killed"), 0
-    make = tasks_compose._make
+    make = ImageMaker.make_in_folder
 
-    def until(job: Any) -> Any:
+    def until(maker: ImageMaker, job: Any) -> Any:
         nonlocal count
         count += 1
         if count == 6:
             raise KeyboardInterrupt
-        return make(job)
+        return make(maker, job)
 
-    monkeypatch.setattr(tasks_compose, "_make", until)
+    monkeypatch.setattr(ImageMaker, "make_in_folder", until)
     with pytest.raises(KeyboardInterrupt):
         made(settings)
     [bench] = (tmp_path / "killed/data/releases").glob(".tmp-*")
     kept = {path.name: path.stat().st_mtime_ns for path in bench.rglob("*.jpg")}
     assert len(kept) == 5
-    monkeypatch.setattr(tasks_compose, "_make", make)
+    monkeypatch.setattr(ImageMaker, "make_in_folder", make)
     folder = Path(made(settings).folder)
     assert {name: (next(folder.rglob(name))).stat().st_mtime_ns for name in kept} == kept
     assert tree(folder) == tree(tmp_path / "whole/data/releases/SyntheticSeg_Person_synthetic")
@@ -226,7 +226,7 @@ def test_no_backgrounds_left_says_why(tmp_path: Path) -> None:
         crowd = scene(8)
         crowd[:40, :40] = (0, 0, 255)
         write(file, crowd)
-    with pytest.raises(ReleaseError, match=r"train has no backgrounds: 9 of .* Of 4 backgrounds 4 were refused \(4 person\)"):
+    with pytest.raises(ReleaseError, match=r"train has no backgrounds: 9 of .* Of 4 backgrounds 4 were rejected \(4 person\)"):
         made(catalog(tmp_path))
 
 
@@ -237,15 +237,15 @@ def test_a_split_without_backgrounds_is_told_and_the_other_goes_on(tmp_path: Pat
     release = made(catalog(tmp_path))
     told = json.loads((Path(release.folder) / "composition.json").read_text())
     assert release.counts == {"train": 9}
-    assert told["lacking"] == ["val has no backgrounds: 3 of its pictures cannot be made"]
+    assert told["lacking"] == ["val has no backgrounds: 3 of its images cannot be made"]
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     inputs(tmp_path)
     with pytest.raises(SourceError, match=r"compose.people: .*nowhere is no folder with pictures"):
-        gather.fn(catalog(tmp_path, people=["nowhere"]))
+        load_cutouts.fn(catalog(tmp_path, people=["nowhere"]))
     with pytest.raises(SourceError, match=r"compose.backgrounds: .*nowhere is no folder with pictures"):
-        screen.fn({}, catalog(tmp_path, backgrounds=[{"path": "nowhere"}]))
+        filter_backgrounds.fn({}, catalog(tmp_path, backgrounds=[{"path": "nowhere"}]))
     with pytest.raises(CatalogError, match="the catalog has no `compose:`"):
         catalogs.load(ROOT / "data_catalog.yaml", build_plugins=False).composition()
 
@@ -265,7 +265,7 @@ def test_every_layout_holds_the_pairs(tmp_path: Path, layout: str) -> None:
         both = (sample.alpha >= 0.5, other.alpha >= 0.5)
         assert sample.split == other.split
         assert (both[0] & both[1]).sum() >= (1 if plugin.exact else 0.85) * (both[0] | both[1]).sum()
-    recheck(folder)
+    verify_composites(folder)
 
 
 def test_recheck_names_what_was_done_to_a_folder(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_recheck_names_what_was_done_to_a_folder(tmp_path: Path) -> None:
     (folder / "im/train/000001.jpg").write_bytes(b"x")
     shutil.copy(folder / "im/train/000002.jpg", folder / "im/val/000002.jpg")
     with pytest.raises(ReleaseError) as refused:
-        recheck(folder)
+        verify_composites(folder)
     said = str(refused.value)
     for problem in ("gt/train/000000.png: missing", "im/train/000001.jpg: altered", "im/val/000002.jpg: extra",
                     "im/train/000000.jpg: no alpha"):  # fmt: skip
@@ -307,7 +307,7 @@ def test_real_pairs_are_mixed_in_byte_for_byte(tmp_path: Path, labelled: Any) ->
     for row in mixed.itertuples():
         kept = Path(real.folder) / f"img_dir/{row.split}/{row.picture_id}.jpg"
         assert (folder / row.image).read_bytes() == kept.read_bytes()
-    recheck(folder)
+    verify_composites(folder)
 
 
 def test_a_forgotten_source_is_in_no_composition_unsaid(tmp_path: Path, labelled: Any) -> None:
