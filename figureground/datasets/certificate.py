@@ -1,6 +1,6 @@
-"""The leak certificate: for each two splits, what they share (nothing) and how close their closest pictures are.
+"""The leak certificate: for each two splits, what they share (nothing) and how close their closest images are.
 
-It is a claim anybody can check again from the release's files alone: `figureground verify` does.
+It can be checked from the release's files alone: `figureground verify` does.
 """
 
 import json
@@ -22,7 +22,7 @@ from figureground.similarity.duplicates import SIMILARITY_AT_LEAST, AnySignature
 FILE = "certificate.json"
 FOLDER = "certificate"
 TOLERANCE = 0.02
-"""How far another decoder's pixels may move a similarity: five signs of 255."""
+"""How much a similarity may differ with another JPEG decoder: five signs of 255."""
 _METHOD = (
     "similarity is the share of equal signs of the 16x16 lowest cosine coefficients (without the mean) of both pictures "
     "as 64x64 gray; the better of straight and mirrored"
@@ -31,7 +31,7 @@ _RECHECK = "run `figureground verify` on this folder: it computes all of this fr
 _THUMBNAIL = 160
 
 
-def build(manifest: Manifest, signatures: Mapping[str, AnySignature], joined: Sequence[Sequence[str]]) -> dict[str, Any]:
+def build(manifest: Manifest, signatures: Mapping[str, AnySignature], similar: Sequence[Sequence[str]]) -> dict[str, Any]:
     """Make the certificate.
 
     Parameters
@@ -39,94 +39,95 @@ def build(manifest: Manifest, signatures: Mapping[str, AnySignature], joined: Se
     manifest
         Which sample of which source is in which split.
     signatures
-        Stem to signature, all samples.
-    joined
-        Clusters of sources that were put into one split because they hold pictures alike.
+        Sample id to signature, all samples.
+    similar
+        Clusters of sources that were put into one split because they hold near-duplicate images.
     """
-    stems: dict[str, list[str]] = defaultdict(list)
-    for stem, sample in sorted(manifest.samples.items()):
-        stems[sample.split].append(stem)
-    there = [split for split in SPLITS if stems[split]]
+    sample_ids: dict[str, list[str]] = defaultdict(list)
+    for sample_id, sample in sorted(manifest.samples.items()):
+        sample_ids[sample.split].append(sample_id)
+    present = [split for split in SPLITS if sample_ids[split]]
     return {
         "method": _METHOD,
         "alike_at_least": SIMILARITY_AT_LEAST,
-        "sources_kept_together": [list(cluster) for cluster in joined],
-        "pairs": [_pair(manifest, one, other, stems, signatures) for one, other in combinations(there, 2)],
+        "sources_kept_together": [list(cluster) for cluster in similar],
+        "pairs": [_pair(manifest, one, other, sample_ids, signatures) for one, other in combinations(present, 2)],
         "recheck": _RECHECK,
     }
 
 
 def _pair(
-    manifest: Manifest, one: str, other: str, stems: Mapping[str, Sequence[str]], signatures: Mapping[str, AnySignature]
+    manifest: Manifest, one: str, other: str, sample_ids: Mapping[str, Sequence[str]], signatures: Mapping[str, AnySignature]
 ) -> dict[str, Any]:
-    found = duplicates.find_closest(*([signatures[stem] for stem in stems[split]] for split in (one, other)))
+    found = duplicates.find_closest(*([signatures[sample_id] for sample_id in sample_ids[split]] for split in (one, other)))
     if found is None:
-        raise ReleaseError(f"the splits {one} and {other} have no pictures to compare")
-    sources = [{manifest.samples[stem].source for stem in stems[split]} for split in (one, other)]
+        raise ReleaseError(f"the splits {one} and {other} have no images to compare")
+    sources = [{manifest.samples[sample_id].source for sample_id in sample_ids[split]} for split in (one, other)]
     videos = [{manifest.sources[name].sha256 for name in names} for names in sources]
     return {
         "splits": [one, other],
         "shared_sources": sorted(sources[0] & sources[1]),
         "shared_videos": sorted(videos[0] & videos[1]),
-        "closest": [stems[one][found.first], stems[other][found.second]],
+        "closest": [sample_ids[one][found.first], sample_ids[other][found.second]],
         "similarity": round(found.similarity, 4),
         "mirrored": found.mirrored,
         "thumbnail": f"{FOLDER}/{one}-{other}.jpg",
     }
 
 
-def written(certificate: Mapping[str, Any]) -> bytes:
+def to_bytes(certificate: Mapping[str, Any]) -> bytes:
     """Give the bytes of ``certificate.json``."""
     return (json.dumps(certificate, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def thumbnail(one: bytes, other: bytes) -> bytes:
-    """Lay two JPEG pictures side by side, at one height; a JPEG."""
+    """Lay two JPEG images side by side, at one height; a JPEG."""
     return bytes(cv2.imencode(".jpg", np.hstack([_small(one), _small(other)]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    picture = codecs.decode_bgr(content)
-    if picture is None:
-        raise ReleaseError("a picture of the release cannot be decoded")
-    width = max(1, round(picture.shape[1] * _THUMBNAIL / picture.shape[0]))
-    return np.asarray(cv2.resize(picture, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
+    image = codecs.decode_bgr(content)
+    if image is None:
+        raise ReleaseError("an image of the release cannot be decoded")
+    width = max(1, round(image.shape[1] * _THUMBNAIL / image.shape[0]))
+    return np.asarray(cv2.resize(image, (width, _THUMBNAIL), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def check(content: bytes, pictures: Mapping[str, Mapping[str, AnySignature]]) -> list[str]:
-    """Check the claim again.
+def check(content: bytes, images: Mapping[str, Mapping[str, AnySignature]]) -> list[str]:
+    """Check the certificate's claims against the images.
 
     Parameters
     ----------
     content
         ``certificate.json``.
-    pictures
-        Split to file name to signature, from the files as they are.
+    images
+        Split to file name to signature, computed from the files as they are.
 
     Returns
     -------
     list of str
-        Each pair of pictures in two splits that are alike, and each similarity that is not the claimed one.
+        One message for each near-duplicate pair in two splits, and for each similarity that is not the claimed one.
     """
     try:
         claimed = {tuple(pair["splits"]): float(pair["similarity"]) for pair in json.loads(content)["pairs"]}
     except (ValueError, KeyError, TypeError) as error:
         return [f"{FILE}: not readable: {type(error).__name__}: {error}"]
-    there = [split for split in SPLITS if pictures.get(split)]
-    said = []
-    for one, other in combinations(there, 2):
-        found, pairs = duplicates.compare(list(pictures[one].values()), list(pictures[other].values()))
-        said += _alike(list(pictures[one]), list(pictures[other]), pairs)
+    present = [split for split in SPLITS if images.get(split)]
+    problems = []
+    for one, other in combinations(present, 2):
+        found, pairs = duplicates.compare(list(images[one].values()), list(images[other].values()))
+        problems += _describe_similar(list(images[one]), list(images[other]), pairs)
         claim = claimed.get((one, other))
         if found and (claim is None or abs(found.similarity - claim) > TOLERANCE):
-            said.append(f"{FILE}: claims {claim} for the closest of {one} and {other}; the files give {found.similarity:.4f}")
-    return said
+            given = f"the files give {found.similarity:.4f}"
+            problems.append(f"{FILE}: claims {claim} for the closest of {one} and {other}; {given}")
+    return problems
 
 
-def _alike(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
-    said = [
+def _describe_similar(some: Sequence[str], others: Sequence[str], pairs: Sequence[Pair], at_most: int = 20) -> list[str]:
+    problems = [
         f"nearly the same image is in two splits: {some[pair.first]} and {others[pair.second]} "
         f"(similarity {pair.similarity:.3f}{', mirrored' if pair.mirrored else ''}; expected below {SIMILARITY_AT_LEAST})"
         for pair in pairs[:at_most]
     ]
-    return said + ([f"… and {len(pairs) - at_most} more such pairs"] if len(pairs) > at_most else [])
+    return problems + ([f"… and {len(pairs) - at_most} more such pairs"] if len(pairs) > at_most else [])

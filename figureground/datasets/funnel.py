@@ -73,7 +73,7 @@ def count(source_id: str, tables: Mapping[str, Table]) -> Funnel:
     facts = {key: value for table in counted.values() for key, value in table.facts.items()}
     row_counts = Counter({stage: len(table.rows) for stage, table in counted.items()})
     reasons = [reason for reason in counted["frames"].rows["reason"] if reason] if "frames" in counted else []
-    refused = Counter(map(pairs.kind, reasons))
+    refused = Counter(map(pairs.shorten_reason, reasons))
     verdicts = counted["verdicts"].rows if "verdicts" in counted else pd.DataFrame({"kept": [], "reason": []})
     labels = counted["labels"].rows if "labels" in counted else pd.DataFrame({"verdict": [], "origin": []})
     kept_labels = labels["verdict"] == KEEP

@@ -9,11 +9,11 @@ from figureground.datasets.splits import SPLITS, Split
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a split's pictures and labels lie in the dataset's folder, and the list of its stems ("" takes all there are)."""
+    """Where a split's images and labels lie in the dataset's folder, and the list of its samples ("" means all there are)."""
 
-    pictures: str
+    images: str
     labels: str
-    stems: str = ""
+    sample_ids: str = ""
 
 
 def config(names: Sequence[str], places: Mapping[Split, Places]) -> bytes:
@@ -24,7 +24,7 @@ def config(names: Sequence[str], places: Mapping[Split, Places]) -> bytes:
     names
         The classes' names by their ids.
     places
-        The splits there are; pictures are ``.jpg``, labels ``.png``.
+        The splits there are; images are ``.jpg``, labels ``.png``.
     """
     classes, sides = ", ".join(json.dumps(name) for name in names), _sides(names)
     flipped = f", swap_seg_labels={sides}" if sides else ""
@@ -32,7 +32,7 @@ def config(names: Sequence[str], places: Mapping[Split, Places]) -> bytes:
     for split in (split for split in SPLITS if split in places):
         train, where = split == "train", places[split]
         shuffled, steps = ('"InfiniteSampler"', "train_pipeline") if train else ('"DefaultSampler"', "test_pipeline")
-        listed = f'        ann_file="{where.stems}",\n' if where.stems else ""
+        listed = f'        ann_file="{where.sample_ids}",\n' if where.sample_ids else ""
         parts.append(
             _LOADER.format(
                 split=split,
@@ -41,7 +41,7 @@ def config(names: Sequence[str], places: Mapping[Split, Places]) -> bytes:
                 steps=steps,
                 batch=4 if train else 1,
                 listed=listed,
-                pictures=where.pictures,
+                images=where.images,
                 labels=where.labels,
             )
         )
@@ -63,7 +63,7 @@ def palette(classes: int) -> list[list[int]]:
 
 
 def _sides(names: Sequence[str]) -> list[list[int]]:
-    """Give the classes that a mirrored picture exchanges: the left arm of one is the other's right arm."""
+    """Give the classes that a mirrored image exchanges: the left arm of one is the other's right arm."""
     right = {name.removeprefix("right-"): number for number, name in enumerate(names) if name.startswith("right-")}
     left = ((name.removeprefix("left-"), number) for number, name in enumerate(names) if name.startswith("left-"))
     return [[number, right[part]] for part, number in left if part in right]
@@ -99,7 +99,7 @@ _LOADER = """\
         metainfo=metainfo,
         img_suffix=".jpg",
         seg_map_suffix=".png",
-{listed}        data_prefix=dict(img_path="{pictures}", seg_map_path="{labels}"),
+{listed}        data_prefix=dict(img_path="{images}", seg_map_path="{labels}"),
         reduce_zero_label=False,
         pipeline={steps},
     ),

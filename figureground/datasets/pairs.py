@@ -1,7 +1,7 @@
-"""Pictures and masks as others left them: which belong together, and what is wrong with each pair.
+"""Images and masks of datasets from elsewhere: which belong together, and what is wrong with each pair.
 
-Each guard stands for a defect of published datasets: listings zipped in sorted order, masks of another size or letterboxed with
-interpolation, masks saved as JPEG, ids nobody announced, pictures that are turned by a tag, masks that a program cut.
+Each check stands for a defect of published datasets: lists paired by their order, masks of another size or letterboxed with
+interpolation, masks saved as JPEG, undeclared ids, images that are rotated by a tag, masks that a program thresholded.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -19,7 +19,7 @@ from figureground.errors import ArrayError
 from figureground.parallel import map_ordered
 from figureground.types import Alpha, Mask
 
-PICTURES = (".jpg", ".jpeg", ".png")
+IMAGES = (".jpg", ".jpeg", ".png")
 _MASKS = (".png", ".mat")
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _ORIENTATION = 274
@@ -30,26 +30,26 @@ Label: TypeAlias = Mask | Alpha
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A picture and its mask; ``reason`` is "" or why they are not taken.
+    """An image and its mask; ``reason`` is "" or why they are not used.
 
-    ``label`` reads what the mask's file says of this picture. ``split`` is None where the dataset names none.
+    ``label`` reads this image's label from the mask's file. ``split`` is None where the dataset names none.
     """
 
     sample_id: str
-    picture: Path | None
-    mask: Path | None
+    image_file: Path | None
+    mask_file: Path | None
     reason: str = ""
     split: Split | None = None
     scenes: tuple[str, ...] = ()
     label: Callable[[], Label] | None = field(default=None, compare=False)
 
 
-def paired(pictures: Path, masks: Path, split: Split | None = None) -> list[Pair]:
-    """Pair by stem, never by order; what has no partner, or two, is named.
+def pair_by_name(images: Path, masks: Path, split: Split | None = None) -> list[Pair]:
+    """Pair images and masks by their names, never by their order; a file without partner, or with two, is named.
 
     Parameters
     ----------
-    pictures, masks
+    images, masks
         Folders; files of other kinds in them are not looked at. Masks are 8-bit PNG or Matlab's ``.mat``.
     split
         Where the dataset puts them.
@@ -57,14 +57,14 @@ def paired(pictures: Path, masks: Path, split: Split | None = None) -> list[Pair
     Returns
     -------
     list of Pair
-        One a stem, sorted; none when there are no such folders.
+        One for each name, sorted; none when there are no such folders.
     """
-    found = _by_stem(pictures, PICTURES), _by_stem(masks, (*_MASKS, *_LOSSY))
-    stems = sorted(found[0].keys() | found[1].keys())
-    return [_pair(stem, found[0].get(stem, []), found[1].get(stem, []), split) for stem in stems]
+    image_files, mask_files = _by_name(images, IMAGES), _by_name(masks, (*_MASKS, *_LOSSY))
+    names = sorted(image_files.keys() | mask_files.keys())
+    return [_pair(name, image_files.get(name, []), mask_files.get(name, []), split) for name in names]
 
 
-def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
+def _by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
         if file.suffix.lower() in suffixes:
@@ -72,27 +72,27 @@ def _by_stem(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     return files
 
 
-def _pair(stem: str, pictures: list[Path], masks: list[Path], split: Split | None) -> Pair:
+def _pair(sample_id: str, images: list[Path], masks: list[Path], split: Split | None) -> Pair:
     reason = ""
-    for what, files in (("picture", pictures), ("mask", masks)):
+    for what, files in (("picture", images), ("mask", masks)):
         if not files:
             reason = reason or f"no {what}"
         elif len(files) > 1:
             reason = reason or f"{len(files)} files for one {what}: {', '.join(file.name for file in files)}"
     mask = masks[0] if masks else None
-    return Pair(stem, pictures[0] if pictures else None, mask, reason, split, label=partial(ids, mask) if mask else None)
+    return Pair(sample_id, images[0] if images else None, mask, reason, split, label=partial(ids, mask) if mask else None)
 
 
-def kind(reason: str) -> str:
-    """Give in a few words what a picture was refused for, so that reasons can be counted.
+def shorten_reason(reason: str) -> str:
+    """Give in a few words why an image was refused, so that reasons can be counted.
 
-    >>> kind("7: 7.png: 60x90 pixels, its image 61x90; expected one size, and none is resized")
+    >>> shorten_reason("7: 7.png: 60x90 pixels, its image 61x90; expected one size, and none is resized")
     'another size'
     """
-    return next((words for sign, words in _KINDS.items() if sign in reason), "unreadable")
+    return next((short for part, short in _SHORT_REASONS.items() if part in reason), "unreadable")
 
 
-_KINDS = {
+_SHORT_REASONS = {
     "expected one size": "another size",
     "has the ids": "unknown ids",
     "cut by a program": "cut by a program",
@@ -105,64 +105,63 @@ _KINDS = {
     "listed and missing": "no partner",
     "files for one": "two of one name",
 }
-"""What a reason says, and that in two or three words."""
+"""A part of a reason, and its short form."""
 
 
-def listed(picture: Path, mask: Path, split: Split | None) -> Pair:
+def from_list(image: Path, mask: Path, split: Split | None) -> Pair:
     """Give the pair that a line of a list names, which may be missing."""
-    missing = [f"{file.name} is listed and missing" for file in (picture, mask) if not file.is_file()]
-    return Pair(picture.stem, picture, mask, "; ".join(missing), split, label=partial(ids, mask))
+    missing = [f"{file.name} is listed and missing" for file in (image, mask) if not file.is_file()]
+    return Pair(image.stem, image, mask, "; ".join(missing), split, label=partial(ids, mask))
 
 
-def examined(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair]:
-    """Look at every complete pair and give it with its reason, in order.
+def examine(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair]:
+    """Check every complete pair and give it with its reason, in order.
 
     Parameters
     ----------
     pairs
-        See `paired`.
+        See `pair_by_name`.
     allowed
         The ids that masks may hold: {0, 1}, or {0, 255}, or those of `figureground.imaging.class_maps`.
     """
-    yield from map_ordered(lambda pair: _examined(pair, allowed), pairs)
+    yield from map_ordered(lambda pair: _examine(pair, allowed), pairs)
 
 
-def _examined(pair: Pair, allowed: Collection[int]) -> Pair:
+def _examine(pair: Pair, allowed: Collection[int]) -> Pair:
     if pair.reason:
         return pair
     try:
-        opened(pair, allowed)
+        read_label(pair, allowed)
     except ArrayError as error:
-        return Pair(pair.sample_id, pair.picture, pair.mask, str(error), pair.split, pair.scenes, pair.label)
+        return Pair(pair.sample_id, pair.image_file, pair.mask_file, str(error), pair.split, pair.scenes, pair.label)
     return pair
 
 
-def opened(pair: Pair, allowed: Collection[int]) -> Label:
+def read_label(pair: Pair, allowed: Collection[int]) -> Label:
     """Read a complete pair's label.
 
     Raises
     ------
     ArrayError
-        When the mask's format is lossy, it is no mask, of another size than the picture, or holds other ids.
+        When the mask's format is lossy, it is no mask, of another size than the image, or holds other ids.
     """
-    if pair.picture is None or pair.mask is None or pair.label is None:
+    if pair.image_file is None or pair.mask_file is None or pair.label is None:
         raise ArrayError(pair.reason)
-    found, size = pair.label(), _size(pair.picture)
-    if found.shape != size[::-1]:
+    label, size = pair.label(), _size(pair.image_file)
+    if label.shape != size[::-1]:
         raise ArrayError(
-            f"{pair.mask.name}: {found.shape[1]}x{found.shape[0]} pixels, its image {size[0]}x{size[1]}; expected one size, "
-            "and none is resized"
+            f"{pair.mask_file.name}: {label.shape[1]}x{label.shape[0]} pixels, its image {size[0]}x{size[1]}; "
+            "expected one size, and none is resized"
         )
-    if found.dtype == np.uint8:
-        _check_ids(found, frozenset(allowed), pair.mask.name)
-    return found
+    if label.dtype == np.uint8:
+        _check_ids(label, frozenset(allowed), pair.mask_file.name)
+    return label
 
 
 def check_drawn(mask: Mask, specks_at_most: float, name: str) -> None:
-    """Raise an `ArrayError` for a mask that looks cut by a program and never looked at.
+    """Raise an `ArrayError` for a mask that a program seems to have made and that no person has checked.
 
-    Where a background remover's soft alpha was cut at a level it leaves specks and pinholes of a few pixels, which nobody
-    draws.
+    Thresholding the soft alpha of a background remover leaves specks and pinholes of a few pixels, which nobody draws.
 
     Parameters
     ----------
@@ -174,31 +173,30 @@ def check_drawn(mask: Mask, specks_at_most: float, name: str) -> None:
     name
         Of the mask's file.
     """
-    found = sum(_few_pixels(kind) for kind in ((mask, 8), (1 - mask, 4)))
+    specks = _count_specks(mask, neighbours=8) + _count_specks(1 - mask, neighbours=4)
     border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).sum() / 2
-    share = 1000 * found / max(1.0, float(border))
-    if found > _ALWAYS and share > specks_at_most:
+    share = 1000 * specks / max(1.0, float(border))
+    if specks > _ALWAYS and share > specks_at_most:
         raise ArrayError(
-            f"{name}: {found} specks and pinholes, {share:.0f} for each 1000 pixels of border; expected at most "
-            f"{specks_at_most:g}: it looks cut by a program, not drawn. Look at it; `specks_at_most` moves the limit"
+            f"{name}: {specks} specks and pinholes, {share:.0f} for each 1000 pixels of border; expected at most "
+            f"{specks_at_most:g}: it seems cut by a program, not drawn. Look at it; `specks_at_most` sets the limit"
         )
 
 
 _ALWAYS, _SPECK = 3, 8
 
 
-def _few_pixels(kind: tuple[Mask, int]) -> int:
-    """Count the pieces of at most `_SPECK` pixels of a mask, with its neighbourhood; the rest of the picture is none."""
-    mask, neighbours = kind
-    _, _, told, _ = cv2.connectedComponentsWithStats(mask, connectivity=neighbours)
-    return int((told[1:, cv2.CC_STAT_AREA] <= _SPECK).sum())
+def _count_specks(mask: Mask, neighbours: int) -> int:
+    """Count the connected parts of a mask that have at most `_SPECK` pixels."""
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask, connectivity=neighbours)
+    return int((statistics[1:, cv2.CC_STAT_AREA] <= _SPECK).sum())
 
 
-def _check_ids(found: Label, allowed: frozenset[int], name: str) -> None:
-    strange = sorted({int(one) for one in np.unique(found)} - allowed)
-    if strange:
-        share = 100 * float(np.isin(found, strange).mean())
-        ids = ", ".join(map(str, strange[:8])) + (", …" if len(strange) > 8 else "")
+def _check_ids(label: Label, allowed: frozenset[int], name: str) -> None:
+    unexpected = sorted({int(value) for value in np.unique(label)} - allowed)
+    if unexpected:
+        share = 100 * float(np.isin(label, unexpected).mean())
+        ids = ", ".join(map(str, unexpected[:8])) + (", …" if len(unexpected) > 8 else "")
         raise ArrayError(f"{name}: {share:.2g} % of it has the ids {ids}; expected only {_listed(allowed)}")
 
 
@@ -222,12 +220,12 @@ def ids(file: Path) -> Mask:
         When it is something else, or in a lossy format.
     """
     if file.suffix.lower() in _LOSSY:
-        raise ArrayError(f"{file.name}: a mask in a lossy format, so its ids are not what was drawn; expected a PNG")
-    found = _matrix(file) if file.suffix.lower() == ".mat" else _levels(file)
-    if found is None or found.ndim != 2 or found.dtype != np.uint8:
-        words = "no picture" if found is None else f"{found.dtype} of shape {found.shape}"
-        raise ArrayError(f"{file.name}: {words}; expected 8 bits and one channel")
-    return np.asarray(found, np.uint8)
+        raise ArrayError(f"{file.name}: a mask in a lossy format, so its ids are not those that were drawn; expected a PNG")
+    array = _matrix(file) if file.suffix.lower() == ".mat" else _levels(file)
+    if array is None or array.ndim != 2 or array.dtype != np.uint8:
+        found = "no picture" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise ArrayError(f"{file.name}: {found}; expected 8 bits and one channel")
+    return np.asarray(array, np.uint8)
 
 
 def _levels(file: Path) -> Any:
@@ -235,8 +233,8 @@ def _levels(file: Path) -> Any:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file) as picture:
-            return np.asarray(picture)
+        with Image.open(file) as image:
+            return np.asarray(image)
     except (UnidentifiedImageError, OSError, SyntaxError):
         return None
 
@@ -245,24 +243,24 @@ def _matrix(file: Path) -> Any:
     from scipy.io import loadmat
 
     try:
-        held = [found for name, found in loadmat(file).items() if not name.startswith("__")]
+        matrices = [matrix for name, matrix in loadmat(file).items() if not name.startswith("__")]
     except (ValueError, NotImplementedError, OSError, TypeError) as error:
         raise ArrayError(f"{file.name}: Matlab's file cannot be read: {error}") from error
-    return held[0] if len(held) == 1 else None
+    return matrices[0] if len(matrices) == 1 else None
 
 
 def _size(file: Path) -> tuple[int, int]:
-    """Give a picture's size, refusing one that a tag turns: its mask may be drawn either way."""
+    """Give an image's size; an image that a tag rotates is refused, since its mask may be drawn either way."""
     if file.suffix.lower() == ".png":
-        found = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if found is None:
+        array = cv2.imread(str(file), cv2.IMREAD_COLOR)
+        if array is None:
             raise ArrayError(f"{file.name}: no picture")
-        return found.shape[1], found.shape[0]
+        return array.shape[1], array.shape[0]
     try:
-        with JpegImageFile(file) as picture:
-            turned, size = picture.getexif().get(_ORIENTATION, 1), picture.size
+        with JpegImageFile(file) as image:
+            orientation, size = image.getexif().get(_ORIENTATION, 1), image.size
     except (OSError, SyntaxError) as error:
         raise ArrayError(f"{file.name}: no JPEG: {error}") from error
-    if turned not in (0, 1):
-        raise ArrayError(f"{file.name}: turned by its EXIF tag ({turned}); bake the rotation in and strip the tag")
+    if orientation not in (0, 1):
+        raise ArrayError(f"{file.name}: rotated by its EXIF tag ({orientation}); rotate its pixels and remove the tag")
     return size

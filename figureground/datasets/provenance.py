@@ -1,7 +1,8 @@
-"""Where a sample comes from: the tables of one source joined into the records of a manifest. Pure."""
+"""Where a sample comes from: the tables of one source, joined into the records of a manifest. No file is read."""
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -38,40 +39,46 @@ class Pick:
     class_map_file: str = ""
 
 
-def source(found: Mapping[str, Table], funnel: Mapping[str, int] | None = None) -> SourceRecord:
+def source(tables: Mapping[str, Table], funnel: Mapping[str, int] | None = None) -> SourceRecord:
     """Give a source's record from its tables.
 
     Parameters
     ----------
-    found
+    tables
         Stage to table; ``videos`` is needed, the others' facts may name ``weights``.
     funnel
-        What became of the source's people, in numbers.
+        See `figureground.datasets.funnel.as_counts`.
 
     Returns
     -------
     SourceRecord
         The path and hash of its video; of several photos the folder they share and the hash of their hashes.
     """
-    rows = found["videos"].rows
+    rows = tables["videos"].rows
     video = rows.iloc[0]
-    weights = {name: digest for table in found.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
-    path, digest = (video["path"], video["sha256"]) if len(rows) == 1 else _of_all(rows)
-    told = {name: str(video.get(name, "")) for name in ("title", "uploader", "page", "uploaded", "site")}
-    owed = AttributionRecord(**told) if told["page"] else None
-    known = {"path": public(path), "sha256": digest, "license": video["license"], "attribution": owed}
-    return SourceRecord(**known, weights=weights, funnel=dict(funnel or {}))
+    weights = {name: digest for table in tables.values() for name, digest in dict(table.facts.get("weights") or {}).items()}
+    path, digest = (video["path"], video["sha256"]) if len(rows) == 1 else _describe_photos(rows)
+    page = {name: str(video.get(name, "")) for name in ("title", "uploader", "page", "uploaded", "site")}
+    return SourceRecord(
+        path=public_path(path),
+        sha256=digest,
+        license=video["license"],
+        attribution=AttributionRecord(**page) if page["page"] else None,
+        weights=weights,
+        funnel=dict(funnel or {}),
+    )
 
 
-def _of_all(rows: pd.DataFrame) -> tuple[str, str]:
-    digests = sorted(digest for digest in rows["sha256"] if digest)
-    return os.path.commonpath(list(rows["path"])), sha256("\n".join(digests).encode())
+def _describe_photos(rows: pd.DataFrame) -> tuple[str, str]:
+    """Give the folder that photos share, and the hash of their hashes."""
+    hashes = sorted(photo_hash for photo_hash in rows["sha256"] if photo_hash)
+    return os.path.commonpath(list(rows["path"])), sha256("\n".join(hashes).encode())
 
 
-def public(path: str) -> str:
-    """Give a source's path as a release may tell it: no password or signature of an address, no folders of this machine.
+def public_path(path: str) -> str:
+    """Give a source's path without what a release must not contain: passwords and signatures of addresses, local folders.
 
-    >>> public("https://user:secret@example.org/clip.mp4?signature=abc"), public("/home/anna/clips/a.mp4")
+    >>> public_path("https://user:secret@example.org/clip.mp4?signature=abc"), public_path("/home/anna/clips/a.mp4")
     ('https://example.org/clip.mp4', 'a.mp4')
     """
     if "://" in path:
@@ -81,29 +88,29 @@ def public(path: str) -> str:
     return local.name if local.is_absolute() or path.startswith(("~", "..")) else path
 
 
-def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]:
+def picks(entry: Source, split: Split, tables: Mapping[str, Table]) -> list[Pick]:
     """Pick every crop of a source whose label says keep and has a mask.
 
     Parameters
     ----------
     entry
-        The source; its scenes stand for a label that names none. Those the annotators were not offered always count.
+        The source; a label without scenes gets the source's. Scenes that annotators were not offered are always added.
     split
-        Where the source goes.
-    found
+        The source's split.
+    tables
         Stage to table: ``videos``, ``frames``, ``crops`` and ``labels`` are needed, ``mattes`` and ``tasks`` may be missing.
 
     Raises
     ------
     ReleaseError
-        For two labels of one crop, or a label whose crop or frame is not in the tables any more.
+        For two labels of one crop, or a label whose crop or frame is no longer in the tables.
     """
-    frames, crops, mattes = (_rows(found, stage) for stage in _USED)
-    not_offered = set(found["tasks"].facts.get("scenes_not_offered", ())) if "tasks" in found else set()
+    frames, crops, mattes = (_rows(tables, stage) for stage in _USED_COLUMNS)
+    not_offered = set(tables["tasks"].facts.get("scenes_not_offered", ())) if "tasks" in tables else set()
     always = not_offered & set(entry.scenes)
-    license_ = found["videos"].rows.iloc[0]["license"]
-    made = []
-    for label in _kept(entry.source_id, found["labels"]):
+    license_ = tables["videos"].rows.iloc[0]["license"]
+    picked = []
+    for label in _kept(entry.source_id, tables["labels"]):
         crop = _row(crops, label["crop_id"], "crops", entry)
         frame = _row(frames, crop["frame_id"], "frames", entry)
         matte = mattes.get(label["crop_id"])
@@ -129,15 +136,15 @@ def picks(entry: Source, split: Split, found: Mapping[str, Table]) -> list[Pick]
                 second=_second(label),
             ),
         )
-        made.append(Pick(label["crop_id"], record, crop["file"], label["file"], label["parts"]))
-    return made
+        picked.append(Pick(label["crop_id"], record, crop["file"], label["file"], label["parts"]))
+    return picked
 
 
 def _second(label: Mapping[str, Any]) -> SecondAnnotationRecord | None:
     if not label["second_annotator"]:
         return None
-    alike = {"iou": _known(label["agreement"]), "boundary_iou": _known(label["boundary_agreement"])}
-    return SecondAnnotationRecord(annotator=label["second_annotator"], verdict=label["second_verdict"], **alike)
+    agreement = {"iou": _known(label["agreement"]), "boundary_iou": _known(label["boundary_agreement"])}
+    return SecondAnnotationRecord(annotator=label["second_annotator"], verdict=label["second_verdict"], **agreement)
 
 
 def _known(value: Any) -> float | None:
@@ -154,17 +161,16 @@ def _person(crop: Mapping[str, Any]) -> tuple[int, int, int, int]:
 
 def _kept(source_id: str, labels: Table) -> list[dict[str, Any]]:
     rows = [row for row in dicts(labels.rows, [str(name) for name in labels.rows]) if row["verdict"] == KEEP and row["file"]]
-    stems = [row["crop_id"] for row in rows]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1}) if len(set(stems)) < len(stems) else []
-    if twice:
+    counts = Counter(str(row["crop_id"]) for row in rows)
+    if repeated := sorted(crop_id for crop_id, count in counts.items() if count > 1):
         raise ReleaseError(
-            f"source {source_id}: the labels table keeps two labels of {', '.join(twice)}; expected one a crop. "
+            f"source {source_id}: the labels table keeps two labels of {', '.join(repeated)}; expected one a crop. "
             "Keep one annotation a task in Label Studio, then run `figureground pull`"
         )
     return sorted(rows, key=lambda row: str(row["crop_id"]))
 
 
-_USED = {
+_USED_COLUMNS = {
     "frames": ("frame_id", "index", "seconds"),
     "crops": (
         "crop_id", "frame_id", "x0", "y0", "x1", "y1", "person_x0", "person_y0", "person_x1", "person_y1",
@@ -172,20 +178,20 @@ _USED = {
     ),
     "mattes": ("crop_id", "remover", "sha256"),
 }  # fmt: skip
-"""What is asked of each table's rows; the first names the row."""
+"""The columns that are read of each table; the first one is the row's id."""
 
 
-def _rows(found: Mapping[str, Table], stage: str) -> dict[str, dict[str, Any]]:
-    if stage not in found:
+def _rows(tables: Mapping[str, Table], stage: str) -> dict[str, dict[str, Any]]:
+    if stage not in tables:
         return {}
-    rows = found[stage].rows
-    return {row[_USED[stage][0]]: row for row in dicts(rows, [name for name in _USED[stage] if name in rows])}
+    rows, columns = tables[stage].rows, _USED_COLUMNS[stage]
+    return {row[columns[0]]: row for row in dicts(rows, [column for column in columns if column in rows])}
 
 
 def _row(rows: Mapping[str, dict[str, Any]], name: str, stage: str, entry: Source) -> dict[str, Any]:
     if name not in rows:
         raise ReleaseError(
-            f"source {entry.source_id}: a label needs {name}, which is not in the {stage} table any more: the recipe changed "
+            f"source {entry.source_id}: a label needs {name}, which is not in the {stage} table: the recipe changed "
             f"after it was labelled. Run `figureground ingest {entry.source_id}`, push and pull, or restore the recipe"
         )
     return rows[name]

@@ -111,7 +111,7 @@ def _read_sample(store: Store, pick: Pick) -> Sample:
 def write_certificate(store: Store, plan: ReleasePlan, into: Path) -> None:
     """Write the leak certificate, with a thumbnail of the closest samples of each two splits."""
     by_id = {pick.sample_id: pick for pick in plan.picks}
-    (into / certificate.FILE).write_bytes(certificate.written(plan.certificate))
+    (into / certificate.FILE).write_bytes(certificate.to_bytes(plan.certificate))
     for pair in plan.certificate["pairs"]:
         one, other = (store.read(by_id[name].image_file, by_id[name].record.sha256) for name in pair["closest"])
         (into / pair["thumbnail"]).parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What every layout asks of a sample before it writes it, and fitting one into a square."""
+"""Checks of a sample before a layout writes it, its files, and fitting it into a square."""
 
 import re
 from dataclasses import replace
@@ -14,11 +14,11 @@ from figureground.storage.hashing import ReadLog
 from figureground.types import Mask, Sample
 
 GREY = 128
-"""What lies around a picture in a square."""
+"""The level around an image in a square."""
 
 
 def check(sample: Sample) -> None:
-    """Raise a `ReleaseError` unless names are file names, the picture is a JPEG and the label has its size."""
+    """Raise a `ReleaseError` unless names are file names, the image is a JPEG and the label has its size."""
     for what, text in (("stem", sample.sample_id), *(("scene", scene) for scene in sample.scenes)):
         check_name(text, what)
     try:
@@ -73,16 +73,16 @@ _ordinary = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*").fu
 
 
 def letterboxed(sample: Sample, side: int) -> Sample:
-    """Fit a sample into a square of `side` pixels, its aspect kept: around the picture is grey 128, around the label 0."""
-    picture = crops.decode(sample.image, sample.sample_id)
+    """Fit a sample into a square of `side` pixels with its aspect ratio: around the image is grey 128, around the label 0."""
+    image = crops.decode(sample.image, sample.sample_id)
     parts = None if sample.parts is None else letterbox(sample.parts, side, 0, label=True)
     alpha = masks.from_levels(letterbox(masks.to_levels(sample.alpha), side, 0, label=False))
-    fitted = crops.encode(letterbox(picture, side, GREY, label=False))
+    fitted = crops.encode(letterbox(image, side, GREY, label=False))
     return replace(sample, image=fitted, label=alpha, parts=parts, sha256="")
 
 
 def letterbox(image: Mask, side: int, fill: int, *, label: bool, stretch: float = 1.0) -> Mask:
-    """Fit a picture or label into a square, its aspect kept or nearly, what is left filled.
+    """Fit an image or label into a square, keep its aspect ratio or nearly so, and fill the rest.
 
     Parameters
     ----------
@@ -91,9 +91,9 @@ def letterbox(image: Mask, side: int, fill: int, *, label: bool, stretch: float 
     side
         The square's, pixels, at least 1.
     fill
-        The level around it: 128 for pictures, 0 for labels.
+        The level around it: 128 for images, 0 for labels.
     label
-        Labels are taken from the nearest pixel, so that no id is invented; pictures are averaged or interpolated.
+        Labels are taken from the nearest pixel, so that no id is invented; images are averaged or interpolated.
     stretch
         By how much the short side may be drawn out to fill the square, at least 1, which keeps the aspect: at 4/3 what is
         three by four fills all of it.
@@ -114,14 +114,14 @@ def letterbox(image: Mask, side: int, fill: int, *, label: bool, stretch: float 
 
 
 def unletterbox(square: NDArray[np.float32], height: int, width: int, stretch: float = 1.0) -> NDArray[np.float32]:
-    """Give what a network said of a letterboxed square at the picture's own size: the inverse of `letterbox`.
+    """Give a network's output for a letterboxed square at the image's own size: the inverse of `letterbox`.
 
     Parameters
     ----------
     square
         Shape (side, side) or (side, side, c), float32: probabilities or an alpha, not yet cut into classes.
     height, width
-        The picture's.
+        The image's.
     stretch
         As it was letterboxed.
 
@@ -138,7 +138,7 @@ def unletterbox(square: NDArray[np.float32], height: int, width: int, stretch: f
 
 
 def _inside(side: int, height: int, width: int, stretch: float) -> tuple[slice, slice, tuple[int, int]]:
-    """Give the rows and columns of a square that hold a picture, and their width and height."""
+    """Give the rows and columns of a square that hold an image, and their width and height."""
     scale = side / max(height, width)
     size = min(side, max(1, round(width * scale * stretch))), min(side, max(1, round(height * scale * stretch)))
     left, top = (side - size[0]) // 2, (side - size[1]) // 2

@@ -1,4 +1,4 @@
-"""Lists of stems, one file a scene, one stem a line: which pictures show what."""
+"""The scene lists of a release: one file for each scene, one sample id a line."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -10,18 +10,18 @@ from figureground.types import Sample
 
 
 def write(scenes: Mapping[str, Collection[str]], into: Path) -> None:
-    """Write ``<scene>.txt`` for each scene: its stems sorted, lines ended by LF.
+    """Write ``<scene>.txt`` for each scene: its sample ids sorted, lines ended by LF.
 
     Parameters
     ----------
     scenes
-        Scene to stems, both fit for a file's name: see `figureground.datasets.samples.check_name`.
+        Scene to sample ids, both fit for a file's name: see `figureground.datasets.samples.check_name`.
     into
         The lists' own folder; it is made.
     """
     into.mkdir(parents=True, exist_ok=True)
-    for scene, stems in scenes.items():
-        (into / f"{scene}.txt").write_bytes("".join(f"{stem}\n" for stem in sorted(stems)).encode())
+    for scene, sample_ids in scenes.items():
+        (into / f"{scene}.txt").write_bytes("".join(f"{sample_id}\n" for sample_id in sorted(sample_ids)).encode())
 
 
 def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
@@ -37,18 +37,18 @@ def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
     Returns
     -------
     dict
-        Stem to split, in the samples' order.
+        Sample id to split, in the samples' order.
 
     Raises
     ------
     ReleaseError
-        When two samples have one stem.
+        When two samples have the same id.
     """
     seen: dict[str, Split] = {}
     scenes: dict[str, list[str]] = defaultdict(list)
     for sample in written:
         if sample.sample_id in seen:
-            raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+            raise ReleaseError(f"two samples have the id {sample.sample_id}; expected each once")
         seen[sample.sample_id] = sample.split
         for scene in set(sample.scenes):
             scenes[scene].append(sample.sample_id)
@@ -57,19 +57,20 @@ def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
 
 
 def read(from_: Path) -> dict[str, tuple[str, ...]]:
-    """Give each listed stem's scenes, sorted."""
+    """Give each listed sample id's scenes, sorted."""
     scenes: defaultdict[str, set[str]] = defaultdict(set)
     for file in sorted(from_.glob("*.txt")):
-        for stem in file.read_text(encoding="utf-8").split("\n"):
-            scenes[stem].add(file.name.removesuffix(".txt"))
-    return {stem: tuple(sorted(found)) for stem, found in scenes.items() if stem}
+        for sample_id in file.read_text(encoding="utf-8").split("\n"):
+            scenes[sample_id].add(file.name.removesuffix(".txt"))
+    return {sample_id: tuple(sorted(own)) for sample_id, own in scenes.items() if sample_id}
 
 
-def find_problems(from_: Path, stems: Collection[str]) -> Iterator[str]:
-    """Say which lists are not written as `write` does or name a stem that is none of these."""
+def find_problems(from_: Path, sample_ids: Collection[str]) -> Iterator[str]:
+    """Name the lists that are not written as `write` does, or that hold an id which is none of these."""
     for file in sorted(from_.glob("*.txt")):
         where, content = f"{from_.name}/{file.name}", file.read_bytes()
         lines = content.decode(errors="replace").split("\n")
         if lines[-1] or b"\r" in content or lines[:-1] != sorted(set(lines[:-1])):
-            yield f"{where}: expected one stem a line, sorted, each once, lines ended by LF"
-        yield from (f"{where}: names {stem!r}, which is no picture" for stem in sorted(set(lines[:-1]) - set(stems)))
+            yield f"{where}: expected one sample id a line, sorted, each once, lines ended by LF"
+        for sample_id in sorted(set(lines[:-1]) - set(sample_ids)):
+            yield f"{where}: names {sample_id!r}, which is no image"

@@ -95,30 +95,30 @@ def assign(sources: Iterable[Source], val: float, test: float) -> dict[str, Spli
 def _split(source: Source, val: float, test: float) -> Split:
     if source.split != "auto":
         return source.split
-    place = position(source.source_id)
-    if place < test:
+    drawn = position(source.source_id)
+    if drawn < test:
         return "test"
-    return "val" if place >= 1 - val else "train"
+    return "val" if drawn >= 1 - val else "train"
 
 
 def join_similar(
     assigned: Mapping[str, Split], fixed: Iterable[Source], clusters: Iterable[Sequence[str]]
 ) -> dict[str, Split]:
-    """Put sources that hold pictures alike into one split: the most held-out of theirs, so nothing leaves test.
+    """Put sources with near-duplicate images into one split: the most held-out of theirs, so no source leaves test.
 
     Parameters
     ----------
     assigned
         What `assign` gave.
     fixed
-        All sources; those whose split is not auto are not moved.
+        All sources; those whose split the catalog sets are not moved.
     clusters
-        Source ids that belong together.
+        Groups of source ids, see `figureground.datasets.release_plan.find_similar_sources`.
 
     Raises
     ------
     ReleaseError
-        When the catalog fixes a source of a cluster in another split.
+        When the catalog sets another split for a source of a group.
     """
     chosen = {source.source_id for source in fixed if source.split != "auto"}
     moved = dict(assigned)
@@ -128,7 +128,7 @@ def join_similar(
             if assigned[source_id] != goal and source_id in chosen:
                 others = ", ".join(f"{name} in {assigned[name]}" for name in cluster if assigned[name] == goal)
                 raise ReleaseError(
-                    f"source {source_id} is set to {assigned[source_id]} but holds pictures nearly the same as {others}. "
+                    f"source {source_id} is set to {assigned[source_id]} but holds nearly the same images as {others}. "
                     f"Set `split: {goal}` on {source_id} in the catalog, or leave one of them out"
                 )
             moved[source_id] = goal
@@ -136,16 +136,16 @@ def join_similar(
 
 
 def keep_held_out(assigned: Mapping[str, Split], fixed: Iterable[Source], earlier: Mapping[str, Split]) -> dict[str, Split]:
-    """Leave what earlier releases held out held out: nothing goes from test to train, whatever was added or removed since.
+    """Keep sources held out that an earlier release held out: no source goes from test to train, whatever changed since.
 
     Parameters
     ----------
     assigned
         What `assign` gave.
     fixed
-        All sources; those whose split is not auto are not moved.
+        All sources; those whose split the catalog sets are not moved.
     earlier
-        The most held-out split that a release had a source in; sources no release knows may be left out.
+        Source to the most held-out split that a release had it in; sources that are in no release may be left out.
     """
     chosen = {source.source_id for source in fixed if source.split != "auto"}
     return {
@@ -154,13 +154,13 @@ def keep_held_out(assigned: Mapping[str, Split], fixed: Iterable[Source], earlie
     }
 
 
-def require_all(pictures: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
-    """Refuse a release whose train, or whose val or test of a share above 0, would have no picture.
+def require_all(images: Mapping[str, int], assigned: Mapping[str, Split], val: float, test: float) -> None:
+    """Refuse a release without images in train, or in val or test where their share is above 0.
 
     Parameters
     ----------
-    pictures
-        Source id to how many pictures it brings; sources without any may be left out.
+    images
+        Source id to its number of images; sources without any may be left out.
     assigned
         What `assign` gave.
     val, test
@@ -169,9 +169,9 @@ def require_all(pictures: Mapping[str, int], assigned: Mapping[str, Split], val:
     Raises
     ------
     ReleaseError
-        It says which source to set the missing split on.
+        The message names the source whose split should be set.
     """
-    counts = {source_id: count for source_id, count in sorted(pictures.items()) if count}
+    counts = {source_id: count for source_id, count in sorted(images.items()) if count}
     shares: dict[Split, float] = {"train": 1.0, "val": val, "test": test}
     filled = {assigned[source_id] for source_id in counts}
     for split in SPLITS:
@@ -180,17 +180,17 @@ def require_all(pictures: Mapping[str, int], assigned: Mapping[str, Split], val:
 
 
 def _missing(split: Split, counts: Mapping[str, int], assigned: Mapping[str, Split]) -> str:
-    found = ", ".join(f"{source_id} ({count}) in {assigned[source_id]}" for source_id, count in counts.items())
+    listed = ", ".join(f"{source_id} ({count}) in {assigned[source_id]}" for source_id, count in counts.items())
     way_out = "" if split == "train" else f", or set `{split}: 0` under `releases:` for a release without {split}"
     donors = _donors(split, counts, assigned)
     if not donors:
         return (
-            f"the release would have no {split} picture: sources with kept labels are {found}, and a source is never divided. "
+            f"the release would have no {split} image: sources with kept labels are {listed}, and a source is never divided. "
             f"Label another source{way_out}"
         )
     best = max(donors, key=lambda name: counts[name]) if split == "train" else min(donors, key=lambda name: counts[name])
     return (
-        f"the release would have no {split} picture: sources with kept labels are {found}. "
+        f"the release would have no {split} image: sources with kept labels are {listed}. "
         f"Set `split: {split}` on the source {best} in the catalog{way_out}"
     )
 

@@ -2,11 +2,11 @@
 
 ::
 
-    clip_img/<group>/clip_<sub>/<group>-<img>.jpg       the pictures
-    matting/<group>/matting_<sub>/<group>-<img>.png     8-bit RGBA: the picture's colours and the alpha
-    index.tsv                                           <group>-<img>, stem, split, scenes (with commas); sorted lines
+    clip_img/<group>/clip_<sub>/<group>-<img>.jpg       the images
+    matting/<group>/matting_<sub>/<group>-<img>.png     8-bit RGBA: the image's colours and the alpha
+    index.tsv                                           <group>-<img>, sample id, split, scenes (with commas); sorted lines
 
-Numbers have 8 digits. A group holds 10,000 pictures, a sub 1,000; both and the picture's number count the sorted stems.
+Numbers have 8 digits. A group holds 10,000 images, a sub 1,000; both and the image's number count the sorted sample ids.
 """
 
 import shutil
@@ -39,18 +39,18 @@ class _Entry(NamedTuple):
     scenes: tuple[str, ...]
 
 
-def matting_of(picture: str) -> str:
-    """Give the path of a picture's matting.
+def matting_of(image_file: str) -> str:
+    """Give the path of an image's matting.
 
     >>> matting_of("clip_img/00000001/clip_00000012/00000001-00000345.jpg")
     'matting/00000001/matting_00000012/00000001-00000345.png'
     """
-    _, group, sub, name = _parts(picture, "clip_img", "clip_", ".jpg")
+    _, group, sub, name = _parts(image_file, "clip_img", "clip_", ".jpg")
     return f"matting/{group}/matting_{sub}/{name}.png"
 
 
 def picture_of(matting: str) -> str:
-    """Give the path of a matting's picture.
+    """Give the path of a matting's image.
 
     >>> picture_of("matting/00000001/matting_00000012/00000001-00000345.png")
     'clip_img/00000001/clip_00000012/00000001-00000345.jpg'
@@ -68,7 +68,7 @@ def _parts(path: str, top: str, prefix: str, suffix: str) -> tuple[str, str, str
 
 @dataclass(frozen=True)
 class Aisegment:
-    """Pictures and RGBA mattings, numbered, with an index of their stems."""
+    """Images and RGBA mattings, numbered, with an index of their sample ids."""
 
     VERSION: ClassVar[int] = 1
 
@@ -76,20 +76,20 @@ class Aisegment:
     exact: ClassVar[bool] = True
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
-        """See `figureground.layouts.Layout`. Files wait under their stems until all are known: numbers follow the stems."""
+        """See `figureground.layouts.Layout`. Files wait under their sample ids, as numbers follow from all of them."""
         seen: dict[str, Sample] = {}
         waiting = into / ".waiting"
         for sample in map_ordered(lambda sample: _written(sample, waiting), items):
             if sample.sample_id in seen:
-                raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+                raise ReleaseError(f"two samples have the id {sample.sample_id}; expected each once")
             seen[sample.sample_id] = sample
         entries = [
-            _Entry(_number(at), stem, seen[stem].split, tuple(sorted(set(seen[stem].scenes))))
-            for at, stem in enumerate(sorted(seen))
+            _Entry(_number(at), sample_id, seen[sample_id].split, tuple(sorted(set(seen[sample_id].scenes))))
+            for at, sample_id in enumerate(sorted(seen))
         ]
         for entry in entries:
-            picture = _picture(entry.number)
-            for waits, name in ((f"{entry.sample_id}.jpg", picture), (f"{entry.sample_id}.png", matting_of(picture))):
+            image_file = _image_file(entry.number)
+            for waits, name in ((f"{entry.sample_id}.jpg", image_file), (f"{entry.sample_id}.png", matting_of(image_file))):
                 place = into / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 (waiting / waits).rename(place)
@@ -100,19 +100,19 @@ class Aisegment:
     def read(self, from_: Path) -> Iterator[Sample]:
         """See `figureground.layouts.Layout`."""
         for entry in sorted(_index(from_), key=lambda entry: (SPLITS.index(entry.split), entry.sample_id)):
-            picture = from_ / _picture(entry.number)
-            alpha = _alpha(from_ / matting_of(_picture(entry.number)))
-            yield Sample(entry.sample_id, entry.split, entry.scenes, picture.read_bytes(), alpha)
+            image_file = from_ / _image_file(entry.number)
+            alpha = _alpha(from_ / matting_of(_image_file(entry.number)))
+            yield Sample(entry.sample_id, entry.split, entry.scenes, image_file.read_bytes(), alpha)
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.ImportableLayout`; without an index, pictures are called by their numbers."""
-        entries = {_picture(entry.number): entry for entry in _index(from_)} if (from_ / "index.tsv").is_file() else {}
+        """See `figureground.layouts.ImportableLayout`; without an index, images are called by their numbers."""
+        entries = {_image_file(entry.number): entry for entry in _index(from_)} if (from_ / "index.tsv").is_file() else {}
         pictures = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
         mattings = {file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")}
         for name in sorted(pictures | {picture_of(matting) for matting in mattings} | set(entries)):
-            picture, mask = from_ / name, from_ / matting_of(name)
-            missing = [f"no {what}" for what, file in (("picture", picture), ("matting", mask)) if not file.is_file()]
-            pair = Pair(picture.stem, picture, mask, ", ".join(missing), label=partial(_label, mask))
+            image_file, mask = from_ / name, from_ / matting_of(name)
+            missing = [f"no {what}" for what, file in (("picture", image_file), ("matting", mask)) if not file.is_file()]
+            pair = Pair(image_file.stem, image_file, mask, ", ".join(missing), label=partial(_label, mask))
             entry = entries.get(name)
             yield replace(pair, sample_id=entry.sample_id, split=entry.split, scenes=entry.scenes) if entry else pair
 
@@ -126,10 +126,10 @@ class Aisegment:
         expected = "".join(map(_line, sorted(entries, key=lambda entry: entry.sample_id)))
         if (from_ / "index.tsv").read_bytes() != expected.encode():
             yield "index.tsv: expected a line an image, sorted by sample id"
-        often = Counter(name for entry in entries for name in (f"number {entry.number}", f"stem {entry.sample_id}"))
+        often = Counter(name for entry in entries for name in (f"number {entry.number}", f"sample id {entry.sample_id}"))
         yield from (f"index.tsv: the {name} stands {count} times" for name, count in sorted(often.items()) if count > 1)
-        yield from (said for said in map_ordered(lambda entry: _problem(from_, entry), entries) if said)
-        listed = {_picture(entry.number) for entry in entries}
+        yield from (problem for problem in map_ordered(lambda entry: _problem(from_, entry), entries) if problem)
+        listed = {_image_file(entry.number) for entry in entries}
         there = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
         yield from (f"{name}: not in index.tsv" for name in sorted(there - listed))
 
@@ -138,7 +138,7 @@ def _number(at: int) -> str:
     return f"{at // _PER_GROUP:08d}-{at:08d}"
 
 
-def _picture(number: str) -> str:
+def _image_file(number: str) -> str:
     group, img = number.split("-")
     return f"clip_img/{group}/clip_{int(img) % _PER_GROUP // _PER_SUB:08d}/{number}.jpg"
 
@@ -152,7 +152,7 @@ def _index(folder: Path) -> list[_Entry]:
         content = (folder / "index.tsv").read_text(encoding="utf-8")
         rows = [line.split("\t") for line in content.split("\n")[:-1]]
         if any(len(row) != 4 or row[2] not in SPLITS or not row[0].replace("-", "").isdigit() for row in rows):
-            raise ValueError("expected <group>-<img>, stem, split and scenes with tabs between")
+            raise ValueError("expected <group>-<img>, sample id, split and scenes with tabs between")
         if content and content[-1] != "\n":
             raise ValueError("ends in the middle of a line")
     except (OSError, ValueError) as error:
@@ -196,7 +196,7 @@ def _label(file: Path) -> Alpha:
 
 
 def _problem(folder: Path, entry: _Entry) -> str:
-    name = _picture(entry.number)
+    name = _image_file(entry.number)
     try:
         rgba, size = _rgba(folder / matting_of(name)), jpeg.size((folder / name).read_bytes())
     except (ReleaseError, ArrayError, OSError) as error:

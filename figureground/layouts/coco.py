@@ -1,12 +1,12 @@
-"""The layout of COCO's instance segmentation: one person a picture, its mask as run lengths.
+"""The layout of COCO's instance segmentation: one person an image, its mask as run lengths.
 
 ::
 
-    images/<split>/<stem>.jpg         the pictures
+    images/<split>/<id>.jpg           the images
     annotations/<split>.json          images (with their scenes), annotations, the category person (1)
 
 Masks are COCO's compressed run lengths, exact to the pixel. ``shapes: polygons`` writes one polygon a person instead, for
-readers that take nothing else: parts and holes are strung onto it. A picture without person has no annotation.
+readers that take nothing else: parts and holes are strung onto it. An image without person has no annotation.
 """
 
 import json
@@ -46,7 +46,7 @@ class _Entry(NamedTuple):
 
 @dataclass(frozen=True)
 class Coco:
-    """Pictures and ``annotations/<split>.json`` as pycocotools reads them."""
+    """Images and ``annotations/<split>.json`` as pycocotools reads them."""
 
     VERSION: ClassVar[int] = 1
 
@@ -64,7 +64,7 @@ class Coco:
         entries: dict[str, _Entry] = {}
         for entry in map_ordered(lambda sample: self._write_one(sample, into, log), items):
             if entry.sample_id in entries:
-                raise ReleaseError(f"two samples have the stem {entry.sample_id}; expected each once")
+                raise ReleaseError(f"two samples have the id {entry.sample_id}; expected each once")
             entries[entry.sample_id] = entry
         (into / "annotations").mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
@@ -74,8 +74,8 @@ class Coco:
     def _write_one(self, sample: Sample, into: Path, log: ReadLog | None) -> _Entry:
         samples.check(sample)
         mask = (sample.alpha >= self.person_at_least).astype(np.uint8)
-        picture = _picture(into, sample.split, sample.sample_id)
-        samples.write(picture, sample.image, sample.sha256, log)
+        image_file = _image_file(into, sample.split, sample.sample_id)
+        samples.write(image_file, sample.image, sample.sha256, log)
         height, width = mask.shape
         size, box = int(mask.sum()), _box(mask)
         scenes = tuple(sorted(set(sample.scenes)))
@@ -91,12 +91,12 @@ class Coco:
         """See `figureground.layouts.Layout`."""
         for split in SPLITS:
             for image, mask in _entries(from_, split):
-                stem = Path(image["file_name"]).name.removesuffix(".jpg")
-                picture = _picture(from_, split, stem).read_bytes()
-                yield Sample(stem, split, tuple(image["scenes"]), picture, mask.astype(np.float32))
+                sample_id = Path(image["file_name"]).name.removesuffix(".jpg")
+                content = _image_file(from_, split, sample_id).read_bytes()
+                yield Sample(sample_id, split, tuple(image["scenes"]), content, mask.astype(np.float32))
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
-        """See `figureground.layouts.ImportableLayout`; everybody in a picture is its label, as run lengths or polygons."""
+        """See `figureground.layouts.ImportableLayout`; everybody in an image is its label, as run lengths or polygons."""
         for file in sorted((from_ / "annotations").glob("*.json")):
             yield from _found(from_, file)
 
@@ -114,8 +114,8 @@ class Coco:
             yield from (f"images/{split}/{name}: not in annotations/{split}.json" for name in sorted(pictures - listed))
 
 
-def _picture(folder: Path, split: str, stem: str) -> Path:
-    return folder / "images" / split / f"{stem}.jpg"
+def _image_file(folder: Path, split: str, sample_id: str) -> Path:
+    return folder / "images" / split / f"{sample_id}.jpg"
 
 
 def _annotations(folder: Path, split: str) -> Path:
@@ -128,7 +128,7 @@ def _box(mask: Mask) -> tuple[int, int, int, int]:
 
 
 def _document(entries: list[_Entry]) -> str:
-    """Write a split's annotations, a record a line; numbers follow the stems."""
+    """Write a split's annotations, a record a line; numbers follow the sample ids."""
     images = [
         {
             "id": number,
@@ -175,7 +175,7 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
     if by_image:
-        raise ReleaseError(f"annotations of pictures it does not list: {', '.join(map(str, sorted(by_image)))}")
+        raise ReleaseError(f"annotations of images it does not list: {', '.join(map(str, sorted(by_image)))}")
 
 
 def _found(folder: Path, file: Path) -> Iterator[Pair]:
@@ -195,7 +195,7 @@ def _found(folder: Path, file: Path) -> Iterator[Pair]:
 
 
 def _found_one(folder: Path, file: Path, split: Split | None, image: dict[str, Any], shapes: list[Any]) -> Pair:
-    """Look for a picture where COCO's releases and other tools put them."""
+    """Look for an image where COCO's releases and other tools put them."""
     name = PurePosixPath(image["file_name"])
     size = int(image["height"]), int(image["width"])
     scenes = tuple(image.get("scenes", ()))
@@ -203,9 +203,9 @@ def _found_one(folder: Path, file: Path, split: Split | None, image: dict[str, A
         return Pair(name.stem, None, file, f"{file.name}: {image['file_name']!r} is no name below this folder", split, scenes)
     folders = [f"images/{file.stem}", f"images/{split}", "images", file.stem.removeprefix("instances_"), str(split), "."]
     places = [folder / place / name for place in folders]
-    picture = next((place for place in places if place.is_file()), None)
-    reason = "" if picture else f"{file.name}: {name} is in none of {', '.join(folders)}"
-    return Pair(name.stem, picture, file, reason, split, scenes, partial(run_lengths.union, shapes, *size))
+    image_file = next((place for place in places if place.is_file()), None)
+    reason = "" if image_file else f"{file.name}: {name} is in none of {', '.join(folders)}"
+    return Pair(name.stem, image_file, file, reason, split, scenes, partial(run_lengths.union, shapes, *size))
 
 
 def _problems(folder: Path, split: Split, name: str, mask: Mask) -> Iterator[str]:

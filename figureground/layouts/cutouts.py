@@ -2,10 +2,10 @@
 
 ::
 
-    cutouts/<split>/<stem>.png      8-bit RGBA; soft alpha, colours without the old background's share, black where alpha is 0
-    scenes/<scene>.txt              the stems of a scene
+    cutouts/<split>/<id>.png        8-bit RGBA; soft alpha, colours without the old background's share, black where alpha is 0
+    scenes/<scene>.txt              the sample ids of a scene
 
-What was behind the person is not in the file, so the picture that is read back shows it before black.
+What was behind the person is not in the file, so the image that is read back shows it before black.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ from figureground.types import Mask, Sample
 
 @dataclass(frozen=True)
 class Cutouts:
-    """One RGBA picture a person."""
+    """One RGBA image a person."""
 
     VERSION: ClassVar[int] = 1
 
@@ -43,23 +43,24 @@ class Cutouts:
         scenes = scene_lists.read(from_ / "scenes")
         for split in SPLITS:
             for file in _files(from_, split):
-                stem, rgba = file.name.removesuffix(".png"), _rgba(file)
+                sample_id, rgba = file.name.removesuffix(".png"), _rgba(file)
                 before_black = (rgba[:, :, :3].astype(np.uint16) * rgba[:, :, 3:] + 127) // 255
-                picture = cv2.imencode(".jpg", before_black[:, :, ::-1].astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
+                bgr = before_black[:, :, ::-1].astype(np.uint8)
+                encoded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
                 alpha = masks.from_levels(np.ascontiguousarray(rgba[:, :, 3]))
-                yield Sample(stem, split, scenes.get(stem, ()), picture.tobytes(), alpha)
+                yield Sample(sample_id, split, scenes.get(sample_id, ()), encoded.tobytes(), alpha)
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
-        stems: dict[str, Split] = {}
+        sample_ids: dict[str, Split] = {}
         for split in SPLITS:
             files = _files(from_, split)
             yield from (problem for problem in map_ordered(_problem, files) if problem)
-            for stem in (file.name.removesuffix(".png") for file in files):
-                if stem in stems:
-                    yield f"cutouts/{split}/{stem}.png: the stem is in {stems[stem]} too"
-                stems[stem] = split
-        yield from scene_lists.find_problems(from_ / "scenes", stems)
+            for sample_id in (file.name.removesuffix(".png") for file in files):
+                if sample_id in sample_ids:
+                    yield f"cutouts/{split}/{sample_id}.png: the sample id is in {sample_ids[sample_id]} too"
+                sample_ids[sample_id] = split
+        yield from scene_lists.find_problems(from_ / "scenes", sample_ids)
 
 
 def _files(folder: Path, split: str) -> list[Path]:
@@ -81,7 +82,7 @@ def _written(sample: Sample, into: Path) -> Sample:
 def _rgba(file: Path) -> Mask:
     bgra = codecs.decode_unchanged(file.read_bytes())
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
-        found = "no picture" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
+        found = "no image" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
         raise ReleaseError(f"{found}; expected an 8-bit RGBA PNG")
     return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
 

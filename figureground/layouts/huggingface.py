@@ -2,9 +2,9 @@
 
 ::
 
-    data/<split>-00000-of-00001.parquet      columns image (the JPEG), mask (8-bit PNG, 0 or 1), stem, scenes; sorted by stem
+    data/<split>-00000-of-00001.parquet      columns image (the JPEG), mask (8-bit PNG, 0 or 1), stem (the sample id), scenes
 
-A file holds at most 5000 pictures. The pictures' bytes are kept, but no file of its own holds one.
+Rows are sorted by sample id; a file holds at most 5000. The bytes of the images are kept, but not as files of their own.
 """
 
 import json
@@ -48,20 +48,20 @@ class Huggingface:
     exact: ClassVar[bool] = True
 
     def write(self, items: Iterable[Sample], into: Path, log: ReadLog | None = None) -> None:
-        """See `figureground.layouts.Layout`. Pictures wait in files until all stems are known: rows are sorted."""
+        """See `figureground.layouts.Layout`. Images wait in files until all sample ids are known: rows are sorted."""
         seen: dict[str, tuple[Split, tuple[str, ...]]] = {}
         waiting = into / ".waiting"
         for sample in map_ordered(lambda sample: _written(sample, waiting), items):
             if sample.sample_id in seen:
-                raise ReleaseError(f"two samples have the stem {sample.sample_id}; expected each once")
+                raise ReleaseError(f"two samples have the id {sample.sample_id}; expected each once")
             seen[sample.sample_id] = (sample.split, tuple(sorted(set(sample.scenes))))
         (into / "data").mkdir(parents=True, exist_ok=True)
         for split in SPLITS:
-            stems = sorted(stem for stem, (its, _) in seen.items() if its == split)
-            shards = [stems[start : start + _PER_FILE] for start in range(0, len(stems), _PER_FILE)]
+            sample_ids = sorted(sample_id for sample_id, (own_split, _) in seen.items() if own_split == split)
+            shards = [sample_ids[start : start + _PER_FILE] for start in range(0, len(sample_ids), _PER_FILE)]
             for number, shard in enumerate(shards):
                 file = into / "data" / f"{split}-{number:05d}-of-{len(shards):05d}.parquet"
-                _write_shard(file, shard, {stem: seen[stem][1] for stem in shard}, waiting)
+                _write_shard(file, shard, {sample_id: seen[sample_id][1] for sample_id in shard}, waiting)
         if waiting.exists():
             shutil.rmtree(waiting)
 
@@ -75,7 +75,7 @@ class Huggingface:
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
-        stems: dict[str, str] = {}
+        sample_ids: dict[str, str] = {}
         for split in SPLITS:
             files = _files(from_, split)
             if [file.name for file in files] != [f"{split}-{at:05d}-of-{len(files):05d}.parquet" for at in range(len(files))]:
@@ -83,11 +83,11 @@ class Huggingface:
             for file in files:
                 try:
                     for row in _rows(file):
-                        if row["stem"] in stems:
-                            yield f"data/{file.name}: {row['stem']} is in {stems[row['stem']]} too"
-                        stems[row["stem"]] = file.name
-                        if said := _problem(row):
-                            yield f"data/{file.name}: {row['stem']}: {said}"
+                        if row["stem"] in sample_ids:
+                            yield f"data/{file.name}: {row['stem']} is in {sample_ids[row['stem']]} too"
+                        sample_ids[row["stem"]] = file.name
+                        if problem := _problem(row):
+                            yield f"data/{file.name}: {row['stem']}: {problem}"
                 except ReleaseError as error:
                     yield str(error)
 
@@ -101,17 +101,17 @@ def _written(sample: Sample, waiting: Path) -> Sample:
     return sample
 
 
-def _write_shard(file: Path, stems: list[str], scenes: dict[str, tuple[str, ...]], waiting: Path) -> None:
+def _write_shard(file: Path, sample_ids: list[str], scenes: dict[str, tuple[str, ...]], waiting: Path) -> None:
     with pq.ParquetWriter(file, _SCHEMA, compression="none") as writer:
-        for start in range(0, len(stems), _PER_GROUP):
+        for start in range(0, len(sample_ids), _PER_GROUP):
             rows = [
                 {
-                    "image": {"bytes": (waiting / f"{stem}.jpg").read_bytes(), "path": f"{stem}.jpg"},
-                    "mask": {"bytes": (waiting / f"{stem}.png").read_bytes(), "path": f"{stem}.png"},
-                    "stem": stem,
-                    "scenes": list(scenes[stem]),
+                    "image": {"bytes": (waiting / f"{sample_id}.jpg").read_bytes(), "path": f"{sample_id}.jpg"},
+                    "mask": {"bytes": (waiting / f"{sample_id}.png").read_bytes(), "path": f"{sample_id}.png"},
+                    "stem": sample_id,
+                    "scenes": list(scenes[sample_id]),
                 }
-                for stem in stems[start : start + _PER_GROUP]
+                for sample_id in sample_ids[start : start + _PER_GROUP]
             ]
             writer.write_table(pa.Table.from_pylist(rows, schema=_SCHEMA))
 

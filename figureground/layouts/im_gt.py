@@ -1,10 +1,10 @@
-"""The layout of matting datasets: pictures in ``im``, their soft alpha in ``gt``.
+"""The layout of matting datasets: images in ``im``, their soft alpha in ``gt``.
 
 ::
 
-    im/<split>/<stem>.jpg           the pictures
-    gt/<split>/<stem>.png           8-bit alpha, one channel, the picture's size; never a JPEG
-    scenes/<scene>.txt              the stems of a scene
+    im/<split>/<id>.jpg             the images
+    gt/<split>/<id>.png             8-bit alpha, one channel, the image's size; never a JPEG
+    scenes/<scene>.txt              the sample ids of a scene
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,7 +25,7 @@ from figureground.types import Sample
 
 @dataclass(frozen=True)
 class ImGt:
-    """Pictures and their alpha, paired by name."""
+    """Images and their alpha, paired by name."""
 
     VERSION: ClassVar[int] = 1
 
@@ -40,50 +40,53 @@ class ImGt:
         """See `figureground.layouts.Layout`."""
         scenes = scene_lists.read(from_ / "scenes")
         for split in SPLITS:
-            for stem in _stems(from_, "im", split, ".jpg"):
-                picture, truth = _pair(from_, split, stem)
-                if not truth.exists():
-                    raise ReleaseError(f"{truth} is missing; every picture needs its alpha")
-                alpha = masks.from_png(truth.read_bytes(), str(truth))
-                yield Sample(stem, split, scenes.get(stem, ()), picture.read_bytes(), alpha)
+            for sample_id in _sample_ids(from_, "im", split, ".jpg"):
+                image_file, alpha_file = _pair(from_, split, sample_id)
+                if not alpha_file.exists():
+                    raise ReleaseError(f"{alpha_file} is missing; every image needs its alpha")
+                alpha = masks.from_png(alpha_file.read_bytes(), str(alpha_file))
+                yield Sample(sample_id, split, scenes.get(sample_id, ()), image_file.read_bytes(), alpha)
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
-        stems: dict[str, Split] = {}
+        sample_ids: dict[str, Split] = {}
         for split in SPLITS:
-            pictures, truths = (set(_stems(from_, *kind)) for kind in (("im", split, ".jpg"), ("gt", split, ".png")))
-            yield from (f"im/{split}/{stem}.jpg: no alpha gt/{split}/{stem}.png" for stem in sorted(pictures - truths))
-            yield from (f"gt/{split}/{stem}.png: no picture im/{split}/{stem}.jpg" for stem in sorted(truths - pictures))
-            yield from (f"{split}/{stem}: the stem is in {stems[stem]} too" for stem in sorted(pictures) if stem in stems)
-            stems.update(dict.fromkeys(sorted(pictures), split))
-            complete = [(split, stem) for stem in sorted(pictures & truths)]
+            images, alphas = (set(_sample_ids(from_, *kind)) for kind in (("im", split, ".jpg"), ("gt", split, ".png")))
+            for sample_id in sorted(images - alphas):
+                yield f"im/{split}/{sample_id}.jpg: no alpha gt/{split}/{sample_id}.png"
+            for sample_id in sorted(alphas - images):
+                yield f"gt/{split}/{sample_id}.png: no image im/{split}/{sample_id}.jpg"
+            for sample_id in sorted(images & sample_ids.keys()):
+                yield f"{split}/{sample_id}: the sample id is in {sample_ids[sample_id]} too"
+            sample_ids.update(dict.fromkeys(sorted(images), split))
+            complete = [(split, sample_id) for sample_id in sorted(images & alphas)]
             yield from (problem for problem in map_ordered(lambda pair: _problem(from_, *pair), complete) if problem)
-        yield from scene_lists.find_problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", sample_ids)
 
 
-def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
-    return folder / "im" / split / f"{stem}.jpg", folder / "gt" / split / f"{stem}.png"
+def _pair(folder: Path, split: str, sample_id: str) -> tuple[Path, Path]:
+    return folder / "im" / split / f"{sample_id}.jpg", folder / "gt" / split / f"{sample_id}.png"
 
 
-def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
+def _sample_ids(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
     return sorted(file.name.removesuffix(suffix) for file in (folder / kind / split).glob(f"*{suffix}"))
 
 
 def _written(sample: Sample, into: Path, log: ReadLog | None) -> Sample:
     samples.check(sample)
-    picture, truth = _pair(into, sample.split, sample.sample_id)
-    samples.write(picture, sample.image, sample.sha256, log)
-    samples.write(truth, masks.to_png(sample.alpha))
+    image_file, alpha_file = _pair(into, sample.split, sample.sample_id)
+    samples.write(image_file, sample.image, sample.sha256, log)
+    samples.write(alpha_file, masks.to_png(sample.alpha))
     return sample
 
 
-def _problem(folder: Path, split: str, stem: str) -> str:
-    """Name what is wrong with one picture and its alpha, "" when nothing is."""
-    picture, truth = _pair(folder, split, stem)
-    where = f"gt/{split}/{stem}.png"
+def _problem(folder: Path, split: str, sample_id: str) -> str:
+    """Name what is wrong with one image and its alpha, "" when nothing is."""
+    image_file, alpha_file = _pair(folder, split, sample_id)
+    where = f"gt/{split}/{sample_id}.png"
     try:
-        alpha = codecs.decode_unchanged(truth.read_bytes())
-        width, height = jpeg.size(picture.read_bytes())
+        alpha = codecs.decode_unchanged(alpha_file.read_bytes())
+        width, height = jpeg.size(image_file.read_bytes())
     except (ArrayError, OSError) as error:
         return f"{where} or its image: {error}"
     if alpha is None:

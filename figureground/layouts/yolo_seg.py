@@ -1,11 +1,11 @@
-"""The layout of YOLO's segmentation datasets, as ultralytics reads them: one person a picture, as one polygon.
+"""The layout of YOLO's segmentation datasets, as ultralytics reads them: one person an image, as one polygon.
 
 ::
 
     data.yaml                       the splits and the one class, person (0)
-    images/<split>/<stem>.jpg       the pictures
-    labels/<split>/<stem>.txt       "0 x y x y …", pixel centres as shares of width and height; empty when nobody is there
-    scenes/<scene>.txt              the stems of a scene
+    images/<split>/<id>.jpg         the images
+    labels/<split>/<id>.txt         "0 x y x y …", pixel centres as shares of width and height; empty when nobody is there
+    scenes/<scene>.txt              the sample ids of a scene
 
 A polygon cannot hold holes and separate parts, so they are strung together by lines of no width, at the closest points; those
 lines come back one pixel wide.
@@ -31,7 +31,7 @@ from figureground.types import Mask, Sample
 
 @dataclass(frozen=True)
 class YoloSeg:
-    """Pictures, one polygon a person, and ``data.yaml``."""
+    """Images, one polygon a person, and ``data.yaml``."""
 
     VERSION: ClassVar[int] = 1
 
@@ -48,8 +48,8 @@ class YoloSeg:
     def _written(self, sample: Sample, into: Path, log: ReadLog | None) -> Sample:
         samples.check(sample)
         polygon = polygons.outline((sample.alpha >= self.person_at_least).astype(np.uint8))
-        picture, label = _pair(into, sample.split, sample.sample_id)
-        samples.write(picture, sample.image, sample.sha256, log)
+        image_file, label = _pair(into, sample.split, sample.sample_id)
+        samples.write(image_file, sample.image, sample.sha256, log)
         samples.write(label, _line(polygon, sample.label.shape).encode())
         return sample
 
@@ -57,26 +57,28 @@ class YoloSeg:
         """See `figureground.layouts.Layout`."""
         scenes = scene_lists.read(from_ / "scenes")
         for split in SPLITS:
-            for stem in _stems(from_, "images", split, ".jpg"):
-                content = _pair(from_, split, stem)[0].read_bytes()
-                mask = _mask(_pair(from_, split, stem)[1], *jpeg.size(content))
-                yield Sample(stem, split, scenes.get(stem, ()), content, mask.astype(np.float32))
+            for sample_id in _sample_ids(from_, "images", split, ".jpg"):
+                content = _pair(from_, split, sample_id)[0].read_bytes()
+                mask = _mask(_pair(from_, split, sample_id)[1], *jpeg.size(content))
+                yield Sample(sample_id, split, scenes.get(sample_id, ()), content, mask.astype(np.float32))
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
-        stems: dict[str, Split] = {}
+        sample_ids: dict[str, Split] = {}
         for split in SPLITS:
-            pictures, labels = _stems(from_, "images", split, ".jpg"), _stems(from_, "labels", split, ".txt")
-            both = sorted(set(pictures) & set(labels))
-            alone = sorted(set(pictures) ^ set(labels))
-            yield from (f"{split}/{stem}: needs images/{split}/{stem}.jpg and labels/{split}/{stem}.txt" for stem in alone)
-            yield from (f"{split}/{stem}: the stem is in {stems[stem]} too" for stem in pictures if stem in stems)
-            stems.update(dict.fromkeys(pictures, split))
-            pairs = ((split, stem) for stem in both)
+            images, labels = _sample_ids(from_, "images", split, ".jpg"), _sample_ids(from_, "labels", split, ".txt")
+            both = sorted(set(images) & set(labels))
+            alone = sorted(set(images) ^ set(labels))
+            for sample_id in alone:
+                yield f"{split}/{sample_id}: needs images/{split}/{sample_id}.jpg and labels/{split}/{sample_id}.txt"
+            for sample_id in (sample_id for sample_id in images if sample_id in sample_ids):
+                yield f"{split}/{sample_id}: the sample id is in {sample_ids[sample_id]} too"
+            sample_ids.update(dict.fromkeys(images, split))
+            pairs = ((split, sample_id) for sample_id in both)
             yield from (problem for problem in map_ordered(lambda pair: _problem(from_, *pair), pairs) if problem)
-        yield from scene_lists.find_problems(from_ / "scenes", stems)
+        yield from scene_lists.find_problems(from_ / "scenes", sample_ids)
         file = from_ / "data.yaml"
-        if not file.is_file() or file.read_bytes() != _yaml(set(stems.values())):
+        if not file.is_file() or file.read_bytes() != _yaml(set(sample_ids.values())):
             yield "data.yaml: missing, or does not name exactly the splits that are there and the class person"
 
 
@@ -85,11 +87,11 @@ def _yaml(splits: set[Split]) -> bytes:
     return "\n".join([*lines, "names: {0: person}", ""]).encode()
 
 
-def _pair(folder: Path, split: str, stem: str) -> tuple[Path, Path]:
-    return folder / "images" / split / f"{stem}.jpg", folder / "labels" / split / f"{stem}.txt"
+def _pair(folder: Path, split: str, sample_id: str) -> tuple[Path, Path]:
+    return folder / "images" / split / f"{sample_id}.jpg", folder / "labels" / split / f"{sample_id}.txt"
 
 
-def _stems(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
+def _sample_ids(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
     return sorted(file.name.removesuffix(suffix) for file in (folder / kind / split).glob(f"*{suffix}"))
 
 
@@ -103,7 +105,7 @@ def _mask(file: Path, width: int, height: int) -> Mask:
     try:
         rows = [[float(number) for number in row.split()] for row in file.read_text(encoding="ascii").splitlines()]
     except FileNotFoundError as error:
-        raise ReleaseError(f"{file} is missing; every picture needs its label") from error
+        raise ReleaseError(f"{file} is missing; every image needs its label") from error
     except ValueError as error:
         raise ReleaseError(f"{file}: expected numbers: {error}") from error
     if len(rows) > 1 or any(len(row) < 7 or len(row) % 2 == 0 or row[0] != 0 for row in rows):
@@ -114,11 +116,11 @@ def _mask(file: Path, width: int, height: int) -> Mask:
     return polygons.fill((points * (width, height)).astype(np.int32), height, width)
 
 
-def _problem(folder: Path, split: Split, stem: str) -> str:
-    picture, label = _pair(folder, split, stem)
+def _problem(folder: Path, split: Split, sample_id: str) -> str:
+    image_file, label = _pair(folder, split, sample_id)
     try:
-        _mask(label, *jpeg.size(picture.read_bytes()))
+        _mask(label, *jpeg.size(image_file.read_bytes()))
         content = label.read_bytes()
     except (ReleaseError, ArrayError) as error:
-        return f"labels/{split}/{stem}.txt or its image: {error}"
-    return f"labels/{split}/{stem}.txt: ends in the middle of a line" if content and content[-1:] != b"\n" else ""
+        return f"labels/{split}/{sample_id}.txt or its image: {error}"
+    return f"labels/{split}/{sample_id}.txt: ends in the middle of a line" if content and content[-1:] != b"\n" else ""

@@ -99,7 +99,7 @@ def _fresh(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef |
 def _fingerprint(source: Source, catalog: Catalog, chosen: Sequence[Pair]) -> tables.Fingerprint:
     """Hash what the tables depend on; of the files their sizes and times."""
     entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
-    files = sorted({file for pair in chosen for file in (pair.picture, pair.mask) if file and file.is_file()})
+    files = sorted({file for pair in chosen for file in (pair.image_file, pair.mask_file) if file and file.is_file()})
     return tables.fingerprint(
         "adopted",
         [],
@@ -155,7 +155,7 @@ class _Importer:
 
     def read(self, index: int, frame_id: str, pair: Pair) -> "_Imported | FrameRow":
         """Import a pair; one that cannot be used gives its row in the frames table, with the reason."""
-        shown = pair.picture or pair.mask
+        shown = pair.image_file or pair.mask_file
         frame = FrameRow(
             frame_id=frame_id,
             source_id=self.source.source_id,
@@ -171,7 +171,7 @@ class _Importer:
         try:
             if pair.reason:
                 raise ArrayError(pair.reason)
-            return self._import(frame, pair, pairs.opened(pair, np.flatnonzero(self.class_table >= 0).tolist()))
+            return self._import(frame, pair, pairs.read_label(pair, np.flatnonzero(self.class_table >= 0).tolist()))
         except (ArrayError, SourceError) as error:
             return replace(frame, reason=f"{pair.sample_id}: {error}")
 
@@ -179,7 +179,7 @@ class _Importer:
         class_map = class_maps.remap(np.asarray(label, np.uint8), self.class_table) if label.dtype == np.uint8 else None
         alpha = np.asarray(label, np.float32) if class_map is None else self._alpha(pair, class_map)
         crop = _whole_image(frame, alpha)
-        file, content = f"crops/{self.source.source_id}/{crop.crop_id}.jpg", _jpeg(pair.picture)
+        file, content = f"crops/{self.source.source_id}/{crop.crop_id}.jpg", _jpeg(pair.image_file)
         sha256 = self.store.write(file, content)
         return _Imported(
             video=VideoRow(
@@ -198,7 +198,7 @@ class _Importer:
     def _alpha(self, pair: Pair, class_map: Mask) -> Alpha:
         """Give the person of a class map; refuse one that does not look drawn."""
         person = class_maps.remap(class_map, class_maps.TO_TWO) if self.has_parts else class_map
-        pairs.check_drawn(person, self.specks_at_most, pair.mask.name if pair.mask else pair.sample_id)
+        pairs.check_drawn(person, self.specks_at_most, pair.mask_file.name if pair.mask_file else pair.sample_id)
         return person.astype(np.float32)
 
     def _label(self, crop_id: str, pair: Pair, alpha: Alpha, class_map: Mask | None) -> LabelRow:

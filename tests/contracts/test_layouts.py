@@ -128,7 +128,7 @@ def test_a_label_that_is_still_encoded_gives_the_same_files(layout: Layout, item
 
 @layouts
 def test_a_stem_given_twice_is_refused(layout: Layout, tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="two samples have the stem a"):
+    with pytest.raises(ReleaseError, match="two samples have the id a"):
         layout.write([sample("a"), sample("b"), sample("a", "val")], tmp_path)
 
 

@@ -26,7 +26,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def reasons(folders: tuple[Path, Path], allowed: set[int] | None = None) -> dict[str, str]:
-    return {pair.sample_id: pair.reason for pair in pairs.examined(pairs.paired(*folders), allowed or {0, 1})}
+    return {pair.sample_id: pair.reason for pair in pairs.examine(pairs.pair_by_name(*folders), allowed or {0, 1})}
 
 
 def test_good_pairs_have_no_reason(folders: tuple[Path, Path]) -> None:
@@ -36,9 +36,10 @@ def test_good_pairs_have_no_reason(folders: tuple[Path, Path]) -> None:
 def test_one_missing_mask_shifts_nobody_elses(folders: tuple[Path, Path]) -> None:
     (folders[1] / "a.png").unlink()
     (folders[0] / "c.jpg").unlink()
-    found = pairs.paired(*folders)
+    found = pairs.pair_by_name(*folders)
     assert reasons(folders) == {"a": "no mask", "b": "", "c": "no picture"}
-    assert all(pair.picture is None or pair.mask is None or pair.picture.stem == pair.mask.stem for pair in found)
+    both = [(pair.image_file, pair.mask_file) for pair in found]
+    assert all(image is None or mask is None or image.stem == mask.stem for image, mask in both)
 
 
 def test_two_pictures_of_one_stem_are_named(folders: tuple[Path, Path]) -> None:
@@ -74,7 +75,7 @@ def test_a_picture_turned_by_its_tag_is_refused(folders: tuple[Path, Path]) -> N
     turned = Image.Exif()
     turned[274] = 6
     Image.new("RGB", (30, 20)).save(folders[0] / "b.jpg", exif=turned)
-    assert reasons(folders)["b"] == "b.jpg: turned by its EXIF tag (6); bake the rotation in and strip the tag"
+    assert reasons(folders)["b"] == "b.jpg: rotated by its EXIF tag (6); rotate its pixels and remove the tag"
 
 
 def test_letterboxing_a_label_invents_no_id_and_a_picture_gets_its_grey() -> None:
@@ -89,10 +90,10 @@ def test_letterboxing_a_label_invents_no_id_and_a_picture_gets_its_grey() -> Non
 @pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data")
 def test_the_dirty_pairs_are_refused_as_masks_of_0_and_1(tmp_path: Path) -> None:
     """Their sizes agree, unlike what is said of them; their masks hold 0 and 255, which would make an IoU of 0."""
-    found = pairs.paired(SHARED / "dirty_pairs/images", SHARED / "dirty_pairs/masks")
+    found = pairs.pair_by_name(SHARED / "dirty_pairs/images", SHARED / "dirty_pairs/masks")
     assert len(found) == 40 and all(pair.reason == "" for pair in found)
-    assert all("has the ids 255; expected only 0 to 1" in pair.reason for pair in pairs.examined(found, {0, 1}))
-    assert all(pair.reason == "" for pair in pairs.examined(found, {0, 255}))
+    assert all("has the ids 255; expected only 0 to 1" in pair.reason for pair in pairs.examine(found, {0, 1}))
+    assert all(pair.reason == "" for pair in pairs.examine(found, {0, 255}))
 
 
 def test_a_mask_with_specks_and_pinholes_is_no_drawn_one() -> None:

@@ -85,7 +85,7 @@ def test_weights_that_the_tables_name_are_collected() -> None:
     ],
 )
 def test_a_release_tells_no_secrets_and_no_folders(path: str, told: str) -> None:
-    assert provenance.public(path) == told
+    assert provenance.public_path(path) == told
 
 
 def test_footage_from_a_page_is_attributed_and_other_footage_is_not() -> None:

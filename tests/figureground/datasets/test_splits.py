@@ -58,12 +58,12 @@ def test_shares_that_leave_no_train_are_refused(val: float, test: float) -> None
 @pytest.mark.parametrize(
     ("pictures", "assigned", "shares", "said"),
     [
-        ({"a": 9, "b": 2}, {"a": "train", "b": "train"}, (0.1, 0.0), "no val picture.*Set `split: val` on the source b"),
-        ({"a": 9, "b": 2}, {"a": "val", "b": "val"}, (0.1, 0.0), "no train picture.*Set `split: train` on the source a"),
-        ({"a": 9, "b": 2}, {"a": "val", "b": "test"}, (0.1, 0.1), "no train picture.*Set `split: train` on the source a"),
-        ({"a": 9, "b": 2}, {"a": "train", "b": "val"}, (0.1, 0.1), "no test picture.*Label another source, or set `test: 0`"),
-        ({"a": 9, "b": 0}, {"a": "train", "b": "val"}, (0.1, 0.0), "no val picture.*Label another source, or set `val: 0`"),
-        ({"a": 9}, {"a": "val"}, (0.1, 0.0), "no train picture.*Label another source$"),
+        ({"a": 9, "b": 2}, {"a": "train", "b": "train"}, (0.1, 0.0), "no val image.*Set `split: val` on the source b"),
+        ({"a": 9, "b": 2}, {"a": "val", "b": "val"}, (0.1, 0.0), "no train image.*Set `split: train` on the source a"),
+        ({"a": 9, "b": 2}, {"a": "val", "b": "test"}, (0.1, 0.1), "no train image.*Set `split: train` on the source a"),
+        ({"a": 9, "b": 2}, {"a": "train", "b": "val"}, (0.1, 0.1), "no test image.*Label another source, or set `test: 0`"),
+        ({"a": 9, "b": 0}, {"a": "train", "b": "val"}, (0.1, 0.0), "no val image.*Label another source, or set `val: 0`"),
+        ({"a": 9}, {"a": "val"}, (0.1, 0.0), "no train image.*Label another source$"),
     ],
 )
 def test_an_empty_split_is_refused_with_the_way_out(

@@ -242,7 +242,7 @@ def test_nothing_to_release_says_what_was_looked_at(labelled: Make, tmp_path: Pa
 
 def test_without_a_val_picture_it_says_which_source_to_move(labelled: Make, tmp_path: Path) -> None:
     splits = dict.fromkeys(TWO, "train")
-    with pytest.raises(ReleaseError, match=r"no val picture.*Set `split: val` on the source walk"):
+    with pytest.raises(ReleaseError, match=r"no val image.*Set `split: val` on the source walk"):
         cut(labelled(tmp_path, TWO, splits))
     assert cut(labelled(tmp_path, TWO, splits, val=0.0)).counts == {"train": 5}
 

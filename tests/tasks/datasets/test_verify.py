@@ -181,7 +181,7 @@ def test_the_same_video_under_two_names_is_named(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"nobody\n", "split_dir/walk.txt: names 'nobody', which is no picture"),
+        (b"nobody\n", "split_dir/walk.txt: names 'nobody', which is no image"),
         (b"walk-000015-00\nwalk-000000-00\n", "sorted"),
         (b"walk-000000-00\r\nwalk-000015-00\r\n", "LF"),
         (b"walk-000000-00\nwalk-000015-00", "LF"),

@@ -318,7 +318,7 @@ def test_dirty_pairs_whose_ids_are_announced_are_taken_as_they_are_or_refused_fo
     settings = catalog(tmp_path, dirty=entry)
     found, store = adopted(settings, "dirty"), Store(settings.storage_root)
     refused = [row for row in found["frames"].rows.to_dict("records") if row["reason"]]
-    assert len(refused) >= 15 and all("it looks cut by a program" in row["reason"] for row in refused)
+    assert len(refused) >= 15 and all("it seems cut by a program" in row["reason"] for row in refused)
     labels = found["labels"].rows.set_index("crop_id")
     assert len(labels) + len(refused) == 40
     for row in found["crops"].rows.to_dict("records"):
