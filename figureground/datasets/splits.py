@@ -128,7 +128,7 @@ def join_similar(
             if assigned[source_id] != goal and source_id in chosen:
                 others = ", ".join(f"{name} in {assigned[name]}" for name in cluster if assigned[name] == goal)
                 raise ReleaseError(
-                    f"source {source_id} is set to {assigned[source_id]} but holds nearly the same images as {others}. "
+                    f"source {source_id} is set to {assigned[source_id]} but holds images nearly the same as {others}. "
                     f"Set `split: {goal}` on {source_id} in the catalog, or leave one of them out"
                 )
             moved[source_id] = goal
