@@ -32,13 +32,13 @@ from figureground import catalog, plugins
 from figureground.datasets import splits
 from figureground.evaluation import predictors
 from figureground.evaluation.predictors import Checkpoint
-from figureground.evaluation.scores import differences
+from figureground.evaluation.scores import compare_groups
 from figureground.imaging import class_maps, crops, drawing
-from figureground.reports.scoreboard import told
+from figureground.reports.scoreboard import format_interval
 from figureground.storage.atomic import write_file
 from figureground.training import sample_cache
-from figureground.training.letterbox import Squares
-from figureground.training.loop import Machine, Training, teach
+from figureground.training.letterbox import LetterboxedSamples
+from figureground.training.loop import Machine, TrainingSettings, train_network
 from figureground.types import Image, Mask, Sample, Source
 from tasks.models.evaluate import evaluate
 from tasks.models.train import train
@@ -88,8 +88,8 @@ def main() -> None:
                 scored(given.folder, release, network, classes, given, seed)
 
 
-def how(network: str, classes: int, given: argparse.Namespace, recipe: str, seed: int) -> Training:
-    return Training(
+def how(network: str, classes: int, given: argparse.Namespace, recipe: str, seed: int) -> TrainingSettings:
+    return TrainingSettings(
         network=network,
         settings=NETWORKS[network],
         classes=classes,  # type: ignore[arg-type]
@@ -175,7 +175,7 @@ def scored(folder: Path, release: Path, network: str, classes: int, given: argpa
         content = {"network": network, "classes": classes, "recipe": recipe, "side": given.side, "pictures": given.pictures}
         content |= {"seed": seed, "seconds": seconds, "names": found.names, "rows": rows}
         (folder / f"result-{name}.json").write_text(json.dumps(content))
-        print(name, f"{seconds:.0f} s", told(found.groups[0].figures["iou_per_image"], "iou_per_image"), flush=True)
+        print(name, f"{seconds:.0f} s", format_interval(found.groups[0].figures["iou_per_image"], "iou_per_image"), flush=True)
 
 
 def vars_of(row: Any) -> Iterator[Any]:
@@ -209,9 +209,9 @@ def table(folder: Path) -> None:
         for seed in seeds:
             told_of = [both[recipe][seed] for recipe in RECIPES]
             print(f"seed {seed}", *(f"{np.nanmean([*map(iou, one['rows'])]):.3f} in {one['seconds']:.0f} s" for one in told_of))
-        for one in differences(rows[0], rows[1], both["ours"][seeds[0]]["names"]):
+        for one in compare_groups(rows[0], rows[1], both["ours"][seeds[0]]["names"]):
             for key in [*keys, *(name for name in one.old if ":" in name and name.startswith("iou_per_image"))]:
-                ends = [told(side_[key], key) for side_ in (one.old, one.new, one.gained)]
+                ends = [format_interval(side_[key], key) for side_ in (one.old, one.new, one.gained)]
                 print(f"| {one.name} ({one.pictures}, {one.sources} sources) | {key} | {' | '.join(ends)} |")
 
 
@@ -226,8 +226,8 @@ def iou(row: list[Any]) -> float:
 
 def sheet(given: argparse.Namespace) -> Image:
     """Show two test pictures of each scene beside the truth and what each network answers, on a checkerboard."""
-    release = sample_cache.opened(given.folder / "data-2", 2)
-    by_scene: dict[tuple[str, ...], list[sample_cache.Example]] = {}
+    release = sample_cache.open_release(given.folder / "data-2", 2)
+    by_scene: dict[tuple[str, ...], list[sample_cache.TrainingSample]] = {}
     for one in release.examples("test"):
         by_scene.setdefault(one.scenes, []).append(one)
     shown = [one for _, some in sorted(by_scene.items()) for one in some[len(some) // 5 :: -(-len(some) // 2)][:2]]
@@ -235,7 +235,7 @@ def sheet(given: argparse.Namespace) -> Image:
     for network in given.only:
         for recipe in RECIPES:
             who = Checkpoint(given.folder / "models" / name_of(network, 2, recipe, given, given.seeds[0]), "cpu")
-            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in predictors.asked(who, shown, 2)]
+            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in predictors.predict_all(who, shown, 2)]
     wide, high, gap, head = 150, 112, 6, 24
     paper = np.full((head + len(shown) * (high + gap), len(columns) * (wide + gap) - gap, 3), 255, np.uint8)
     for column, (name, images) in enumerate(columns.items()):
@@ -246,26 +246,29 @@ def sheet(given: argparse.Namespace) -> Image:
     return paper
 
 
-def on_ground(one: sample_cache.Example, mask: Any) -> Image:
+def on_ground(one: sample_cache.TrainingSample, mask: Any) -> Image:
     return drawing.on_checkerboard(one.image, np.asarray(mask > 0, np.float32), max(8, one.image.shape[1] // 20))
 
 
 # --- speed ---
 
 
-def speed(folder: Path, release: Path, ours: Training, rounds: int = 3, count: int = 48) -> None:
+def speed(folder: Path, release: Path, ours: TrainingSettings, rounds: int = 3, count: int = 48) -> None:
     """Print how many pictures a second each recipe learns from, and how many the network answers for."""
     import dataclasses
 
-    machine, found = Machine.found("cpu"), dict[str, list[float]]()
+    machine, found = Machine.select("cpu"), dict[str, list[float]]()
     with tempfile.TemporaryDirectory(dir=folder) as bench:
-        some = [one for one, _ in zip(sample_cache.opened(release, ours.classes).examples("train"), range(count), strict=False)]
+        some = [
+            one
+            for one, _ in zip(sample_cache.open_release(release, ours.classes).examples("train"), range(count), strict=False)
+        ]
         for number in range(rounds):
             for recipe in RECIPES:
                 place = Path(bench) / f"{recipe}-{number}"
-                taught = Squares.made(place / "taught", some, len(some), ours.side, squashed=recipe == "plain")
+                taught = LetterboxedSamples.create(place / "taught", some, len(some), ours.side, squashed=recipe == "plain")
                 one = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, looks=1)
-                done = teach(one, taught, taught, place, machine)
+                done = train_network(one, taught, taught, place, machine)
                 found.setdefault(recipe, []).append(done.learnt_per_second)
                 found.setdefault("answers", []).append(done.looked_per_second)
     values = {key: median(some) for key, some in found.items()}

@@ -14,13 +14,14 @@ from figureground.plugins import weights
 from figureground.storage.store import Store
 from figureground.training import checkpoints, sample_cache
 from figureground.training.checkpoints import Card
-from tasks.models.evaluate import Evaluation, remover
+from tasks.models.evaluate import Evaluation, build_remover
 from tasks.models.evaluate import evaluate as score
-from tasks.models.model_comparison import Contest, contest
+from tasks.models.model_comparison import ModelComparison
+from tasks.models.model_comparison import compare_models as write_comparison
 from tasks.models.train import train as teach
 
 if TYPE_CHECKING:  # it takes seconds to import
-    from figureground.training.loop import Training
+    from figureground.training.loop import TrainingSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -34,7 +35,11 @@ class Trained(NamedTuple):
 
 @flow(name="baseline", validate_parameters=False, persist_result=False)
 def train(
-    release: Path, how: "Training", catalog: str = "data_catalog.yaml", into: Path | None = None, device: Device = "auto"
+    release: Path,
+    how: "TrainingSettings",
+    catalog: str = "data_catalog.yaml",
+    into: Path | None = None,
+    device: Device = "auto",
 ) -> Trained:
     """Teach a network what a release shows.
 
@@ -43,7 +48,7 @@ def train(
     release
         The release's folder.
     how
-        See `figureground.training.loop.Training`.
+        See `figureground.training.loop.TrainingSettings`.
     catalog
         The catalog's file; its storage holds the checkpoint where `into` is None.
     into
@@ -56,7 +61,7 @@ def train(
     ReleaseError, AssetError, StoreError
         See `tasks.models.train.train`.
     """
-    folder = into or models(load(Path(catalog))) / name_of(release, how)
+    folder = into or models(load(Path(catalog))) / name_checkpoint(release, how)
     return Trained(folder, teach(release, how, folder, device))
 
 
@@ -65,14 +70,14 @@ def models(catalog: Catalog) -> Path:
     return Store(catalog.storage_root).path("models")
 
 
-def name_of(release: Path, how: "Training") -> str:
+def name_checkpoint(release: Path, how: "TrainingSettings") -> str:
     """Call a checkpoint: its network, classes, seed, and the release that taught it."""
     return f"{how.network}-{how.classes}-{how.seed}-{release.resolve().name}"
 
 
 @flow(name="evaluate", validate_parameters=False, persist_result=False)
 def evaluate(
-    who: str,
+    model: str,
     release: Path,
     catalog: str = "data_catalog.yaml",
     into: Path | None = None,
@@ -82,28 +87,28 @@ def evaluate(
 ) -> Evaluation:
     """Score a checkpoint, a folder of predictions or a remover, see `tasks.models.evaluate.evaluate`."""
     settings = load(Path(catalog))
-    _fetch(who, settings)
-    return score(who, release, settings, into or _place(settings, who, release), splits, classes, device)
+    _fetch(model, settings)
+    return score(model, release, settings, into or _place(settings, model, release), splits, classes, device)
 
 
-def _place(catalog: Catalog, who: str, release: Path) -> Path:
-    plain = "".join(sign if sign.isalnum() else "-" for sign in who).strip("-")
-    called = Path(who).resolve().name if Path(who).is_dir() else plain
+def _place(catalog: Catalog, model: str, release: Path) -> Path:
+    plain = "".join(sign if sign.isalnum() else "-" for sign in model).strip("-")
+    called = Path(model).resolve().name if Path(model).is_dir() else plain
     return Store(catalog.storage_root).path(f"evaluations/{called}-on-{release.resolve().name}")
 
 
-def _fetch(who: str, catalog: Catalog) -> None:
+def _fetch(model: str, catalog: Catalog) -> None:
     """Bring what a remover needs, and what finds the person it is asked about."""
-    if not Path(who).is_dir():
-        for plugin in (remover(who, catalog), catalog.detector()):
-            for one in weights(plugin):
-                fetch_asset(catalog.asset(one.name))
+    if not Path(model).is_dir():
+        for plugin in (build_remover(model, catalog), catalog.detector()):
+            for sample in weights(plugin):
+                fetch_asset(catalog.asset(sample.name))
 
 
 class Compared(NamedTuple):
     """What the new release's networks gained on the test pictures of either release, and how many were left out."""
 
-    contests: tuple[Contest, ...]
+    contests: tuple[ModelComparison, ...]
     left_out: tuple[str, ...]
 
 
@@ -111,7 +116,7 @@ class Compared(NamedTuple):
 def compare(
     old: Path,
     new: Path,
-    how: "Training",
+    how: "TrainingSettings",
     seeds: int = 1,
     catalog: str = "data_catalog.yaml",
     into: Path | None = None,
@@ -144,7 +149,10 @@ def compare(
     settings = load(Path(catalog))
     courses = [dataclasses.replace(how, seed=how.seed + number) for number in range(seeds)]
     folders = {
-        release: [train.fn(release, one, catalog, models(settings) / name_of(release, one), device).folder for one in courses]
+        release: [
+            train.fn(release, sample, catalog, models(settings) / name_checkpoint(release, sample), device).folder
+            for sample in courses
+        ]
         for release in (old, new)
     }
     names = (old.resolve().name, new.resolve().name)
@@ -157,15 +165,17 @@ def compare(
         if not tested - seen:
             continue
         known = frozenset(tested & seen)
-        found: dict[Path, list[Any]] = {}
+        result: dict[Path, list[Any]] = {}
         for taught, some in folders.items():
-            places = {one: where / f"{one.name}-on-{release.resolve().name}" for one in some}
-            found[taught] = [
-                score(str(one), release, settings, place, ("test",), None, device, known) for one, place in places.items()
+            places = {sample: where / f"{sample.name}-on-{release.resolve().name}" for sample in some}
+            result[taught] = [
+                score(str(sample), release, settings, place, ("test",), None, device, known) for sample, place in places.items()
             ]
-        old_rows, new_rows = ([one.rows for one in found[taught]] for taught in (old, new))
+        old_rows, new_rows = ([sample.rows for sample in result[taught]] for taught in (old, new))
         on = f"the test split of {release.resolve().name}"
-        contests.append(contest(names, on, old_rows, new_rows, found[old][0].names, where / f"on-{release.resolve().name}"))
+        contests.append(
+            write_comparison(names, on, old_rows, new_rows, result[old][0].names, where / f"on-{release.resolve().name}")
+        )
     if not contests:
         raise ReleaseError(
             f"neither {names[0]} nor {names[1]} has a test picture whose source the other does not learn from; "
@@ -182,23 +192,23 @@ def count_training_images(release: Path, classes: int) -> int:
     release
         The release's folder.
     classes
-        See `figureground.training.loop.Training`.
+        See `figureground.training.loop.TrainingSettings`.
 
     Raises
     ------
     ReleaseError
         When the folder is no release that can be read.
     """
-    places = sample_cache.opened(release, classes).places()
+    places = sample_cache.open_release(release, classes).places()
     return sum(count for (_, split), count in places.items() if split == "train")
 
 
-def _places(release: Path, how: "Training") -> Any:
-    return sample_cache.opened(release, how.classes).places()
+def _places(release: Path, how: "TrainingSettings") -> Any:
+    return sample_cache.open_release(release, how.classes).places()
 
 
 @flow(name="compare-removers", validate_parameters=False, persist_result=False)
-def compare_answers(
+def compare_models(
     old: str,
     new: str,
     release: Path,
@@ -207,7 +217,7 @@ def compare_answers(
     splits: Sequence[Split] = ("test",),
     classes: int | None = None,
     device: Device = "auto",
-) -> Contest:
+) -> ModelComparison:
     """Compare two checkpoints, folders of predictions or removers on a release: is the new one better before it takes over.
 
     Parameters
@@ -221,17 +231,17 @@ def compare_answers(
     """
     settings = load(Path(catalog))
     wanted = classes or min(_classes(old), _classes(new))
-    for who in (old, new):
-        _fetch(who, settings)  # both, so that a slip in the second is told before the first has been asked for minutes
-    found: list[Evaluation] = []
-    for who in (old, new):
-        place = (into / ("new" if found else "old")) if into else _place(settings, who, release)
-        found.append(score(who, release, settings, place, splits, wanted, device))
-    names = (found[0].who, found[1].who)
+    for model in (old, new):
+        _fetch(model, settings)  # both, so that a slip in the second is told before the first has been asked for minutes
+    result: list[Evaluation] = []
+    for model in (old, new):
+        place = (into / ("new" if result else "old")) if into else _place(settings, model, release)
+        result.append(score(model, release, settings, place, splits, wanted, device))
+    names = (result[0].who, result[1].who)
     where = into or Store(settings.storage_root).path(f"evaluations/{names[0]}-to-{names[1]}-on-{release.resolve().name}")
-    on = f"{', '.join(splits) or 'all'} of {found[0].release}"
-    return contest(names, on, [found[0].rows], [found[1].rows], found[0].names, where)
+    on = f"{', '.join(splits) or 'all'} of {result[0].release}"
+    return write_comparison(names, on, [result[0].rows], [result[1].rows], result[0].names, where)
 
 
-def _classes(who: str) -> int:
-    return checkpoints.read(Path(who)).classes if (Path(who) / checkpoints.CARD).is_file() else 1
+def _classes(model: str) -> int:
+    return checkpoints.read(Path(model)).classes if (Path(model) / checkpoints.CARD).is_file() else 1

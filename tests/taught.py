@@ -12,8 +12,8 @@ from figureground import layouts, plugins
 from figureground.datasets.splits import Split
 from figureground.imaging import class_maps, crops
 from figureground.training import checkpoints, sample_cache
-from figureground.training.checkpoints import Card, Learnt, Letterbox
-from figureground.training.letterbox import fitted
+from figureground.training.checkpoints import Card, Letterbox, TrainedOn
+from figureground.training.letterbox import letterbox_sample
 from figureground.types import Image, Mask, Sample
 
 SETTINGS = {"encoder": "resnet18", "width": 4}
@@ -34,12 +34,12 @@ def drawn(height: int, width: int, seed: int, at: tuple[float, float] | None = N
     return image, mask
 
 
-def release(folder: Path, classes: int, count: int = 16) -> sample_cache.Release:
+def release(folder: Path, classes: int, count: int = 16) -> sample_cache.OpenedRelease:
     """Draw a dataset, three quarters to train and the rest to validate, and open it."""
     return written(folder, classes, [drawn(96 + seed * 5 % 64, 96 + seed * 11 % 64, seed) for seed in range(count)])
 
 
-def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> sample_cache.Release:
+def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> sample_cache.OpenedRelease:
     """Write pictures with their masks (0 or 255) in a layout and open it; every fourth validates."""
     made = []
     for number, (image, mask) in enumerate(pairs):
@@ -49,7 +49,7 @@ def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> 
         made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), person, parts))
     name = {1: "im_gt", 2: "mmseg_custom", 5: "human_parsing"}[classes]
     layouts.build(name, {"classes": 5} if classes == 5 else {}).write(iter(made), folder)
-    return sample_cache.opened(folder, classes)
+    return sample_cache.open_release(folder, classes)
 
 
 def _parts(mask: Mask) -> Mask:
@@ -62,7 +62,7 @@ def _parts(mask: Mask) -> Mask:
 
 def checkpoint(
     folder: Path,
-    taught_by: sample_cache.Release,
+    taught_by: sample_cache.OpenedRelease,
     side: int = SIDE,
     steps: int = 60,
     network_of: str = "unet",
@@ -74,7 +74,7 @@ def checkpoint(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other on a busy machine take ten times as long
     network = plugins.build("networks", network_of, dict(settings)).build(classes).train()
-    shown = [fitted(one, side, stretch=STRETCH) for one in taught_by.examples("train")]
+    shown = [letterbox_sample(one, side, stretch=STRETCH) for one in taught_by.examples("train")]
     pixels = torch.from_numpy(np.stack([one.image for one in shown])).permute(0, 3, 1, 2).float() / 255
     truths = torch.from_numpy(np.stack([one.truth for one in shown]))
     optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
@@ -90,7 +90,7 @@ def checkpoint(
         optimiser.step()
     torch.set_num_threads(threads)
     counts = {split: sum(one.split == split for one in taught_by.samples()) for split in ("train", "val")}
-    learnt = Learnt(
+    learnt = TrainedOn(
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
     names = ("person",) if classes == 1 else class_maps.NAMES[classes]

@@ -18,17 +18,17 @@ from figureground.errors import ArrayError, LabelError
 from figureground.imaging import codecs, masks
 from figureground.training import checkpoints
 from figureground.training.checkpoints import Card
-from figureground.training.letterbox import shown
-from figureground.training.sample_cache import Example
+from figureground.training.letterbox import letterbox_image
+from figureground.training.sample_cache import TrainingSample
 from figureground.types import Alpha, Box, Keypoints, Mask, PersonCrop
 
 _TOGETHER = 8
 
 
-class Answerer(Protocol):
+class Predictor(Protocol):
     """Whoever says what is person."""
 
-    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+    def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
         """Give one answer a picture.
 
         Raises
@@ -38,11 +38,13 @@ class Answerer(Protocol):
         """
 
 
-def asked(who: Answerer, examples: Iterable[Example], classes: int) -> Iterator[tuple[Example, Mask | Alpha]]:
+def predict_all(
+    model: Predictor, examples: Iterable[TrainingSample], classes: int
+) -> Iterator[tuple[TrainingSample, Mask | Alpha]]:
     """Ask for every picture, a few at a time, and give each with its answer."""
     coming = iter(examples)
     while some := list(islice(coming, _TOGETHER)):
-        yield from zip(some, who.answers(some, classes), strict=True)
+        yield from zip(some, model.predict(some, classes), strict=True)
 
 
 class Checkpoint:
@@ -65,40 +67,40 @@ class Checkpoint:
         from figureground.training.loop import Machine
 
         module, self.card = checkpoints.load(folder)
-        self._device = Machine.found(device).device
+        self._device = Machine.select(device).device
         self._module = module.to(self._device)
         self._squashed = bool(self.card.training.get("squashed"))  # it was taught pictures whose aspect was not kept
 
-    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+    def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
         """See `Answerer`."""
         side, stretch = self.card.side, self.card.letterbox.stretch
-        squares = [shown(one.image, side, stretch=stretch, squashed=self._squashed) for one in examples]
-        found = self.probabilities(np.stack(squares))
+        squares = [letterbox_image(sample.image, side, stretch=stretch, squashed=self._squashed) for sample in examples]
+        result = self.probabilities(np.stack(squares))
         return [
-            answer(self._back(square, one.image.shape[0], one.image.shape[1]), self.card, classes)
-            for one, square in zip(examples, found, strict=True)
+            decide_classes(self._back(square, sample.image.shape[0], sample.image.shape[1]), self.card, classes)
+            for sample, square in zip(examples, result, strict=True)
         ]
 
     def _back(self, square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
         if not self._squashed:
             return samples.unletterbox(square, height, width, self.card.letterbox.stretch)
-        found: NDArray[np.float32] = cv2.resize(square, (width, height), interpolation=cv2.INTER_LINEAR)
-        return found.reshape(height, width, square.shape[2])
+        result: NDArray[np.float32] = cv2.resize(square, (width, height), interpolation=cv2.INTER_LINEAR)
+        return result.reshape(height, width, square.shape[2])
 
     def probabilities(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Ask the network itself: (n, side, side, 3) bytes → (n, side, side, classes), 0 to 1."""
         import torch
 
-        from figureground.training.loop import probabilities
+        from figureground.training.loop import compute_probabilities
 
         with torch.inference_mode():
             pixels = torch.from_numpy(squares).to(self._device).permute(0, 3, 1, 2).float().div(255)
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-            found: NDArray[np.float32] = probabilities(self._module(pixels)).permute(0, 2, 3, 1).cpu().numpy()
-        return found
+            result: NDArray[np.float32] = compute_probabilities(self._module(pixels)).permute(0, 2, 3, 1).cpu().numpy()
+        return result
 
 
-def answer(probabilities: NDArray[np.float32], card: Card, classes: int) -> Mask | Alpha:
+def decide_classes(probabilities: NDArray[np.float32], card: Card, classes: int) -> Mask | Alpha:
     """Turn what a network gave into an answer of so many classes.
 
     Parameters
@@ -145,19 +147,19 @@ class Predictions:
         if not self._files:
             raise LabelError(f"{folder} holds no PNG; expected one a picture, called <stem>.png, of the picture's size")
 
-    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+    def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
         """See `Answerer`."""
-        return [self._one(one, classes) for one in examples]
+        return [self._one(sample, classes) for sample in examples]
 
-    def _one(self, example: Example, classes: int) -> Mask | Alpha:
+    def _one(self, example: TrainingSample, classes: int) -> Mask | Alpha:
         files = self._files.get(example.stem, [])
         if len(files) != 1:
-            found = ", ".join(map(str, files[:2])) or "none"
-            raise LabelError(f"expected one prediction {example.stem}.png, found {found}")
+            result = ", ".join(map(str, files[:2])) or "none"
+            raise LabelError(f"expected one prediction {example.stem}.png, found {result}")
         levels: Any = codecs.decode_unchanged(files[0].read_bytes())
         if levels is None or levels.ndim != 2 or levels.dtype != np.uint8 or levels.shape != example.image.shape[:2]:
-            found = "no picture" if levels is None else f"{levels.dtype} of shape {levels.shape}"
-            raise LabelError(f"{files[0]}: {found}; expected 8 bits, one channel and the shape {example.image.shape[:2]}")
+            result = "no picture" if levels is None else f"{levels.dtype} of shape {levels.shape}"
+            raise LabelError(f"{files[0]}: {result}; expected 8 bits, one channel and the shape {example.image.shape[:2]}")
         if classes == 1:
             return masks.from_levels(levels)
         if classes == 2 and levels.max() > 1:
@@ -175,19 +177,30 @@ class Remover:
     plugin: Any
     find: Any
 
-    def answers(self, examples: Sequence[Example], classes: int) -> list[Mask | Alpha]:
+    def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
         """See `Answerer`."""
         if classes > 2:
             raise ArrayError(f"a remover gives an alpha; it cannot be asked for {classes} classes")
-        alphas = self.plugin.estimate_alphas([self._crop(one) for one in examples])
+        alphas = self.plugin.estimate_alphas([self._crop(sample) for sample in examples])
         return [alpha if classes == 1 else masks.to_mask(alpha) for alpha in alphas]
 
-    def _crop(self, one: Example) -> PersonCrop:
-        height, width = one.image.shape[:2]
+    def _crop(self, sample: TrainingSample) -> PersonCrop:
+        height, width = sample.image.shape[:2]
         whole = Box(0, 0, width, height)
-        person, score, joints, others = self.find(one) or (one.person or whole, 1.0, _NO_JOINTS, ())
+        person, score, joints, others = self.find(sample) or (sample.person or whole, 1.0, _NO_JOINTS, ())
         return PersonCrop(
-            one.stem, one.stem, one.source, whole, person, score, joints, others, width, height, one.image, scenes=one.scenes
+            sample.stem,
+            sample.stem,
+            sample.source,
+            whole,
+            person,
+            score,
+            joints,
+            others,
+            width,
+            height,
+            sample.image,
+            scenes=sample.scenes,
         )
 
 

@@ -55,8 +55,8 @@ class Row:
     @property
     def iou(self) -> float:
         """The picture's mean IoU over its classes but the background, 1 when neither has any."""
-        found = [a / b for a, b in zip(self.shared[1:], self.together[1:], strict=True) if b]
-        return sum(found) / len(found) if found else 1.0
+        result = [a / b for a, b in zip(self.shared[1:], self.together[1:], strict=True) if b]
+        return sum(result) / len(result) if result else 1.0
 
 
 class Interval(NamedTuple):
@@ -77,7 +77,7 @@ class Group:
     figures: Mapping[str, Interval]
 
 
-def row(
+def score_sample(
     stem: str,
     source: str,
     split: str,
@@ -110,10 +110,10 @@ def row(
     errors: tuple[float, ...] = ()
     if truth.dtype == np.float32:
         errors = tuple(getattr(metrics, name)(answer, truth) for name in ERRORS)
-        answer, truth = (masks.to_mask(one) for one in (answer, truth))  # type: ignore[arg-type]
+        answer, truth = (masks.to_mask(sample) for sample in (answer, truth))  # type: ignore[arg-type]
     if max(answer.max(), truth.max()) >= len(names):
         raise ArrayError(f"{stem}: holds the id {max(answer.max(), truth.max())}; expected 0 to {len(names) - 1}")
-    a, b = (np.bincount(one.ravel(), minlength=len(names)) for one in (answer, truth))
+    a, b = (np.bincount(sample.ravel(), minlength=len(names)) for sample in (answer, truth))
     shared = np.bincount(truth[answer == truth].ravel(), minlength=len(names))
     together = a + b - shared
     boundary = tuple(
@@ -123,12 +123,12 @@ def row(
     return Row(stem, source, split, tuple(scenes), tuple(map(int, shared)), tuple(map(int, together)), boundary, errors)
 
 
-def groups(rows: Sequence[Row], names: Sequence[str]) -> list[Group]:
+def group_scores(rows: Sequence[Row], names: Sequence[str]) -> list[Group]:
     """Give the figures of all pictures, of each split, and of each scene; each with its interval."""
-    return [Group(name, len(some), len(_sources(some)), figures(some, names)) for name, some in _grouped(rows)]
+    return [Group(name, len(some), len(_sources(some)), summarise(some, names)) for name, some in _grouped(rows)]
 
 
-def figures(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Interval]:
+def summarise(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Interval]:
     """Give all figures of some pictures.
 
     Parameters
@@ -161,7 +161,7 @@ class Difference:
     gained: Mapping[str, Interval]
 
 
-def differences(old: Sequence[Row], new: Sequence[Row], names: Sequence[str]) -> list[Difference]:
+def compare_groups(old: Sequence[Row], new: Sequence[Row], names: Sequence[str]) -> list[Difference]:
     """Compare two answers to the same pictures, for all of them and for each split and scene.
 
     The same sources are drawn for both, so what makes a source hard for both does not blur what sets them apart.
@@ -171,55 +171,55 @@ def differences(old: Sequence[Row], new: Sequence[Row], names: Sequence[str]) ->
     ArrayError
         When the pictures are not the same.
     """
-    stems = ([one.stem for one in old], [one.stem for one in new])
+    stems = ([sample.stem for sample in old], [sample.stem for sample in new])
     if stems[0] != stems[1]:
         raise ArrayError(f"expected answers to the same pictures; {len(set(stems[0]) ^ set(stems[1]))} are in one only")
-    found = []
+    result = []
     for (name, before), (_, after) in zip(_grouped(old), _grouped(new), strict=True):
         sources = _sources(before)
         sums = [_sums(some, sources) for some in (before, after)]
         draws = _draws(len(sources))
-        values = [_figures(one.sum(0), names) for one in sums]
-        drawn = [_figures(draws @ one, names) for one in sums]
+        values = [_figures(sample.sum(0), names) for sample in sums]
+        drawn = [_figures(draws @ sample, names) for sample in sums]
         whole = [{key: _interval(float(value), drawn[at][key]) for key, value in values[at].items()} for at in (0, 1)]
         gained = {
             key: _interval(float(values[1][key] - values[0][key]), drawn[1][key] - drawn[0][key]) for key in values[0]
         }
-        found.append(Difference(name, len(before), len(sources), whole[0], whole[1], gained))
-    return found
+        result.append(Difference(name, len(before), len(sources), whole[0], whole[1], gained))
+    return result
 
 
 def _grouped(rows: Sequence[Row]) -> list[tuple[str, list[Row]]]:
-    found = [("all", list(rows))]
-    splits = [split for split in SPLITS if any(one.split == split for one in rows)]
+    result = [("all", list(rows))]
+    splits = [split for split in SPLITS if any(sample.split == split for sample in rows)]
     if len(splits) > 1:
-        found += [(f"split {split}", [one for one in rows if one.split == split]) for split in splits]
-    scenes = sorted({scene for one in rows for scene in one.scenes})
-    return found + [(f"scene {scene}", [one for one in rows if scene in one.scenes]) for scene in scenes]
+        result += [(f"split {split}", [sample for sample in rows if sample.split == split]) for split in splits]
+    scenes = sorted({scene for sample in rows for scene in sample.scenes})
+    return result + [(f"scene {scene}", [sample for sample in rows if scene in sample.scenes]) for scene in scenes]
 
 
 def _sources(rows: Iterable[Row]) -> list[str]:
-    return sorted({one.source for one in rows})
+    return sorted({sample.source for sample in rows})
 
 
 def _sums(rows: Sequence[Row], sources: Sequence[str]) -> Floats:
     """Add up by source what every figure is made of, shape (sources, columns)."""
     place = {source: at for at, source in enumerate(sources)}
-    told = [_columns(one) for one in rows]
-    sums = np.zeros((len(sources), len(told[0]) if told else 0))
-    for one, columns in zip(rows, told, strict=True):
-        sums[place[one.source]] += columns
+    text = [_columns(sample) for sample in rows]
+    sums = np.zeros((len(sources), len(text[0]) if text else 0))
+    for sample, columns in zip(rows, text, strict=True):
+        sums[place[sample.source]] += columns
     return sums
 
 
-def _columns(one: Row) -> Floats:
+def _columns(sample: Row) -> Floats:
     """Give pictures, shared, together, IoU and how often, boundary IoU and how often, errors."""
-    shared, together = np.array(one.shared, float), np.array(one.together, float)
+    shared, together = np.array(sample.shared, float), np.array(sample.together, float)
     there = together > 0
-    boundary = np.array(one.boundary, float)
+    boundary = np.array(sample.boundary, float)
     known = ~np.isnan(boundary)
     iou = np.divide(shared, together, out=np.zeros_like(shared), where=there)
-    return np.concatenate([[1.0], shared, together, iou, there, np.where(known, boundary, 0), known, one.errors])
+    return np.concatenate([[1.0], shared, together, iou, there, np.where(known, boundary, 0), known, sample.errors])
 
 
 def _figures(sums: Floats, names: Sequence[str]) -> dict[str, Any]:
@@ -236,13 +236,13 @@ def _figures(sums: Floats, names: Sequence[str]) -> dict[str, Any]:
             "iou_of_dataset": (shared / together)[..., 1:],
             "boundary_iou_per_image": boundary / known,
         }
-        found = {name: _mean(values) for name, values in by_class.items()}
-        found["miou_with_background"] = _mean(shared / together)
+        result = {name: _mean(values) for name, values in by_class.items()}
+        result["miou_with_background"] = _mean(shared / together)
         if c > 2:
-            found |= {f"{name}:{names[at + 1]}": values[..., at] for name, values in by_class.items() for at in range(c - 1)}
+            result |= {f"{name}:{names[at + 1]}": values[..., at] for name, values in by_class.items() for at in range(c - 1)}
         if errors.shape[-1]:
-            found |= {name: errors[..., at] / pictures[..., 0] for at, name in enumerate(ERRORS)}
-    return found
+            result |= {name: errors[..., at] / pictures[..., 0] for at, name in enumerate(ERRORS)}
+    return result
 
 
 def _mean(values: Floats) -> Any:

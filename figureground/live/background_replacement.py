@@ -25,10 +25,10 @@ class Background:
         height, width = image.shape[:2]
         if self.picture is None:
             return np.asarray(cv2.GaussianBlur(image, (0, 0), self.blur), np.uint8)
-        return covering(self.picture, height, width)
+        return cover(self.picture, height, width)
 
 
-def covering(picture: Image, height: int, width: int) -> Image:
+def cover(picture: Image, height: int, width: int) -> Image:
     """Scale a picture until it covers a size, and cut what sticks out on both sides alike.
 
     >>> covering(np.zeros((10, 30, 3), np.uint8), 20, 20).shape
@@ -43,13 +43,13 @@ def covering(picture: Image, height: int, width: int) -> Image:
     return np.ascontiguousarray(whole[top : top + height, left : left + width], np.uint8)
 
 
-def alpha_of(ask: backends.RunNetwork, about: About, image: Image) -> Alpha:
+def predict_alpha(ask: backends.RunNetwork, about: About, image: Image) -> Alpha:
     """Ask an opened export where the person is in one picture: shape (h, w), float32, 0 to 1."""
-    answer = ask(exported_model.batch([exported_model.square(image, about)]))[0]
-    return exported_model.back(answer[0, 0], image, about)
+    answer = ask(exported_model.make_batch([exported_model.letterbox(image, about)]))[0]
+    return exported_model.undo_letterbox(answer[0, 0], image, about)
 
 
-def replaced(ask: backends.RunNetwork, about: About, image: Image, background: Background) -> Image:
+def replace_background(ask: backends.RunNetwork, about: About, image: Image, background: Background) -> Image:
     """Put one picture's person on another background.
 
     Parameters
@@ -68,4 +68,4 @@ def replaced(ask: backends.RunNetwork, about: About, image: Image, background: B
     ndarray
         As `image`.
     """
-    return masks.composite(image, alpha_of(ask, about, image), background.behind(image))
+    return masks.composite(image, predict_alpha(ask, about, image), background.behind(image))

@@ -64,4 +64,4 @@ class Trained:
 
     def _alpha(self, crop: PersonCrop) -> Alpha:
         masks.check_image(crop.image, f"image of {crop.crop_id}")
-        return exported_model.alpha(self.weights, crop.image, self.device)
+        return exported_model.predict_alpha(self.weights, crop.image, self.device)

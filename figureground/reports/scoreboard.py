@@ -9,7 +9,7 @@ from figureground.evaluation.scores import ERRORS, Difference, Group, Interval, 
 from figureground.imaging import drawing
 from figureground.imaging.drawing import HUMAN, MACHINE
 from figureground.reports import source_report
-from figureground.training.sample_cache import Example
+from figureground.training.sample_cache import TrainingSample
 from figureground.types import Alpha, Mask
 
 _HEIGHT = 220
@@ -25,7 +25,7 @@ _WORDS = {
 }
 
 
-def titles(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+def list_titles(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Give the names of figures and what they are called on pages."""
     return [(key, _titled(key)) for key in figures]
 
@@ -35,18 +35,18 @@ def _titled(key: str) -> str:
     return f"{name}: {_WORDS[kind].removeprefix('m')}" if name else _WORDS[kind]
 
 
-def told(found: Interval, key: str) -> str:
+def format_interval(result: Interval, key: str) -> str:
     """Say a figure with its interval.
 
     >>> told(Interval(0.8, 0.75, 0.85), "iou_per_image"), told(Interval(0.8, float("nan"), float("nan")), "iou_per_image")
     ('.800 (.750–.850)', '.800')
     """
     digits = 2 if key in ERRORS and key != "mse" else 5 if key == "mse" else 3
-    value, low, high = (f"{end:.{digits}f}".replace("0.", ".", 1) if abs(end) < 1 else f"{end:.{digits}f}" for end in found)
-    return value if found.low != found.low else f"{value} ({low}–{high})"
+    value, low, high = (f"{end:.{digits}f}".replace("0.", ".", 1) if abs(end) < 1 else f"{end:.{digits}f}" for end in result)
+    return value if result.low != result.low else f"{value} ({low}–{high})"
 
 
-def page(who: str, release: str, groups: Sequence[Group], worst: Sequence[Any]) -> str:
+def render_page(model: str, release: str, groups: Sequence[Group], worst: Sequence[Any]) -> str:
     """Write the page of one evaluation.
 
     Parameters
@@ -54,36 +54,40 @@ def page(who: str, release: str, groups: Sequence[Group], worst: Sequence[Any]) 
     who, release
         Names.
     groups
-        See `figureground.evaluation.scores.groups`.
+        See `figureground.evaluation.scores.group_scores`.
     worst
         What `figure` drew, the worst first.
     """
-    columns = titles(groups[0].figures)
+    columns = list_titles(groups[0].figures)
     lines = [
-        (group.name, group.pictures, group.sources, [told(group.figures[key], key) for key, _ in columns]) for group in groups
+        (group.name, group.pictures, group.sources, [format_interval(group.figures[key], key) for key, _ in columns])
+        for group in groups
     ]
     return source_report.rendered(
-        "scores.html", title=f"{who} on {release}", columns=[title for _, title in columns], lines=lines, worst=worst
+        "scores.html", title=f"{model} on {release}", columns=[title for _, title in columns], lines=lines, worst=worst
     )
 
 
-def comparison(old: str, new: str, on: str, found: Sequence[Difference], verdict: str) -> str:
+def render_comparison(old: str, new: str, on: str, result: Sequence[Difference], verdict: str) -> str:
     """Write the page of a comparison; one table a group: old, new and what was gained."""
     tables = [
         (
-            one.name,
-            one.pictures,
-            one.sources,
-            [(title, *(told(side[key], key) for side in (one.old, one.new, one.gained))) for key, title in titles(one.old)],
+            sample.name,
+            sample.pictures,
+            sample.sources,
+            [
+                (title, *(format_interval(side[key], key) for side in (sample.old, sample.new, sample.gained)))
+                for key, title in list_titles(sample.old)
+            ],
         )
-        for one in found
+        for sample in result
     ]
     return source_report.rendered(
         "contest.html", title=f"{old} → {new}", old=old, new=new, on=on, tables=tables, verdict=verdict
     )
 
 
-def figure(row: Row, example: Example, answer: Mask | Alpha) -> dict[str, Any]:
+def draw_sample(row: Row, example: TrainingSample, answer: Mask | Alpha) -> dict[str, Any]:
     """Draw one picture: as it is, with the truth's outline, with the answer's, or with both painted where there are classes."""
     height, width = example.image.shape[:2]
     wide = max(1, round(width * _HEIGHT / height))

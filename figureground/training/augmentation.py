@@ -33,7 +33,7 @@ def _chain(soft: bool) -> Any:
     )
 
 
-def varied(square: Square, seed: int, *, soft: bool) -> Square:
+def augment(square: Square, seed: int, *, soft: bool) -> Square:
     """Give a variation of a square.
 
     Parameters

@@ -33,7 +33,7 @@ class _Exact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
-class Learnt(_Exact):
+class TrainedOn(_Exact):
     """The release that taught it: its folder's name, its digest, the layout that was read, and pictures by split."""
 
     release: str
@@ -77,7 +77,7 @@ class Card(_Exact):
     side: int = Field(ge=32, multiple_of=32)
     """Of the square it was taught with, pixels."""
     letterbox: Letterbox = Letterbox()
-    learnt: Learnt
+    learnt: TrainedOn
     training: dict[str, Any] = {}
     """Seed, batch, learning rate and the like."""
     metrics: dict[str, float] = {}
@@ -177,9 +177,9 @@ def read(folder: Path) -> Card:
     if card.digest != digest(card):
         raise AssetError(f"{file}: altered: its content does not give the digest it holds; train again")
     weights = folder / WEIGHTS
-    found = hashing.sha256_file(weights) if weights.is_file() else "no file"
-    if found != card.weights:
-        raise AssetError(f"{weights}: expected sha256 {card.weights}, found {found}; train again")
+    result = hashing.sha256_file(weights) if weights.is_file() else "no file"
+    if result != card.weights:
+        raise AssetError(f"{weights}: expected sha256 {card.weights}, found {result}; train again")
     return card
 
 
@@ -206,5 +206,5 @@ def load(folder: Path) -> tuple["nn.Module", Card]:
     except RuntimeError as error:
         said = " ".join(str(error).split())[:300]
         raise AssetError(f"{folder / WEIGHTS} does not fit networks.{card.network} with {card.settings}: {said}") from error
-    found: nn.Module = module.eval()
-    return found, card
+    result: nn.Module = module.eval()
+    return result, card

@@ -133,10 +133,10 @@ def by_torch(network: nn.Module, squares: Sequence[Image]) -> tuple[Answers, flo
 
 def asked(ask: backends.RunNetwork, squares: Sequence[Image]) -> tuple[Answers, float]:
     """Ask for every picture alone and time it: as `by_torch`."""
-    answers = [ask(exported_model.batch([one]))[-1][0] for one in squares]
+    answers = [ask(exported_model.make_batch([one]))[-1][0] for one in squares]
     seconds = []
     for number in range(_ROUNDS):
-        pixels = exported_model.batch([squares[number % len(squares)]])
+        pixels = exported_model.make_batch([squares[number % len(squares)]])
         begun = time.perf_counter()
         ask(pixels)
         seconds.append(time.perf_counter() - begun)
@@ -160,7 +160,7 @@ def write_onnx(network: nn.Module, about: About, file: Path) -> None:
     for entry in (*model.graph.node, *model.graph.value_info, model.graph):
         entry.ClearField("metadata_props")  # stack traces, with this machine's paths
         entry.ClearField("doc_string")
-    onnx.helper.set_model_props(model, {exported_model.KEY: exported_model.written(about)})
+    onnx.helper.set_model_props(model, {exported_model.KEY: exported_model.render(about)})
     onnx.checker.check_model(model, full_check=True)
     file.write_bytes(model.SerializeToString(deterministic=True))
 
@@ -203,7 +203,7 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
     import openvino
 
     def ready(one: Image) -> NDArray[np.float32]:
-        return exported_model.batch([one])
+        return exported_model.make_batch([one])
 
     def answers(network: Any) -> Answers:
         return [np.asarray(list(network(ready(one)).values())[-1][0]) for one in check]

@@ -81,40 +81,40 @@ def read(file: Path) -> About:
     import onnx
 
     try:
-        told = {one.key: one.value for one in onnx.load(str(file), load_external_data=False).metadata_props}
+        text = {sample.key: sample.value for sample in onnx.load(str(file), load_external_data=False).metadata_props}
     except Exception as error:  # protobuf's errors share no base class but this one
         raise AssetError(f"{file} is no ONNX file; expected one of `figureground export-model`") from error
-    if KEY not in told:
+    if KEY not in text:
         raise AssetError(f"{file} does not say what it takes; expected model.onnx of `figureground export-model`")
     try:
-        return About.model_validate_json(told[KEY])
+        return About.model_validate_json(text[KEY])
     except ValidationError as error:
         first = error.errors()[0]
         raise AssetError(f"{file} says of itself what this version does not know: {first['loc']}: {first['msg']}") from error
 
 
 @cache
-def about(weights: Weights) -> About:
+def read_about(weights: Weights) -> About:
     """Read what an asset says of itself; verified first, and read once a process."""
     return read(assets.locate(weights))
 
 
-def written(told: About) -> str:
+def render(text: About) -> str:
     """Give what the file carries: JSON, keys sorted."""
-    return json.dumps(told.model_dump(mode="json"), sort_keys=True)
+    return json.dumps(text.model_dump(mode="json"), sort_keys=True)
 
 
-def batch(squares: Sequence[Image]) -> NDArray[np.float32]:
+def make_batch(squares: Sequence[Image]) -> NDArray[np.float32]:
     """Make what the network takes of letterboxed squares: (n, side, side, 3) bytes → (n, 3, side, side) float32, 0 to 1."""
     return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2), np.float32) / np.float32(255)
 
 
-def square(image: Image, about: About) -> Image:
+def letterbox(image: Image, about: About) -> Image:
     """Fit a picture into the network's square."""
     return samples.letterbox(image, about.side, samples.GREY, label=False, stretch=about.stretch)
 
 
-def alpha(weights: Weights, image: Image, device: Device = "auto") -> Alpha:
+def predict_alpha(weights: Weights, image: Image, device: Device = "auto") -> Alpha:
     """Ask the network for one picture.
 
     Parameters
@@ -136,11 +136,11 @@ def alpha(weights: Weights, image: Image, device: Device = "auto") -> Alpha:
     AssetError
         When the weights are not in the cache, not the pinned ones, or no such network.
     """
-    told = about(weights)
-    found = backends.run(weights, batch([square(image, told)]), device=device)[0]
-    return back(found[0, 0], image, told)
+    text = read_about(weights)
+    result = backends.run(weights, make_batch([letterbox(image, text)]), device=device)[0]
+    return undo_letterbox(result[0, 0], image, text)
 
 
-def back(answer: NDArray[np.float32], image: Image, about: About) -> Alpha:
+def undo_letterbox(answer: NDArray[np.float32], image: Image, about: About) -> Alpha:
     """Bring a square alpha back to its picture's size."""
     return np.clip(samples.unletterbox(answer, image.shape[0], image.shape[1], about.stretch), 0, 1)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from figureground.datasets import samples
 from figureground.errors import ReleaseError
 from figureground.imaging import masks
-from figureground.training.sample_cache import Example
+from figureground.training.sample_cache import TrainingSample
 from figureground.types import Image, Mask
 
 _LIST = "list.json"
@@ -29,7 +29,7 @@ class Square(NamedTuple):
     truth: Mask
 
 
-class Squares:
+class LetterboxedSamples:
     """Squares on disk.
 
     Parameters
@@ -40,9 +40,9 @@ class Squares:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        told = json.loads((folder / _LIST).read_bytes())
-        self.stems: tuple[str, ...] = tuple(told["stems"])
-        self.side: int = told["side"]
+        text = json.loads((folder / _LIST).read_bytes())
+        self.stems: tuple[str, ...] = tuple(text["stems"])
+        self.side: int = text["side"]
         self._files: dict[str, Any] = {}
 
     def __len__(self) -> int:
@@ -58,12 +58,19 @@ class Squares:
     def _opened(self, name: str) -> NDArray[np.uint8]:
         if name not in self._files:
             self._files[name] = np.load(self.folder / f"{name}.npy", mmap_mode="r")
-        found: NDArray[np.uint8] = self._files[name]
-        return found
+        result: NDArray[np.uint8] = self._files[name]
+        return result
 
     @classmethod
-    def made(
-        cls, folder: Path, examples: Iterable[Example], count: int, side: int, *, stretch: float = 1.0, squashed: bool = False
+    def create(
+        cls,
+        folder: Path,
+        examples: Iterable[TrainingSample],
+        count: int,
+        side: int,
+        *,
+        stretch: float = 1.0,
+        squashed: bool = False,
     ) -> Self:
         """Fit pictures into squares and keep them in a folder; one that is complete already is opened as it is.
 
@@ -99,7 +106,7 @@ class Squares:
         for at, example in enumerate(examples):
             if at >= count:
                 raise ReleaseError(f"expected {count} pictures for {folder}, found more: the release changed underneath")
-            kept["images"][at], kept["truths"][at] = fitted(example, side, stretch=stretch, squashed=squashed)
+            kept["images"][at], kept["truths"][at] = letterbox_sample(example, side, stretch=stretch, squashed=squashed)
             stems.append(example.stem)
         for name in kept:
             kept[name].flush()
@@ -109,18 +116,18 @@ class Squares:
         return cls(folder)
 
 
-def fitted(example: Example, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Square:
+def letterbox_sample(example: TrainingSample, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Square:
     """Fit a picture and its truth into a square, see `figureground.datasets.samples.letterbox`."""
     soft = example.truth.dtype == np.float32
     truth: Mask = masks.to_levels(example.truth) if soft else example.truth  # type: ignore[arg-type, assignment]
-    image = shown(example.image, side, stretch=stretch, squashed=squashed)
+    image = letterbox_image(example.image, side, stretch=stretch, squashed=squashed)
     if squashed:
         how = cv2.INTER_LINEAR if soft else cv2.INTER_NEAREST_EXACT
         return Square(image, cv2.resize(truth, (side, side), interpolation=how))
     return Square(image, samples.letterbox(truth, side, 0, label=not soft, stretch=stretch))
 
 
-def shown(image: Image, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Image:
+def letterbox_image(image: Image, side: int, *, stretch: float = 1.0, squashed: bool = False) -> Image:
     """Fit a picture alone into a square, as a network is shown it: (side, side, 3)."""
     if squashed:
         return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR))

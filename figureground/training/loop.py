@@ -29,7 +29,7 @@ from figureground.errors import AssetError
 from figureground.storage import atomic
 from figureground.training import augmentation
 from figureground.training.checkpoints import Point
-from figureground.training.letterbox import Squares
+from figureground.training.letterbox import LetterboxedSamples
 
 _log = logging.getLogger(__name__)
 STATE = "state.pt"
@@ -37,7 +37,7 @@ Weights = dict[str, torch.Tensor]
 
 
 @checked(frozen=True, config=ConfigDict(extra="forbid"))
-class Training:
+class TrainingSettings:
     """How a network is taught.
 
     Parameters
@@ -101,7 +101,7 @@ class Machine:
     workers: int
 
     @classmethod
-    def found(cls, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Machine":
+    def select(cls, device: Literal["auto", "cpu", "cuda"] = "auto") -> "Machine":
         """Take a GPU where there is one, with bfloat16 and a compiled network; both are slower on most CPUs.
 
         Raises
@@ -118,7 +118,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taught:
+class TrainingResult:
     """The weights, all looks, the one they are of, and how many pictures a second were learnt from and looked at.
 
     ``chosen`` is None where nothing was there to choose by: the weights are the last.
@@ -131,15 +131,15 @@ class Taught:
     looked_per_second: float
 
 
-def teach(
-    how: Training,
-    taught: Squares,
-    watched: Squares,
+def train_network(
+    how: TrainingSettings,
+    taught: LetterboxedSamples,
+    watched: LetterboxedSamples,
     bench: Path,
     machine: Machine,
     tell: Callable[[int, int], None] | None = None,
     keep_every_seconds: float = 60.0,
-) -> Taught:
+) -> TrainingResult:
     """Teach a network, or carry on where a killed run left off.
 
     Parameters
@@ -172,7 +172,13 @@ def teach(
 
 class _Course:
     def __init__(
-        self, how: Training, taught: Squares, watched: Squares, bench: Path, machine: Machine, keep_every_seconds: float
+        self,
+        how: TrainingSettings,
+        taught: LetterboxedSamples,
+        watched: LetterboxedSamples,
+        bench: Path,
+        machine: Machine,
+        keep_every_seconds: float,
     ) -> None:
         self.how, self.taught, self.watched, self.machine = how, taught, watched, machine
         self.file, self.keep_every = bench / STATE, keep_every_seconds
@@ -190,7 +196,7 @@ class _Course:
         self._carry_on()
         self.runs = torch.compile(self.module) if machine.compiled else self.module
 
-    def run(self, tell: Callable[[int, int], None] | None) -> Taught:
+    def run(self, tell: Callable[[int, int], None] | None) -> TrainingResult:
         begun = self.step
         looks = {math.ceil(self.how.steps * part / self.how.looks) for part in range(1, self.how.looks + 1)}
         kept = time.monotonic()
@@ -209,7 +215,7 @@ class _Course:
                 tell(self.step, self.how.steps)
         learnt, looked = (self.step - begun) * self.how.batch, len(self.watched) * len(looks)
         speeds = learnt / self.learning if self.learning else math.nan, looked / self.looking if self.looking else math.nan
-        return Taught(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)
+        return TrainingResult(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)
 
     @property
     def _chooses(self) -> bool:
@@ -223,7 +229,7 @@ class _Course:
         pixels, truths = _moved(images, self.machine), truths.to(self.machine.device, non_blocking=True)
         with self._precision():
             logits = self.runs(pixels)
-        loss = loss_of(logits.float(), truths, plain=self.how.plain)
+        loss = compute_loss(logits.float(), truths, plain=self.how.plain)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if not self.how.plain:
@@ -242,7 +248,7 @@ class _Course:
         score = float(np.mean(scores)) if scores else 0.0
         last = Point(step=self.step, pictures=self.step * self.how.batch, loss=self._mean_loss(), score=score)
         self.curve.append(last)
-        if self._chooses and as_good_as(scores, self.best):
+        if self._chooses and is_as_good(scores, self.best):
             self.kept, self.chosen = _copied(self.module), last
         if not self.best or score > np.mean(self.best):
             self.best = scores
@@ -254,17 +260,17 @@ class _Course:
 
     def _scores(self) -> list[float]:
         return [
-            one
+            sample
             for images, truths in _in_order(self.watched, self.how)
-            for one in scores_of(self._asked(images), truths.numpy(), self.how.classes)
+            for sample in compute_scores(self._asked(images), truths.numpy(), self.how.classes)
         ]
 
     def _asked(self, images: torch.Tensor) -> NDArray[np.float32]:
         self.module.eval()
         with torch.inference_mode(), self._precision():
             logits = self.module(_moved(images, self.machine)).float()
-        found: NDArray[np.float32] = probabilities(logits).cpu().numpy()
-        return found
+        result: NDArray[np.float32] = compute_probabilities(logits).cpu().numpy()
+        return result
 
     def _precision(self) -> Any:
         return torch.autocast(self.machine.device, torch.bfloat16) if self.machine.bfloat16 else nullcontext()
@@ -297,7 +303,7 @@ class _Course:
         _log.info("carrying on after step %d of %d", self.step, self.how.steps)
 
 
-def loss_of(logits: torch.Tensor, truths: torch.Tensor, *, plain: bool = False) -> torch.Tensor:
+def compute_loss(logits: torch.Tensor, truths: torch.Tensor, *, plain: bool = False) -> torch.Tensor:
     """Say how wrong logits are.
 
     Cross entropy plus one minus the soft Dice overlap of every class but the background (Milletari et al., "V-Net", 3DV 2016);
@@ -326,12 +332,12 @@ def loss_of(logits: torch.Tensor, truths: torch.Tensor, *, plain: bool = False) 
     return entropy + 1 - ((2 * shared + 1) / (both + 1)).mean()
 
 
-def probabilities(logits: torch.Tensor) -> torch.Tensor:
+def compute_probabilities(logits: torch.Tensor) -> torch.Tensor:
     """Give what logits mean: alphas of one class, else probabilities; (n, classes, h, w), float32, 0 to 1."""
     return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(1)
 
 
-def scores_of(
+def compute_scores(
     guessed: NDArray[np.float32], truths: NDArray[np.uint8], classes: int
 ) -> Iterator[float]:
     """Give each picture's mean IoU over its classes but the background; of an alpha the soft IoU, Σ min / Σ max."""
@@ -344,14 +350,14 @@ def scores_of(
             continue
         ids = guess.argmax(0)
         ratios = []
-        for one in range(1, classes):
-            together = ((ids == one) | (truth == one)).sum()
+        for sample in range(1, classes):
+            together = ((ids == sample) | (truth == sample)).sum()
             if together:
-                ratios.append(((ids == one) & (truth == one)).sum() / together)
+                ratios.append(((ids == sample) & (truth == sample)).sum() / together)
         yield float(np.mean(ratios)) if ratios else 1.0
 
 
-def as_good_as(scores: Sequence[float], best: Sequence[float]) -> bool:
+def is_as_good(scores: Sequence[float], best: Sequence[float]) -> bool:
     """Tell whether scores of pictures are as good as the best of the same pictures, within one standard error.
 
     The one-standard-error rule (Breiman, Friedman, Olshen, Stone: "Classification and Regression Trees", 1984), for pairs: of
@@ -378,7 +384,7 @@ def as_good_as(scores: Sequence[float], best: Sequence[float]) -> bool:
     return bool(worse.mean() <= worse.std(ddof=1) / math.sqrt(len(worse)))
 
 
-def _rate(step: int, how: Training) -> float:
+def _rate(step: int, how: TrainingSettings) -> float:
     """Give the share of the largest learning rate that a step has."""
     if how.plain:
         return 1.0
@@ -391,7 +397,7 @@ def _rate(step: int, how: Training) -> float:
 class _Seen(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]  # torch's types are not read here
     """The pictures in the order they are seen, from the first to the budget's last."""
 
-    def __init__(self, how: Training, taught: Squares) -> None:
+    def __init__(self, how: TrainingSettings, taught: LetterboxedSamples) -> None:
         self.how, self.taught = how, taught
 
     def __len__(self) -> int:
@@ -401,7 +407,7 @@ class _Seen(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # typ
         epoch, place = divmod(turn, len(self.taught))
         square = self.taught[_order(len(self.taught), self.how.seed, epoch)[place]]
         if not self.how.plain:
-            square = augmentation.varied(square, rng.derive_seed(self.how.seed, "picture", turn), soft=self.how.soft)
+            square = augmentation.augment(square, rng.derive_seed(self.how.seed, "picture", turn), soft=self.how.soft)
         return torch.from_numpy(square.image), torch.from_numpy(square.truth)
 
 
@@ -410,7 +416,9 @@ def _order(count: int, seed: int, epoch: int) -> list[int]:
     return rng.shuffle_indices(count, seed, "epoch", epoch)
 
 
-def _batches(how: Training, taught: Squares, begun: int, workers: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _batches(
+    how: TrainingSettings, taught: LetterboxedSamples, begun: int, workers: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     turns = [range(step * how.batch, (step + 1) * how.batch) for step in range(begun, how.steps)]
     loader = torch.utils.data.DataLoader(
         _Seen(how, taught),
@@ -422,7 +430,7 @@ def _batches(how: Training, taught: Squares, begun: int, workers: int) -> Iterat
     yield from loader
 
 
-def _in_order(squares: Squares, how: Training) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _in_order(squares: LetterboxedSamples, how: TrainingSettings) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     for start in range(0, len(squares), how.batch):
         some = [squares[at] for at in range(start, min(start + how.batch, len(squares)))]
         yield tuple(torch.from_numpy(np.stack(kind)) for kind in zip(*some, strict=True))
@@ -435,8 +443,8 @@ def _moved(images: torch.Tensor, machine: Machine) -> torch.Tensor:
 
 
 def _copied(module: nn.Module) -> Weights:
-    found = module.state_dict().items()
-    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in found}
+    result = module.state_dict().items()
+    return {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in result}
 
 
 def _torch_seed(seed: int, *of: object) -> int:

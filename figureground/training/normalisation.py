@@ -28,6 +28,6 @@ class Normalised(nn.Module):  # type: ignore[misc]  # torch's types are not read
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Give the logits of pictures, see `figureground.networks`."""
-        found = self.network((pixels - self.mean) / self.deviation)
-        logits: torch.Tensor = found["out"] if isinstance(found, dict) else found
+        result = self.network((pixels - self.mean) / self.deviation)
+        logits: torch.Tensor = result["out"] if isinstance(result, dict) else result
         return logits

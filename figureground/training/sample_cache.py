@@ -31,7 +31,7 @@ _SIGNS = {"img_dir": "mmseg_custom", "classes.txt": "human_parsing", "im": "im_g
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Example:
+class TrainingSample:
     """A picture with its truth: class ids (uint8), or of one class its soft alpha (float32), of the picture's size.
 
     ``person`` is the detected box in the picture's pixels, None where the release does not say.
@@ -54,7 +54,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Release:
+class OpenedRelease:
     """A release that was opened for so many classes; ``origins`` is what its manifest says of each stem."""
 
     folder: Path
@@ -67,7 +67,7 @@ class Release:
     origins: Mapping[str, Origin]
     licenses: tuple[str, ...]
 
-    def examples(self, *splits: Split) -> Iterator[Example]:
+    def examples(self, *splits: Split) -> Iterator[TrainingSample]:
         """Give the pictures of some splits, or of all, by split and stem.
 
         Raises
@@ -91,14 +91,14 @@ class Release:
     def _origin(self, stem: str) -> Origin:
         return self.origins.get(stem) or Origin(splits.source_of(stem))
 
-    def _example(self, sample: Sample) -> Example:
+    def _example(self, sample: Sample) -> TrainingSample:
         image = crops.decode(sample.image, sample.sample_id)
         origin = self._origin(sample.sample_id)
         truth = _truth(sample, self.classes)
-        return Example(sample.sample_id, sample.split, sample.scenes, origin.source, image, truth, origin.person)
+        return TrainingSample(sample.sample_id, sample.split, sample.scenes, origin.source, image, truth, origin.person)
 
 
-def opened(folder: Path, classes: int) -> Release:
+def open_release(folder: Path, classes: int) -> OpenedRelease:
     """Open a release, a composition, or a folder in one of the layouts.
 
     Parameters
@@ -124,7 +124,7 @@ def opened(folder: Path, classes: int) -> Release:
     return _foreign(folder, classes)
 
 
-def _released(folder: Path, classes: int) -> Release:
+def _released(folder: Path, classes: int) -> OpenedRelease:
     content = (folder / manifest.FILE).read_bytes()
     if ill := manifest.check_seal(content):
         raise ReleaseError(f"{folder}: {ill}")
@@ -132,16 +132,19 @@ def _released(folder: Path, classes: int) -> Release:
     layout = _chosen(folder, held.layouts, held.settings, classes)
     licenses = tuple(sorted({source.license for source in held.sources.values() if source.license}))
     settings, inside = held.settings.get(layout, {}), held.layouts[layout]
-    origins = {stem: Origin(one.source, Box(*one.person) if any(one.person) else None) for stem, one in held.samples.items()}
-    return Release(folder, folder.name, held.digest, layout, settings, inside, classes, origins, licenses)
+    origins = {
+        stem: Origin(sample.source, Box(*sample.person) if any(sample.person) else None)
+        for stem, sample in held.samples.items()
+    }
+    return OpenedRelease(folder, folder.name, held.digest, layout, settings, inside, classes, origins, licenses)
 
 
-def _composed(folder: Path, classes: int) -> Release:
-    told = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
-    layout = _chosen(folder, told["layouts"], told["settings"], classes)
-    settings, inside = told["settings"].get(layout, {}), told["layouts"][layout]
-    licenses = tuple(sorted(set(told["licenses"].values())))
-    return Release(folder, folder.name, told["digest"], layout, settings, inside, classes, _backgrounds(folder), licenses)
+def _composed(folder: Path, classes: int) -> OpenedRelease:
+    text = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
+    layout = _chosen(folder, text["layouts"], text["settings"], classes)
+    settings, inside = text["settings"].get(layout, {}), text["layouts"][layout]
+    licenses = tuple(sorted(set(text["licenses"].values())))
+    return OpenedRelease(folder, folder.name, text["digest"], layout, settings, inside, classes, _backgrounds(folder), licenses)
 
 
 def _backgrounds(folder: Path) -> dict[str, Origin]:
@@ -154,13 +157,13 @@ def _backgrounds(folder: Path) -> dict[str, Origin]:
     return {stem: Origin(known[name]["source"]) for stem, name in pairs if name in known}
 
 
-def _foreign(folder: Path, classes: int) -> Release:
-    found = {layout: _guessed(folder, layout) for sign, layout in _SIGNS.items() if (folder / sign).exists()}
-    if not found:
+def _foreign(folder: Path, classes: int) -> OpenedRelease:
+    result = {layout: _guessed(folder, layout) for sign, layout in _SIGNS.items() if (folder / sign).exists()}
+    if not result:
         raise ReleaseError(f"{folder} is no release: it has neither {manifest.FILE} nor any of {', '.join(_SIGNS)}")
-    layout = _chosen(folder, dict.fromkeys(found, "."), found, classes)
+    layout = _chosen(folder, dict.fromkeys(result, "."), result, classes)
     digest = hashlib.sha256(repr(list(hashing.hash_folder(folder).items())).encode()).hexdigest()
-    return Release(folder, folder.name, digest, layout, found[layout], ".", classes, {}, ())
+    return OpenedRelease(folder, folder.name, digest, layout, result[layout], ".", classes, {}, ())
 
 
 def _guessed(folder: Path, layout: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 _ROUNDS = 12
 
 
-def main(checkpoint: str, side: str, file: str, squares: str, answers: str) -> None:
+def main(checkpoint: str, side: str, file: str, squares: str, predictions: str) -> None:
     """Convert, then ask the interpreter for every picture.
 
     Parameters
@@ -42,8 +42,8 @@ def main(checkpoint: str, side: str, file: str, squares: str, answers: str) -> N
     interpreter = Interpreter(model_path=file, num_threads=torch.get_num_threads())
     interpreter.allocate_tensors()
     taken = interpreter.get_input_details()[0]["index"]
-    given = next(one["index"] for one in interpreter.get_output_details() if one["shape"][-1] == card.classes)
-    found, seconds = [], []
+    given = next(sample["index"] for sample in interpreter.get_output_details() if sample["shape"][-1] == card.classes)
+    result, seconds = [], []
     held = np.load(squares)
     for number in range(len(held) + _ROUNDS):
         pixels = held[number % len(held)][None].astype(np.float32) / np.float32(255)
@@ -52,8 +52,8 @@ def main(checkpoint: str, side: str, file: str, squares: str, answers: str) -> N
         interpreter.invoke()
         answer = interpreter.get_tensor(given)
         seconds.append(time.perf_counter() - begun)
-        found.append(answer[0].transpose(2, 0, 1))
-    np.savez(answers, answers=np.stack(found[: len(held)]), seconds=np.array(seconds[len(held) :]))
+        result.append(answer[0].transpose(2, 0, 1))
+    np.savez(predictions, answers=np.stack(result[: len(held)]), seconds=np.array(seconds[len(held) :]))
 
 
 if __name__ == "__main__":

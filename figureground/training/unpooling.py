@@ -37,15 +37,15 @@ class SegNet(nn.Module):  # type: ignore[misc]  # torch's types are not read her
         """Give logits of the pixels' own size."""
         places = []
         for stage in self.down:
-            pixels, place = pooled(stage(pixels))
+            pixels, place = pool(stage(pixels))
             places.append(place)
         for stage, place in zip(reversed(self.up), reversed(places), strict=True):
-            pixels = stage(unpooled(pixels, place))
+            pixels = stage(unpool(pixels, place))
         logits: torch.Tensor = self.head(pixels)
         return logits
 
 
-def pooled(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def pool(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Take the maximum of every 2×2 window.
 
     Parameters
@@ -68,7 +68,7 @@ def pooled(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return most, torch.stack((a, b * not_a, c * not_a * not_b, d * not_a * not_b * not_c), -1)
 
 
-def unpooled(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def unpool(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """Put each value where the maximum was, and 0 beside it: the inverse of `pooled`, shape (n, c, 2h, 2w)."""
     n, c, h, w = values.shape
     window = (values.unsqueeze(-1) * places).reshape(n, c, h, w, 2, 2)

@@ -35,8 +35,8 @@ from flows.cli.output import console, format_counts, print_message, show_progres
 
 if TYPE_CHECKING:
     from figureground.datasets.splits import Split
-    from figureground.training.loop import Training
-    from tasks.models.model_comparison import Contest
+    from figureground.training.loop import TrainingSettings
+    from tasks.models.model_comparison import ModelComparison
 
 PANEL = "Models"
 _DEFAULT_STEPS = 2500
@@ -124,15 +124,15 @@ def evaluate(
 ) -> None:
     """Score a checkpoint, predictions or a remover on a release: per split and scene, with confidence intervals."""
     open_catalog(catalog, verbose, reads_tables=False)
-    from figureground.reports.scoreboard import titles, told
+    from figureground.reports.scoreboard import format_interval, list_titles
     from flows.training import evaluate as run_evaluation
 
     folder = locate_release(release, catalog)
     with show_progress():
         evaluation = run_evaluation(model, folder, str(catalog), into, _parse_splits(split), classes, device)
-    table = Table("", "images", "sources", *(title for _, title in titles(evaluation.groups[0].figures)))
+    table = Table("", "images", "sources", *(title for _, title in list_titles(evaluation.groups[0].figures)))
     for group in evaluation.groups:
-        values = [told(group.figures[key], key) for key, _ in titles(group.figures)]
+        values = [format_interval(group.figures[key], key) for key, _ in list_titles(group.figures)]
         table.add_row(escape(group.name), str(group.pictures), str(group.sources), *values)
     console.print(table)
     console.print(f"page: {evaluation.page}", soft_wrap=True)
@@ -162,13 +162,13 @@ def compare(
     """Compare two releases by training the same network on each; or, with --on, compare two models on one release."""
     open_catalog(catalog, verbose, reads_tables=False)
     from flows.training import compare as compare_releases
-    from flows.training import compare_answers
+    from flows.training import compare_models
 
     with show_progress():
         if on:
             folder = locate_release(on, catalog)
-            comparisons: Sequence[Contest] = [
-                compare_answers(old, new, folder, str(catalog), into, _parse_splits(split) or ("test",), classes, device)
+            comparisons: Sequence[ModelComparison] = [
+                compare_models(old, new, folder, str(catalog), into, _parse_splits(split) or ("test",), classes, device)
             ]
         else:
             training = _training_settings(
@@ -203,13 +203,13 @@ def _parse_splits(names: Sequence[str] | None) -> tuple["Split", ...]:
     return tuple(split for split in SPLITS if split in (names or ()))
 
 
-def _print_comparison(comparison: "Contest") -> None:
-    from figureground.reports.scoreboard import told
+def _print_comparison(comparison: "ModelComparison") -> None:
+    from figureground.reports.scoreboard import format_interval
     from tasks.models.model_comparison import DECIDING
 
     table = Table(f"mIoU on {comparison.on}", "images", "sources", "old", "new", "difference")
     for row in comparison.differences:
-        values = [told(figures[DECIDING], DECIDING) for figures in (row.old, row.new, row.gained)]
+        values = [format_interval(figures[DECIDING], DECIDING) for figures in (row.old, row.new, row.gained)]
         table.add_row(escape(row.name), str(row.pictures), str(row.sources), *values)
     console.print(table)
     print_message(comparison.verdict)
@@ -218,18 +218,18 @@ def _print_comparison(comparison: "Contest") -> None:
 
 def _training_settings(
     *, network: str, settings: Sequence[str] | None, steps: int | None, batch: int, **fields: Any
-) -> "Training":
+) -> "TrainingSettings":
     """Validate the settings of a training before any data is read."""
     from pydantic import ValidationError
 
     from figureground import plugins
-    from figureground.training.loop import Training
+    from figureground.training.loop import TrainingSettings
 
     network_settings = dict(_parse_setting(text) for text in settings or ())
     plugins.build("networks", network, network_settings)
     images = (steps or _DEFAULT_STEPS) * batch
     try:
-        return Training(network=network, settings=network_settings, pictures=images, batch=batch, **fields)
+        return TrainingSettings(network=network, settings=network_settings, pictures=images, batch=batch, **fields)
     except ValidationError as error:
         first = next((item for item in error.errors() if item["loc"] != ("pictures",)), error.errors()[0])
         field = str(first["loc"][0])
@@ -307,14 +307,14 @@ def live(
     """Replace the background of a video or a camera: into a file, or live on a page in the browser."""
     configure_logging(verbose)
     from flows.live import serve
-    from tasks.models.live import background_of, replace_camera, replace_video
+    from tasks.models.live import load_background, replace_camera, replace_video
 
     if into is None:
         serve(catalog, model, host, port, background, blur, video, say=lambda text: console.print(text, soft_wrap=True))
         return
     if bool(video) == bool(camera):
         raise typer.BadParameter("--into needs either --video FILE or --camera DEVICE")
-    behind = background_of(background, blur)
+    behind = load_background(background, blur)
     with show_progress():
         count = replace_video(model, video, into, behind) if video else replace_camera(model, camera, into, behind, seconds)
     console.print(f"{count} frames: {into.with_suffix('.mp4')}", soft_wrap=True)

@@ -16,13 +16,13 @@ from figureground.catalog import Catalog
 from figureground.datasets.splits import Split
 from figureground.errors import LabelError, PluginError
 from figureground.evaluation import predictors, scores
-from figureground.evaluation.predictors import Answerer, Checkpoint, Predictions, Remover
+from figureground.evaluation.predictors import Checkpoint, Predictions, Predictor, Remover
 from figureground.evaluation.scores import Group, Row
 from figureground.imaging import class_maps, geometry
 from figureground.reports import scoreboard
 from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
-from figureground.training.sample_cache import Example
+from figureground.training.sample_cache import TrainingSample
 from figureground.types import Person
 from tasks import retried_task
 
@@ -49,7 +49,7 @@ class Evaluation:
 
 @retried_task
 def evaluate(
-    who: str,
+    model: str,
     release: Path,
     catalog: Catalog,
     into: Path,
@@ -86,26 +86,26 @@ def evaluate(
     PluginError, AssetError, LabelError, ArrayError
         When `who` is nobody, damaged, lacks a prediction, or cannot answer for so many classes.
     """
-    wanted = classes or _own_classes(who)
-    opened = sample_cache.opened(release, wanted)
+    wanted = classes or _own_classes(model)
+    opened = sample_cache.open_release(release, wanted)
     names = tuple(class_maps.NAMES[max(wanted, 2)])
-    answerer = answering(who, catalog, device)
+    answerer = open_predictor(model, catalog, device)
     total = sum(count for (source, split), count in opened.places().items() if _counts(source, split, splits, without))
     if not total:
         raise LabelError(f"{release} has no picture in {', '.join(splits) or 'any split'}; nothing can be scored")
-    chosen = (one for one in opened.examples(*splits) if _counts(one.source, one.split, splits, without))
+    chosen = (sample for sample in opened.examples(*splits) if _counts(sample.source, sample.split, splits, without))
     rows, worst = [], _Worst()
-    asked = predictors.asked(answerer, chosen, wanted)
+    asked = predictors.predict_all(answerer, chosen, wanted)
     for example, answer in progress.track(asked, "evaluate", opened.name, total):
-        row = scores.row(example.stem, example.source, example.split, example.scenes, answer, example.truth, names)
+        row = scores.score_sample(example.stem, example.source, example.split, example.scenes, answer, example.truth, names)
         rows.append(row)
         worst.see(row, example, answer)
-    groups = scores.groups(rows, names)
-    told = str(Path(who).resolve().name) if Path(who).is_dir() else who
+    groups = scores.group_scores(rows, names)
+    told = str(Path(model).resolve().name) if Path(model).is_dir() else model
     content = {
-        "scores.csv": as_csv(rows, names),
-        "summary.json": as_json(told, opened.name, opened.digest, wanted, groups),
-        "index.html": scoreboard.page(told, opened.name, groups, worst.figures()).encode(),
+        "scores.csv": render_csv(rows, names),
+        "summary.json": render_json(told, opened.name, opened.digest, wanted, groups),
+        "index.html": scoreboard.render_page(told, opened.name, groups, worst.figures()).encode(),
     }
     for name, text in content.items():
         atomic.write_file(into / name, text)
@@ -116,17 +116,17 @@ def _counts(source: str, split: str, splits: Sequence[str], without: frozenset[s
     return (not splits or split in splits) and source not in without
 
 
-def answering(who: str, catalog: Catalog, device: Device = "auto") -> Answerer:
+def open_predictor(model: str, catalog: Catalog, device: Device = "auto") -> Predictor:
     """Find out who is meant, see `evaluate`."""
-    folder = Path(who)
+    folder = Path(model)
     if (folder / checkpoints.CARD).is_file():
         return Checkpoint(folder, device)
     if folder.is_dir():
         return Predictions(folder)
-    return Remover(remover(who, catalog), _Finder(catalog.detector()))
+    return Remover(build_remover(model, catalog), _Finder(catalog.detector()))
 
 
-def remover(who: str, catalog: Catalog) -> Any:
+def build_remover(model: str, catalog: Catalog) -> Any:
     """Build a remover by its name or ``{name: {settings}}``; the catalog's own by its name has the catalog's settings.
 
     Raises
@@ -134,20 +134,20 @@ def remover(who: str, catalog: Catalog) -> Any:
     PluginError
         When there is none of that name.
     """
-    told = yaml.safe_load(who)
-    name, settings = next(iter(told.items())) if isinstance(told, dict) and len(told) == 1 else (who, None)
+    text = yaml.safe_load(model)
+    name, settings = next(iter(text.items())) if isinstance(text, dict) and len(text) == 1 else (model, None)
     own = catalog.recipe.remover
     if name not in plugins.names("removers"):
         raise PluginError(
-            f"{who!r} is neither a checkpoint nor a folder of predictions nor a remover; "
+            f"{model!r} is neither a checkpoint nor a folder of predictions nor a remover; "
             f"removers are: {', '.join(plugins.names('removers'))}"
         )
     given = settings if settings is not None else own.get(name) or {}
     return plugins.build("removers", name, given, {key: catalog.asset(key).weights for key in catalog.assets})
 
 
-def _own_classes(who: str) -> int:
-    return checkpoints.read(Path(who)).classes if (Path(who) / checkpoints.CARD).is_file() else 1
+def _own_classes(model: str) -> int:
+    return checkpoints.read(Path(model)).classes if (Path(model) / checkpoints.CARD).is_file() else 1
 
 
 class _Finder:
@@ -156,13 +156,13 @@ class _Finder:
     def __init__(self, detector: Any) -> None:
         self._detector = detector
 
-    def __call__(self, example: Example) -> Any:
+    def __call__(self, example: TrainingSample) -> Any:
         people: list[Person] = self._detector.find([example.image])[0]
         if not people:
             return None
         meant = example.person
-        chosen = max(people, key=lambda one: geometry.iou(one.box, meant) if meant else one.box.area)
-        others = tuple(one.box for one in people if one is not chosen)
+        chosen = max(people, key=lambda sample: geometry.iou(sample.box, meant) if meant else sample.box.area)
+        others = tuple(sample.box for sample in people if sample is not chosen)
         return chosen.box, chosen.score, chosen.keypoints, others
 
 
@@ -172,17 +172,17 @@ class _Worst:
     def __init__(self) -> None:
         self._kept: list[tuple[float, str, Any]] = []
 
-    def see(self, row: Row, example: Example, answer: Any) -> None:
+    def see(self, row: Row, example: TrainingSample, answer: Any) -> None:
         key = (-row.iou, row.stem)
         if len(self._kept) < WORST or key > self._kept[0][:2]:
-            drawn = scoreboard.figure(row, example, answer)
+            drawn = scoreboard.draw_sample(row, example, answer)
             (heapq.heappush if len(self._kept) < WORST else heapq.heapreplace)(self._kept, (*key, drawn))
 
     def figures(self) -> list[Any]:
-        return [drawn for _, _, drawn in sorted(self._kept, key=lambda one: (-one[0], one[1]))]
+        return [drawn for _, _, drawn in sorted(self._kept, key=lambda sample: (-sample[0], sample[1]))]
 
 
-def as_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
+def render_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     """Write a line a picture: what every figure is made of."""
     text = io.StringIO()
     pixels = [f"{kind}:{name}" for kind in ("shared", "together") for name in names]
@@ -190,16 +190,16 @@ def as_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     errors = list(scores.ERRORS) if rows[0].errors else []
     out = csv.writer(text, lineterminator="\n")
     out.writerow(["stem", "source", "split", "scenes", "iou", *pixels, *boundary, *errors])
-    for one in rows:
-        facts = [*one.shared, *one.together, *one.boundary, *one.errors]
-        out.writerow([one.stem, one.source, one.split, " ".join(one.scenes), one.iou, *facts])
+    for sample in rows:
+        facts = [*sample.shared, *sample.together, *sample.boundary, *sample.errors]
+        out.writerow([sample.stem, sample.source, sample.split, " ".join(sample.scenes), sample.iou, *facts])
     return text.getvalue().encode()
 
 
-def as_json(who: str, release: str, digest: str, classes: int, groups: Sequence[Group]) -> bytes:
+def render_json(model: str, release: str, digest: str, classes: int, groups: Sequence[Group]) -> bytes:
     """Write the figures for programs; an interval that nothing gives is null."""
-    told = {
-        "who": who,
+    text = {
+        "who": model,
         "release": release,
         "digest": digest,
         "classes": classes,
@@ -207,9 +207,9 @@ def as_json(who: str, release: str, digest: str, classes: int, groups: Sequence[
             group.name: {
                 "pictures": group.pictures,
                 "sources": group.sources,
-                "figures": {name: [None if end != end else end for end in found] for name, found in group.figures.items()},
+                "figures": {name: [None if end != end else end for end in result] for name, result in group.figures.items()},
             }
             for group in groups
         },
     }
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(text, indent=1, ensure_ascii=False) + "\n").encode()

@@ -92,8 +92,8 @@ def export(
         if "onnx" not in wanted:
             (bench / exporting.FILES["onnx"]).unlink()
         files = {name: {"sha256": sha, "bytes": size} for name, (sha, size) in hashing.hash_folder(bench).items()}
-        told = {"format": 1, "about": about.model_dump(mode="json"), "checks": checks, "files": files, "code": __version__}
-        (bench / TOLD).write_bytes(exporting.as_json(told))
+        text = {"format": 1, "about": about.model_dump(mode="json"), "checks": checks, "files": files, "code": __version__}
+        (bench / TOLD).write_bytes(exporting.as_json(text))
         (bench / "README.md").write_text(_page(card, about, checks, files, len(teach)), encoding="utf-8")
         atomic.flush_folder(bench)
         bench.rename(folder)
@@ -104,29 +104,29 @@ def export(
 def _wanted(formats: Sequence[str]) -> tuple[str, ...]:
     from figureground.training import export as exporting
 
-    if unknown := [one for one in formats if one not in exporting.FORMATS]:
+    if unknown := [sample for sample in formats if sample not in exporting.FORMATS]:
         raise AssetError(f"no format {unknown[0]!r}; there are: {', '.join(exporting.FORMATS)}")
     if formats:
-        return tuple(one for one in exporting.FORMATS if one in formats)
-    return tuple(one for one in exporting.FORMATS if one != "tflite" or exporting.litert_folder())
+        return tuple(sample for sample in exporting.FORMATS if sample in formats)
+    return tuple(sample for sample in exporting.FORMATS if sample != "tflite" or exporting.litert_folder())
 
 
 def _pictures(folder: Path, card: checkpoints.Card, about: About) -> tuple[list[Image], list[Image]]:
     """Give letterboxed pictures that teach scales, and others that check; of a release without validation the same."""
-    found = sample_cache.opened(folder, card.classes)
-    if found.digest != card.learnt.digest:
+    result = sample_cache.open_release(folder, card.classes)
+    if result.digest != card.learnt.digest:
         raise ReleaseError(
-            f"{folder} is not what this network learnt from: its digest is {found.digest}; "
+            f"{folder} is not what this network learnt from: its digest is {result.digest}; "
             f"expected {card.learnt.digest}, that of {card.learnt.release}"
         )
-    stems = {split: [one.sample_id for one in found.samples() if one.split == split] for split in ("train", "val")}
+    stems = {split: [sample.sample_id for sample in result.samples() if sample.split == split] for split in ("train", "val")}
     teach, check = _spread(stems["train"], _TEACH), _spread(stems["val"] or stems["train"], _CHECK)
     if not teach:
         raise ReleaseError(f"{folder} has no pictures to train with")
     squares = {
-        one.stem: exported_model.square(one.image, about)
-        for one in found.examples("train", "val")
-        if one.stem in {*teach, *check}
+        sample.stem: exported_model.letterbox(sample.image, about)
+        for sample in result.examples("train", "val")
+        if sample.stem in {*teach, *check}
     }
     return [squares[stem] for stem in teach], [squares[stem] for stem in check]
 
@@ -152,11 +152,11 @@ def _made(
     elif made == "openvino-int8":
         said = exporting.write_int8(onnx_file, file, teach, check, expected)
     if made == "tflite":
-        found, milliseconds = exporting.write_tflite(checkpoint, about, file, check)
+        result, milliseconds = exporting.write_tflite(checkpoint, about, file, check)
     else:
         ask = backends.open_file(file, "onnxruntime" if made == "onnx" else "openvino")
-        found, milliseconds = exporting.asked(ask, check)
-    kept = exporting.agreement(expected, found, milliseconds)
+        result, milliseconds = exporting.asked(ask, check)
+    kept = exporting.agreement(expected, result, milliseconds)
     if not np.isfinite(kept.difference) or kept.iou < exporting.IOU_AT_LEAST:
         raise AssetError(
             f"the export {made} does not keep to torch: IoU {kept.iou:.4f} on {kept.pictures} pictures, expected at least "

@@ -40,7 +40,7 @@ _ALONE = {
 _TICKS = 90_000
 
 
-def model_of(place: Path) -> tuple[Path, About]:
+def find_model(place: Path) -> tuple[Path, About]:
     """Find the network in an export's folder, a checkpoint's, or take the file itself; and what it says of itself.
 
     Raises
@@ -49,13 +49,13 @@ def model_of(place: Path) -> tuple[Path, About]:
         When there is none.
     """
     near = [place, place / MODEL, place / "export" / MODEL]
-    file = next((one for one in near if one.is_file()), None)
+    file = next((sample for sample in near if sample.is_file()), None)
     if file is None:
         raise AssetError(f"{place} holds no {MODEL}; `figureground export-model` makes one")
     return file, exported_model.read(file)
 
 
-def background_of(picture: Path | None, blur: float) -> Background:
+def load_background(picture: Path | None, blur: float) -> Background:
     """Read the picture that goes behind, where one is given.
 
     Raises
@@ -65,10 +65,10 @@ def background_of(picture: Path | None, blur: float) -> Background:
     """
     if picture is None:
         return Background(None, blur)
-    found = cv2.imread(str(picture), cv2.IMREAD_COLOR) if picture.is_file() else None
-    if found is None:
+    result = cv2.imread(str(picture), cv2.IMREAD_COLOR) if picture.is_file() else None
+    if result is None:
         raise SourceError(f"--background {picture}: expected a picture (JPEG, PNG, WebP); found none that can be read")
-    return Background(np.asarray(cv2.cvtColor(found, cv2.COLOR_BGR2RGB), np.uint8), blur)
+    return Background(np.asarray(cv2.cvtColor(result, cv2.COLOR_BGR2RGB), np.uint8), blur)
 
 
 def replace_video(model: Path, video: Path, into: Path, background: Background) -> int:
@@ -107,15 +107,15 @@ def replace_camera(model: Path, device: str, into: Path, background: Background,
 
 def _until_stopped(frames: Iterator[tuple[float, Image]]) -> Iterator[tuple[float, Image]]:
     try:
-        for number, one in enumerate(frames, 1):
+        for number, sample in enumerate(frames, 1):
             progress.report("live", "camera", number, 0)
-            yield one
+            yield sample
     except KeyboardInterrupt:
         return
 
 
 def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, background: Background, fps: float) -> int:
-    file, about = model_of(model)
+    file, about = find_model(model)
     ask, count = backends.open_file(file), 0
     with write_beside(into.with_suffix(".mp4")) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream: Any = None
@@ -125,7 +125,9 @@ def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, bac
                 stream = container.add_stream("libx264", rate=Fraction(fps or 30).limit_denominator(1001))
                 stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
                 stream.codec_context.time_base = Fraction(1, _TICKS)
-            frame = av.VideoFrame.from_ndarray(background_replacement.replaced(ask, about, even, background), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(
+                background_replacement.replace_background(ask, about, even, background), format="rgb24"
+            )
             frame.pts, frame.time_base = round(seconds * _TICKS), Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
             count += 1
@@ -164,15 +166,15 @@ def page(
     from fastapi import FastAPI
     from fastapi.responses import FileResponse, JSONResponse
 
-    file, about = model_of(model)
-    background_of(background, blur)
+    file, about = find_model(model)
+    load_background(background, blur)
     served = {"model.onnx": file, **{f"ort/{name}": place for name, place in files.items()}}
     served |= {name: _PAGE / name for name in _PAGES} | {"": _PAGE / "live.html"}
     served |= {"background": background} if background else {}
     if video:
         with VideoReader(video):
             served["video"] = video
-    told = {
+    text = {
         "side": about.side, "stretch": about.stretch, "network": about.network, "release": about.release, "blur": blur,
         "background": background is not None, "video": video is not None,
     }  # fmt: skip
@@ -183,5 +185,5 @@ def page(
 
     for name, place in served.items():
         app.add_api_route(f"/{name}", serving(place), methods=["GET", "HEAD"])
-    app.add_api_route("/about.json", lambda: JSONResponse(told, headers=_ALONE), methods=["GET"])
+    app.add_api_route("/about.json", lambda: JSONResponse(text, headers=_ALONE), methods=["GET"])
     return app

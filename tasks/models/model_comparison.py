@@ -15,7 +15,7 @@ DECIDING = "iou_per_image"
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
+class ModelComparison:
     """What was gained, by all pictures, split and scene; and in a sentence."""
 
     on: str
@@ -30,14 +30,14 @@ class Contest:
 
 
 @retried_task
-def contest(
+def compare_models(
     names: tuple[str, str],
     on: str,
     old: Sequence[Sequence[Row]],
     new: Sequence[Sequence[Row]],
     classes: Sequence[str],
     into: Path,
-) -> Contest:
+) -> ModelComparison:
     """Compare two on the same pictures.
 
     Parameters
@@ -58,18 +58,18 @@ def contest(
     ArrayError
         When the pictures are not the same.
     """
-    found = scores.differences(_together(old), _together(new), classes)
-    verdict = said(names, found[0].gained[DECIDING], found[0].sources)
+    result = scores.compare_groups(_together(old), _together(new), classes)
+    verdict = render_verdict(names, result[0].gained[DECIDING], result[0].sources)
     content = {
-        "summary.json": _json(names, on, found, verdict),
-        "index.html": scoreboard.comparison(*names, on, found, verdict).encode(),
+        "summary.json": _json(names, on, result, verdict),
+        "index.html": scoreboard.render_comparison(*names, on, result, verdict).encode(),
     }
     for name, text in content.items():
         atomic.write_file(into / name, text)
-    return Contest(on, tuple(found), verdict, into / "index.html")
+    return ModelComparison(on, tuple(result), verdict, into / "index.html")
 
 
-def said(names: tuple[str, str], gained: Interval, sources: int) -> str:
+def render_verdict(names: tuple[str, str], gained: Interval, sources: int) -> str:
     """Say who is better, or that nothing shows it.
 
     >>> said(("a", "b"), Interval(0.02, 0.01, 0.03), 9)
@@ -91,23 +91,26 @@ def _together(runs: Sequence[Sequence[Row]]) -> list[Row]:
     return [replace(row, stem=f"{row.stem}#{at}") for at, rows in enumerate(runs) for row in rows]
 
 
-def _json(names: tuple[str, str], on: str, found: Sequence[Difference], verdict: str) -> bytes:
-    told = {
+def _json(names: tuple[str, str], on: str, result: Sequence[Difference], verdict: str) -> bytes:
+    text = {
         "old": names[0],
         "new": names[1],
         "on": on,
         "verdict": verdict,
         "groups": {
-            one.name: {
-                "pictures": one.pictures,
-                "sources": one.sources,
-                **{side: {key: _ends(value) for key, value in getattr(one, side).items()} for side in ("old", "new", "gained")},
+            sample.name: {
+                "pictures": sample.pictures,
+                "sources": sample.sources,
+                **{
+                    side: {key: _ends(value) for key, value in getattr(sample, side).items()}
+                    for side in ("old", "new", "gained")
+                },
             }
-            for one in found
+            for sample in result
         },
     }
-    return (json.dumps(told, indent=1, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(text, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _ends(found: Interval) -> list[float | None]:
-    return [None if end != end else end for end in found]
+def _ends(result: Interval) -> list[float | None]:
+    return [None if end != end else end for end in result]

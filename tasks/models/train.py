@@ -1,11 +1,13 @@
-"""A release → a checkpoint: what a network learnt from it, in a folder of its own."""
+"""train: a release → a checkpoint in a folder of its own."""
 
 import logging
 import shutil
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from figureground import extras, plugins, progress, tables
 from figureground.datasets.splits import SPLITS
@@ -14,12 +16,12 @@ from figureground.imaging import class_maps
 from figureground.reports import charts
 from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
-from figureground.training.checkpoints import Card, Learnt, Letterbox
-from figureground.training.letterbox import Squares
+from figureground.training.checkpoints import Card, Letterbox, TrainedOn
+from figureground.training.letterbox import LetterboxedSamples
 from tasks import retried_task
 
 if TYPE_CHECKING:  # it takes seconds to import
-    from figureground.training.loop import Training
+    from figureground.training.loop import TrainingResult, TrainingSettings
 
 VERSION = 1
 """Raised by 1 when training gives other weights for the same release and settings."""
@@ -32,25 +34,30 @@ CHOICE = "the last within a standard error of the best"
 
 @retried_task
 def train(
-    release: Path, how: "Training", into: Path, device: Literal["auto", "cpu", "cuda"] = "auto", *, squashed: bool = False
+    release: Path,
+    how: "TrainingSettings",
+    into: Path,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    *,
+    squashed: bool = False,
 ) -> Card:
-    """Teach a network what a release shows.
+    """Train a network on a release.
 
-    A run that was killed carries on, and ends with the weights it would have had; a checkpoint that is there already, of the
-    same release and settings, is left as it is.
+    A run that was killed continues, and ends with the weights it would have had. An existing checkpoint of the same release and
+    settings is left as it is.
 
     Parameters
     ----------
     release
         The folder of a release, a composition, or pictures in one of the layouts; see `figureground.training.sample_cache`.
     how
-        All that decides the result.
+        Everything that decides the result.
     into
         The checkpoint's folder.
     device
-        ``auto`` takes a GPU where there is one.
+        ``auto`` takes a GPU if there is one.
     squashed
-        Resize pictures to the square without keeping their aspect: as others do, to compare with.
+        Resize images to the square without keeping their aspect, as other recipes do: for comparison.
 
     Returns
     -------
@@ -62,77 +69,90 @@ def train(
     ReleaseError
         When the release cannot be read or has no such classes.
     AssetError
-        When there is nothing to learn from, or `into` holds something else.
+        When there is nothing to train on, or `into` holds something else.
     StoreError
-        When another run is teaching the same, or the disk refuses.
+        When another run trains the same, or the disk cannot be written.
     """
     extras.require("train", "figureground train")
     from figureground.training import loop
 
-    opened = sample_cache.opened(release, how.classes)
+    opened = sample_cache.open_release(release, how.classes)
     decides = {"how": asdict(how), "squashed": squashed, "choice": CHOICE}
     versions = {f"networks.{how.network}": plugins.version("networks", how.network)}
     decides |= {"release": opened.digest, "layout": opened.layout}
     mark = tables.fingerprint("models", [], version=VERSION, plugin_versions=versions, **decides)
     if into.exists():
-        return _held(into, mark)
-    with atomic.build_folder(into, mark.digest) as bench:
-        counts = dict.fromkeys(SPLITS, 0)
-        for sample in opened.samples():
-            counts[sample.split] += 1
-        taught, watched = (
-            Squares.made(bench / split, opened.examples(split), counts[split], how.side, stretch=how.stretch, squashed=squashed)
+        return _read_existing(into, mark)
+    with atomic.build_folder(into, mark.digest) as build:
+        counts = Counter(dict.fromkeys(SPLITS, 0))
+        counts.update(sample.split for sample in opened.samples())
+        train_samples, val_samples = (
+            LetterboxedSamples.create(
+                build / split, opened.examples(split), counts[split], how.side, stretch=how.stretch, squashed=squashed
+            )
             for split in ("train", "val")
         )
-        machine = loop.Machine.found(device)
         if not counts["val"]:
-            _log.warning("%s has no pictures in its split val: the last weights are kept, nobody chose the best", opened.name)
-        done = loop.teach(
-            how, taught, watched, bench, machine, lambda step, steps: progress.report("train", into.name, step, steps)
+            _log.warning("%s has no images in its val split: the last weights are kept, none could be chosen", opened.name)
+        machine = loop.Machine.select(device)
+        result = loop.train_network(
+            how,
+            train_samples,
+            val_samples,
+            build,
+            machine,
+            lambda step, steps: progress.report("train", into.name, step, steps),
         )
-        learnt = Learnt(
+        trained_on = TrainedOn(
             release=opened.name,
             digest=opened.digest,
             layout=opened.layout,
             pictures={split: count for split, count in counts.items() if count},
             licenses=opened.licenses,
         )
-        last = done.chosen or done.curve[-1]
-        own = ("network", "settings", "classes", "side", "stretch")  # what the card has elsewhere
-        told = {key: value for key, value in asdict(how).items() if key not in own}
-        card = Card(
-            network=how.network,
-            settings=how.settings,
-            classes=how.classes,
-            names=names_of(how.classes),
-            side=how.side,
-            letterbox=Letterbox(stretch=how.stretch),
-            learnt=learnt,
-            training=told | {"mark": mark.digest, "device": machine.device, "steps": how.steps, "squashed": squashed},
-            metrics={"score": last.score, "loss": last.loss, "at_step": float(last.step)},
-            curve=done.curve,
-            versions={name: version(name) for name in _LIBRARIES},
-        )
-        curve = charts.curve([(point.pictures, point.loss, point.score) for point in done.curve], last.pictures)
-        sealed = checkpoints.write(into, card, done.weights, {CURVE: curve.encode()})
-        shutil.rmtree(bench)
-    _log.info("%s: %.1f pictures a second learnt from, %.1f looked at", into, done.learnt_per_second, done.looked_per_second)
+        run = {"mark": mark.digest, "device": machine.device, "steps": how.steps, "squashed": squashed}
+        card = _make_card(how, result, trained_on, run)
+        kept = result.chosen or result.curve[-1]
+        curve = charts.curve([(point.pictures, point.loss, point.score) for point in result.curve], kept.pictures)
+        sealed = checkpoints.write(into, card, result.weights, {CURVE: curve.encode()})
+        shutil.rmtree(build)
+    speeds = result.learnt_per_second, result.looked_per_second
+    _log.info("%s: %.1f images a second in training, %.1f in validation", into, *speeds)
     return sealed
+
+
+def _make_card(how: "TrainingSettings", result: "TrainingResult", trained_on: TrainedOn, run: Mapping[str, Any]) -> Card:
+    kept = result.chosen or result.curve[-1]
+    on_card = ("network", "settings", "classes", "side", "stretch")  # keys that the card has itself
+    settings = {key: value for key, value in asdict(how).items() if key not in on_card}
+    return Card(
+        network=how.network,
+        settings=how.settings,
+        classes=how.classes,
+        names=class_names(how.classes),
+        side=how.side,
+        letterbox=Letterbox(stretch=how.stretch),
+        learnt=trained_on,
+        training={**settings, **run},
+        metrics={"score": kept.score, "loss": kept.loss, "at_step": float(kept.step)},
+        curve=result.curve,
+        versions={name: version(name) for name in _LIBRARIES},
+    )
 
 
 _LIBRARIES = ("torch", "torchvision", "segmentation-models-pytorch", "monai", "albumentations")
 
 
-def names_of(classes: int) -> tuple[str, ...]:
+def class_names(classes: int) -> tuple[str, ...]:
     """Give the classes' names as a card has them."""
     return ("person",) if classes == 1 else tuple(class_maps.NAMES[classes])
 
 
-def _held(into: Path, mark: tables.Fingerprint) -> Card:
+def _read_existing(into: Path, mark: tables.Fingerprint) -> Card:
     card = checkpoints.read(into)
     if not mark.matches(card.training.get("mark", "")):
         raise AssetError(
-            f"{into} exists, learnt from {card.learnt.release} with other settings or versions, and is never changed; "
+            f"{into} exists, was trained on {card.learnt.release} with other settings or versions, and is never changed; "
             "choose another --into, or move it away"
         )
     return card

@@ -13,7 +13,7 @@ import pytest
 from figureground import layouts
 from figureground.errors import PluginError
 from figureground.types import Sample
-from flows.training import compare_answers
+from flows.training import compare_models
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["--network", "segnet", "--set", "width=4", "--image-size", "32", "--batch-size", "8", "--device", "cpu"]
@@ -70,4 +70,4 @@ def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
 
 def test_what_neither_name_can_mean_is_told_before_the_other_is_asked(folder):
     with pytest.raises(PluginError, match=r"no asset 'mine\.onnx'"):
-        compare_answers.fn(str(folder), "{trained: {weights: mine.onnx}}", folder, str(folder / "data_catalog.yaml"))
+        compare_models.fn(str(folder), "{trained: {weights: mine.onnx}}", folder, str(folder / "data_catalog.yaml"))

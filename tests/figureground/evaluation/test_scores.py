@@ -24,7 +24,7 @@ def pictures(count, classes, seed=0):
 
 
 def rows_of(some, names):
-    return [scores.row(stem, source, "test", ("park",), answer, truth, names) for stem, source, answer, truth in some]
+    return [scores.score_sample(stem, source, "test", ("park",), answer, truth, names) for stem, source, answer, truth in some]
 
 
 def per_image(some, classes):
@@ -46,7 +46,7 @@ def per_image(some, classes):
 @settings(max_examples=40, deadline=None)
 def test_the_per_image_mean_is_an_independent_implementations_to_a_millionth(seed, classes, count):
     some = list(pictures(count, classes, seed))
-    found = scores.figures(rows_of(some, {2: TWO, 5: FIVE}[classes]), {2: TWO, 5: FIVE}[classes])["iou_per_image"].value
+    found = scores.summarise(rows_of(some, {2: TWO, 5: FIVE}[classes]), {2: TWO, 5: FIVE}[classes])["iou_per_image"].value
     expected = per_image([(a, b, c.tolist(), d.tolist()) for a, b, c, d in some], classes)
     assert (math.isnan(found) and math.isnan(expected)) or abs(found - expected) < 1e-6
 
@@ -57,7 +57,7 @@ def test_the_datasets_is_that_of_a_confusion_matrix():
     for _, _, answer, truth in some:
         np.add.at(matrix, (truth.ravel(), answer.ravel()), 1)
     ratios = np.diag(matrix) / (matrix.sum(0) + matrix.sum(1) - np.diag(matrix))
-    found = scores.figures(rows_of(some, FIVE), FIVE)
+    found = scores.summarise(rows_of(some, FIVE), FIVE)
     assert found["iou_of_dataset"].value == pytest.approx(ratios[1:].mean(), abs=1e-12)
     assert found["miou_with_background"].value == pytest.approx(ratios.mean(), abs=1e-12)
     assert found["iou_of_dataset:arms"].value == pytest.approx(ratios[3], abs=1e-12)
@@ -68,7 +68,7 @@ def test_the_two_means_differ_as_published_ones_do():
     large, small = np.ones((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
     small[:2, :2] = 1
     some = [("a", "a", large, large), ("b", "b", np.zeros_like(small), small)]
-    found = scores.figures(rows_of(some, TWO), TWO)
+    found = scores.summarise(rows_of(some, TWO), TWO)
     assert found["iou_per_image"].value == 0.5
     assert found["iou_of_dataset"].value == pytest.approx(400 / 404)
 
@@ -76,12 +76,12 @@ def test_the_two_means_differ_as_published_ones_do():
 def test_alphas_have_their_errors_and_are_cut_at_a_half():
     random = np.random.default_rng(3)
     alphas = [random.random((16, 12), np.float32) for _ in range(2)]
-    row = scores.row("a", "s", "val", (), *alphas, TWO)
+    row = scores.score_sample("a", "s", "val", (), *alphas, TWO)
     assert row.errors == tuple(getattr(metrics, name)(*alphas) for name in scores.ERRORS)
     masks = [(alpha >= 0.5).astype(np.uint8) for alpha in alphas]
     assert row.iou == pytest.approx(metrics.iou(*masks), abs=1e-12)
     assert row.boundary == (metrics.boundary_iou(*masks),)
-    assert scores.figures([row], TWO)["sad"].value == row.errors[0]
+    assert scores.summarise([row], TWO)["sad"].value == row.errors[0]
 
 
 def hand(stem, source, shared, together, scenes=()):
@@ -91,14 +91,14 @@ def hand(stem, source, shared, together, scenes=()):
 def test_intervals_are_over_sources_not_pictures():
     two = [hand("a", "a", 9, 10), hand("b", "b", 3, 10)]
     many = [hand(f"{one.stem}{at}", one.source, one.shared[1], 10) for one in two for at in range(200)]
-    few, lots = (scores.figures(some, TWO)["iou_per_image"] for some in (two, many))
+    few, lots = (scores.summarise(some, TWO)["iou_per_image"] for some in (two, many))
     assert few.value == pytest.approx(lots.value) == pytest.approx(0.6)
     assert (few.low, few.high) == (pytest.approx(0.3), pytest.approx(0.9))
     assert (lots.low, lots.high) == (pytest.approx(0.3), pytest.approx(0.9))
 
 
 def test_one_source_has_no_interval():
-    found = scores.figures([hand("a", "a", 9, 10), hand("b", "a", 3, 10)], TWO)["iou_per_image"]
+    found = scores.summarise([hand("a", "a", 9, 10), hand("b", "a", 3, 10)], TWO)["iou_per_image"]
     assert found.value == pytest.approx(0.6) and math.isnan(found.low) and math.isnan(found.high)
 
 
@@ -107,7 +107,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     for _ in range(60):
         some = [hand(f"{s}-{p}", str(s), int(np.clip(random.normal(60 + shift, 3), 0, 100)), 100)
                 for s, shift in enumerate(random.normal(0, 10, 30)) for p in range(5)]  # fmt: skip
-        found = scores.figures(some, TWO)["iou_per_image"]
+        found = scores.summarise(some, TWO)["iou_per_image"]
         held += found.low <= 0.6 <= found.high
     assert held >= 50  # of 60; 95 of 100 are promised, thirty sources give a little less
 
@@ -116,7 +116,7 @@ def test_a_difference_is_taken_on_the_same_draws():
     """What makes sources hard for both is no doubt about which is better."""
     old = [hand(f"p{at}", f"s{at}", 10 + 8 * at, 100) for at in range(10)]
     new = [hand(f"p{at}", f"s{at}", 12 + 8 * at, 100) for at in range(10)]
-    found = scores.differences(old, new, TWO)[0]
+    found = scores.compare_groups(old, new, TWO)[0]
     gained = found.gained["iou_per_image"]
     assert gained == pytest.approx((0.02, 0.02, 0.02))
     assert found.old["iou_per_image"].high - found.old["iou_per_image"].low > 0.2
@@ -124,15 +124,15 @@ def test_a_difference_is_taken_on_the_same_draws():
 
 def test_groups_are_all_each_split_and_each_scene():
     some = [hand("a", "a", 9, 10, ("park",)), Row("b", "b", "val", ("park", "street"), (1, 5), (2, 10), (1.0,))]
-    found = {group.name: (group.pictures, group.sources) for group in scores.groups(some, TWO)}
+    found = {group.name: (group.pictures, group.sources) for group in scores.group_scores(some, TWO)}
     assert found == {"all": (2, 2), "split val": (1, 1), "split test": (1, 1), "scene park": (2, 2), "scene street": (1, 1)}
 
 
 def test_what_cannot_be_compared_is_refused():
     mask, alpha = np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.float32)
     with pytest.raises(ArrayError, match="expected the same"):
-        scores.row("a", "a", "test", (), alpha, mask, TWO)
+        scores.score_sample("a", "a", "test", (), alpha, mask, TWO)
     with pytest.raises(ArrayError, match="holds the id 7; expected 0 to 1"):
-        scores.row("a", "a", "test", (), mask + 7, mask, TWO)
+        scores.score_sample("a", "a", "test", (), mask + 7, mask, TWO)
     with pytest.raises(ArrayError, match="the same pictures; 2 are in one only"):
-        scores.differences([hand("a", "a", 1, 2)], [hand("b", "a", 1, 2)], TWO)
+        scores.compare_groups([hand("a", "a", 1, 2)], [hand("b", "a", 1, 2)], TWO)

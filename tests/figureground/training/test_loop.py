@@ -15,9 +15,9 @@ from torch.nn import functional
 
 from figureground.errors import AssetError
 from figureground.training import loop
-from figureground.training.letterbox import Squares
-from figureground.training.loop import Machine, Training, loss_of, teach
-from figureground.training.sample_cache import Example
+from figureground.training.letterbox import LetterboxedSamples
+from figureground.training.loop import Machine, TrainingSettings, compute_loss, train_network
+from figureground.training.sample_cache import TrainingSample
 
 CPU = Machine("cpu", False, False, 0)
 SMALL = {"unet": {"width": 8}, "segnet": {"width": 8}, "segresnet": {"width": 8}}
@@ -45,11 +45,11 @@ def drawn(count, classes=2, side=96):
         cv2.circle(ids, (middle, int(side * 0.24)), side // 7, 1, -1)
         image[ids > 0] = np.clip(random.integers(140, 240, 3) + random.integers(-15, 15, (int((ids > 0).sum()), 3)), 0, 255)
         truth = ids if classes == 5 else (ids > 0).astype(np.uint8) if classes == 2 else (ids > 0).astype(np.float32)
-        yield Example(f"drawn-{at:06d}", "train", (), f"drawn{at}", image, truth)
+        yield TrainingSample(f"drawn-{at:06d}", "train", (), f"drawn{at}", image, truth)
 
 
 def squares(folder, count=20, classes=2, side=64):
-    return Squares.made(folder, drawn(count, classes, side), count, side)
+    return LetterboxedSamples.create(folder, drawn(count, classes, side), count, side)
 
 
 @pytest.mark.slow
@@ -59,10 +59,10 @@ def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
     side, rate, first = BY_HEART[network]
     taught, score = squares(tmp_path / "taught", side=side), 0.0
     for times in (1, 1.5, 2.2, 4):
-        how = Training(
+        how = TrainingSettings(
             network, SMALL.get(network, {}), 2, side, round(first * times), 10, learning_rate=rate, looks=1, plain=True
         )
-        score = teach(how, taught, taught, tmp_path, CPU).curve[-1].score
+        score = train_network(how, taught, taught, tmp_path, CPU).curve[-1].score
         if score >= 0.95:
             break
     assert score >= 0.95
@@ -72,8 +72,8 @@ def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
 def test_five_classes_and_soft_alpha_are_learnt_too(tmp_path):
     for classes in (5, 1):
         taught = squares(tmp_path / str(classes), 6, classes, 32)
-        how = Training("segnet", {"width": 8}, classes, 32, 900, 6, 3e-3, looks=2)
-        done = teach(how, taught, taught, tmp_path / f"bench{classes}", CPU)
+        how = TrainingSettings("segnet", {"width": 8}, classes, 32, 900, 6, 3e-3, looks=2)
+        done = train_network(how, taught, taught, tmp_path / f"bench{classes}", CPU)
         assert done.curve[-1].loss < done.curve[0].loss
         assert done.chosen in done.curve and max(point.score for point in done.curve) >= done.chosen.score > 0.5
 
@@ -83,15 +83,15 @@ CHILD = textwrap.dedent("""
     from pathlib import Path
     import torch
     from safetensors.torch import save_file
-    from figureground.training.letterbox import Squares
-    from figureground.training.loop import Machine, Training, teach
+    from figureground.training.letterbox import LetterboxedSamples
+    from figureground.training.loop import Machine, TrainingSettings, train_network
 
     torch.set_num_threads(1)
     bench = Path(sys.argv[1])
-    taught, watched = Squares(Path(sys.argv[2])), Squares(Path(sys.argv[3]))
-    how = Training("segnet", {"width": 2}, side=32, pictures=120, batch=4, looks=5, seed=7)
+    taught, watched = LetterboxedSamples(Path(sys.argv[2])), LetterboxedSamples(Path(sys.argv[3]))
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=120, batch=4, looks=5, seed=7)
     tell = lambda step, steps: (print(step, flush=True), time.sleep(0.05))  # so that a kill comes before the end
-    done = teach(how, taught, watched, bench, Machine("cpu", False, False, 0), tell, keep_every_seconds=0.0)
+    done = train_network(how, taught, watched, bench, Machine("cpu", False, False, 0), tell, keep_every_seconds=0.0)
     save_file(done.weights, bench / "done.safetensors")
     (bench / "curve.txt").write_text(repr(done.curve))
 """)
@@ -129,17 +129,17 @@ def test_a_killed_training_carries_on_and_ends_with_the_same_weights_to_the_last
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path):
     taught = squares(tmp_path / "taught", 6, side=32)
-    how = Training("segnet", {"width": 2}, side=32, pictures=40, batch=4, looks=3)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=40, batch=4, looks=3)
 
     def interrupted(step, steps):
         if step == 4:
             raise KeyboardInterrupt
 
-    whole = teach(how, taught, taught, tmp_path / "whole", CPU)
+    whole = train_network(how, taught, taught, tmp_path / "whole", CPU)
     with pytest.raises(KeyboardInterrupt):
-        teach(how, taught, taught, tmp_path / "halves", CPU, interrupted, keep_every_seconds=0.0)
+        train_network(how, taught, taught, tmp_path / "halves", CPU, interrupted, keep_every_seconds=0.0)
     told = []
-    halves = teach(how, taught, taught, tmp_path / "halves", CPU, lambda step, steps: told.append(step))
+    halves = train_network(how, taught, taught, tmp_path / "halves", CPU, lambda step, steps: told.append(step))
     assert told == [5, 6, 7, 8, 9, 10] and halves.curve == whole.curve
     assert all(torch.equal(weights, halves.weights[name]) for name, weights in whole.weights.items())
 
@@ -147,7 +147,13 @@ def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path):
 def test_the_seed_decides(tmp_path):
     taught = squares(tmp_path / "taught", 4, side=32)
     made = [
-        teach(Training("segnet", {"width": 2}, side=32, pictures=8, batch=4, seed=seed), taught, taught, tmp_path / name, CPU)
+        train_network(
+            TrainingSettings("segnet", {"width": 2}, side=32, pictures=8, batch=4, seed=seed),
+            taught,
+            taught,
+            tmp_path / name,
+            CPU,
+        )
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     one, same, other = ([*done.weights.values()] for done in made)
@@ -170,50 +176,50 @@ def test_the_last_weights_are_kept_that_do_as_well_as_the_best(scores, chosen, t
 
     monkeypatch.setattr(loop._Course, "_scores", given)
     taught = squares(tmp_path / "taught", 4, side=32)
-    how = Training("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
-    done = teach(how, taught, taught, tmp_path, CPU)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
+    done = train_network(how, taught, taught, tmp_path, CPU)
     assert done.chosen == done.curve[chosen]
     assert all(torch.equal(tensor, held[chosen][name]) for name, tensor in done.weights.items())
     assert any(not torch.equal(tensor, held[chosen - 1][name]) for name, tensor in done.weights.items())
 
 
 def test_where_there_is_nothing_to_choose_by_the_last_weights_are_kept(tmp_path):
-    taught, nothing = squares(tmp_path / "taught", 4, side=32), Squares.made(tmp_path / "nothing", [], 0, 32)
-    how = Training("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
-    assert teach(how, taught, nothing, tmp_path, CPU).chosen is None
+    taught, nothing = squares(tmp_path / "taught", 4, side=32), LetterboxedSamples.create(tmp_path / "nothing", [], 0, 32)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
+    assert train_network(how, taught, nothing, tmp_path, CPU).chosen is None
 
 
 def test_nothing_to_learn_from_and_numbers_that_run_away_are_told(tmp_path, monkeypatch):
-    nothing, taught = Squares.made(tmp_path / "nothing", [], 0, 32), squares(tmp_path / "taught", 4, side=32)
+    nothing, taught = LetterboxedSamples.create(tmp_path / "nothing", [], 0, 32), squares(tmp_path / "taught", 4, side=32)
     with pytest.raises(AssetError, match="no picture to learn from"):
-        teach(Training("segnet", {"width": 2}, side=32), nothing, nothing, tmp_path, CPU)
+        train_network(TrainingSettings("segnet", {"width": 2}, side=32), nothing, nothing, tmp_path, CPU)
 
     def poisoned(logits, truths, plain=False):
         return logits.sum() * float("nan")
 
-    monkeypatch.setattr(loop, "loss_of", poisoned)
+    monkeypatch.setattr(loop, "compute_loss", poisoned)
     with pytest.raises(AssetError, match="after 1 steps; take a smaller"):
-        teach(Training("segnet", {"width": 2}, side=32), taught, taught, tmp_path / "bench", CPU)
+        train_network(TrainingSettings("segnet", {"width": 2}, side=32), taught, taught, tmp_path / "bench", CPU)
 
 
 def test_the_loss_is_cross_entropy_and_what_is_missing_of_the_overlap():
     torch.manual_seed(1)
     logits, truths = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8), dtype=torch.uint8)
     entropy = functional.cross_entropy(logits, truths.long())
-    assert torch.equal(loss_of(logits, truths, plain=True), entropy)
+    assert torch.equal(compute_loss(logits, truths, plain=True), entropy)
     guess = logits.softmax(1)
     overlaps = [(2 * guess[:, c][truths == c].sum() + 1) / (guess[:, c].sum() + (truths == c).sum() + 1) for c in (1, 2)]
-    torch.testing.assert_close(loss_of(logits, truths), entropy + 1 - torch.stack(overlaps).mean())
+    torch.testing.assert_close(compute_loss(logits, truths), entropy + 1 - torch.stack(overlaps).mean())
     sure = 30 * (2 * (truths > 0).float() - 1).unsqueeze(1)
-    assert loss_of(sure, (truths > 0).to(torch.uint8) * 255) < 1e-3
+    assert compute_loss(sure, (truths > 0).to(torch.uint8) * 255) < 1e-3
 
 
 def test_a_gpu_that_is_not_there_is_not_taken():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    assert Machine.found("auto") == Machine.found("cpu") == CPU
+    assert Machine.select("auto") == Machine.select("cpu") == CPU
     with pytest.raises(AssetError, match="no GPU"):
-        Machine.found("cuda")
+        Machine.select("cuda")
 
 
 def test_pictures_of_a_training_are_opened_by_every_process_itself(tmp_path):

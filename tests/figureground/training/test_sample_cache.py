@@ -27,7 +27,7 @@ def laid(folder, layout, settings=None, parts=False):
 
 @pytest.mark.parametrize("layout", ["mmseg_custom", "human_parsing", "im_gt"])
 def test_a_folder_in_a_layout_is_read_as_person_and_background(layout, tmp_path):
-    opened = sample_cache.opened(laid(tmp_path / "r", layout), 2)
+    opened = sample_cache.open_release(laid(tmp_path / "r", layout), 2)
     found, expected = list(opened.examples()), list(samples())
     assert (opened.layout, opened.name, len(opened.digest)) == (layout, "r", 64)
     assert [(one.stem, one.split, one.source) for one in found] == [
@@ -40,7 +40,7 @@ def test_a_folder_in_a_layout_is_read_as_person_and_background(layout, tmp_path)
 
 
 def test_soft_alpha_stays_soft(tmp_path):
-    found = list(sample_cache.opened(laid(tmp_path / "r", "im_gt"), 1).examples())
+    found = list(sample_cache.open_release(laid(tmp_path / "r", "im_gt"), 1).examples())
     for one, sample in zip(found, samples(), strict=True):
         assert one.truth.dtype == np.float32 and np.abs(one.truth - sample.alpha).max() <= 0.5 / 255 + 1e-6
 
@@ -48,32 +48,32 @@ def test_soft_alpha_stays_soft(tmp_path):
 @pytest.mark.parametrize("classes", [5, 18])
 def test_five_classes_come_from_five_and_from_eighteen(classes, tmp_path):
     folder = laid(tmp_path / "r", "human_parsing", {"classes": classes}, parts=True)
-    for one, sample in zip(sample_cache.opened(folder, 5).examples(), samples(parts=True), strict=True):
+    for one, sample in zip(sample_cache.open_release(folder, 5).examples(), samples(parts=True), strict=True):
         assert np.array_equal(one.truth, class_maps.remap(sample.parts, class_maps.FROM_ATR[5]))
 
 
 def test_what_it_was_is_in_its_digest(tmp_path):
     folder = laid(tmp_path / "r", "im_gt")
-    before = sample_cache.opened(folder, 1).digest
-    assert before == sample_cache.opened(folder, 1).digest
+    before = sample_cache.open_release(folder, 1).digest
+    assert before == sample_cache.open_release(folder, 1).digest
     (folder / "scenes/park.txt").write_text("")
-    assert before != sample_cache.opened(folder, 1).digest
+    assert before != sample_cache.open_release(folder, 1).digest
 
 
 def test_what_cannot_teach_so_many_classes_says_what_could(tmp_path):
     with pytest.raises(ReleaseError, match="cannot teach 5 classes: it has the layouts mmseg_custom; cut it with"):
-        sample_cache.opened(laid(tmp_path / "r", "mmseg_custom"), 5)
+        sample_cache.open_release(laid(tmp_path / "r", "mmseg_custom"), 5)
     with pytest.raises(ReleaseError, match="found 3"):
-        sample_cache.opened(tmp_path / "r", 3)
+        sample_cache.open_release(tmp_path / "r", 3)
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReleaseError, match=r"is no release: it has neither manifest\.json"):
-        sample_cache.opened(tmp_path / "empty", 2)
+        sample_cache.open_release(tmp_path / "empty", 2)
     with pytest.raises(ReleaseError, match="is no folder"):
-        sample_cache.opened(tmp_path / "nothing", 2)
+        sample_cache.open_release(tmp_path / "nothing", 2)
 
 
 def test_an_altered_manifest_is_refused(tmp_path):
     folder = laid(tmp_path / "r", "mmseg_custom")
     (folder / "manifest.json").write_text('{"digest": "0"}')
     with pytest.raises(ReleaseError, match="altered"):
-        sample_cache.opened(folder, 2)
+        sample_cache.open_release(folder, 2)

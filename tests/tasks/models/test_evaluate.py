@@ -11,14 +11,14 @@ import torch
 from figureground import catalog, layouts
 from figureground.datasets import samples
 from figureground.errors import ArrayError, AssetError, LabelError, PluginError
-from figureground.evaluation.predictors import Checkpoint, answer
+from figureground.evaluation.predictors import Checkpoint, decide_classes
 from figureground.training import checkpoints
-from figureground.training.checkpoints import Card, Learnt
-from figureground.training.loop import Training
-from figureground.training.sample_cache import Example
+from figureground.training.checkpoints import Card, TrainedOn
+from figureground.training.loop import TrainingSettings
+from figureground.training.sample_cache import TrainingSample
 from figureground.types import Sample
-from tasks.models.evaluate import evaluate, remover
-from tasks.models.model_comparison import contest
+from tasks.models.evaluate import build_remover, evaluate
+from tasks.models.model_comparison import compare_models
 from tasks.models.train import train
 
 torch.set_num_threads(1)  # two threads that wait for each other in a busy machine take ten times as long
@@ -42,7 +42,7 @@ def release(tmp_path_factory):
     return folder
 
 
-HOW = Training("segnet", {"width": 4}, side=32, pictures=96, batch=8, learning_rate=3e-3, looks=2)
+HOW = TrainingSettings("segnet", {"width": 4}, side=32, pictures=96, batch=8, learning_rate=3e-3, looks=2)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +74,8 @@ def test_training_again_changes_nothing_and_other_settings_are_refused(release, 
     before = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
     assert train.fn(release, HOW, folder, "cpu") == card
     assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == before
-    with pytest.raises(AssetError, match="with other settings or code, and is never changed"):
-        train.fn(release, Training("segnet", {"width": 2}, side=32), folder, "cpu")
+    with pytest.raises(AssetError, match="with other settings or versions, and is never changed"):
+        train.fn(release, TrainingSettings("segnet", {"width": 2}, side=32), folder, "cpu")
 
 
 def test_a_checkpoint_is_scored_by_split_and_scene(release, trained, settings, tmp_path):
@@ -113,9 +113,9 @@ def test_predictions_that_lack_or_do_not_fit_are_named(release, settings, tmp_pa
 
 def test_nobody_of_that_name_says_who_there_is(settings):
     with pytest.raises(PluginError, match="neither a checkpoint nor a folder of predictions nor a remover; removers are: "):
-        remover("nobody", settings)
-    assert type(remover("person", settings)).__name__ == "OnePerson"
-    assert remover("{rembg: {model: u2netp}}", settings).model.name.startswith("u2netp")
+        build_remover("nobody", settings)
+    assert type(build_remover("person", settings)).__name__ == "OnePerson"
+    assert build_remover("{rembg: {model: u2netp}}", settings).model.name.startswith("u2netp")
 
 
 def test_sources_that_are_left_out_are_not_scored(release, settings, tmp_path):
@@ -130,10 +130,10 @@ def test_a_contest_tells_who_is_better(release, settings, tmp_path):
         samples.write(worse / file.name, cv2.imencode(".png", cv2.erode(mask, np.ones((5, 5), np.uint8)))[1].tobytes())
     both = (worse, release / "ann_dir")
     rows = [evaluate.fn(str(folder), release, settings, tmp_path / "e", ("test",), 2).rows for folder in both]
-    better = contest.fn(("worse", "truth"), "test", rows[:1], rows[1:], ("background", "person"), tmp_path / "c")
+    better = compare_models.fn(("worse", "truth"), "test", rows[:1], rows[1:], ("background", "person"), tmp_path / "c")
     assert better.gained.low > 0 and better.verdict.startswith("truth is better than worse: ")
-    assert contest.fn(("a", "b"), "test", rows[1:], rows[:1], ("background", "person"), tmp_path / "d").gained.high < 0
-    same = contest.fn(("a", "b"), "test", rows[:1] * 2, rows[:1] * 2, ("background", "person"), tmp_path / "f")
+    assert compare_models.fn(("a", "b"), "test", rows[1:], rows[:1], ("background", "person"), tmp_path / "d").gained.high < 0
+    same = compare_models.fn(("a", "b"), "test", rows[:1] * 2, rows[:1] * 2, ("background", "person"), tmp_path / "f")
     assert same.gained.value == 0 and same.verdict.startswith("nothing shows that b and a differ")
     assert [one.name for one in better.differences] == ["all", "scene park", "scene street"]
     told = json.loads((tmp_path / "c/summary.json").read_text())
@@ -141,18 +141,18 @@ def test_a_contest_tells_who_is_better(release, settings, tmp_path):
 
 
 def test_several_classes_become_one_but_never_the_other_way():
-    learnt = Learnt(release="r", digest="", layout="human_parsing", pictures={})
+    learnt = TrainedOn(release="r", digest="", layout="human_parsing", pictures={})
     card = Card(network="unet", classes=5, names=("background", "a", "b", "c", "d"), side=32, learnt=learnt)
     probabilities = np.random.default_rng(1).dirichlet(np.ones(5), (6, 4)).astype(np.float32)
-    assert np.array_equal(answer(probabilities, card, 5), probabilities.argmax(2))
-    assert np.allclose(answer(probabilities, card, 1), 1 - probabilities[:, :, 0])
-    assert np.array_equal(answer(probabilities, card, 2), answer(probabilities, card, 1) >= 0.5)
+    assert np.array_equal(decide_classes(probabilities, card, 5), probabilities.argmax(2))
+    assert np.allclose(decide_classes(probabilities, card, 1), 1 - probabilities[:, :, 0])
+    assert np.array_equal(decide_classes(probabilities, card, 2), decide_classes(probabilities, card, 1) >= 0.5)
     with pytest.raises(ArrayError, match="of 1 classes cannot be asked for 5"):
-        answer(probabilities[:, :, :1], card.model_copy(update={"classes": 1}), 5)
+        decide_classes(probabilities[:, :, :1], card.model_copy(update={"classes": 1}), 5)
 
 
 def test_a_checkpoint_answers_in_the_pictures_own_size(trained):
     image = np.full((70, 45, 3), 40, np.uint8)
-    example = Example("a", "test", (), "a", image, np.zeros((70, 45), np.uint8))
-    alpha, mask = (Checkpoint(trained[0], "cpu").answers([example], classes)[0] for classes in (1, 2))
+    example = TrainingSample("a", "test", (), "a", image, np.zeros((70, 45), np.uint8))
+    alpha, mask = (Checkpoint(trained[0], "cpu").predict([example], classes)[0] for classes in (1, 2))
     assert alpha.shape == mask.shape == (70, 45) and (alpha.dtype, mask.dtype) == (np.float32, np.uint8)

@@ -40,8 +40,10 @@ def test_the_network_has_learnt_and_its_export_tells_where_the_figure_is(made: E
     image, mask = taught.drawn(150, 110, seed=999)
     about = exported_model.read(made.folder / "model.onnx")
     assert about.stretch == taught.STRETCH > 1
-    answer = backends.open_file(made.folder / "model.onnx")(exported_model.batch([exported_model.square(image, about)]))[0]
-    found, true = exported_model.back(answer[0, 0], image, about) >= 0.5, mask > 0
+    answer = backends.open_file(made.folder / "model.onnx")(
+        exported_model.make_batch([exported_model.letterbox(image, about)])
+    )[0]
+    found, true = exported_model.undo_letterbox(answer[0, 0], image, about) >= 0.5, mask > 0
     assert (found & true).sum() / (found | true).sum() > 0.8
 
 
@@ -157,5 +159,5 @@ def test_an_answer_comes_back_to_where_it_was(height: int, width: int, stretch: 
     mask = np.zeros((height, width, 3), np.uint8)
     cv2.ellipse(mask, (width // 3, height // 2), (width // 5, height // 4), 0, 0, 360, (255, 255, 255), -1)
     there = samples.letterbox(mask, 128, 0, label=False, stretch=stretch)[:, :, 0] / np.float32(255)
-    back = exported_model.back(there, mask, about) >= 0.5
+    back = exported_model.undo_letterbox(there, mask, about) >= 0.5
     assert ((back != (mask[:, :, 0] > 0)).mean()) < 0.03

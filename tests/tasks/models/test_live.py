@@ -69,7 +69,7 @@ def replaced(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
 @pytest.mark.slow
 def test_a_video_gets_another_background_and_keeps_its_times(model: Path, picture: Path, tmp_path: Path) -> None:
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
-    count = live.replace_video(model, source, tmp_path / "out.mp4", live.background_of(picture, 0))
+    count = live.replace_video(model, source, tmp_path / "out.mp4", live.load_background(picture, 0))
     with decoding.VideoReader(tmp_path / "out.mp4") as footage:
         found = [(one.seconds, one.image()) for one in footage.frames()]
     assert count == len(found) == len(PLACES)
@@ -85,7 +85,7 @@ def test_a_video_gets_another_background_and_keeps_its_times(model: Path, pictur
 def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: Path) -> None:
     """FFmpeg's own device that plays a clip as if it were a camera."""
     source = clip(tmp_path / "walk.mp4", "libx264", "yuv420p")
-    background = live.background_of(picture, 0)
+    background = live.load_background(picture, 0)
     count = live.replace_camera(model, f"lavfi:movie={source}", tmp_path / "out", background, seconds=60)
     with decoding.VideoReader(tmp_path / "out.mp4") as footage:
         last = [one.image() for one in footage.frames()][-1]
@@ -97,7 +97,7 @@ def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: 
 
 @pytest.mark.slow
 def test_what_is_not_there_is_told_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
-    blurred = live.background_of(None, 5)
+    blurred = live.load_background(None, 5)
     with pytest.raises(SourceError, match=r"the camera /dev/nowhere .* cannot be opened"):
         live.replace_camera(model, "/dev/nowhere", tmp_path / "out.mp4", blurred, None)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
@@ -106,14 +106,14 @@ def test_what_is_not_there_is_told_and_leaves_nothing(model: Path, tmp_path: Pat
     with pytest.raises(AssetError, match=r"holds no model\.onnx"):
         live.page(tmp_path, {})
     with pytest.raises(SourceError, match="expected a picture"):
-        live.background_of(tmp_path / "broken.mp4", 5)
+        live.load_background(tmp_path / "broken.mp4", 5)
     assert {path.name for path in tmp_path.iterdir()} == {"broken.mp4"}
 
 
 def test_a_picture_covers_any_size_and_a_blur_keeps_the_mean() -> None:
     picture = np.zeros((40, 20, 3), np.uint8)
     picture[10:30] = 200  # the middle stays
-    assert (background_replacement.covering(picture, 20, 20) == 200).mean() > 0.9
+    assert (background_replacement.cover(picture, 20, 20) == 200).mean() > 0.9
     image, _ = taught.drawn(60, 90, 1)
     behind = background_replacement.Background(None, 6).behind(image)
     assert behind.shape == image.shape
