@@ -1,4 +1,7 @@
-"""Detectors: the people in an image, one network family a file."""
+"""Detectors: the people in an image, one network family a file.
+
+The Protocol says what a detector must do.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar, Protocol

@@ -1,4 +1,4 @@
-"""Networks as functions of arrays: backends, conversion and devices.
+"""Networks as functions of arrays: backends, conversion, letterboxing and the decoding of YOLO's outputs.
 
-Nobody else knows OpenVINO or ONNX Runtime.
+Only this package knows OpenVINO, ONNX Runtime and ultralytics' models.
 """

@@ -1,4 +1,4 @@
-"""What is known of a person in a frame: tracks, faces, pose regions, instance masks, portraits.
+"""Measurements of a person in a frame: tracks, faces, pose regions, instance masks, portraits, features for heads.
 
-Checks and removers build on it.
+Checks and removers use them.
 """

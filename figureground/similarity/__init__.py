@@ -1,4 +1,4 @@
-"""Near-duplicates: signatures of crops and which of them are alike.
+"""Near-duplicates: signatures of images, and the pairs and groups that are similar.
 
-Signatures are measured once and compared many times.
+Signatures are computed once and compared many times.
 """
