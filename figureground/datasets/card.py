@@ -1,4 +1,4 @@
-"""The dataset's card: README.md of a release in English and Chinese, all computed from its manifest and certificate."""
+"""The dataset card: README.md of a release in English and Chinese, computed from its manifest and certificate."""
 
 import re
 from collections import Counter, defaultdict
@@ -38,16 +38,16 @@ _CHANGES = {
 }  # fmt: skip
 _STEPS = ("frames", "refused", "people", "too small to crop", "crops", "dropped", "kept", "pushed", "labelled", "rejected")
 _FEW, _SMALL = 30, 64
-"""Pictures of a scene, pixels of a person's short side: below, the card warns."""
+"""Images of a scene, and pixels of a person's short side: below these, the card warns."""
 
 
-def page(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
-    """Write the card.
+def render(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
+    """Render the card.
 
     Parameters
     ----------
     manifest
-        Samples, sources and layouts; its files are not looked at.
+        Its samples, sources and layouts are used, its files are not.
     certificate
         See `figureground.datasets.certificate.build`.
 
@@ -56,11 +56,11 @@ def page(manifest: Manifest, certificate: Mapping[str, Any]) -> str:
     str
         Markdown with the Hub's YAML on top; the same for the same manifest.
     """
-    return written(facts(manifest, certificate))
+    return render_facts(compute_facts(manifest, certificate))
 
 
-def written(told: Mapping[str, Any]) -> str:
-    """Write the card of these `facts`."""
+def render_facts(facts: Mapping[str, Any]) -> str:
+    """Render the card of facts that `compute_facts` gave."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -68,11 +68,11 @@ def written(told: Mapping[str, Any]) -> str:
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
-    return templates.get_template("card.md.jinja").render(told)
+    return templates.get_template("card.md.jinja").render(facts)
 
 
-def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
-    """Compute all that the card says, as plain values."""
+def compute_facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
+    """Compute everything that the card shows, as plain values."""
     samples = manifest.samples
     return {
         "counts": manifest.counts,
@@ -82,7 +82,7 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
         "configs": _configs(manifest),
         "layouts": manifest.layouts,
         "parts": _parts(manifest),
-        "overall": _described(list(samples.values())),
+        "overall": _describe(list(samples.values())),
         "scenes": _scenes(samples),
         "sources": _sources(manifest),
         "funnel": _funnel(manifest),
@@ -103,9 +103,9 @@ def facts(manifest: Manifest, certificate: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _license(manifest: Manifest) -> str:
-    """Give the Hub's name of the one licence of all footage, "other" when there is none or several."""
-    found = {source.license.lower() for source in manifest.sources.values()}
-    return next(iter(found)) if len(found) == 1 and found <= _HUB_LICENSES else "other"
+    """Give the Hub's name of the licence when all footage has the same one, else "other"."""
+    licenses = {source.license.lower() for source in manifest.sources.values()}
+    return next(iter(licenses)) if len(licenses) == 1 and licenses <= _HUB_LICENSES else "other"
 
 
 def _size(count: int) -> str:
@@ -114,14 +114,14 @@ def _size(count: int) -> str:
 
 
 def _parts(manifest: Manifest) -> str:
-    """Name the classes where the release itself is label maps of parts, "" where it has masks of people."""
+    """Name the classes of a release of class maps; "" for a release of masks."""
     itself = manifest.layouts.get("human_parsing") == "."
     classes = manifest.settings.get("human_parsing", {}).get("classes", 2) if itself else 2
     return ", ".join(f"{number} ({name})" for number, name in enumerate(class_maps.NAMES[classes])) if classes > 2 else ""
 
 
 def _configs(manifest: Manifest) -> list[tuple[str, str]]:
-    """Give the Hub's split names with the files it shows."""
+    """Give the Hub's split names, each with the files that the Hub shows."""
     place = manifest.layouts.get("huggingface")
     folder = "" if place == "." else f"{place}/"
     pattern = "img_dir/{}/*.jpg" if place is None else folder + "data/{}-*.parquet"
@@ -130,8 +130,8 @@ def _configs(manifest: Manifest) -> list[tuple[str, str]]:
     return [(_HUB_SPLITS[split], pattern.format(split)) for split in SPLITS if split in manifest.counts]
 
 
-def _described(samples: Sequence[SampleRecord]) -> dict[str, Any]:
-    """Say in numbers what pictures show."""
+def _describe(samples: Sequence[SampleRecord]) -> dict[str, Any]:
+    """Compute sizes, sources and splits of some samples."""
     sizes = [(sample.box[2] - sample.box[0], sample.box[3] - sample.box[1]) for sample in samples]
     boxes = [(sample.person[2] - sample.person[0], sample.person[3] - sample.person[1]) for sample in samples]
     return {
@@ -151,7 +151,7 @@ def _scenes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:
     for _, sample in sorted(samples.items()):
         for scene in sample.scenes:
             scenes[scene].append(sample)
-    return [{"scene": scene, **_described(some)} for scene, some in sorted(scenes.items())]
+    return [{"scene": scene, **_describe(own)} for scene, own in sorted(scenes.items())]
 
 
 def _sources(manifest: Manifest) -> list[dict[str, Any]]:
@@ -160,27 +160,27 @@ def _sources(manifest: Manifest) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "path": one.path,
-            "license": one.license,
+            "path": record.path,
+            "license": record.license,
             "pictures": counts[name],
             "split": splits[name],
-            "owed": _owed(one.attribution),
+            "owed": _attribution(record.attribution),
         }
-        for name, one in sorted(manifest.sources.items())
+        for name, record in sorted(manifest.sources.items())
     ]
 
 
-def _owed(found: AttributionRecord | None) -> str:
-    """Say whom footage from a page is owed to; somebody else's words stay words, whatever Markdown or HTML is in them."""
-    if found is None:
+def _attribution(record: AttributionRecord | None) -> str:
+    """Credit footage from a web page; the page's own words are escaped, so that no Markdown or HTML in them takes effect."""
+    if record is None:
         return ""
-    said = ", ".join(part for part in (found.title and f"“{found.title}”", found.uploader, found.uploaded) if part)
-    plain = re.sub(r"([\\`*_{}\[\]()<>#!&~])", r"\\\1", said)
-    return f"{plain}{', ' if plain else ''}<{quote(found.page, safe=':/?=&%@+,;~')}>"
+    words = ", ".join(part for part in (record.title and f"“{record.title}”", record.uploader, record.uploaded) if part)
+    plain = re.sub(r"([\\`*_{}\[\]()<>#!&~])", r"\\\1", words)
+    return f"{plain}{', ' if plain else ''}<{quote(record.page, safe=':/?=&%@+,;~')}>"
 
 
 def _funnel(manifest: Manifest) -> dict[str, int]:
-    """Sum the sources' funnels, in the order things happened."""
+    """Add up the sources' funnels, in the order of the stages."""
     total: Counter[str] = Counter()
     for source in manifest.sources.values():
         total.update(source.funnel)
@@ -189,9 +189,9 @@ def _funnel(manifest: Manifest) -> dict[str, int]:
 
 
 def _shares(manifest: Manifest) -> dict[str, int]:
-    """Count the pictures of each split and scene."""
+    """Count the images of each split and of each scene."""
     by_split = {f"split {split}": manifest.counts[split] for split in SPLITS if split in manifest.counts}
-    return by_split | {one["scene"]: one["pictures"] for one in _scenes(manifest.samples)}
+    return by_split | {scene["scene"]: scene["pictures"] for scene in _scenes(manifest.samples)}
 
 
 def _routes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:
@@ -206,19 +206,19 @@ def _routes(samples: Mapping[str, SampleRecord]) -> list[dict[str, Any]]:
 
 
 def _seconds(samples: Mapping[str, SampleRecord]) -> dict[str, Any]:
-    """Say how many samples two people saw, how many of these both kept, and how far their masks agree."""
+    """Count the samples with a second annotation, and how many both annotators kept, and average the agreement."""
     seconds = [sample.annotation.second for _, sample in sorted(samples.items()) if sample.annotation.second]
     return {
         "pictures": len(seconds),
-        "kept": sum(one.verdict == KEEP for one in seconds),
-        "iou": _mean([one.iou for one in seconds]),
-        "boundary_iou": _mean([one.boundary_iou for one in seconds]),
+        "kept": sum(second.verdict == KEEP for second in seconds),
+        "iou": _mean([second.iou for second in seconds]),
+        "boundary_iou": _mean([second.boundary_iou for second in seconds]),
     }
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    there = [value for value in values if value is not None]
-    return f"{fmean(there):.3f}" if there else "–"
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.3f}" if known else "–"
 
 
 def _splits(manifest: Manifest) -> list[dict[str, Any]]:
@@ -230,7 +230,7 @@ def _splits(manifest: Manifest) -> list[dict[str, Any]]:
 
 
 def _limits(manifest: Manifest) -> list[tuple[str, str]]:
-    """Give what a user should know before trusting a figure measured on this, in both languages."""
+    """List what limits a figure that is measured on this release, in both languages."""
     samples, limits = manifest.samples.values(), []
     few = [scene["scene"] for scene in _scenes(manifest.samples) if scene["pictures"] < _FEW]
     if few:
@@ -265,14 +265,16 @@ def _limits(manifest: Manifest) -> list[tuple[str, str]]:
     return [*limits, always]
 
 
-def chosen(manifest: Manifest) -> list[str]:
-    """Choose the example sheet's stems: spread over all samples, sorted."""
-    stems = sorted(manifest.samples)
-    return [stems[at * len(stems) // EXAMPLES] for at in range(EXAMPLES)] if len(stems) > EXAMPLES else stems
+def choose_examples(manifest: Manifest) -> list[str]:
+    """Choose the samples of the example sheet: spread evenly over all sample ids, sorted."""
+    sample_ids = sorted(manifest.samples)
+    if len(sample_ids) <= EXAMPLES:
+        return sample_ids
+    return [sample_ids[number * len(sample_ids) // EXAMPLES] for number in range(EXAMPLES)]
 
 
-def examples(pairs: Sequence[tuple[Image, Alpha]], height: int = 240) -> bytes:
-    """Draw pictures with their masks' outlines over each picture alone on a checkerboard; a JPEG."""
+def draw_examples(pairs: Sequence[tuple[Image, Alpha]], height: int = 240) -> bytes:
+    """Draw each image with its mask's outline, and below it the person alone on a checkerboard; a JPEG."""
     columns = []
     for image, alpha in pairs:
         width = max(1, round(image.shape[1] * height / image.shape[0]))
@@ -283,14 +285,14 @@ def examples(pairs: Sequence[tuple[Image, Alpha]], height: int = 240) -> bytes:
     return bytes(cv2.imencode(".jpg", np.ascontiguousarray(sheet[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 88])[1])
 
 
-def chart(funnel: Mapping[str, int], bar: int = 26, width: int = 860) -> str:
-    """Draw the funnel as bars, an SVG."""
+def draw_chart(funnel: Mapping[str, int], bar: int = 26, width: int = 860) -> str:
+    """Draw counts as bars, an SVG."""
     from html import escape
 
     most = max(funnel.values(), default=1)
     rows = []
-    for at, (name, count) in enumerate(funnel.items()):
-        y, long = at * bar, round((width - 330) * count / most, 1)
+    for row, (name, count) in enumerate(funnel.items()):
+        y, long = row * bar, round((width - 330) * count / most, 1)
         colour = "#c2602b" if ":" in name else "#2b6cc2"
         rows.append(
             f'<text x="220" y="{y + 18}" text-anchor="end">{escape(name)}</text>'

@@ -121,14 +121,14 @@ def write_certificate(store: Store, plan: ReleasePlan, into: Path) -> None:
 def write_card(store: Store, plan: ReleasePlan, into: Path) -> None:
     """Write the dataset card with its charts and examples."""
     (into / card.FOLDER).mkdir()
-    facts = card.facts(plan.manifest, plan.certificate)
-    (into / card.FILE).write_bytes(card.written(facts).encode())
+    facts = card.compute_facts(plan.manifest, plan.certificate)
+    (into / card.FILE).write_bytes(card.render_facts(facts).encode())
     for name, counts in (("funnel", facts["funnel"]), ("pictures", facts["shares"])):
-        (into / card.FOLDER / f"{name}.svg").write_bytes(card.chart(counts).encode())
+        (into / card.FOLDER / f"{name}.svg").write_bytes(card.draw_chart(counts).encode())
     by_id = {pick.sample_id: pick for pick in plan.picks}
-    shown = [_read_sample(store, by_id[name]) for name in card.chosen(plan.manifest)]
+    shown = [_read_sample(store, by_id[name]) for name in card.choose_examples(plan.manifest)]
     pairs = [(crops.decode(sample.image, sample.sample_id), sample.alpha) for sample in shown]
-    (into / card.FOLDER / "examples.jpg").write_bytes(card.examples(pairs))
+    (into / card.FOLDER / "examples.jpg").write_bytes(card.draw_examples(pairs))
 
 
 def archive_samples(store: Store, picks: Sequence[Pick]) -> None:

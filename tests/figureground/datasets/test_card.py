@@ -42,7 +42,7 @@ def test_footage_from_a_page_says_whom_it_is_owed_to_and_its_words_stay_words() 
     plain = made()
     park = replace(plain.sources["park"], attribution=owed)
     held = made(sources={**plain.sources, "park": park})
-    text = card.page(held, PROOF)
+    text = card.render(held, PROOF)
     line = next(line for line in text.splitlines() if line.startswith("| park |"))
     assert line.endswith(
         r"`park\|.mp4`: “\<script\>alert\(1\)\</script\> \[x\]\(http://evil\)”, anna\|b, 2026-11-21, "
@@ -66,9 +66,9 @@ def made(**changes: object) -> manifest.Manifest:
 def test_the_ids_of_a_parsing_release_are_named() -> None:
     plain = made()
     parts = manifest.build({"human_parsing": {"classes": 5}}, plain.sources, plain.samples)
-    text = card.page(parts, PROOF)
+    text = card.render(parts, PROOF)
     assert "Labels hold 0 (background), 1 (" in text and "4 (" in text and "Masks hold" not in text
-    assert "Masks hold 0 (background) and 1 (person)." in card.page(plain, PROOF)
+    assert "Masks hold 0 (background) and 1 (person)." in card.render(plain, PROOF)
 
 
 def row(page: str, start: str) -> list[str]:
@@ -77,18 +77,18 @@ def row(page: str, start: str) -> list[str]:
 
 
 def test_the_hub_reads_licence_splits_and_size() -> None:
-    told = yaml.safe_load(card.page(made(), PROOF).split("---\n")[1])
+    told = yaml.safe_load(card.render(made(), PROOF).split("---\n")[1])
     assert (told["license"], told["size_categories"], told["task_categories"]) == ("mit", ["n<1K"], ["image-segmentation"])
     assert told["configs"][0]["data_files"] == [
         {"split": "train", "path": "img_dir/train/*.jpg"},
         {"split": "validation", "path": "img_dir/val/*.jpg"},
     ]
     park = SourceRecord(path="p", sha256="p", license="CC0-1.0")
-    assert "license: other" in card.page(made(sources={**made().sources, "park": park}), PROOF)
+    assert "license: other" in card.render(made(sources={**made().sources, "park": park}), PROOF)
 
 
 def test_the_table_counts_pictures_and_boxes_of_each_scene() -> None:
-    page = card.page(made(), PROOF)
+    page = card.render(made(), PROOF)
     assert row(page, "| person |")[:2] == ["person", "3"]
     assert row(page, "| person |")[3:8] == ["outdoor", "`split_dir/outdoor.txt`", "1", "1", "50 x 100"]
     assert row(page, "|  |  |  | park")[3:8] == ["park", "`split_dir/park.txt`", "2", "2", "50 x 100"]
@@ -97,7 +97,7 @@ def test_the_table_counts_pictures_and_boxes_of_each_scene() -> None:
 
 def test_routes_funnel_splits_limits_and_changes_are_told_in_both_languages() -> None:
     previous = manifest.PreviousRecord(name="CustomSeg_Person_20261101_x", digest="d" * 64, changes={"added": 2})
-    page = card.page(made(previous=previous), PROOF)
+    page = card.render(made(previous=previous), PROOF)
     assert (row(page, "| corrected")[1:], row(page, "| 修正")[1:]) == (["2", "0.850"], ["2", "0.850"])
     assert (row(page, "| dropped: size")[1], row(page, "| 剔除： size")[1]) == ("4", "4")
     assert row(page, "| train") == ["train", "2", "park"]
@@ -109,20 +109,20 @@ def test_routes_funnel_splits_limits_and_changes_are_told_in_both_languages() ->
 
 
 def test_a_bar_in_a_name_does_not_break_the_table() -> None:
-    assert row(card.page(made(), PROOF), "| park |")[4] == "`park\\|.mp4`"
+    assert row(card.render(made(), PROOF), "| park |")[4] == "`park\\|.mp4`"
 
 
 def test_pictures_of_splits_and_scenes_are_counted_for_a_chart() -> None:
-    shares = card.facts(made(), PROOF)["shares"]
+    shares = card.compute_facts(made(), PROOF)["shares"]
     assert shares["split train"] == made().counts["train"]
     assert {name: count for name, count in shares.items() if not name.startswith("split ")} == {
-        one["scene"]: one["pictures"] for one in card.facts(made(), PROOF)["scenes"]
+        one["scene"]: one["pictures"] for one in card.compute_facts(made(), PROOF)["scenes"]
     }
-    assert "](card/pictures.svg)" in card.page(made(), PROOF)
+    assert "](card/pictures.svg)" in card.render(made(), PROOF)
 
 
 def test_the_chart_has_a_bar_for_each_step() -> None:
-    drawn = card.chart({"frames": 200, "dropped: a<b": 50})
+    drawn = card.draw_chart({"frames": 200, "dropped: a<b": 50})
     assert re.findall(r'width="([\d.]+)" height="18"', drawn) == ["530.0", "132.5"]
     assert "dropped: a&lt;b" in drawn
 
@@ -131,13 +131,13 @@ def test_the_chart_has_a_bar_for_each_step() -> None:
 def test_examples_are_spread_over_all_samples(count: int, expected: int) -> None:
     one = next(iter(made().samples.values()))
     many = made(samples={f"s{at:03d}": one for at in range(count)})
-    assert len(set(card.chosen(many))) == expected
+    assert len(set(card.choose_examples(many))) == expected
 
 
 def test_the_example_sheet_shows_pictures_over_cutouts() -> None:
     image, alpha = np.full((120, 60, 3), 90, np.uint8), np.zeros((120, 60), np.float32)
     alpha[30:90, 15:45] = 1
-    sheet = cv2.imdecode(np.frombuffer(card.examples([(image, alpha)] * 3), np.uint8), cv2.IMREAD_COLOR)
+    sheet = cv2.imdecode(np.frombuffer(card.draw_examples([(image, alpha)] * 3), np.uint8), cv2.IMREAD_COLOR)
     assert sheet.shape == (480, 360, 3)
     assert abs(int(sheet[360, 60, 0]) - 90) < 6 and sheet[245, 5, 0] > 200
 
@@ -149,12 +149,12 @@ def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
     for (stem, one), second in zip(list(samples.items()), told, strict=True):
         annotation = replace(one.annotation, second=SecondAnnotationRecord(**second))
         samples = {**samples, stem: replace(one, annotation=annotation)}
-    page = card.page(made(samples=samples), PROOF)
+    page = card.render(made(samples=samples), PROOF)
     assert "Two people saw 3 of the pictures without seeing each other's answer; 2 of these both kept." in page
     assert "mean IoU of 0.850 and a mean boundary IoU of 0.600" in page
     assert "平均 IoU 为 0.850，平均边界 IoU 为 0.600" in page
     assert "nobody drew a mask a second time" not in page
-    alone = card.page(made(), PROOF)
+    alone = card.render(made(), PROOF)
     assert "Two people saw" not in alone
     assert "nobody drew a mask a second time" in alone
 
