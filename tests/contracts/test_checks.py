@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from figureground import plugins
-from figureground.checks import LIMITS
+from figureground import catalog, plugins
+from figureground.checks import LIMITS, ComparingCheck
 from figureground.types import Box, PersonCrop
 
-DOCS = Path(__file__).parents[2] / "docs/checks.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs/checks.md"
 STANDING = [(50, 22), (53, 19), (47, 19), (57, 21), (43, 21), (64, 42), (36, 42), (70, 66), (30, 66), (72, 88), (28, 88)]
 STANDING += [(60, 92), (40, 92), (61, 128), (39, 128), (62, 164), (38, 164)]
 NO_JOINTS = np.zeros((0, 3), np.float32)
@@ -123,9 +124,44 @@ def test_it_says_what_it_measures_and_docs_give_its_limit(name, check):
         assert f"`{field.name}: {field.default:g}`" in section[1].split("\n## ")[0]
 
 
+def test_its_output_is_that_of_its_version(name, check, golden):
+    values = {title: round(check.measure(crop), 6) for title, crop in CROPS.items()}
+    if isinstance(check, ComparingCheck):
+        one, other = seen(0), seen(1)
+        signatures = [check.signature(crop) for crop in (one, dataclasses.replace(seen(2), image=blurred(one.image)), other)]
+        values["among"] = [round(value, 6) for value in check.among(signatures, [True, True, True])]
+    golden(f"checks.{name}", type(check).VERSION, values, tolerance=1e-3)
+
+
+NETWORKS = [name for name, settings in catalog.defaults()["recipe"]["checks"].items() if {"network", "instances"} & {*settings}]
+
+
+def astronaut():
+    """Eileen Collins as scikit-image carries her, with joints where hers are about."""
+    import skimage.data
+
+    drawn = person_crop(scale=2.8)
+    return dataclasses.replace(person_crop(image=skimage.data.astronaut()[:504, :280]), keypoints=drawn.keypoints)
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("name", NETWORKS)
+def test_its_output_with_networks_is_that_of_its_version(name, golden):
+    """Another processor gives other digits: likelihoods within 0.03."""
+    from figureground.clients.sources.fetching import fetch_asset
+
+    whole = catalog.load(ROOT / "data_catalog.yaml")
+    check = whole.checks()[name]
+    for weights in plugins.weights(check):
+        fetch_asset(whole.asset(weights.name))
+    crops = {title: CROPS[title] for title in ("plain", "others", "no joints")} | {"astronaut": astronaut()}
+    values = {title: round(check.measure(crop), 4) for title, crop in crops.items()}
+    golden(f"checks.{name}.networks", type(check).VERSION, values, tolerance=0.03)
+
+
 def comparing(name):
     check = plugins.build("checks", name, {})
-    return check if hasattr(check, "among") else None
+    return check if isinstance(check, ComparingCheck) else None
 
 
 @pytest.fixture(params=[name for name in plugins.names("checks") if comparing(name)])

@@ -73,6 +73,14 @@ def test_it_finds_the_person(detector, astronaut):
     assert 0.5 < people[0].score <= 1
 
 
+def test_its_output_is_that_of_its_version(detector, two, golden):
+    """Another processor gives other digits: boxes and joints within a fiftieth of their places."""
+    [people] = detector.find([two])
+    seen = [{"box": dataclasses.astuple(one.box), "score": one.score, "joints": one.keypoints.tolist()} for one in people]
+    name = plugins.identity(detector)["plugin"]
+    golden(name, type(detector).VERSION, seen, tolerance=0.02)
+
+
 def test_joints_are_in_picture_pixels_or_absent(detector, astronaut):
     [[person]] = detector.find([astronaut])
     assert person.keypoints.dtype == np.float32 and person.keypoints.shape in {(17, 3), (0, 3)}

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,9 @@ from figureground.datasets.splits import SPLITS
 from figureground.errors import PluginError, ReleaseError
 from figureground.imaging import jpeg, masks
 from figureground.layouts import Layout, build
+from figureground.storage.hashing import sha256
 from figureground.types import Sample
+from tests.contracts.goldens import GoldenCheck, thumbnail
 
 NAMES = plugins.names("layouts")
 SLOW = {"cutouts"}  # its colours are compiled on first use, for most of a minute
@@ -203,3 +206,21 @@ def test_a_letterbox_that_is_no_side_is_refused_in_one_sentence(side: object) ->
         build("coco", {"letterbox": side})
     assert str(refused.value) == f"layout coco: letterbox: expected a side of 16 to 8192 pixels; found {side!r}"
     assert refused.value.where == ("coco", "letterbox")
+
+
+@layouts
+def test_its_output_is_that_of_its_version(layout: Layout, tmp_path: Path, golden: GoldenCheck) -> None:
+    """Images are compared by their pixels, other files by their bytes; resampled colours within a fiftieth."""
+    soft = np.clip(1.2 - DISC / 25, 0, 1).astype(np.float32)
+    parts = np.where(DISC < 20, 1 + (Y > 40).astype(np.uint8), 0).astype(np.uint8)
+    items = [sample("park-000001-00", "train", ("park",), soft), sample("walk-000002-00", "val", (), soft[:60])]
+    layout.write([replace(items[0], parts=parts), items[1]], tmp_path)
+    files = {name: _summary(name, content) for name, content in sorted(tree(tmp_path).items())}
+    golden(plugins.identity(layout)["plugin"], type(layout).VERSION, files, tolerance=0.02)
+
+
+def _summary(name: str, content: bytes) -> Any:
+    if Path(name).suffix not in {".jpg", ".png"}:
+        return sha256(content)
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    return {"shape": list(pixels.shape), "pixels": thumbnail(pixels, 4)}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from figureground import networks, plugins
+from tests.contracts.goldens import thumbnail
 
 pytestmark = pytest.mark.slow  # the libraries of networks take half a minute to import on a busy machine
 
@@ -59,3 +60,11 @@ def test_normalisation_is_inside(network):
     with torch.inference_mode():
         inner = module.network(torch.zeros(1, 3, 64, 64))
         torch.testing.assert_close(module(grey), inner["out"] if isinstance(inner, dict) else inner)
+
+
+def test_its_output_is_that_of_its_version(network, golden):
+    """Weights drawn from one seed, and what they give; another processor gives other digits."""
+    module, pixels = built(network, 2).eval(), torch.linspace(0, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
+    with torch.inference_mode():
+        logits = module(pixels)[0].permute(1, 2, 0).numpy()
+    golden(plugins.identity(network)["plugin"], type(network).VERSION, thumbnail(logits), tolerance=0.02)
