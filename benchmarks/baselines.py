@@ -38,7 +38,8 @@ from figureground.reports.scoreboard import format_interval
 from figureground.storage.atomic import write_file
 from figureground.training import sample_cache
 from figureground.training.letterbox import LetterboxedSamples
-from figureground.training.loop import Machine, TrainingSettings, train_network
+from figureground.training.loop import Machine, train_network
+from figureground.training.settings import TrainingSettings
 from figureground.types import Image, Mask, Sample, Source
 from tasks.models.evaluate import evaluate
 from tasks.models.train import train

@@ -21,7 +21,7 @@ from tasks.models.model_comparison import compare_models as write_comparison
 from tasks.models.train import train as teach
 
 if TYPE_CHECKING:  # it takes seconds to import
-    from figureground.training.loop import TrainingSettings
+    from figureground.training.settings import TrainingSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -48,7 +48,7 @@ def train(
     release
         The release's folder.
     how
-        See `figureground.training.loop.TrainingSettings`.
+        See `figureground.training.settings.TrainingSettings`.
     catalog
         The catalog's file; its storage holds the checkpoint where `into` is None.
     into
@@ -192,7 +192,7 @@ def count_training_images(release: Path, classes: int) -> int:
     release
         The release's folder.
     classes
-        See `figureground.training.loop.TrainingSettings`.
+        See `figureground.training.settings.TrainingSettings`.
 
     Raises
     ------

@@ -11,84 +11,27 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass as checked
 from torch import nn
 from torch.nn import functional
 
 from figureground import plugins, rng
 from figureground.errors import AssetError
 from figureground.storage import atomic
-from figureground.training import augmentation
+from figureground.training.batches import iterate_in_order, load_batches
 from figureground.training.checkpoints import Point
 from figureground.training.letterbox import LetterboxedSamples
+from figureground.training.settings import TrainingSettings
 
 _log = logging.getLogger(__name__)
 STATE = "state.pt"
 Weights = dict[str, torch.Tensor]
-
-
-@checked(frozen=True, config=ConfigDict(extra="forbid"))
-class TrainingSettings:
-    """How a network is taught.
-
-    Parameters
-    ----------
-    network, settings
-        The plug-in of `figureground.networks` and its own.
-    classes
-        1 for soft alpha, or 2 or 5.
-    side
-        Of the square, pixels; a multiple of 32.
-    pictures
-        How many it sees, each time counted: the budget.
-    batch
-        How many at a time.
-    learning_rate
-        The largest; it rises over the first tenth of the steps and falls along half a cosine to nothing, or stays with
-        ``fixed``.
-    weight_decay
-        AdamW's.
-    looks
-        How often the validation pictures are scored.
-    seed
-        Of weights, order and variations.
-    plain
-        The loop as published repositories have it: no variations, a fixed rate, Adam, cross entropy alone, the last weights.
-    stretch
-        By how much a picture's short side may be drawn out to fill the square, see `figureground.datasets.samples.letterbox`.
-    """
-
-    network: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    classes: Literal[1, 2, 5] = 2
-    side: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 256
-    pictures: Annotated[int, Field(ge=1)] = 20000
-    batch: Annotated[int, Field(ge=2)] = 8
-    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    looks: Annotated[int, Field(ge=1)] = 10
-    seed: int = 1
-    plain: bool = False
-    stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
-
-    @property
-    def steps(self) -> int:
-        """How many times the weights change."""
-        return math.ceil(self.pictures / self.batch)
-
-    @property
-    def soft(self) -> bool:
-        """Whether it learns an alpha."""
-        return self.classes == 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +143,7 @@ class _Course:
         begun = self.step
         looks = {math.ceil(self.how.steps * part / self.how.looks) for part in range(1, self.how.looks + 1)}
         kept = time.monotonic()
-        batches = _batches(self.how, self.taught, begun, self.machine.workers)
+        batches = load_batches(self.how, self.taught, begun, self.machine.workers)
         for step in range(begun, self.how.steps):
             start = time.perf_counter()
             self._learn(step, *next(batches))
@@ -261,7 +204,7 @@ class _Course:
     def _scores(self) -> list[float]:
         return [
             sample
-            for images, truths in _in_order(self.watched, self.how)
+            for images, truths in iterate_in_order(self.watched, self.how)
             for sample in compute_scores(self._asked(images), truths.numpy(), self.how.classes)
         ]
 
@@ -392,48 +335,6 @@ def _rate(step: int, how: TrainingSettings) -> float:
     if step < rising:
         return (step + 1) / rising
     return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, how.steps - rising)))
-
-
-class _Seen(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):  # type: ignore[misc]  # torch's types are not read here
-    """The pictures in the order they are seen, from the first to the budget's last."""
-
-    def __init__(self, how: TrainingSettings, taught: LetterboxedSamples) -> None:
-        self.how, self.taught = how, taught
-
-    def __len__(self) -> int:
-        return self.how.steps * self.how.batch
-
-    def __getitem__(self, turn: int) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, place = divmod(turn, len(self.taught))
-        square = self.taught[_order(len(self.taught), self.how.seed, epoch)[place]]
-        if not self.how.plain:
-            square = augmentation.augment(square, rng.derive_seed(self.how.seed, "picture", turn), soft=self.how.soft)
-        return torch.from_numpy(square.image), torch.from_numpy(square.truth)
-
-
-@lru_cache(maxsize=2)
-def _order(count: int, seed: int, epoch: int) -> list[int]:
-    return rng.shuffle_indices(count, seed, "epoch", epoch)
-
-
-def _batches(
-    how: TrainingSettings, taught: LetterboxedSamples, begun: int, workers: int
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    turns = [range(step * how.batch, (step + 1) * how.batch) for step in range(begun, how.steps)]
-    loader = torch.utils.data.DataLoader(
-        _Seen(how, taught),
-        batch_sampler=turns,
-        num_workers=workers,
-        pin_memory=workers > 0,
-        multiprocessing_context="spawn" if workers else None,
-    )
-    yield from loader
-
-
-def _in_order(squares: LetterboxedSamples, how: TrainingSettings) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for start in range(0, len(squares), how.batch):
-        some = [squares[at] for at in range(start, min(start + how.batch, len(squares)))]
-        yield tuple(torch.from_numpy(np.stack(kind)) for kind in zip(*some, strict=True))
 
 
 def _moved(images: torch.Tensor, machine: Machine) -> torch.Tensor:

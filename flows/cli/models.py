@@ -35,7 +35,7 @@ from flows.cli.output import console, format_counts, print_message, show_progres
 
 if TYPE_CHECKING:
     from figureground.datasets.splits import Split
-    from figureground.training.loop import TrainingSettings
+    from figureground.training.settings import TrainingSettings
     from tasks.models.model_comparison import ModelComparison
 
 PANEL = "Models"
@@ -223,7 +223,7 @@ def _training_settings(
     from pydantic import ValidationError
 
     from figureground import plugins
-    from figureground.training.loop import TrainingSettings
+    from figureground.training.settings import TrainingSettings
 
     network_settings = dict(_parse_setting(text) for text in settings or ())
     plugins.build("networks", network, network_settings)

@@ -18,10 +18,12 @@ from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.checkpoints import Card, Letterbox, TrainedOn
 from figureground.training.letterbox import LetterboxedSamples
+from figureground.training.sample_cache import OpenedRelease
 from tasks import retried_task
 
 if TYPE_CHECKING:  # it takes seconds to import
-    from figureground.training.loop import TrainingResult, TrainingSettings
+    from figureground.training.loop import Machine, TrainingResult
+    from figureground.training.settings import TrainingSettings
 
 VERSION = 1
 """Raised by 1 when training gives other weights for the same release and settings."""
@@ -84,25 +86,8 @@ def train(
     if into.exists():
         return _read_existing(into, mark)
     with atomic.build_folder(into, mark.digest) as build:
-        counts = Counter(dict.fromkeys(SPLITS, 0))
-        counts.update(sample.split for sample in opened.samples())
-        train_samples, val_samples = (
-            LetterboxedSamples.create(
-                build / split, opened.examples(split), counts[split], how.side, stretch=how.stretch, squashed=squashed
-            )
-            for split in ("train", "val")
-        )
-        if not counts["val"]:
-            _log.warning("%s has no images in its val split: the last weights are kept, none could be chosen", opened.name)
         machine = loop.Machine.select(device)
-        result = loop.train_network(
-            how,
-            train_samples,
-            val_samples,
-            build,
-            machine,
-            lambda step, steps: progress.report("train", into.name, step, steps),
-        )
+        result, counts = _train_in(build, opened, how, machine, into.name, squashed=squashed)
         trained_on = TrainedOn(
             release=opened.name,
             digest=opened.digest,
@@ -119,6 +104,29 @@ def train(
     speeds = result.learnt_per_second, result.looked_per_second
     _log.info("%s: %.1f images a second in training, %.1f in validation", into, *speeds)
     return sealed
+
+
+def _train_in(
+    build: Path, opened: OpenedRelease, how: "TrainingSettings", machine: "Machine", name: str, *, squashed: bool
+) -> tuple["TrainingResult", Mapping[str, int]]:
+    """Train in a build folder, and count the samples of each split."""
+    from figureground.training import loop
+
+    counts: Counter[str] = Counter(dict.fromkeys(SPLITS, 0))
+    counts.update(sample.split for sample in opened.samples())
+    train_samples, val_samples = (
+        LetterboxedSamples.create(
+            build / split, opened.examples(split), counts[split], how.side, stretch=how.stretch, squashed=squashed
+        )
+        for split in ("train", "val")
+    )
+    if not counts["val"]:
+        _log.warning("%s has no images in its val split: the last weights are kept, none could be chosen", opened.name)
+
+    def report(step: int, steps: int) -> None:
+        progress.report("train", name, step, steps)
+
+    return loop.train_network(how, train_samples, val_samples, build, machine, report), counts
 
 
 def _make_card(how: "TrainingSettings", result: "TrainingResult", trained_on: TrainedOn, run: Mapping[str, Any]) -> Card:

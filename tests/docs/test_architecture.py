@@ -31,6 +31,21 @@ def test_the_page_names_every_package() -> None:
     assert packages | modules <= named
 
 
+def test_no_folder_module_or_function_is_too_long() -> None:
+    folders = [folder for room in ROOMS for folder in (ROOT / room, *(ROOT / room).rglob("*")) if folder.is_dir()]
+    crowded = {str(folder): count for folder in folders if (count := len(list(folder.glob("*.py")))) > MODULES_AT_MOST}
+    texts = {file: file.read_text(encoding="utf-8") for file in FILES}
+    long = {str(file): lines for file, text in texts.items() if (lines := text.count("\n")) > LINES_AT_MOST}
+    functions = {
+        f"{file}:{node.name}": lines
+        for file, text in texts.items()
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_AT_MOST
+    }
+    assert (crowded, long, functions) == ({}, {}, {})
+
+
 def test_every_package_says_what_lives_there() -> None:
     for file in FILES:
         if file.name == "__init__.py":

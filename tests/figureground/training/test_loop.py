@@ -16,8 +16,9 @@ from torch.nn import functional
 from figureground.errors import AssetError
 from figureground.training import loop
 from figureground.training.letterbox import LetterboxedSamples
-from figureground.training.loop import Machine, TrainingSettings, compute_loss, train_network
+from figureground.training.loop import Machine, compute_loss, train_network
 from figureground.training.sample_cache import TrainingSample
+from figureground.training.settings import TrainingSettings
 
 CPU = Machine("cpu", False, False, 0)
 SMALL = {"unet": {"width": 8}, "segnet": {"width": 8}, "segresnet": {"width": 8}}
@@ -84,7 +85,8 @@ CHILD = textwrap.dedent("""
     import torch
     from safetensors.torch import save_file
     from figureground.training.letterbox import LetterboxedSamples
-    from figureground.training.loop import Machine, TrainingSettings, train_network
+    from figureground.training.loop import Machine, train_network
+    from figureground.training.settings import TrainingSettings
 
     torch.set_num_threads(1)
     bench = Path(sys.argv[1])

@@ -14,8 +14,8 @@ from figureground.errors import ArrayError, AssetError, LabelError, PluginError
 from figureground.evaluation.predictors import Checkpoint, decide_classes
 from figureground.training import checkpoints
 from figureground.training.checkpoints import Card, TrainedOn
-from figureground.training.loop import TrainingSettings
 from figureground.training.sample_cache import TrainingSample
+from figureground.training.settings import TrainingSettings
 from figureground.types import Sample
 from tasks.models.evaluate import build_remover, evaluate
 from tasks.models.model_comparison import compare_models
