@@ -15,6 +15,9 @@ from figureground.inference.network import Network, Precision
 from figureground.memo import Memo
 from figureground.types import Weights
 
+EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
+"""OpenVINO's setting for ``exact``: without it a processor that has bfloat16 uses it, and another gives other results."""
+
 PREPARED_SHAPES_AT_MOST = 300
 """OpenVINO keeps what it prepared for a layer and an input's shape, 5000 of them by default: crops of all sizes took 2.7 GB
 after 120 and went on growing. 300 stay level at 1.1 GB for a fifth more processor time, 1000 reach 1.8 GB and save no time."""
@@ -59,7 +62,7 @@ def open_network(
         "NUM_STREAMS": cores.parallel_calls(),
         "INFERENCE_NUM_THREADS": cores.process_cores(),
         "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_SHAPES_AT_MOST,
-        **({"INFERENCE_PRECISION_HINT": "f32"} if precision == "exact" else {}),
+        **(EXACT if precision == "exact" else {}),
         **(settings or {}),
     }
     try:
