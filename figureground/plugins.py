@@ -29,13 +29,13 @@ class HasHead(Protocol):
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """List the plug-ins of a kind.
+    """List the plug-ins of a kind: the modules of its folder, and no packages.
 
     >>> "sharpness" in names("checks")
     True
     """
     package = importlib.import_module(f"figureground.{kind}")
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__)))
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(package.__path__) if not module.ispkg))
 
 
 @cache

@@ -39,7 +39,8 @@ class Distortion:
         """Compare the picture's detail along both axes, or with a network judge what it sees.
 
         The likelihood weighs what the network's layers see on the person and around: how edges run, and which shapes
-        heads and limbs have. The weights were learned on people bent on purpose (``benchmarks/learn_distortion.py``).
+        heads and limbs have. The weights were learned on people bent on purpose
+        (``figureground/checks/heads/train_distortion.py``).
 
         Parameters
         ----------

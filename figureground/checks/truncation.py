@@ -35,7 +35,7 @@ class Truncation:
         Each side of the frame that is near is judged alone, the likeliest decides. What speaks for a cut: the box ends
         at the frame; joints have less room than what goes on beyond them needs, the ankle for the foot, the wrist for
         the hand; and joints there are not seen. The weights were learned on people who were cut on purpose
-        (``benchmarks/learn_truncation.py``) and on the same people whole, with the frame's edge touching them.
+        (``figureground/checks/heads/train_truncation.py``) and on the same people whole, with the frame's edge touching them.
 
         Parameters
         ----------

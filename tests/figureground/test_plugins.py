@@ -59,6 +59,16 @@ def test_a_new_file_is_found_with_no_other_edit(folder: Path) -> None:
     assert plugins.weights(check) == ()
 
 
+def test_a_package_beside_the_plugins_is_no_plugin(folder: Path) -> None:
+    (folder / "brightness").mkdir()
+    (folder / "brightness/__init__.py").write_text(GOOD)
+
+    assert not {"brightness", "heads"} & set(plugins.names("checks"))
+    for name in ("brightness", "heads"):
+        with pytest.raises(PluginError, match=f"checks has no '{name}'"):
+            plugins.find("checks", name)
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
