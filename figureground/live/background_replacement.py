@@ -31,7 +31,7 @@ class Background:
 def cover(picture: Image, height: int, width: int) -> Image:
     """Scale a picture until it covers a size, and cut what sticks out on both sides alike.
 
-    >>> covering(np.zeros((10, 30, 3), np.uint8), 20, 20).shape
+    >>> cover(np.zeros((10, 30, 3), np.uint8), 20, 20).shape
     (20, 20, 3)
     """
     if min(height, width) < 1:

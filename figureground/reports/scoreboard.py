@@ -38,8 +38,9 @@ def _titled(key: str) -> str:
 def format_interval(result: Interval, key: str) -> str:
     """Say a figure with its interval.
 
-    >>> told(Interval(0.8, 0.75, 0.85), "iou_per_image"), told(Interval(0.8, float("nan"), float("nan")), "iou_per_image")
-    ('.800 (.750–.850)', '.800')
+    >>> nan = float("nan")
+    >>> [format_interval(interval, "iou_per_image") for interval in (Interval(0.8, 0.75, 0.85), Interval(0.8, nan, nan))]
+    ['.800 (.750–.850)', '.800']
     """
     digits = 2 if key in ERRORS and key != "mse" else 5 if key == "mse" else 3
     value, low, high = (f"{end:.{digits}f}".replace("0.", ".", 1) if abs(end) < 1 else f"{end:.{digits}f}" for end in result)

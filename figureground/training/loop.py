@@ -318,7 +318,7 @@ def is_as_good(scores: Sequence[float], best: Sequence[float]) -> bool:
 
     Examples
     --------
-    >>> as_good_as([0.5, 0.6, 0.4], [0.6, 0.5, 0.5]), as_good_as([0.5, 0.6, 0.4], [0.6, 0.69, 0.5])
+    >>> is_as_good([0.5, 0.6, 0.4], [0.6, 0.5, 0.5]), is_as_good([0.5, 0.6, 0.4], [0.6, 0.69, 0.5])
     (True, False)
     """
     if len(best) < 2:

@@ -24,7 +24,7 @@ from flows.upgrade import upgrade
 from tasks.ingest import crop, matte, measure, sample
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
-from tasks.operation.status import status
+from tasks.operation.status import read_status
 from tasks.operation.upgrade import STAGES, Taken
 
 OLD = Path(__file__).parent / "format_1"
@@ -56,7 +56,7 @@ def test_a_storage_of_format_1_is_refused_with_what_to_do(catalog: Catalog) -> N
     with pytest.raises(StoreError, match=f"{message} without it; run `figureground upgrade` once, it keeps all files"):
         formats.require_current(Store(catalog.storage_root))
     with pytest.raises(StoreError, match=message):
-        status(catalog)
+        read_status(catalog)
 
 
 COMMANDS = ["status", "ingest", "judge", "pull", "push", "release", "prune", "explain park", "forget park", "annotation-stats"]
@@ -86,7 +86,7 @@ def test_an_upgrade_keeps_everything_and_nothing_runs_again(
     measures = measure.measure.fn(ref(catalog, "crops"), catalog)
     verdicts = judge.fn(deduplicate.fn(measures, catalog), catalog)
     assert matte.matte.fn(ref(catalog, "crops"), verdicts, catalog) == ref(catalog, "mattes")
-    assert status(catalog).sources[0].kept == 2
+    assert read_status(catalog).sources[0].kept == 2
     after = content(old)
     assert {name: after[name] for name in before} == before
 
@@ -142,7 +142,7 @@ def test_changed_settings_and_sources_that_are_gone_are_named(old: Path, catalog
 @pytest.mark.parametrize("marker", [b'{"format": 3}', b"{", b"[]", b"\xff"])
 def test_an_unknown_format_is_refused(old: Path, catalog: Catalog, marker: bytes) -> None:
     (old / "storage/tables/format.json").write_bytes(marker)
-    for read in (status, upgrade):
+    for read in (read_status, upgrade):
         with pytest.raises(StoreError, match=r'format\.json in .*expected \{"format": 2\}, found .*newer figureground'):
             read(catalog)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 OLD = ROOT / "tests/flows/format_1"
 
 PROGRAM = """
-import json, sys
+import json, os, sys
 from pathlib import Path
 from figureground import catalog as catalogs, tables
 from figureground.storage.store import Store
@@ -28,7 +28,8 @@ prints = {
     "measures": measure.sharded_stage(ref("crops"), catalog).fingerprint,
     "mattes": matte.sharded_stage(ref("crops"), ref("verdicts"), catalog).fingerprint,
 }
-print(json.dumps({stage: str(found) for stage, found in prints.items()}))
+print(json.dumps({stage: str(found) for stage, found in prints.items()}), flush=True)
+os._exit(0)  # on a busy machine a thread of a native library can abort an interpreter that ends at once
 """
 
 
