@@ -98,7 +98,7 @@ def test_mattes_of_an_old_storage_are_recognised_by_their_marks(
     upgrade(catalog)
     mattes = content(old / "storage/mattes")
     [first, second] = tables.read_rows(Store(catalog.storage_root), ref(catalog, "crops"), CropRow)
-    monkeypatch.setattr("figureground.removers.rembg.Rembg.alphas", lambda *_: pytest.fail("the network ran"))
+    monkeypatch.setattr("figureground.removers.rembg.Rembg.estimate_alphas", lambda *_: pytest.fail("the network ran"))
     edited = yaml.safe_load((old / "catalog.yaml").read_text())
     edited["recipe"]["checks"]["duplicate"] = {"at_most": 0.5}
     (old / "catalog.yaml").write_text(yaml.safe_dump(edited))
