@@ -64,6 +64,8 @@ def test_shards_are_told_as_one_stage_until_it_goes_on_itself() -> None:
 class Busy:
     """A detector that finds nobody, and the first time it is asked cannot be had."""
 
+    VERSION = 1
+
     def __init__(self) -> None:
         self.asked: list[int] = []
 
