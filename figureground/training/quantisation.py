@@ -94,20 +94,28 @@ def quantised(
         return Quantised(made, len(layers), 0, False)
     alone = {name: off(compiled(_alone(read(), made, name))) for name in layers}
     worst = sorted(layers, key=lambda name: alone[name], reverse=True)
-    few, enough = 0, len(layers)
-    while enough - few > 1:
-        middle = (few + enough) // 2
-        tried = without(worst[:middle], weightless)
-        if good(compiled(tried)):
-            made, enough = tried, middle
-        else:
-            few = middle
-    if enough == len(layers):
+    made, kept = _keep_fewest(worst, made, lambda names: without(names, weightless), lambda model: good(compiled(model)))
+    if kept == len(layers):
         raise AssetError(
             f"whichever of its {len(layers)} layers are in 8 bits, its answers change; leave openvino-int8 out with --format, "
             "or train longer: an unsure network changes with every bit"
         )
-    return Quantised(made, len(layers), enough, False)
+    return Quantised(made, len(layers), kept, False)
+
+
+def _keep_fewest(
+    worst: Sequence[str], made: Any, without: Callable[[Sequence[str]], Any], good: Callable[[Any], bool]
+) -> tuple[Any, int]:
+    """Halve for the fewest layers that have to stay in 32 bits; give the network and their number, all when none suffices."""
+    too_few, enough = 0, len(worst)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        tried = without(worst[:middle])
+        if good(tried):
+            made, enough = tried, middle
+        else:
+            too_few = middle
+    return made, enough
 
 
 def _layers(model: Any) -> tuple[list[str], set[str]]:
