@@ -128,7 +128,7 @@ class LabelStudioEntry(Strict):
 
 
 class ScheduleEntry(Strict):
-    """Schedule the flows run by themselves: cron's five fields in ``timezone``, ``every 15 minutes``, or ``never``."""
+    """When the flows run by themselves: cron's five fields in ``timezone``, ``every 15 minutes``, or ``never``."""
 
     ingest: Schedule = "0 2 * * *"
     pull: Schedule = "*/15 * * * *"

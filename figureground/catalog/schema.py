@@ -104,7 +104,7 @@ class Catalog(Strict):
         Raises
         ------
         CatalogError
-            Schedule there is none of that name.
+            When there is none of that name.
         """
         if source_id not in self.sources:
             raise CatalogError(f"no source {source_id!r} in the catalog{suggest_and_list(source_id, list(self.sources))}")
@@ -117,7 +117,7 @@ class Catalog(Strict):
         Raises
         ------
         CatalogError
-            Schedule no source has that name.
+            When no source has that name.
         """
         return self.source(self.entry_of(source_id)).scenes
 
@@ -131,7 +131,7 @@ class Catalog(Strict):
         Raises
         ------
         PluginError
-            Schedule there is no such layout, or its datasets cannot become sources.
+            When there is no such layout, or its datasets cannot become sources.
         """
         layout = self.sources[self.entry_of(source_id)].layout or {}
         plugin = self._plugin("layouts", layout)
@@ -146,7 +146,7 @@ class Catalog(Strict):
         Raises
         ------
         CatalogError
-            Schedule there is none of that name.
+            When there is none of that name.
         """
         if name not in self.assets:
             raise CatalogError(f"no asset {name!r} in the catalog{suggest_and_list(name, list(self.assets))}")
@@ -198,7 +198,7 @@ class Catalog(Strict):
         Raises
         ------
         CatalogError
-            Schedule the catalog has none.
+            When the catalog has none.
         """
         if self.compose is None:
             raise CatalogError(

@@ -75,12 +75,12 @@ def figureground(folder: Path, command: str, studio: str) -> str:
 @pytest.mark.slow
 def test_the_commands_lead_from_videos_to_a_release(project: Path, studio_executable: str) -> None:
     from figureground.catalog import load
-    from tasks.annotation.simulated_annotator import stand_in
+    from tasks.annotation.simulated_annotator import simulate_annotator
 
     try:
         for command in COMMANDS:
             if command == "figureground pull":  # between push and pull the reader corrects masks in the browser
-                stand_in(load(project / "data_catalog.yaml"))
+                simulate_annotator(load(project / "data_catalog.yaml"))
             figureground(project, command, studio_executable)
     finally:
         figureground(project, "figureground studio down", studio_executable)
