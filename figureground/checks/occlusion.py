@@ -102,7 +102,7 @@ def shown(head: Mapping[str, Floats], crop: PersonCrop, network: Weights) -> Flo
     """Give (7,) what the cells of a crop show in front of the person, see `in_front`."""
     cells = backbone_features.compute_cells(crop, network)
     parts = areas(crop, cells)
-    return in_front(told(head, described(crop, cells, *parts[:2])), *parts)
+    return in_front(classify_cells(head, describe_cells(crop, cells, *parts[:2])), *parts)
 
 
 def likelihood(evidence: Floats, answer: Floats) -> float:
@@ -130,7 +130,7 @@ def doubts(crop: PersonCrop) -> Floats:
     return np.array([*best, *worst, 1 - crop.score, *overlapped], np.float32)
 
 
-def described(crop: PersonCrop, cells: FeatureCells, inside: Floats, on_body: Floats) -> Floats:
+def describe_cells(crop: PersonCrop, cells: FeatureCells, inside: Floats, on_body: Floats) -> Floats:
     """Give what is known of each cell.
 
     Parameters
@@ -157,7 +157,7 @@ def described(crop: PersonCrop, cells: FeatureCells, inside: Floats, on_body: Fl
     return known
 
 
-def told(head: Mapping[str, Floats], known: Floats) -> Floats:
+def classify_cells(head: Mapping[str, Floats], known: Floats) -> Floats:
     """Let a head say what each cell shows.
 
     Parameters
@@ -165,7 +165,7 @@ def told(head: Mapping[str, Floats], known: Floats) -> Floats:
     head
         ``middle`` and ``spread`` (n,), ``first`` (n + 1, k) and ``second`` (k + 1, 3), their last rows being offsets.
     known
-        (..., n), see `described`.
+        (..., n), see `describe_cells`.
 
     Returns
     -------

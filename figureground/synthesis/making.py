@@ -182,9 +182,8 @@ def make_images(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[dict[
 def _make_here(work: Work, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    maker = ImageMaker(work)
     try:
-        yield from map(maker.make_in_folder, jobs)
+        yield from map(ImageMaker(work).make_in_folder, jobs)
     finally:
         cv2.setNumThreads(threads)
 

@@ -159,7 +159,7 @@ class Composer:
             "background": {"window": _corners(window), "mirrored": flipped, "augmentations": plate_drawn},
             "camera": {"horizon": round(camera.horizon, 4), "eye": round(camera.eye, 3)},
             "light": asdict(light),
-            "people": [_told(place) | {"augmentations": drawn} for place, drawn in zip(places, lit, strict=True)],
+            "people": [_describe_place(place) | {"augmentations": drawn} for place, drawn in zip(places, lit, strict=True)],
             "augmentations": whole_drawn,
             "jpeg": quality,
         }
@@ -234,7 +234,7 @@ def _corners(box: Box) -> list[float]:
     return [box.x0, box.y0, box.x1, box.y1]
 
 
-def _told(place: Placed) -> dict[str, Any]:
+def _describe_place(place: Placed) -> dict[str, Any]:
     return {
         "id": place.person_id,
         "box": _corners(place.box),

@@ -205,14 +205,15 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
     def ready(one: Image) -> NDArray[np.float32]:
         return exported_model.make_batch([one])
 
-    def answers(network: Any) -> Answers:
+    def predictions(network: Any) -> Answers:
         return [np.asarray(list(network(ready(one)).values())[-1][0]) for one in check]
 
     def off(network: Any) -> float:
-        return float(np.mean([np.square(one - other).mean() for one, other in zip(expected, answers(network), strict=True)]))
+        pairs = zip(expected, predictions(network), strict=True)
+        return float(np.mean([np.square(one - other).mean() for one, other in pairs]))
 
     def good(network: Any) -> bool:
-        return agreement(expected, answers(network), 0.0).iou >= IOU_AT_LEAST
+        return agreement(expected, predictions(network), 0.0).iou >= IOU_AT_LEAST
 
     def read() -> Any:
         return openvino.Core().read_model(str(onnx_file))

@@ -56,7 +56,7 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
     rows = composites.rows.to_dict("records")
     tables_ = {ref.stage: tables.read(store, ref).rows.to_dict("records") for ref in (people, backgrounds)}
     facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
-    facts += [(stage, _told(some)) for stage, some in tables_.items()]
+    facts += [(stage, _count_usable(some)) for stage, some in tables_.items()]
     facts += [("real pairs", str(sum(not row["seed"] for row in rows))), ("digest", made.digest)]
     refused = [{"title": stage, "reasons": told} for stage, some in tables_.items() if (told := _reasons(some))]
     sheets = tuple(_sheets(rows, Path(made.folder)))
@@ -68,7 +68,7 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
     return name
 
 
-def _told(rows: Sequence[Mapping[Any, Any]]) -> str:
+def _count_usable(rows: Sequence[Mapping[Any, Any]]) -> str:
     usable = sum(not row["reason"] for row in rows)
     return f"{usable} of {len(rows)} usable, of {len({row['origin'] for row in rows})} sources"
 

@@ -62,7 +62,7 @@ def filter_backgrounds(frames: Mapping[str, Sequence[TableRef]], catalog: Catalo
         When the storage cannot be written to.
     """
     recipe, store, detector = catalog.composition(), Store(catalog.storage_root), catalog.background_detector()
-    candidates = sorted(_found(recipe, catalog, store, frames), key=lambda candidate: str(candidate["background_id"]))
+    candidates = sorted(_list_candidates(recipe, catalog, store, frames), key=lambda candidate: str(candidate["background_id"]))
     contents = [_digest(candidate) for candidate in candidates]
     size = recipe.width, recipe.height, recipe.enlarged_at_most
     looks = {"detector": plugins.identity(detector), "size": size}
@@ -77,7 +77,7 @@ def filter_backgrounds(frames: Mapping[str, Sequence[TableRef]], catalog: Catalo
     return tables.write(store, "backgrounds", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
 
-def _found(
+def _list_candidates(
     recipe: ComposeRecipe, catalog: Catalog, store: Store, frames: Mapping[str, Sequence[TableRef]]
 ) -> Iterator[dict[str, Any]]:
     taken: Counter[str] = Counter()

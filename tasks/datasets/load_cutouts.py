@@ -54,7 +54,7 @@ def load_cutouts(catalog: Catalog) -> TableRef:
         When the storage cannot be written to.
     """
     recipe, store = catalog.composition(), Store(catalog.storage_root)
-    entries = sorted(_found(recipe, catalog.folder), key=lambda entry: entry["person_id"])
+    entries = sorted(_list_cutouts(recipe, catalog.folder), key=lambda entry: entry["person_id"])
     digests = [sha256(Path(entry["original"]).read_bytes()) for entry in entries]
     size = recipe.width, recipe.height, recipe.person_height, recipe.enlarged_at_most
     files = [[*entry.values()] for entry in entries]
@@ -67,7 +67,7 @@ def load_cutouts(catalog: Catalog) -> TableRef:
     return tables.write(store, "people", recipe.note, pd.DataFrame(rows), fingerprint=mark, facts=facts)
 
 
-def _found(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
+def _list_cutouts(recipe: ComposeRecipe, base: Path) -> Iterator[dict[str, str]]:
     """List the pictures of all folders, each with its source and, where a release put it, its split."""
     taken: Counter[str] = Counter()
     for place in recipe.people:

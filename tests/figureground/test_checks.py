@@ -201,7 +201,7 @@ def test_a_head_says_of_each_cell_one_of_three_things():
     middle, spread = np.zeros(2, np.float32), np.ones(2, np.float32)
     first, second = np.eye(3, 2, dtype=np.float32) * 5, np.array([[0, 5, 0], [0, 0, 5], [1, 0, 0]], np.float32)
     given = {"middle": middle, "spread": spread, "first": first, "second": second}
-    said = occlusion.told(given, np.array([[[0, 0], [2, 0], [0, 2], [0, 1e9]]], np.float32))
+    said = occlusion.classify_cells(given, np.array([[[0, 0], [2, 0], [0, 2], [0, 1e9]]], np.float32))
     assert said.shape == (1, 4, 3) and np.allclose(said.sum(-1), 1)
     assert list(said[0].argmax(-1)) == [0, 1, 2, 2]
 

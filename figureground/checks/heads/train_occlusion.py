@@ -212,7 +212,7 @@ def _measure_sample(
     ground_truth = np.stack([1 - own, np.clip(own - hidden, 0, 1), hidden], axis=-1)
     cover = float((front & mask).sum() / mask.sum())
     areas = occlusion.areas(crop, cells)
-    described = occlusion.described(crop, cells, *areas[:2]).astype(np.float16)
+    described = occlusion.describe_cells(crop, cells, *areas[:2]).astype(np.float16)
     outlined = occlusion_features.measure(crop, networks[1])
     ground_truth = np.clip(ground_truth, 0, 1).astype(np.float32)
     return OccludedSample(scene, kind, cover, described, areas, ground_truth, occlusion.doubts(crop), outlined)
@@ -248,7 +248,7 @@ def _split_scenes(samples: Sequence[OccludedSample], count: int) -> list[set[str
 
 def join_features(head: Arrays, sample: OccludedSample) -> Floats:
     """Give all features of a sample: what the cells show, the detector's doubts, and what outlines leave out."""
-    shown = occlusion.in_front(occlusion.told(head, sample.cells.astype(np.float32)), *sample.areas)
+    shown = occlusion.in_front(occlusion.classify_cells(head, sample.cells.astype(np.float32)), *sample.areas)
     features: Floats = np.r_[shown, sample.doubts, sample.outlined]
     return features
 
