@@ -52,12 +52,12 @@ def render_page(model: str, release: str, groups: Sequence[Group], worst: Sequen
 
     Parameters
     ----------
-    who, release
+    model, release
         Names.
     groups
         See `figureground.evaluation.scores.group_scores`.
     worst
-        What `figure` drew, the worst first.
+        What `draw_sample` made, the worst first.
     """
     columns = list_titles(groups[0].figures)
     lines = [

@@ -154,18 +154,18 @@ def _closest(entries: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dic
     return rows
 
 
-def render(assigned: Mapping[str, Any]) -> bytes:
+def render(certificate: Mapping[str, Any]) -> bytes:
     """Give the bytes of ``certificate.json``."""
-    return (json.dumps(assigned, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    return (json.dumps(certificate, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def find_problems(assigned: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) -> list[str]:
+def find_problems(certificate: Mapping[str, Any], used: Mapping[str, Mapping[str, str]]) -> list[str]:
     """Check the certificate's claims again.
 
     Parameters
     ----------
-    found
-        The certificate.
+    certificate
+        See `make_certificate`.
     used
         Kind to the name of each input that some picture shows, to the split of that picture.
 
@@ -174,7 +174,7 @@ def find_problems(assigned: Mapping[str, Any], used: Mapping[str, Mapping[str, s
     list of str
         Each source, input or look that two splits share, and each claim that does not hold.
     """
-    problems, entries = [], assigned["inputs"]
+    problems, entries = [], certificate["inputs"]
     places: dict[str, set[str]] = defaultdict(set)
     for some in entries.values():
         for entry in some.values():
@@ -189,7 +189,7 @@ def find_problems(assigned: Mapping[str, Any], used: Mapping[str, Mapping[str, s
                 place = entry["split"] if entry else "no split"
                 problems.append(f"{kind} {name} is shown in {split}; the certificate has it in {place}")
     closest = _closest(entries)
-    if closest != assigned["closest"]:
+    if closest != certificate["closest"]:
         problems.append("the certificate's closest pictures are not those of its signatures")
     for row in closest:
         if row["similarity"] >= SIMILARITY_AT_LEAST:

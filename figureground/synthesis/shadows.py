@@ -57,7 +57,7 @@ def of_layer(layer: Layer, light: Light, size: Size) -> Shade:
 
     Parameters
     ----------
-    one
+    layer
         The person; its lowest opaque row is where it stands.
     light
         The picture's.

@@ -25,7 +25,7 @@ def main(checkpoint: str, side: str, file: str, squares: str, predictions: str) 
         classes probabilities (1, side, side, classes) after it.
     squares
         A ``.npy`` of letterboxed pictures, (n, side, side, 3) uint8.
-    answers
+    predictions
         The ``.npz`` to write: ``answers`` (n, channels, side, side) float32, ``seconds`` of single calls.
     """
     import litert_torch

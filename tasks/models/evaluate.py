@@ -58,16 +58,17 @@ def evaluate(
     device: Device = "auto",
     without: frozenset[str] = frozenset(),
 ) -> Evaluation:
-    """Score whoever answers on a release.
+    """Score a model on a release.
 
     Parameters
     ----------
-    who
+    model
         A checkpoint's folder, a folder of predictions, a remover's name, or ``{name: {settings}}`` as in the catalog.
     release
         See `figureground.training.sample_cache`.
     catalog
-        Gives removers their settings and weights, which are in the cache already, and the detector that says whom is meant.
+        Gives removers their settings and weights, which are in the cache already, and the detector that says which person to
+        segment.
     into
         The folder for ``scores.csv``, ``summary.json`` and ``index.html``; what is there of these is replaced.
     splits
@@ -84,7 +85,7 @@ def evaluate(
     ReleaseError
         When the release cannot be read, has no such classes or no picture in these splits.
     PluginError, AssetError, LabelError, ArrayError
-        When `who` is nobody, damaged, lacks a prediction, or cannot answer for so many classes.
+        When `model` is unknown or damaged, lacks a prediction, or cannot predict so many classes.
     """
     wanted = classes or _own_classes(model)
     opened = sample_cache.open_release(release, wanted)
