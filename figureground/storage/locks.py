@@ -103,7 +103,7 @@ class HeldLocks:
     Parameters
     ----------
     folder
-        The folder of the locks, see `figureground.catalog.schema.Catalog.locks_folder`.
+        The folder of the locks: ``.locks`` in the storage.
     kind
         The kind of lock.
     flow

@@ -1,4 +1,4 @@
-"""Pictures and frames → backgrounds ready to be composed: whoever holds people, is too small or broken is refused."""
+"""filter_backgrounds: images and frames → backgrounds; what shows people, is too small or damaged is rejected."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
