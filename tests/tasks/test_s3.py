@@ -221,7 +221,7 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     first, second, *_ = sorted(copies.iterdir())
     first.unlink()
     second.write_bytes(second.read_bytes()[:50])
-    with pytest.raises(LabelError, match="2 of 7 pictures are not seen"):
+    with pytest.raises(LabelError, match="2 of 7 images cannot be seen"):
         doctor._check_images(there)
     push.fn(material.crops, material.mattes, material.source, there)
     assert "serves all 7 images" in doctor._check_images(there)
