@@ -230,7 +230,7 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
         project = server.find_project(there)
         [task, *_] = server.list_tasks(project)
         [prediction] = task.content["predictions"]
-        server.add_annotation(task, prediction["result"], by=1, seconds=3.0, prediction=prediction["id"])
+        server.add_annotation(task, prediction["result"], annotator_id=1, seconds=3.0, prediction_id=prediction["id"])
     pulled = pull.fn(material.crops, material.mattes, table, there)
     assert pulled.rows == 1
     assert len(store.names("labels/park-s3")) == 1
