@@ -4,18 +4,23 @@ VENV := .venv
 STUDIO := .venv-studio
 MMSEG := .mmseg
 LITERT := .litert
+SBOM := .sbom
 RUN := $(VENV)/bin/python
 FAST := not (studio or faults or browser or postgres or weights or slow or soak)
 
-# uv does not read pip's configuration; a company's mirror that is set there (or in PIP_INDEX_URL) is passed to it.
+# uv does not read pip's configuration; a company's mirror that is set there (or in PIP_INDEX_URL) is passed to it. It is
+# passed in the environment: a mirror's address may hold a password, and make prints what it runs.
 INDEX := $(or $(UV_DEFAULT_INDEX),$(PIP_INDEX_URL),$(shell $(PYTHON) -m pip config get global.index-url 2>/dev/null))
-UV = $(if $(INDEX),UV_DEFAULT_INDEX=$(INDEX) )$(VENV)/bin/uv
+ifneq ($(INDEX),)
+export UV_DEFAULT_INDEX := $(INDEX)
+endif
+UV := $(VENV)/bin/uv
 
 # Many container images tell Python to write no bytecode; then each of hundreds of processes compiles Prefect for seconds.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check studio mmseg litert soak lock clean
+.PHONY: help install demo test test-fast check studio mmseg litert soak sbom lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -41,19 +46,24 @@ check: install  ## check style, types, the order of packages and docs
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/bandit -q -r -ll figureground tasks flows
 	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
 
 soak: install studio litert  ## run the fault tests with many more rounds; takes hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
 
-lock: install  ## resolve the four lock files again
+sbom: install $(SBOM)/.installed  ## list all installed packages as CycloneDX, in figureground.cdx.json
+	$(SBOM)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --of JSON -o figureground.cdx.json $(RUN)
+
+lock: install  ## resolve the five lock files again
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	echo "cyclonedx-bom==7.5.0" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o sbom.lock
 	echo "label-studio==1.23.2" | $(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o studio.lock
 	printf '%s\n' mmsegmentation==1.2.2 mmcv-lite==2.1.0 "setuptools<81" ftfy regex prettytable wcwidth | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o mmseg.lock
 	printf '%s\n' litert-torch==0.10.0 litert-converter litert-lm-builder ai-edge-litert ai-edge-quantizer jax==0.10.2 jaxlib==0.10.2 jaxtyping opt-einsum torchao immutabledict multipledispatch wadler-lindig absl-py backports-strenum fire termcolor ordered-set xdsl==0.28.0 | $(UV) pip compile -q --no-deps --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make lock" - -o litert.lock
 
 clean:  ## remove all environments and caches of this checkout; data is kept
-	rm -rf $(VENV) $(STUDIO) $(MMSEG) $(LITERT) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf $(VENV) $(STUDIO) $(MMSEG) $(LITERT) $(SBOM) .prefect .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip only installs uv, with the hash in the lock file; uv then installs the rest in seconds.
@@ -67,13 +77,19 @@ $(VENV)/bin/uv: requirements.lock
 # Two packages write the folder cv2/. The headless one is installed last: the other needs a display library.
 $(VENV)/.installed: $(VENV)/bin/uv requirements.lock pyproject.toml
 	$(UV) pip sync -q --python $(RUN) --require-hashes requirements.lock
-	$(UV) pip install -q --python $(RUN) --no-deps --reinstall "$$(sed -n 's/^\(opencv-python-headless==[^ ]*\).*/\1/p' requirements.lock)"
+	@sed -n '/^opencv-python-headless==/,/[^\\]$$/p' requirements.lock > $(VENV)/opencv.txt
+	$(UV) pip install -q --python $(RUN) --no-deps --reinstall --require-hashes -r $(VENV)/opencv.txt
 	$(UV) pip install -q --python $(RUN) --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(STUDIO)/.installed: $(VENV)/bin/uv studio.lock
 	$(PYTHON) -m venv $(STUDIO)
 	$(UV) pip sync -q --python $(STUDIO)/bin/python --require-hashes studio.lock
+	@touch $@
+
+$(SBOM)/.installed: $(VENV)/bin/uv sbom.lock
+	$(PYTHON) -m venv $(SBOM)
+	$(UV) pip sync -q --python $(SBOM)/bin/python --require-hashes sbom.lock
 	@touch $@
 
 # Only what our environment lacks, in a folder that comes first on the path: mmseg needs an old setuptools.

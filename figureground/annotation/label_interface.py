@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import defusedxml
+import defusedxml.ElementTree
+
 from figureground.errors import CatalogError
 from figureground.imaging import class_maps
 
@@ -99,9 +102,9 @@ def parse_interface(xml: str, where: str) -> Interface:
         As `parse_person_interface`, except for the label ``person``.
     """
     try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
-        raise CatalogError(f"{where}: the label config is not XML: {error}") from error
+        root = defusedxml.ElementTree.fromstring(xml)
+    except (ElementTree.ParseError, defusedxml.DefusedXmlException) as error:
+        raise CatalogError(f"{where}: the label config is not XML, or not plain XML: {error}") from error
     image, brush = _single(root, where, "Image"), _single(root, where, *MASK_TAGS.values())
     labels = _options(brush, "Label")
     questions = {tag.get("name", ""): tag for tag in root.iter("Choices")}

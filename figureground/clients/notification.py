@@ -107,7 +107,7 @@ def _send(address: str, content: bytes) -> None:
     """Send once, with urllib: httpx would log the address, which may hold a secret."""
     request = urllib.request.Request(address, content, {"Content-Type": "application/json", "User-Agent": "figureground"})
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS_AT_MOST):
+        with urllib.request.urlopen(request, timeout=SECONDS_AT_MOST):  # the catalog takes http(s) only  # nosec B310
             return
     except urllib.error.HTTPError as error:
         error.close()

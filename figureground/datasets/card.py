@@ -1,6 +1,5 @@
 """The dataset card: README.md of a release in English and Chinese, computed from its manifest and certificate."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from figureground.annotation.label_interface import KEEP
 from figureground.datasets.manifest import AttributionRecord, Manifest, SampleRecord
 from figureground.datasets.splits import SPLITS
+from figureground.escaping import escape_markdown, markdown_code
 from figureground.imaging import class_maps, drawing
 from figureground.imaging.drawing import HUMAN
 from figureground.types import Alpha, Image
@@ -30,7 +30,7 @@ _ROUTES = {
     "prediction": ("accepted", "直接采用"),
     "prediction-changed": ("corrected", "修正"),
     "manual": ("drawn", "手绘"),
-    "imported": ("came with another dataset", "来自其他数据集"),
+    "imported": ("imported from another dataset", "来自其他数据集"),
 }
 _CHANGES = {
     "added": "新增", "dropped": "删除", "re-annotated": "重新标注",
@@ -63,11 +63,11 @@ def render_facts(facts: Mapping[str, Any]) -> str:
     """Render the card of facts that `compute_facts` gave."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    templates = Environment(
+    templates = Environment(  # Markdown, escaped by the filters below  # nosec B701
         loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=False, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    templates.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    templates.filters |= {"escaped": escape_markdown, "code": markdown_code}
     return templates.get_template("card.md.jinja").render(facts)
 
 
@@ -175,7 +175,7 @@ def _attribution(record: AttributionRecord | None) -> str:
     if record is None:
         return ""
     words = ", ".join(part for part in (record.title and f"“{record.title}”", record.uploader, record.uploaded) if part)
-    plain = re.sub(r"([\\`*_{}\[\]()<>#!&~])", r"\\\1", words)
+    plain = escape_markdown(words)
     return f"{plain}{', ' if plain else ''}<{quote(record.page, safe=':/?=&%@+,;~')}>"
 
 
@@ -234,8 +234,8 @@ def _limits(manifest: Manifest) -> list[tuple[str, str]]:
     samples, limits = manifest.samples.values(), []
     few = [scene["scene"] for scene in _scenes(manifest.samples) if scene["pictures"] < _FEW]
     if few:
-        names = ", ".join(few)
-        limits.append((f"fewer than {_FEW} pictures of the scenes {names}", f"以下场景不足 {_FEW} 张图片：{names}"))
+        names = escape_markdown(", ".join(few))
+        limits.append((f"fewer than {_FEW} images of the scenes {names}", f"以下场景不足 {_FEW} 张图片：{names}"))
     for split in _splits(manifest):
         if len(split["sources"]) == 1:
             only, name = split["sources"][0], split["split"]
@@ -248,20 +248,20 @@ def _limits(manifest: Manifest) -> list[tuple[str, str]]:
     if untouched:
         share = f"{100 * untouched / len(samples):.0f} %"
         names = ", ".join(removers) or "?"
-        english = f"{share} of the masks are a machine's ({names}) that an annotator accepted without change"
+        english = f"{share} of the masks are predictions ({names}) that an annotator accepted without change"
         limits.append((english, f"{share} 的掩膜由机器（{names}）生成，标注员未作修改"))
     if not any(sample.annotation.second for sample in samples):
         limits.append(
-            ("nobody drew a mask a second time: how far two people agree is not known", "没有重复标注，标注员之间的一致度未知")
+            ("no image was annotated twice: annotator agreement is not known", "没有重复标注，标注员之间的一致度未知")
         )
     if len({sample.annotation.annotator for sample in samples} - {""}) == 1:
         limits.append(("all masks are from one annotator", "所有掩膜出自同一名标注员"))
     if imported := sum(sample.annotation.origin == "imported" for sample in samples):
-        english = f"{imported} pictures came with other datasets: everybody in them is labelled, and who drew that is not known"
+        english = f"{imported} images were imported from other datasets: every person is labelled, the annotators are unknown"
         limits.append((english, f"{imported} 张图片来自其他数据集：其中所有人物均已标注，标注者未知"))
     if imported == len(samples):
         return [*limits, ("one class", "只有一类")]
-    always = ("one class, one main person a picture; bystanders are background", "只有一类，每图一个主要人物，旁人算背景")
+    always = ("one class, one main person per image; bystanders are background", "只有一类，每图一个主要人物，旁人算背景")
     return [*limits, always]
 
 

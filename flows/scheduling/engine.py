@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from figureground.errors import StoreError
 from figureground.storage import database_template
@@ -107,8 +108,10 @@ def find_server(folder: Path) -> str:
 
 def is_healthy(address: str) -> bool:
     """Check whether a Prefect server answers. It prints its banner before it listens, so only a request shows it."""
+    if urlsplit(address).scheme not in ("http", "https"):
+        return False
     try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2) as response:
+        with urllib.request.urlopen(f"{address}/health", timeout=2) as response:  # nosec B310
             return bool(response.status == 200)
     except (OSError, http.client.HTTPException, ValueError):
         return False

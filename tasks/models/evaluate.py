@@ -15,6 +15,7 @@ from figureground import plugins, progress
 from figureground.catalog import Catalog
 from figureground.datasets.splits import Split
 from figureground.errors import LabelError, PluginError
+from figureground.escaping import escape_csv_cell
 from figureground.evaluation import predictors, scores
 from figureground.evaluation.predictors import Checkpoint, Predictions, Predictor, Remover
 from figureground.evaluation.scores import Group, Row
@@ -184,7 +185,7 @@ class _Worst:
 
 
 def render_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
-    """Write a line a picture: what every figure is made of."""
+    """Write one line per image, from which every figure is computed."""
     text = io.StringIO()
     pixels = [f"{kind}:{name}" for kind in ("shared", "together") for name in names]
     boundary = [f"boundary_iou:{name}" for name in names[1:]]
@@ -193,7 +194,8 @@ def render_csv(rows: Sequence[Row], names: Sequence[str]) -> bytes:
     out.writerow(["stem", "source", "split", "scenes", "iou", *pixels, *boundary, *errors])
     for sample in rows:
         facts = [*sample.shared, *sample.together, *sample.boundary, *sample.errors]
-        out.writerow([sample.stem, sample.source, sample.split, " ".join(sample.scenes), sample.iou, *facts])
+        texts = [sample.stem, sample.source, sample.split, " ".join(sample.scenes)]
+        out.writerow([*map(escape_csv_cell, texts), sample.iou, *facts])
     return text.getvalue().encode()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from figureground import __version__, extras, progress
 from figureground.errors import AssetError, ReleaseError
+from figureground.escaping import escape_markdown, markdown_code
 from figureground.inference import backends
 from figureground.storage import atomic, hashing
 from figureground.training import checkpoints, exported_model, sample_cache
@@ -171,10 +172,12 @@ def _page(
     """Write the model's card."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    templates = Environment(
+    templates = Environment(  # Markdown, escaped by the filters below  # nosec B701
         loader=FileSystemLoader(Path(exported_model.__file__).parent / "templates"),
         autoescape=False, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    given = {"card": card, "about": about, "checks": checks, "files": files, "taught": taught, "code": __version__}
+    given = {"card": card, "about": about, "checks": checks, "files": files, "code": __version__}
+    given["calibration_crops"] = taught
+    templates.filters |= {"escaped": escape_markdown, "code": markdown_code}
     return templates.get_template("model.md.jinja").render(given)

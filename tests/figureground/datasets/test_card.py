@@ -67,8 +67,8 @@ def test_the_ids_of_a_parsing_release_are_named() -> None:
     plain = made()
     parts = manifest.build({"human_parsing": {"classes": 5}}, plain.sources, plain.samples)
     text = card.render(parts, PROOF)
-    assert "Labels hold 0 (background), 1 (" in text and "4 (" in text and "Masks hold" not in text
-    assert "Masks hold 0 (background) and 1 (person)." in card.render(plain, PROOF)
+    assert "Label values are 0 (background), 1 (" in text and "4 (" in text and "Mask values" not in text
+    assert "Mask values are 0 (background) and 1 (person)." in card.render(plain, PROOF)
 
 
 def row(page: str, start: str) -> list[str]:
@@ -103,9 +103,9 @@ def test_routes_funnel_splits_limits_and_changes_are_told_in_both_languages() ->
     assert row(page, "| train") == ["train", "2", "park"]
     assert "0.565, `park-0` and `walk-0`" in page and "0.565，`park-0` 与 `walk-0`" in page
     assert "all of val comes from one source, walk" in page and "val 全部来自同一来源 walk" in page
-    assert "33 % of the masks are a machine's (rembg)" in page
+    assert "33 % of the masks are predictions (rembg)" in page
     assert "2 added" in page and "新增 2" in page
-    assert "again, park look alike" in page
+    assert "again, park have similar images" in page
 
 
 def test_a_bar_in_a_name_does_not_break_the_table() -> None:
@@ -150,15 +150,25 @@ def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
         annotation = replace(one.annotation, second=SecondAnnotationRecord(**second))
         samples = {**samples, stem: replace(one, annotation=annotation)}
     page = card.render(made(samples=samples), PROOF)
-    assert "Two people saw 3 of the pictures without seeing each other's answer; 2 of these both kept." in page
+    assert "Two annotators labelled 3 of the images independently; both kept 2 of these." in page
     assert "mean IoU of 0.850 and a mean boundary IoU of 0.600" in page
     assert "平均 IoU 为 0.850，平均边界 IoU 为 0.600" in page
-    assert "nobody drew a mask a second time" not in page
+    assert "no image was annotated twice" not in page
     alone = card.render(made(), PROOF)
     assert "Two people saw" not in alone
-    assert "nobody drew a mask a second time" in alone
+    assert "no image was annotated twice" in alone
 
 
 def test_a_manifest_without_parts_and_second_opinions_is_written_as_it_was() -> None:
     held = json.loads(manifest.to_bytes(made()))
     assert set(held["samples"]["park-0"]["annotation"]) == {"id", "annotator", "origin", "sha256", "iou_with_matte"}
+
+
+def test_markup_in_names_takes_no_effect_in_the_card() -> None:
+    plain = made()
+    park = replace(plain.sources["park"], path="a`<img src=x>`|b\n# c.mp4", license="[x](http://evil)")
+    sample = replace(plain.samples["park-0"], scenes=("<script>",))
+    page = card.render(made(sources={**plain.sources, "park": park}, samples={**plain.samples, "park-0": sample}), PROOF)
+    line = next(line for line in page.splitlines() if line.startswith("| park |"))
+    assert "``a`<img src=x>`\\|b # c.mp4``" in line and r"\[x\]\(http://evil\)" in line
+    assert r"| \<script\> |" in page and "| <script>" not in page

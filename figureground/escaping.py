@@ -1,0 +1,70 @@
+"""Text from outside, made harmless for where it is shown: one function for each medium.
+
+File names, titles, annotators' names and server messages are not ours. HTML is escaped by Jinja's autoescape, JSON by `json`;
+these functions are for the other places.
+"""
+
+import re
+import unicodedata
+
+_MARKDOWN = re.compile(r"([\\`*{}\[\]()<>#!&~|]|(?<!\w)_|_(?!\w))")  # an underscore within a word means nothing
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Unicode categories of characters that change how the others are shown: control, format (bidi), surrogates, line ends."""
+
+
+def escape_terminal(text: str) -> str:
+    r"""Replace characters that a terminal obeys or cannot show by their escapes; keep line breaks and tabs.
+
+    Examples
+    --------
+    >>> escape_terminal("clip\x1b[2J\u202egpj.mp4")
+    'clip\\x1b[2J\\u202egpj.mp4'
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(character) if _is_unseen(character) else character for character in text)
+
+
+def _is_unseen(character: str) -> bool:
+    return character not in "\n\t\u200d" and unicodedata.category(character) in _UNSEEN  # U+200D joins emoji
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def escape_markdown(text: str) -> str:
+    r"""Escape text so that no Markdown, HTML or table cell border in it takes effect; line breaks become spaces.
+
+    Examples
+    --------
+    >>> escape_markdown("<b>[x](y)|\nz")
+    '\\<b\\>\\[x\\]\\(y\\)\\| z'
+    """
+    return _MARKDOWN.sub(r"\\\1", escape_terminal(" ".join(text.split())))
+
+
+def markdown_code(text: str) -> str:
+    r"""Make a Markdown code span that may stand in a table cell, whatever backticks and bars are in the text.
+
+    Examples
+    --------
+    >>> markdown_code("a|b`c")
+    '``a\\|b`c``'
+    """
+    plain = escape_terminal(" ".join(text.split())).replace("|", "\\|")
+    fence = "`" * (1 + max((len(ticks) for ticks in re.findall("`+", plain)), default=0))
+    space = " " if plain[:1] == "`" or plain[-1:] == "`" or not plain else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
+def escape_csv_cell(text: str) -> str:
+    """Put a quote before text that a spreadsheet would run as a formula.
+
+    Examples
+    --------
+    >>> escape_csv_cell("=HYPERLINK(1)"), escape_csv_cell("park-3")
+    ("'=HYPERLINK(1)", 'park-3')
+    """
+    return f"'{text}" if text.startswith(_FORMULA) else text
