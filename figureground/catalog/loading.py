@@ -11,11 +11,13 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from figureground import extras
+from figureground import documents, extras
 from figureground.catalog.messages import describe, describe_syntax, keys_of, line_of, refuse_duplicate_keys
 from figureground.catalog.schema import Catalog
 from figureground.catalog.values import absolute_path
 from figureground.errors import CatalogError, PluginError
+
+_BYTES_AT_MOST = 10_000_000
 
 
 @cache
@@ -82,21 +84,22 @@ def load(path: Path, *, build_plugins: bool = True) -> Catalog:
 
 def _parse(path: Path) -> tuple[yaml.Node | None, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = documents.read_bytes(path, _BYTES_AT_MOST).decode("utf-8")
+    except (OSError, ValueError) as error:
         raise CatalogError(
             f"{path}: cannot read the catalog ({error}). Expected a YAML file; give it with --catalog FILE, "
             "or run in the folder that has data_catalog.yaml"
         ) from error
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        node, content = documents.parse_yaml(text)
     except yaml.YAMLError as error:
         raise CatalogError(f"{path}{describe_syntax(error)}") from error
+    except ValueError as error:
+        raise CatalogError(f"{path}: {error}") from error
     refuse_duplicate_keys(node, path)
     allowed = ", ".join(keys_of(Catalog))
     if not isinstance(content, dict):
-        raise CatalogError(f"{path}: expected a mapping with the keys {allowed}; found {content!r}")
+        raise CatalogError(f"{path}: expected a mapping with the keys {allowed}; found {documents.abridge(content)}")
     if "folder" in content:
         raise CatalogError(f"{path}:{line_of(node, ('folder',))}: folder: unknown key; allowed: {allowed}")
     return node, content

@@ -111,7 +111,7 @@ def _expected(problem: Mapping[str, Any]) -> str:
 
 
 def _shorten(value: Any) -> str:
-    text = _SECRETS.sub("…", repr(value))
+    text = _SECRETS.sub("…", repr(value)[:2000])
     return text if len(text) <= 100 else f"{text[:80]} …"
 
 

@@ -67,7 +67,7 @@ def _keep_largest(mask: Mask, neighbours: int) -> Mask:
     areas = statistics[1:, cv2.CC_STAT_AREA]
     is_kept = np.zeros(count, np.uint8)
     is_kept[1 + np.argsort(-areas, kind="stable")[:PARTS_AT_MOST]] = 1
-    return is_kept[labels]
+    return np.asarray(is_kept[labels], np.uint8)
 
 
 def _strung(line: Points, loop: Points, is_on_line: Mask) -> Points:

@@ -1,6 +1,7 @@
 """A mask as COCO's run lengths: how long 0 and 1 take turns, column by column, as compressed text.
 
-pycocotools writes the text and draws polygons (Lin et al., "Microsoft COCO", ECCV 2014). Damaged text makes its 2.0.11 read memory
+pycocotools writes the text and draws polygons (Lin et al., "Microsoft COCO", ECCV 2014). Damaged text makes its 2.0.11 read
+memory
 that is not its own, a point far outside an image ends the process, and a long line takes gigabytes: so text is read here, and
 points are checked before it sees them.
 """
@@ -87,7 +88,7 @@ def decode(text: str, height: int, width: int) -> Mask:
 
 
 def _parse(text: str) -> NDArray[np.int64]:
-    """Give the runs that a text of whole groups says; from the fourth on, a number is the difference to the last run but one."""
+    """Give the runs that a text of whole groups says. From the fourth on they stand as differences to the last run but one."""
     groups = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
     is_last = groups < 32
     ends = np.flatnonzero(is_last)
@@ -195,7 +196,7 @@ def _check_polygon(points: Any, height: int, width: int) -> NDArray[np.float64]:
 
 def _is_number(value: object) -> bool:
     """Tell whether a coordinate is a number that is not too large for an image."""
-    return type(value) is int and abs(value) < 2**53 or isinstance(value, float) and math.isfinite(value)
+    return (type(value) is int and abs(value) < 2**53) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _runs(shape: Mapping[str, Any], height: int, width: int) -> Mask:

@@ -48,7 +48,7 @@ class _Entry(NamedTuple):
 class Coco:
     """Images and ``annotations/<split>.json`` as pycocotools reads them."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     verbatim: ClassVar[bool] = True
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5

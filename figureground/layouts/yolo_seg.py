@@ -33,7 +33,7 @@ from figureground.types import Mask, Sample
 class YoloSeg:
     """Images, one polygon a person, and ``data.yaml``."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     verbatim: ClassVar[bool] = True
     exact: ClassVar[bool] = False
