@@ -55,3 +55,68 @@ def _plain(content: bytes) -> tuple[int, int] | None:
             return None
         at += 2 + length
     return None
+
+
+_ADOBE, _JFIF = 0xEE, 0xE0
+_NEEDED = {0xDB, 0xC4, 0xCC, 0xDD, 0xDC, *range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
+"""Tables, frame headers, restart interval, number of lines: what a decoder needs (ITU-T T.81, table B.1)."""
+
+_SOS, _EOI = 0xDA, 0xD9
+
+
+def strip_metadata(content: bytes) -> bytes:
+    """Copy only what a decoder needs of a JPEG, up to its end of image; the pixels stay the same.
+
+    EXIF, XMP, IPTC, maker notes, comments, colour profiles, thumbnails, and everything behind the end of the image (a motion
+    photo's video, another image) are left out.
+
+    Parameters
+    ----------
+    content
+        A JPEG file.
+
+    Returns
+    -------
+    bytes
+        The file with its JFIF header, the Adobe segment that gives the colour transform, tables, frame and scans.
+
+    Raises
+    ------
+    ArrayError
+        When its segments cannot be followed to the end of the image.
+    """
+    parts, at = [b"\xff\xd8"], 2
+    if content[:2] != b"\xff\xd8":
+        raise ArrayError(f"expected a JPEG, which starts with ff d8; found {content[:2].hex(' ') or 'nothing'}")
+    while at + 1 < len(content) and content[at] == 0xFF:
+        kind = content[at + 1]
+        if kind == 0xFF:  # a fill byte
+            at += 1
+        elif kind == _EOI:
+            return b"".join([*parts, b"\xff\xd9"])
+        else:
+            end = at + 2 + int.from_bytes(content[at + 2 : at + 4])
+            if end < at + 4 or end > len(content):
+                break
+            scan_end = _find_scan_end(content, end) if kind == _SOS else end
+            parts.append(_needed_part(kind, content[at:scan_end]))
+            at = scan_end
+    raise ArrayError(f"a damaged JPEG: no segment and no end of image at byte {at} of {len(content)}")
+
+
+def _needed_part(kind: int, segment: bytes) -> bytes:
+    if kind == _JFIF and segment[4:9] == b"JFIF\0" and len(segment) >= 16:
+        return b"\xff\xe0\x00\x10" + segment[4:16] + b"\0\0"  # without its thumbnail
+    if kind == _ADOBE and segment[4:9] == b"Adobe" and len(segment) >= 16:
+        return b"\xff\xee\x00\x0e" + segment[4:16]
+    return segment if kind in _NEEDED or kind == _SOS else b""
+
+
+def _find_scan_end(content: bytes, at: int) -> int:
+    """Find the next marker after a scan's data: 00 after ff is data, d0 to d7 are restarts."""
+    while (at := content.find(b"\xff", at)) >= 0 and at + 1 < len(content):
+        following = content[at + 1]
+        if following != 0 and not 0xD0 <= following <= 0xD7 and following != 0xFF:
+            return at
+        at += 1 if following == 0xFF else 2
+    return len(content)

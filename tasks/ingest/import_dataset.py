@@ -21,7 +21,7 @@ from figureground.catalog import Catalog
 from figureground.datasets import pairs
 from figureground.datasets.pairs import Label, Pair
 from figureground.errors import ArrayError, SourceError
-from figureground.imaging import class_maps, crops, masks
+from figureground.imaging import class_maps, crops, jpeg, masks
 from figureground.media import photos
 from figureground.parallel import map_ordered
 from figureground.similarity import duplicates, signatures
@@ -31,7 +31,7 @@ from figureground.tables import CropRow, FrameRow, LabelRow, Row, VideoRow, crop
 from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
 from tasks import retried_task
 
-VERSION = 1
+VERSION = 2
 """Raised by 1 when the imported tables or files change for the same dataset."""
 
 _log = logging.getLogger(__name__)
@@ -244,12 +244,12 @@ def _whole_image(frame: FrameRow, alpha: Alpha) -> PersonCrop:
 
 
 def _jpeg(file: Path | None) -> bytes:
-    """Give an image's own bytes where they are a plain JPEG; others are written as one, without their tags."""
+    """Give an image's own pixels where it is a plain JPEG; others are converted to sRGB and encoded. No tag is kept."""
     if file is None:
         raise ArrayError("no picture")
     content = file.read_bytes()
     if content[:2] == b"\xff\xd8":
         with JpegImageFile(io.BytesIO(content)) as image:
-            if image.mode == "RGB" and not image.getexif() and "comment" not in image.info:
-                return content
+            if image.mode == "RGB" and not image.getexif() and not {"comment", "icc_profile"} & image.info.keys():
+                return jpeg.strip_metadata(content)
     return crops.encode(photos.read(file))
