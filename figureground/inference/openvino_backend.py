@@ -18,6 +18,9 @@ from figureground.types import Weights
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 """OpenVINO's setting for ``exact``: without it a processor that has bfloat16 uses it, and another gives other results."""
 
+_WITHOUT_BFLOAT16 = frozenset({"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX2_VNNI_2"})
+"""Values of ``ONEDNN_MAX_CPU_ISA`` that exclude bfloat16; OpenVINO asks the processor itself and would still choose it."""
+
 PREPARED_SHAPES_AT_MOST = 300
 """OpenVINO keeps what it prepared for a layer and an input's shape, 5000 of them by default: crops of all sizes took 2.7 GB
 after 120 and went on growing. 300 stay level at 1.1 GB for a fifth more processor time, 1000 reach 1.8 GB and save no time."""
@@ -62,7 +65,7 @@ def open_network(
         "NUM_STREAMS": cores.parallel_calls(),
         "INFERENCE_NUM_THREADS": cores.process_cores(),
         "CPU_RUNTIME_CACHE_CAPACITY": PREPARED_SHAPES_AT_MOST,
-        **(EXACT if precision == "exact" else {}),
+        **(EXACT if precision == "exact" or _lacks_bfloat16() else {}),
         **(settings or {}),
     }
     try:
@@ -95,6 +98,10 @@ def _initialise() -> Any:
     results = compiled.create_infer_request().infer({0: np.zeros(1, np.float32)}, share_inputs=True)
     np.array(results[0])
     return openvino
+
+
+def _lacks_bfloat16() -> bool:
+    return os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() in _WITHOUT_BFLOAT16
 
 
 def _cut_behind(model: Any, layers: tuple[str, ...], weights: Weights) -> Any:
