@@ -13,6 +13,8 @@
     ├── MissingPackageError      an optional package is not installed
     ├── ReleaseError             a release cannot be made, or does not match its manifest
     └── TransientError           the same call may succeed later; the only error that is retried
+        └── ShortageError        this machine lacks memory, threads, open files or room on a disk
+            └── FullStorageError it lacks room where a stored file is written; a StoreError, too
 
 A message names the thing, the place, what was expected, what was found and what to do.
 Errors of other libraries are translated once, where they are caught, with ``raise ... from error``.
@@ -70,3 +72,11 @@ class TransientError(FiguregroundError):
     """The same call may succeed later. ``final`` is set where it was already retried and shall not be retried again."""
 
     final = False
+
+
+class ShortageError(TransientError):
+    """The machine lacks memory, threads, open files or room on a disk; that is never a property of the input."""
+
+
+class FullStorageError(StoreError, ShortageError):
+    """There is no room where a stored file is written."""

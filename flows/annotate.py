@@ -1,5 +1,6 @@
 """Push crops to the annotators, and pull their annotations."""
 
+import functools
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,7 +12,8 @@ from figureground import tables
 from figureground.catalog import Catalog
 from figureground.storage.store import Store
 from figureground.types import Source, TableRef
-from flows.ingest import Outcome, expand_sources, first_failure, lock_sources
+from flows.ingest import expand_sources, lock_sources
+from flows.outcomes import Outcome, find_first_failure, try_source
 from flows.scheduling.run_monitor import monitor_run
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
@@ -110,16 +112,26 @@ def _run_in_turn(
     submit: Callable[[Source, Sequence[TableRef]], PrefectFuture[TableRef]],
 ) -> list[Outcome]:
     """Run one source at a time: Label Studio on SQLite loses predictions under concurrent writers."""
-    store, outcomes = Store(catalog.storage_root), []
+    outcomes: list[Outcome] = []
     for source in sources:
         if source.kind == "layout":
             _log.info("%s came with its labels: there is nothing to annotate", source.source_id)
             continue
-        refs = [ref for stage in required.stages if (ref := tables.find(store, stage, source.source_id))]
-        if len(refs) == len(required.stages):
-            outcomes.append(Outcome(source.source_id, first_failure([submit(source, refs)])))
-        elif required.patient:
-            outcomes.append(Outcome(source.source_id, "", required.missing.partition(";")[0]))
-        else:
-            outcomes.append(Outcome(source.source_id, f"{source.source_id} {required.missing}"))
+        outcome, failed = try_source(source.source_id, functools.partial(_run_source, catalog, source, required, submit))
+        outcomes += [outcome] if outcome else failed
     return outcomes
+
+
+def _run_source(
+    catalog: Catalog,
+    source: Source,
+    required: _Required,
+    submit: Callable[[Source, Sequence[TableRef]], PrefectFuture[TableRef]],
+) -> Outcome:
+    store = Store(catalog.storage_root)
+    refs = [ref for stage in required.stages if (ref := tables.find(store, stage, source.source_id))]
+    if len(refs) == len(required.stages):
+        return Outcome(source.source_id, find_first_failure([submit(source, refs)]))
+    if required.patient:
+        return Outcome(source.source_id, "", required.missing.partition(";")[0])
+    return Outcome(source.source_id, f"{source.source_id} {required.missing}")

@@ -13,7 +13,8 @@ from figureground.storage.store import Store
 from figureground.tables import formats
 from figureground.types import Release
 from flows.annotate import pull_all, push_all
-from flows.ingest import Outcome, ingest
+from flows.ingest import ingest
+from flows.outcomes import Outcome
 from flows.release import cut
 from tasks.annotation.simulated_annotator import simulate_annotator
 from tasks.datasets.summarise import summarise

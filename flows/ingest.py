@@ -1,9 +1,9 @@
 """From video to pre-annotated crops: the flow that runs every night."""
 
+import functools
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from prefect import allow_failure, flow
@@ -12,13 +12,13 @@ from prefect.futures import PrefectFuture
 from figureground.catalog import Catalog
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.clients.sources.identity import describe_unfinished_files, expand, has_listing
-from figureground.errors import FiguregroundError
 from figureground.storage.leases import hold_lease
 from figureground.storage.locks import Kind, hold_locks
 from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.types import Source
 from flows.executor import Executor, open_executor
+from flows.outcomes import Outcome, find_first_failure, try_source
 from flows.scheduling.run_monitor import monitor_run
 from tasks.ingest.crop import crop
 from tasks.ingest.deduplicate import deduplicate
@@ -32,15 +32,6 @@ from tasks.ingest.report import report
 from tasks.ingest.sample import sample
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How one source ended; ``error`` is "" when every stage is done, ``left`` says why it was left alone."""
-
-    source_id: str
-    error: str
-    left: str = ""
 
 
 @flow(name="ingest", validate_parameters=False, persist_result=False)
@@ -128,18 +119,18 @@ def fetch_weights(catalog: Catalog) -> None:
 
 def _discover(catalog: Catalog, names: Iterable[str] | None) -> list[Outcome]:
     """List pages and prefixes anew. One that cannot be listed is an outcome, and what it had before goes on."""
-    outcomes = []
+    outcomes: list[Outcome] = []
     for source in [catalog.source(name) for name in (names or catalog.sources)]:
-        try:
-            if has_listing(source):
-                left = describe_refusals(discover(source, catalog), catalog)
-            else:
-                left = describe_unfinished_files(source, catalog)
-        except FiguregroundError as error:
-            outcomes.append(Outcome(source.source_id, str(error)))
-        else:
-            outcomes += [Outcome(source.source_id, "", left)] if left else []
+        left, failed = try_source(source.source_id, functools.partial(_list_anew, source, catalog))
+        outcomes += failed or ([Outcome(source.source_id, "", left)] if left else [])
     return outcomes
+
+
+def _list_anew(source: Source, catalog: Catalog) -> str:
+    """List a page or prefix anew, and say which clips or files of a source are not taken now; "" for none."""
+    if has_listing(source):
+        return describe_refusals(discover(source, catalog), catalog)
+    return describe_unfinished_files(source, catalog)
 
 
 def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:
@@ -162,12 +153,12 @@ def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[
     CatalogError
         When a name is not in the catalog.
     """
-    sources, refused = [], []
+    sources: list[Source] = []
+    refused: list[Outcome] = []
     for source in [catalog.source(name) for name in (names or catalog.sources)]:
-        try:
-            sources += expand(source, catalog)
-        except FiguregroundError as error:
-            refused.append(Outcome(source.source_id, str(error)))
+        parts, failed = try_source(source.source_id, functools.partial(expand, source, catalog))
+        sources += parts or []
+        refused += failed
     return sources, refused
 
 
@@ -191,22 +182,4 @@ def _submit(sources: list[Source], catalog: Catalog, executor: Executor) -> dict
 
 
 def _outcomes(futures: dict[str, list[PrefectFuture[Any]]]) -> list[Outcome]:
-    return [Outcome(name, first_failure(stages)) for name, stages in futures.items()]
-
-
-def first_failure(futures: Iterable[PrefectFuture[Any]]) -> str:
-    """Wait for tasks, and give the message of the first that failed, or "".
-
-    Raises
-    ------
-    Exception
-        When a task failed with anything but a `FiguregroundError`: that is a defect, and its traceback is wanted.
-    """
-    for future in futures:
-        future.wait()
-        if future.state.is_failed() or future.state.is_crashed():
-            error = future.state.result(raise_on_failure=False)
-            if isinstance(error, FiguregroundError):
-                return str(error)
-            raise error
-    return ""
+    return [Outcome(name, find_first_failure(stages)) for name, stages in futures.items()]

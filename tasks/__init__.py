@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from figureground import progress
 from figureground.errors import TransientError
+from figureground.shortage import refuse_short_memory, translate_shortage
 
 if TYPE_CHECKING:
     from prefect import Task
@@ -16,9 +17,12 @@ if TYPE_CHECKING:
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
+_STAGE_BYTES = 256 << 20
+"""A stage is not begun with less memory: threads of native libraries end the whole process when they get none."""
+
 
 def retried_task(function: Callable[_P, _R]) -> "Task[_P, _R]":
-    """Make a Prefect task that is retried after a `TransientError` that is not final.
+    """Make a Prefect task that is retried after a `TransientError` that is not final, such as a lack of memory.
 
     Prefect stores no result of it: the tables in the storage say what is done. Its duration is reported to
     `progress.subscribe_durations`.
@@ -33,7 +37,9 @@ def retried_task(function: Callable[_P, _R]) -> "Task[_P, _R]":
 
     @functools.wraps(function)
     def timed(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with progress.measure_duration(function.__name__):
+        action = f"the stage {function.__name__}"
+        refuse_short_memory(action, _STAGE_BYTES)
+        with progress.measure_duration(function.__name__), translate_shortage(action):
             return function(*args, **kwargs)
 
     as_task = task(

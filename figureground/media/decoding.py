@@ -5,7 +5,9 @@ and rotation. Frames are decoded in order and counted. Nothing ever seeks: with 
 wrong place. What the header promises is only compared with what was decoded.
 """
 
+import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +20,11 @@ from av.error import FFmpegError
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 
-from figureground.errors import SourceError
+from figureground.errors import FiguregroundError, SourceError
 from figureground.media.orientation import display_matrix, upright
 from figureground.media.sampling import choose
-from figureground.media.timestamps import FrameClock, frame_timestamp, is_truncated, promised_seconds
+from figureground.media.timestamps import FrameClock, frame_timestamp, is_still, is_truncated, promised_seconds
+from figureground.shortage import refuse_short_memory, translate_shortage
 from figureground.types import Frame, Image
 
 SUFFIXES = frozenset(
@@ -32,6 +35,12 @@ SUFFIXES = frozenset(
 
 # FFmpeg also opens these, but they are text, pictures, or lists that name other files and addresses to read.
 _NOT_VIDEOS = frozenset({"tty", "image2", "hls", "dash", "concat", "concatf", "sdp", "rtsp", "tedcaptions", "webvtt", "srt"})
+FRAME_PIXELS_AT_MOST = 80_000_000
+"""The largest frame that is decoded: that of a 12K camera. A damaged header may claim any size."""
+
+_DECODER_BYTES_AT_MOST = 400_000_000  # each thread of a decoder holds a frame; large frames get fewer threads
+_HEADER_BYTES = 64 << 20  # more than a header needs
+_FRAMES_HELD = 16  # by a decoder, at most
 _SHARPNESS_LONG_SIDE = 480  # pixels; blur that matters shows at this size, sensor noise and block edges do not
 
 
@@ -54,10 +63,17 @@ class DecodedFrame:
     """A decoded frame that is not converted yet: most are never taken, and converting costs more than decoding."""
 
     def __init__(
-        self, index: int, seconds: float, raw: av.VideoFrame, luma_scaler: VideoReformatter, rgb_scaler: VideoReformatter
+        self,
+        path: Path,
+        index: int,
+        seconds: float,
+        raw: av.VideoFrame,
+        luma_scaler: VideoReformatter,
+        rgb_scaler: VideoReformatter,
     ) -> None:
         self.index = index
         self.seconds = seconds
+        self._path = path
         self._raw = raw
         self._luma_scaler = luma_scaler
         self._rgb_scaler = rgb_scaler
@@ -66,14 +82,16 @@ class DecodedFrame:
     def sharpness(self) -> float:
         """Gradient energy (after Tenenbaum, 1970) of the luma, shrunk to 480 pixels on the long side."""
         width, height = self._size_within(_SHARPNESS_LONG_SIDE)
-        small = self._luma_scaler.reformat(self._raw, width=width, height=height, format="gray", interpolation="AREA")
-        return gradient_energy(small.to_ndarray())
+        with self._translate_errors():
+            small = self._luma_scaler.reformat(self._raw, width=width, height=height, format="gray", interpolation="AREA")
+            return gradient_energy(small.to_ndarray())
 
     def scaled_to(self, long_side: int) -> Image:
         """Convert to RGB with at most `long_side` pixels on the long side, as it is stored: not turned upright."""
         width, height = self._size_within(long_side)
-        small = self._rgb_scaler.reformat(self._raw, width=width, height=height, format="rgb24", interpolation="AREA")
-        return np.asarray(small.to_ndarray(), np.uint8)
+        with self._translate_errors():
+            small = self._rgb_scaler.reformat(self._raw, width=width, height=height, format="rgb24", interpolation="AREA")
+            return np.asarray(small.to_ndarray(), np.uint8)
 
     def _size_within(self, long_side: int) -> tuple[int, int]:
         scale = min(1.0, long_side / max(self._raw.width, self._raw.height))
@@ -81,7 +99,11 @@ class DecodedFrame:
 
     def image(self) -> Image:
         """Convert to RGB, upright."""
-        return np.ascontiguousarray(upright(self._raw.to_ndarray(format="rgb24"), display_matrix(self._raw)))
+        with self._translate_errors():
+            return np.ascontiguousarray(upright(self._raw.to_ndarray(format="rgb24"), display_matrix(self._raw)))
+
+    def _translate_errors(self) -> AbstractContextManager[None]:
+        return _translate_errors(self._path, f"frame {self.index} of {self._raw.width}x{self._raw.height} pixels")
 
 
 class VideoReader:
@@ -114,20 +136,22 @@ class VideoReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._container = _open(path)
-        try:
+        with ExitStack() as opened:
+            opened.enter_context(_translate_errors(path, "its header"))
+            self._container = opened.enter_context(_open(path))
             self._stream = _video_stream(path, self._container)
-        except SourceError:
-            self._container.close()
-            raise
-        self._stream.thread_type = "AUTO"
-        self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
-        self.codec = self._stream.codec_context.codec.canonical_name
-        self._promised_seconds = promised_seconds(self._container, self._stream)
-        estimate = round(self._promised_seconds * self.fps) if self._promised_seconds and self.fps else None
-        self._promised_frames = self._stream.frames or None  # read now: a closed container's stream gives random numbers
+            self._stream.thread_type = "AUTO"
+            self._stream.codec_context.thread_count = _count_threads(self._stream)
+            self.fps = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+            self.codec = str(self._stream.codec_context.codec.canonical_name)
+            self._promised_seconds = promised_seconds(self._container, self._stream)
+            estimate = round(self._promised_seconds * self.fps) if self._promised_seconds and self.fps else None
+            self._promised_frames = self._stream.frames or None  # read now: a closed container's stream gives random numbers
+            opened.pop_all()  # it stays open
         self.promised: int | None = self._promised_frames or estimate
         self.decoded = 0
+        self._hidden = 0
+        self._needed_bytes = _needed_bytes(self._stream)
         self.corrupt = 0
         self.smeared = 0
         self._smears = False
@@ -142,7 +166,7 @@ class VideoReader:
     @property
     def truncated(self) -> bool:
         """Whether fewer frames were decoded than promised. Valid after the last frame."""
-        return is_truncated(self.decoded, self.seconds, self._promised_frames, self._promised_seconds)
+        return is_truncated(self.decoded + self._hidden, self.seconds, self._promised_frames, self._promised_seconds)
 
     def frames(self) -> Iterator[DecodedFrame]:
         """Decode everything, in order, holding one frame at a time.
@@ -154,6 +178,8 @@ class VideoReader:
         ------
         SourceError
             At the end, when not a single frame could be decoded.
+        ShortageError
+            When damage was met and there is little memory: decoders take the one for the other.
         """
         clock = FrameClock(self.fps)
         luma_scaler, rgb_scaler = VideoReformatter(), VideoReformatter()  # each is fast for a fixed size only
@@ -165,7 +191,9 @@ class VideoReader:
             if self._smears:
                 self.smeared += 1
             else:
-                yield DecodedFrame(index, seconds, raw, luma_scaler, rgb_scaler)
+                yield DecodedFrame(self.path, index, seconds, raw, luma_scaler, rgb_scaler)
+        if self.corrupt or not self.decoded:
+            refuse_short_memory(f"{self.path} cannot be decoded", self._needed_bytes)
         if not self.decoded:
             raise SourceError(
                 f"{self.path}: no frame can be read: {self.codec} video, {self.promised or 'an unknown number of'} frames "
@@ -175,20 +203,39 @@ class VideoReader:
 
     def _decode(self) -> Iterator[av.VideoFrame]:
         for packet in self._demux():
-            try:
-                frames = self._stream.decode(packet)
-            except FFmpegError:
-                self.corrupt += 1
-                self._smears = True
-                continue
+            with _translate_errors(self.path, "a packet", self._needed_bytes):
+                try:
+                    frames = self._decode_packet(packet)
+                except FFmpegError:
+                    frames = []
+                    self.corrupt += 1
+                    self._smears = True
             yield from frames
 
     def _demux(self) -> Iterator[Any]:
-        try:
-            yield from (packet for packet in self._container.demux(self._stream) if packet.size)
-        except FFmpegError:
-            self.corrupt += 1  # the container ends here; what the decoder still holds comes below
+        packets = self._container.demux(self._stream)
+        while True:
+            with _translate_errors(self.path, "a packet", self._needed_bytes):
+                try:
+                    packet = self._next_packet(packets)
+                except FFmpegError:
+                    self.corrupt += 1  # the container ends here; what the decoder still holds comes below
+                    packet = None
+            if packet is None:
+                break
+            # an edit list hides packets of a clip that was trimmed without encoding it anew; AVI's empty one repeats a frame
+            self._hidden += packet.is_discard or (not packet.size and packet.dts is not None)
+            if packet.size:
+                yield packet
         yield None
+
+    def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
+        with translate_shortage(f"{self.path} cannot be decoded", self._needed_bytes):
+            return list(self._stream.decode(packet))
+
+    def _next_packet(self, packets: Iterator[Any]) -> Any:
+        with translate_shortage(f"{self.path} cannot be read", self._needed_bytes):
+            return next(packets, None)
 
 
 def probe(path: Path) -> Probe:
@@ -265,10 +312,13 @@ def _open(path: Path) -> Any:
     size = path.stat().st_size
     if not size:
         raise SourceError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    # A "video" from the community may be a playlist: let it open no other file and no address. Its texts are in any encoding.
+    options = {"protocol_whitelist": "file", "max_pixels": str(FRAME_PIXELS_AT_MOST)}
     try:
-        # A "video" from the community may be a playlist: let it open no other file and no address.
-        container = av.open(str(path), options={"protocol_whitelist": "file"})
+        with translate_shortage(f"{path} cannot be opened", _HEADER_BYTES):
+            container = av.open(str(path), options=options, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
+        refuse_short_memory(f"{path} cannot be opened", _HEADER_BYTES)
         with path.open("rb") as file:
             head = file.read(8)
         raise SourceError(
@@ -287,6 +337,7 @@ def _open(path: Path) -> Any:
 
 def _video_stream(path: Path, container: Any) -> Any:
     moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+    moving = [stream for stream in moving if not is_still(stream)] or moving
     if not moving:
         streams = ", ".join(f"{stream.type} ({_codec(stream)})" for stream in container.streams) or "no stream at all"
         raise SourceError(
@@ -294,7 +345,41 @@ def _video_stream(path: Path, container: Any) -> Any:
         )
     if moving[0].codec_context is None:
         raise SourceError(f"{path}: no decoder for its codec. Convert it, for example `ffmpeg -i IN -c:v libx264 OUT.mp4`")
+    width, height = moving[0].codec_context.width, moving[0].codec_context.height
+    if width * height > FRAME_PIXELS_AT_MOST:
+        raise SourceError(
+            f"{path}: frames of {width}x{height} pixels; expected at most {FRAME_PIXELS_AT_MOST:,} in all. The header is "
+            "damaged, or scale it first, for example `ffmpeg -i IN -vf scale=3840:-2 OUT.mp4`"
+        )
     return moving[0]
+
+
+def _count_threads(stream: Any) -> int:
+    """Give the number of a decoder's threads, 0 for its own choice; each holds a frame of up to 4 bytes a pixel."""
+    frame_bytes = 4 * stream.codec_context.width * stream.codec_context.height
+    fitting = _DECODER_BYTES_AT_MOST // max(1, frame_bytes)
+    return 0 if fitting > (os.cpu_count() or 1) else max(1, fitting)
+
+
+def _needed_bytes(stream: Any) -> int:
+    """Give the memory that decoding needs at most, roughly: a lack of it must not be taken for damage."""
+    return int(_HEADER_BYTES + _FRAMES_HELD * 2 * stream.codec_context.width * stream.codec_context.height)
+
+
+@contextmanager
+def _translate_errors(path: Path, part: str, needed_bytes: int = _HEADER_BYTES) -> Iterator[None]:
+    """Turn what PyAV and FFmpeg raise for a part of a file into a reason, unless the machine lacks memory or the like."""
+    try:
+        with translate_shortage(f"{path} cannot be decoded", needed_bytes):
+            yield
+    except FiguregroundError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        raise SourceError(
+            f"{path}: {part} cannot be read ({type(error).__name__}{f': {reason}' if reason else ''}). The file is damaged, "
+            "or of a kind that FFmpeg does not know; convert it, get it again, or take this source out of the catalog"
+        ) from error
 
 
 def _codec(stream: Any) -> str:

@@ -3,19 +3,25 @@
 Every timestamp of a video is read here.
 """
 
+import re
 from typing import Any
 
 import av
 
 _FRAMES_MISSING_AT_MOST = 1  # dancer_bluescreen.avi, healthy: 1572 promised, 1571 read; AVI counts an empty packet
+_SECONDS_BACK_AT_MOST = 1.0  # frames out of order or with one time are closer together than recordings that were joined
+_STILL_FRAMES_BELOW = 1.5
+_DURATION_TAG = re.compile(r"([0-9]{1,4}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")
+_SMALLEST_STEP = 1e-6  # seconds
 _SECONDS_MISSING_AT_MOST = 0.5  # sound is up to 0.07 s longer than the video in healthy clips
 
 
 class FrameClock:
     """Turns a container's timestamps into seconds since the first frame that always rise.
 
-    A frame without a timestamp, or with one that jumps back (joined recordings start again at 0), comes one average frame
-    after the previous frame. The frames after it are counted on from there.
+    A frame without a timestamp, or with one that jumps back by a second or more (joined recordings start again at 0), comes one
+    average frame after the previous frame. The frames after it are counted on from there. A frame with the time of the previous
+    one, or with a slightly earlier one, comes a microsecond after it: the frames after it keep the container's times.
 
     Parameters
     ----------
@@ -38,11 +44,11 @@ class FrameClock:
         """
         if timestamp is None:
             self._now += self.frame_seconds
-        elif self._zero is None or timestamp - self._zero <= self._now:
+        elif self._zero is None or timestamp - self._zero <= self._now - _SECONDS_BACK_AT_MOST:
             self._now += self.frame_seconds
             self._zero = timestamp - self._now
         else:
-            self._now = timestamp - self._zero
+            self._now = max(timestamp - self._zero, self._now + _SMALLEST_STEP)
         return self._now
 
 
@@ -55,10 +61,29 @@ def promised_seconds(container: Any, stream: Any) -> float | None:
     """Give the length in seconds that the header promises: the video stream's, or the whole file's when only that is known."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    if tag := stream.metadata.get("DURATION"):  # Matroska and WebM keep it as 00:00:12.732000000
-        hours, minutes, seconds = tag.split(":")
-        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    if (tagged := _parse_duration_tag(_duration_tag(stream))) is not None:
+        return tagged
     return float(container.duration / av.time_base) if container.duration else None
+
+
+def is_still(stream: Any) -> bool:
+    """Tell whether a video stream says that it is a single image: a cover that is not marked as one, or a photo."""
+    seconds = float(stream.duration * stream.time_base) if stream.duration else _parse_duration_tag(_duration_tag(stream))
+    return bool(stream.frames == 1 or (seconds and stream.average_rate and seconds * stream.average_rate < _STILL_FRAMES_BELOW))
+
+
+def _duration_tag(stream: Any) -> str:
+    return str(stream.metadata.get("DURATION", ""))
+
+
+def _parse_duration_tag(tag: str) -> float | None:
+    """Read the seconds of Matroska's and WebM's tag, ``00:00:12.732000000``; None when it is absent or damaged.
+
+    >>> _parse_duration_tag("00:01:02.500000000"), _parse_duration_tag("00:00:21o100000000")
+    (62.5, None)
+    """
+    match = _DURATION_TAG.fullmatch(tag)
+    return int(match[1]) * 3600 + int(match[2]) * 60 + float(match[3]) if match else None
 
 
 def is_truncated(decoded: int, seconds: float, promised_frames: int | None, promised_seconds: float | None) -> bool:
@@ -70,7 +95,7 @@ def is_truncated(decoded: int, seconds: float, promised_frames: int | None, prom
     Parameters
     ----------
     decoded, seconds
-        How many frames were decoded, and where the last one ends.
+        How many frames were decoded, with those that an edit list hides; and where the last one ends.
     promised_frames, promised_seconds
         What the header promised; None when it says nothing.
 

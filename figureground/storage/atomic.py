@@ -15,8 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from figureground.errors import StoreError
+from figureground.errors import FullStorageError, StoreError
 from figureground.parallel import map_ordered
+from figureground.shortage import describe_shortage, find_shortage
 from figureground.storage.hashing import BATCH_SIZE, list_folder, sha256
 
 
@@ -88,6 +89,8 @@ def write_beside(path: Path, *, lasting: bool = True) -> Iterator[Path]:
 
 def write_error(path: Path, error: OSError) -> StoreError:
     """Give the error that says why a path of the storage cannot be written and what to do."""
+    if lacking := find_shortage(OSError(error.errno, error.strerror, str(path))):
+        return FullStorageError(f"cannot write {path}: {error.strerror or error}. {describe_shortage(lacking)}")
     return StoreError(
         f"cannot write {path}: {error.strerror or error}. Expected a folder this user may write to with room left; "
         "free some space, change its permissions, or set another `storage:` in the catalog, then run again"
@@ -146,6 +149,8 @@ def build_folder(folder: Path, fingerprint: str = "") -> Iterator[Path]:
                 shutil.rmtree(place, ignore_errors=True)
             os.close(handle)
     except OSError as error:
+        if lacking := find_shortage(error):
+            raise FullStorageError(f"cannot write {folder}: {error}. {describe_shortage(lacking)}") from error
         raise StoreError(
             f"cannot write {folder}: {error}. Expected a folder this user may write to with room left; "
             "free some space or change its permissions, then run again"

@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from figureground import __version__
 from figureground.errors import FiguregroundError
+from figureground.shortage import describe_shortage, find_shortage
 from flows.cli import annotation, data, models, operation, releases, set_up
 from flows.cli.output import error_console
 
@@ -39,13 +40,20 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A `FiguregroundError` becomes one message and exit code 1."""
+    """Run the command line. A `FiguregroundError`, and a lack of memory and the like, become one message and exit code 1."""
     try:
         app()
     except FiguregroundError as error:
         if "--verbose" in sys.argv:
             traceback.print_exc()
         error_console.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        raise SystemExit(1) from None
+    except Exception as error:
+        if not (lacking := find_shortage(error)):
+            raise
+        if "--verbose" in sys.argv:
+            traceback.print_exc()
+        error_console.print(f"[bold red]error:[/] {escape(describe_shortage(lacking, error))}", soft_wrap=True)
         raise SystemExit(1) from None
 
 

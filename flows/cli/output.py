@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from figureground.datasets.funnel import Funnel
-    from flows.ingest import Outcome
+    from flows.outcomes import Outcome
 
 _MAX_COLUMNS = 6
 _ORIGINS = {"prediction": "accepted as is", "prediction-changed": "corrected", "manual": "drawn"}

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 class PartOutcome(Protocol):
-    """How a part of a run ended for one source; see `flows.ingest.Outcome`."""
+    """How a part of a run ended for one source; see `flows.outcomes.Outcome`."""
 
     @property
     def source_id(self) -> str:

@@ -15,7 +15,8 @@ from figureground.errors import FiguregroundError
 from figureground.storage.run_records import read_latest
 from figureground.storage.store import Store
 from flows.annotate import pull_all, push_all
-from flows.ingest import Outcome, ingest
+from flows.ingest import ingest
+from flows.outcomes import Outcome
 from flows.release import cut
 from flows.scheduling.run_monitor import monitor_run
 from tasks.operation.prune import Pruned, prune_storage

@@ -14,7 +14,7 @@ from figureground.tables import FrameRow, VideoRow
 from figureground.types import Frame, Source, TableRef
 from tasks import retried_task
 
-VERSION = 1
+VERSION = 2
 """Raised by 1 when the frames change for the same inputs."""
 
 _log = logging.getLogger(__name__)

@@ -36,6 +36,12 @@ def old(tmp_path: Path) -> Path:
     return Path(shutil.copytree(OLD, tmp_path / "old"))
 
 
+@pytest.fixture(autouse=True)
+def stages_of_format_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages as format 1 had them: one whose version was raised since runs again after an upgrade, as always."""
+    monkeypatch.setattr(sample, "VERSION", 1)
+
+
 @pytest.fixture
 def catalog(old: Path) -> Catalog:
     return catalogs.load(old / "catalog.yaml")

@@ -18,7 +18,7 @@ from figureground.catalog import load
 from figureground.errors import StoreError
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
-from flows.ingest import Outcome
+from flows.outcomes import Outcome
 from flows.scheduling import failure_notice
 from flows.scheduling.crashed_runs import record_crashed_runs
 from flows.scheduling.run_monitor import monitor_run
