@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from figureground.catalog.values import FileName, Name, Plugin, Strict
+from figureground.catalog.values import FileName, Name, Plugin, Plugins, Strict
 
 
 class ScenesRecipe(Strict):
@@ -55,7 +55,7 @@ class Recipe(Strict):
     sample: SampleRecipe
     detector: Plugin
     crop: CropRecipe = CropRecipe()
-    checks: dict[str, dict[str, Any] | None]
+    checks: Plugins
     remover: Plugin
 
     @model_validator(mode="after")

@@ -91,6 +91,18 @@ def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+def _as_mapping(value: Any) -> Any:
+    """Let a name, or a list of names and of mappings, stand for a mapping of names to settings."""
+    if isinstance(value, str):
+        return {value: None}
+    if isinstance(value, list) and all(isinstance(entry, str | dict) for entry in value):
+        names = [name for entry in value for name in ([entry] if isinstance(entry, str) else entry)]
+        if repeated := sorted({str(name) for name in names if names.count(name) > 1}):
+            raise ValueError(f"expected each name once; {', '.join(repeated)} stands there twice")
+        return {name: own for entry in value for name, own in _as_mapping(entry).items()}
+    return value
+
+
 Sha256 = Annotated[str, Field(pattern=SHA256_PATTERN)]
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 FileName = Annotated[str, Field(pattern=FILE_NAME_PATTERN)]
@@ -100,8 +112,11 @@ Bytes = Annotated[int, Field(ge=1), BeforeValidator(_parse_bytes)]
 Host = Annotated[str, Field(pattern=HOST_PATTERN), AfterValidator(str.lower)]
 SourcePath = Annotated[str, Field(min_length=1), AfterValidator(check_path)]
 SourcePaths = Annotated[tuple[SourcePath, ...], Field(min_length=1), BeforeValidator(_as_tuple)]
-Plugin = Annotated[dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1)]
-"""A plug-in by its name, with its settings."""
+Plugin = Annotated[dict[str, dict[str, Any] | None], Field(min_length=1, max_length=1), BeforeValidator(_as_mapping)]
+"""A plug-in by its name, with its settings; the name alone takes the defaults."""
+
+Plugins = Annotated[dict[str, dict[str, Any] | None], BeforeValidator(_as_mapping)]
+"""Plug-ins by their names, with their settings; a list of names takes the defaults."""
 
 
 class Strict(BaseModel):

@@ -1,5 +1,7 @@
 """Commands that set figureground up: the demo, the check of everything outside, a local Label Studio."""
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +19,44 @@ PANEL = "Set-up"
 commands = typer.Typer()
 studio = typer.Typer(help="A local Label Studio server on this machine.", no_args_is_help=True)
 commands.add_typer(studio, name="studio", rich_help_panel=PANEL)
+
+
+@commands.command(rich_help_panel=PANEL)
+def init(
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="A folder with videos or photos.")] = None,
+    license_name: Annotated[
+        str | None, typer.Option("--license", metavar="NAME", help="What may be done with the footage, such as CC-BY-4.0.")
+    ] = None,
+    scenes: Annotated[
+        list[str] | None, typer.Option("--scene", metavar="NAME", help="Where it was filmed, such as street; can be repeated.")
+    ] = None,
+    name: Annotated[str, typer.Option("--name", help="The name of the source; the folder's name if omitted.")] = "",
+    catalog: CatalogFile = CATALOG,
+) -> None:
+    """Write a first catalog for a folder of videos or photos. Asks for what is not given."""
+    from figureground.catalog import load, starter
+
+    folder = folder or Path(_ask("Folder with videos or photos", "FOLDER"))
+    contents = starter.count_files(folder)
+    license_name = license_name or _ask("License of the footage, such as CC-BY-4.0, or `own` for your own", "--license NAME")
+    text = starter.render(folder, contents, license_name, scenes or [], name, catalog.absolute().parent)
+    starter.write(catalog, text)
+    try:
+        load(catalog, build_plugins=False)
+    except FiguregroundError:
+        catalog.unlink()
+        raise
+    console.print(f"{catalog} written: {contents.videos} videos, {contents.photos} photos", soft_wrap=True, markup=False)
+    option = "" if catalog == CATALOG else f" --catalog {catalog}"
+    console.print(f"next: figureground doctor --fetch{option}, then figureground ingest{option}", soft_wrap=True, markup=False)
+
+
+def _ask(question: str, option: str) -> str:
+    """Ask the person at the terminal; without a terminal, say which option is missing."""
+    if not sys.stdin.isatty():
+        raise typer.BadParameter(f"missing {option}: there is no terminal to ask at")
+    answer: str = typer.prompt(question)
+    return answer
 
 
 @commands.command(rich_help_panel=PANEL)

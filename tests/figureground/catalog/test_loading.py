@@ -176,7 +176,7 @@ MISTAKES = {
     "a host with a scheme": ("assets:", "allow_hosts: ['http://a']\nassets:", 11, "allow_hosts.0: expected a host's name or n"),
     "a word for a list": ("[park, jumping]", "park", 8, "sources.park.scenes: expected a list, for example [park, jumping];"),
     "a bad word in a list": ("[park, jumping]", "[park, a/b]", 8, "sources.park.scenes.1: expected a name of 1 to 64 letters"),
-    "a list for keys": ("    size: {at_least: 96}\n    sharpness: {}", "    - size", 23, "recipe.checks: expected keys with"),
+    "a list for keys": ("    size: {at_least: 96}\n    sharpness: {}", "    - 7", 23, "recipe.checks: expected keys with"),
     "nothing for keys": ("  walk: {", "  none:\n  walk: {", 10, "sources.none: expected keys with values below it; found None"),
     "nothing for a word": ("storage: data", "storage:", 1, "storage: expected a valid string; found None"),
     "a source's name": ("  park:", "  my park:", 3, "sources.my park: expected a name of 1 to 64 letters"),
