@@ -2,37 +2,54 @@
 
 Each check stands for a defect of published datasets: lists paired by their order, masks of another size or letterboxed with
 interpolation, masks saved as JPEG, undeclared ids, images that are rotated by a tag, masks that a program thresholded.
+
+An image's size is read first, from its header, and a mask of another size is refused before it is decoded: so no mask takes
+more memory than its image.
 """
 
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
 
+from figureground.datasets import matlab, scene_lists
 from figureground.datasets.splits import Split
-from figureground.errors import ArrayError
+from figureground.errors import ArrayError, FiguregroundError
 from figureground.parallel import map_ordered
+from figureground.shortage import find_shortage
 from figureground.types import Alpha, Mask
+
+_log = logging.getLogger(__name__)
 
 IMAGES = (".jpg", ".jpeg", ".png")
 _MASKS = (".png", ".mat")
 _LOSSY = (".jpg", ".jpeg", ".webp")
 _ORIENTATION = 274
+_FORMATS = ("PNG", "BMP", "GIF", "TIFF")
+PIXELS_AT_MOST = 100_000_000
+"""The largest image of a dataset that is read."""
 
 Label: TypeAlias = Mask | Alpha
 """Shape (h, w): class ids (uint8), or how much of a pixel is person (float32, 0 to 1)."""
+Size: TypeAlias = tuple[int, int]
+"""Width and height in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
     """An image and its mask; ``reason`` is "" or why they are not used.
 
-    ``label`` reads this image's label from the mask's file. ``split`` is None where the dataset names none.
+    ``label`` reads this image's label from the mask's file; it is given the image's size, and refuses a label of another size
+    before it decodes it. ``split`` is None where the dataset names none.
     """
 
     sample_id: str
@@ -41,7 +58,7 @@ class Pair:
     reason: str = ""
     split: Split | None = None
     scenes: tuple[str, ...] = ()
-    label: Callable[[], Label] | None = field(default=None, compare=False)
+    label: Callable[[Size], Label] | None = field(default=None, compare=False)
 
 
 def pair_by_name(images: Path, masks: Path, split: Split | None = None) -> list[Pair]:
@@ -110,8 +127,33 @@ _SHORT_REASONS = {
 
 def from_list(image: Path, mask: Path, split: Split | None) -> Pair:
     """Give the pair that a line of a list names, which may be missing."""
-    missing = [f"{file.name} is listed and missing" for file in (image, mask) if not file.is_file()]
+    missing = [f"{file.name} is listed and missing" for file in (image, mask) if not is_file(file)]
     return Pair(image.stem, image, mask, "; ".join(missing), split, label=partial(ids, mask))
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path that a dataset names is a file; a name that no file can have, such as one too long, is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def with_scenes(pairs: Iterable[Pair], lists: Path) -> Iterator[Pair]:
+    """Give pairs with the scenes of their ids, then a pair without files for each list of scenes that cannot be read.
+
+    Parameters
+    ----------
+    pairs
+        Their ids are those in the lists.
+    lists
+        The folder of the lists, see `figureground.datasets.scene_lists`.
+    """
+    scenes, problems = scene_lists.read_what_is_there(lists)
+    for pair in pairs:
+        yield replace(pair, scenes=scenes.get(pair.sample_id, ()))
+    for number, problem in enumerate(problems, 1):
+        yield Pair(f"{lists.name}-{number}", None, None, problem)
 
 
 def examine(pairs: Collection[Pair], allowed: Collection[int]) -> Iterator[Pair]:
@@ -147,15 +189,46 @@ def read_label(pair: Pair, allowed: Collection[int]) -> Label:
     """
     if pair.image_file is None or pair.mask_file is None or pair.label is None:
         raise ArrayError(pair.reason)
-    label, size = pair.label(), _size(pair.image_file)
-    if label.shape != size[::-1]:
-        raise ArrayError(
-            f"{pair.mask_file.name}: {label.shape[1]}x{label.shape[0]} pixels, its image {size[0]}x{size[1]}; "
-            "expected one size, and none is resized"
-        )
+    with refuse_unreadable(f"{pair.image_file.name} or {pair.mask_file.name}"):
+        size = _size(pair.image_file)
+        label = pair.label(size)
+        refuse_other_size(label.shape[::-1], size, pair.mask_file.name)
     if label.dtype == np.uint8:
         _check_ids(label, frozenset(allowed), pair.mask_file.name)
     return label
+
+
+@contextmanager
+def refuse_unreadable(name: str) -> Iterator[None]:
+    """Turn whatever a decoder raises for a file from elsewhere into an `ArrayError`: decoders of other projects raise anything.
+
+    Parameters
+    ----------
+    name
+        Of the file, for the message.
+
+    Raises
+    ------
+    ArrayError
+        When the file cannot be read. A lack of memory or disk space is no property of the file, and is raised as it is.
+    """
+    try:
+        yield
+    except FiguregroundError:
+        raise
+    except Exception as error:
+        if find_shortage(error):
+            raise
+        _log.info("%s: the traceback of %s", name, type(error).__name__, exc_info=error)
+        reason = " ".join(str(error).split())[:200]
+        raise ArrayError(f"{name}: cannot be read ({type(error).__name__}{f': {reason}' if reason else ''})") from error
+
+
+def refuse_other_size(found: tuple[int, ...], size: Size, name: str) -> None:
+    """Raise an `ArrayError` when a label's width and height are not its image's."""
+    if tuple(found) != size:
+        shown = f"{found[0]}x{found[1]} pixels" if len(found) == 2 else f"of shape {found[::-1]}"
+        raise ArrayError(f"{name}: {shown}, its image {size[0]}x{size[1]}; expected one size, and none is resized")
 
 
 def check_drawn(mask: Mask, specks_at_most: float, name: str) -> None:
@@ -206,61 +279,54 @@ def _listed(allowed: frozenset[int]) -> str:
     return f"{numbers[0]} to {numbers[-1]}" if whole else ", ".join(map(str, numbers))
 
 
-def ids(file: Path) -> Mask:
+def ids(file: Path, size: Size) -> Mask:
     """Read class ids as they are stored.
 
     Parameters
     ----------
     file
         An 8-bit PNG of one channel, with or without a palette, or a ``.mat`` with one matrix.
+    size
+        Of its image; nothing larger is decoded.
 
     Raises
     ------
     ArrayError
-        When it is something else, or in a lossy format.
+        When it is something else, of another size, or in a lossy format.
     """
     if file.suffix.lower() in _LOSSY:
         raise ArrayError(f"{file.name}: a mask in a lossy format, so its ids are not those that were drawn; expected a PNG")
-    array = _matrix(file) if file.suffix.lower() == ".mat" else _levels(file)
+    array = matlab.read_matrix(file, size) if file.suffix.lower() == ".mat" else _levels(file, size)
     if array is None or array.ndim != 2 or array.dtype != np.uint8:
         found = "no picture" if array is None else f"{array.dtype} of shape {array.shape}"
         raise ArrayError(f"{file.name}: {found}; expected 8 bits and one channel")
     return np.asarray(array, np.uint8)
 
 
-def _levels(file: Path) -> Any:
+def _levels(file: Path, size: Size) -> Any:
     """Give a PNG's own numbers: OpenCV would give the colours that a palette has for them."""
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(file) as image:
+        with Image.open(file, formats=_FORMATS) as image:
+            refuse_other_size(image.size, size, file.name)
             return np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError):
+    except UnidentifiedImageError:
         return None
 
 
-def _matrix(file: Path) -> Any:
-    from scipy.io import loadmat
-
-    try:
-        matrices = [matrix for name, matrix in loadmat(file).items() if not name.startswith("__")]
-    except (ValueError, NotImplementedError, OSError, TypeError) as error:
-        raise ArrayError(f"{file.name}: Matlab's file cannot be read: {error}") from error
-    return matrices[0] if len(matrices) == 1 else None
-
-
-def _size(file: Path) -> tuple[int, int]:
+def _size(file: Path) -> Size:
     """Give an image's size; an image that a tag rotates is refused, since its mask may be drawn either way."""
-    if file.suffix.lower() == ".png":
-        array = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if array is None:
-            raise ArrayError(f"{file.name}: no picture")
-        return array.shape[1], array.shape[0]
+    kind = PngImageFile if file.suffix.lower() == ".png" else JpegImageFile
     try:
-        with JpegImageFile(file) as image:
-            orientation, size = image.getexif().get(_ORIENTATION, 1), image.size
+        with kind(file) as image:
+            size = image.size
+            if size[0] * size[1] > PIXELS_AT_MOST:
+                raise ArrayError(f"{file.name}: {size[0]}x{size[1]} pixels; expected at most {PIXELS_AT_MOST:,} in all")
+            orientation = image.getexif().get(_ORIENTATION, 1)
     except (OSError, SyntaxError) as error:
-        raise ArrayError(f"{file.name}: no JPEG: {error}") from error
+        if find_shortage(error):
+            raise
+        kind_name = "JPEG" if kind is JpegImageFile else "PNG"
+        raise ArrayError(f"{file.name}: no {kind_name}: {error}") from error
     if orientation not in (0, 1):
         raise ArrayError(f"{file.name}: rotated by its EXIF tag ({orientation}); rotate its pixels and remove the tag")
     return size

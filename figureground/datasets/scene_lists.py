@@ -4,6 +4,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
+from figureground import documents
+from figureground.datasets.samples import check_name
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
 from figureground.types import Sample
@@ -57,12 +59,37 @@ def take(written: Iterable[Sample], into: Path) -> dict[str, Split]:
 
 
 def read(from_: Path) -> dict[str, tuple[str, ...]]:
-    """Give each listed sample id's scenes, sorted."""
+    """Give each listed sample id's scenes, sorted.
+
+    Raises
+    ------
+    ReleaseError
+        When a list cannot be read.
+    """
+    scenes, problems = read_what_is_there(from_)
+    if problems:
+        raise ReleaseError("; ".join(problems))
+    return scenes
+
+
+def read_what_is_there(from_: Path) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Give each listed sample id's scenes, sorted, and what is wrong with the lists: a line that cannot be read is left out."""
     scenes: defaultdict[str, set[str]] = defaultdict(set)
+    problems: list[str] = []
     for file in sorted(from_.glob("*.txt")):
-        for sample_id in file.read_text(encoding="utf-8").split("\n"):
-            scenes[sample_id].add(file.name.removesuffix(".txt"))
-    return {sample_id: tuple(sorted(own)) for sample_id, own in scenes.items() if sample_id}
+        where, scene = f"{from_.name}/{file.name}", file.name.removesuffix(".txt")
+        try:
+            check_name(scene, "scene")
+            lines = documents.decode_lines(documents.read_bytes(file))
+        except (OSError, ValueError, ReleaseError) as error:
+            problems.append(f"{where}: {error}")
+            continue
+        if None in lines:
+            problems.append(f"{where}: line {lines.index(None) + 1} is not UTF-8; save the list as UTF-8")
+        for sample_id in lines:
+            if sample_id:
+                scenes[sample_id].add(scene)
+    return {sample_id: tuple(sorted(own)) for sample_id, own in scenes.items()}, problems
 
 
 def find_problems(from_: Path, sample_ids: Collection[str]) -> Iterator[str]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from figureground import documents
 from figureground.errors import ArrayError
 from figureground.imaging.masks import check_mask
 from figureground.types import Mask
@@ -116,7 +117,7 @@ def _from_runs(runs: NDArray[np.int64], height: int, width: int) -> Mask:
     return mask
 
 
-def union(shapes: Sequence[Any], height: int, width: int) -> Mask:
+def union(shapes: Sequence[Any], height: int, width: int, names: Sequence[str] = ()) -> Mask:
     """Draw what COCO's ``segmentation`` fields describe into one mask.
 
     Parameters
@@ -125,6 +126,8 @@ def union(shapes: Sequence[Any], height: int, width: int) -> Mask:
         Each a list of polygons (x and y in turn, pixels), or run lengths as compressed text or as numbers.
     height, width
         The mask's size in pixels.
+    names
+        What each shape is called in a message.
 
     Returns
     -------
@@ -145,27 +148,27 @@ def union(shapes: Sequence[Any], height: int, width: int) -> Mask:
     if len(shapes) > SHAPES_AT_MOST:
         raise ArrayError(f"{len(shapes):,} shapes in one image; expected at most {SHAPES_AT_MOST:,}")
     mask: Mask = np.zeros((height, width), np.uint8)
-    for shape in shapes:
-        if isinstance(shape, list):
-            mask |= _polygons(shape, height, width)
-        elif isinstance(shape, Mapping):
-            mask |= _runs(shape, height, width)
-        else:
-            raise ArrayError(f"its segmentation is {_name(shape)}; expected polygons or run lengths")
+    length = 0.0
+    for number, shape in enumerate(shapes):
+        try:
+            polygons = [_check_polygon(points, height, width) for points in shape] if isinstance(shape, list) else []
+            length += sum(map(_length, polygons))
+            if length > _LENGTH_IN_ALL:
+                message = f"the polygons up to here have lines of {length:,.0f} pixels; expected at most {_LENGTH_IN_ALL:,}"
+                raise ArrayError(f"{message} in one image")
+            mask |= _draw(polygons, height, width) if isinstance(shape, list) else _runs(shape, height, width)
+        except ArrayError as error:
+            raise ArrayError(f"{names[number]}: {error}" if names else str(error)) from error
     return mask
 
 
 def _name(value: object) -> str:
-    return "null" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+    return "null" if value is None else f"{type(value).__name__} {documents.abridge(value)}"
 
 
-def _polygons(shape: Sequence[Any], height: int, width: int) -> Mask:
-    if not shape:
+def _draw(polygons: Sequence[NDArray[np.float64]], height: int, width: int) -> Mask:
+    if not polygons:
         return np.zeros((height, width), np.uint8)
-    polygons = [_check_polygon(points, height, width) for points in shape]
-    length = sum(map(_length, polygons))
-    if length > _LENGTH_IN_ALL:
-        raise ArrayError(f"the lines of its polygons are {length:,.0f} pixels long; expected at most {_LENGTH_IN_ALL:,} in all")
     drawn = coco.frPyObjects([corners.ravel().tolist() for corners in polygons], height, width)
     return np.ascontiguousarray(coco.decode(coco.merge(drawn)), np.uint8)
 
@@ -199,10 +202,12 @@ def _is_number(value: object) -> bool:
     return (type(value) is int and abs(value) < 2**53) or (isinstance(value, float) and math.isfinite(value))
 
 
-def _runs(shape: Mapping[str, Any], height: int, width: int) -> Mask:
+def _runs(shape: Any, height: int, width: int) -> Mask:
+    if not isinstance(shape, Mapping):
+        raise ArrayError(f"its segmentation is {_name(shape)}; expected polygons or run lengths")
     size, counts = shape.get("size"), shape.get("counts")
     if size != [height, width]:
-        raise ArrayError(f"run lengths are of {str(size)[:40]} pixels, the image of {[height, width]}")
+        raise ArrayError(f"run lengths are of {documents.abridge(size)} pixels, the image of {[height, width]}")
     if isinstance(counts, str):
         return decode(counts, height, width)
     if not isinstance(counts, list) or not all(type(run) is int and 0 <= run <= height * width for run in counts):

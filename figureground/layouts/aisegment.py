@@ -9,19 +9,22 @@
 Numbers have 8 digits. A group holds 10,000 images, a sub 1,000; both and the image's number count the sorted sample ids.
 """
 
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, NamedTuple, cast
+from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
+from PIL.PngImagePlugin import PngImageFile
 
+from figureground import documents
 from figureground.datasets import samples
-from figureground.datasets.pairs import Pair
+from figureground.datasets.pairs import Pair, Size, refuse_other_size
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import codecs, jpeg, masks
@@ -30,6 +33,7 @@ from figureground.storage.hashing import ReadLog
 from figureground.types import Alpha, Mask, Sample
 
 _PER_GROUP, _PER_SUB = 10_000, 1_000
+_NUMBER = re.compile(r"[0-9]{1,12}-[0-9]{1,12}")
 
 
 class _Entry(NamedTuple):
@@ -106,15 +110,18 @@ class Aisegment:
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; without an index, images are called by their numbers."""
-        entries = {_image_file(entry.number): entry for entry in _index(from_)} if (from_ / "index.tsv").is_file() else {}
+        lines, problems = _read_index(from_) if (from_ / "index.tsv").is_file() else ([], [])
+        entries = {_image_file(entry.number): entry for entry in lines}
         pictures = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
-        mattings = {file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")}
-        for name in sorted(pictures | {picture_of(matting) for matting in mattings} | set(entries)):
-            image_file, mask = from_ / name, from_ / matting_of(name)
-            missing = [f"no {what}" for what, file in (("picture", image_file), ("matting", mask)) if not file.is_file()]
-            pair = Pair(image_file.stem, image_file, mask, ", ".join(missing), label=partial(_label, mask))
-            entry = entries.get(name)
-            yield replace(pair, sample_id=entry.sample_id, split=entry.split, scenes=entry.scenes) if entry else pair
+        for matting in sorted(file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")):
+            try:
+                pictures.add(picture_of(matting))
+            except ReleaseError as error:
+                yield Pair(Path(matting).stem, None, from_ / matting, str(error))
+        for name in sorted(pictures | set(entries)):
+            yield _find_pair(from_, name, entries.get(name))
+        for number, problem in enumerate(problems, 1):
+            yield Pair(f"index-{number}", None, None, f"index.tsv: {problem}")
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -148,16 +155,38 @@ def _line(entry: _Entry) -> str:
 
 
 def _index(folder: Path) -> list[_Entry]:
+    entries, problems = _read_index(folder)
+    if problems:
+        raise ReleaseError(f"index.tsv: {problems[0]}")
+    return entries
+
+
+def _read_index(folder: Path) -> tuple[list[_Entry], list[str]]:
+    """Give the entries of an index, and what is wrong with its other lines."""
     try:
-        content = (folder / "index.tsv").read_text(encoding="utf-8")
-        rows = [line.split("\t") for line in content.split("\n")[:-1]]
-        if any(len(row) != 4 or row[2] not in SPLITS or not row[0].replace("-", "").isdigit() for row in rows):
-            raise ValueError("expected <group>-<img>, sample id, split and scenes with tabs between")
-        if content and content[-1] != "\n":
-            raise ValueError("ends in the middle of a line")
+        content = documents.read_bytes(folder / "index.tsv")
     except (OSError, ValueError) as error:
-        raise ReleaseError(f"index.tsv: {error}") from error
-    return [_Entry(row[0], row[1], cast(Split, row[2]), tuple(filter(None, row[3].split(",")))) for row in rows]
+        return [], [str(error)]
+    lines = documents.decode_lines(content)
+    problems = ["ends in the middle of a line"] if content and not content.endswith(b"\n") else []
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(_parse_line(line))
+        except (ValueError, ReleaseError) as error:
+            problems.append(f"line {number}: {error}")
+    return entries, problems
+
+
+def _parse_line(line: str | None) -> _Entry:
+    row = [] if line is None else line.split("\t")
+    if len(row) != 4 or row[2] not in SPLITS or not _NUMBER.fullmatch(row[0]) or not row[1]:
+        found = "bytes that are not UTF-8" if line is None else documents.abridge(line)
+        raise ValueError(f"expected <group>-<img>, sample id, split and scenes with tabs between; found {found}")
+    scenes = tuple(filter(None, row[3].split(",")))
+    for scene in scenes:
+        samples.check_name(scene, "scene")
+    return _Entry(row[0], row[1], row[2], scenes)
 
 
 def _written(sample: Sample, waiting: Path) -> Sample:
@@ -184,12 +213,25 @@ def _rgba(file: Path) -> Mask:
     return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
 
 
+def _find_pair(folder: Path, name: str, entry: _Entry | None) -> Pair:
+    image_file = folder / name
+    try:
+        mask = folder / matting_of(name)
+    except ReleaseError as error:
+        return Pair(image_file.stem, None, image_file, str(error))
+    missing = [f"no {what}" for what, file in (("picture", image_file), ("matting", mask)) if not file.is_file()]
+    pair = Pair(image_file.stem, image_file, mask, ", ".join(missing), label=partial(_label, mask))
+    return replace(pair, sample_id=entry.sample_id, split=entry.split, scenes=entry.scenes) if entry else pair
+
+
 def _alpha(file: Path) -> Alpha:
     return masks.from_levels(np.ascontiguousarray(_rgba(file)[:, :, 3]))
 
 
-def _label(file: Path) -> Alpha:
+def _label(file: Path, size: Size) -> Alpha:
     try:
+        with PngImageFile(file) as image:
+            refuse_other_size(image.size, size, file.name)
         return _alpha(file)
     except ReleaseError as error:
         raise ArrayError(str(error)) from error

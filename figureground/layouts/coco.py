@@ -11,18 +11,19 @@ readers that take nothing else: parts and holes are strung onto it. An image wit
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, TypeGuard
 
 import cv2
 import numpy as np
 from pydantic import Field
 
-from figureground.datasets import samples
-from figureground.datasets.pairs import Pair
+from figureground import documents
+from figureground.datasets import pairs, samples
+from figureground.datasets.pairs import Pair, Size
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import jpeg, polygons, run_lengths
@@ -53,6 +54,8 @@ class Coco:
     verbatim: ClassVar[bool] = True
     person_at_least: Annotated[float, Field(gt=0, le=1)] = 0.5
     shapes: Literal["run_lengths", "polygons"] = "run_lengths"
+    category: Annotated[str, Field(min_length=1)] = "person"
+    """What a dataset from elsewhere calls a person; what is written is always called so."""
 
     @property
     def exact(self) -> bool:
@@ -98,7 +101,7 @@ class Coco:
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; everybody in an image is its label, as run lengths or polygons."""
         for file in sorted((from_ / "annotations").glob("*.json")):
-            yield from _read_pairs(from_, file)
+            yield from _read_pairs(from_, file, self.category)
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -166,46 +169,142 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
     if not file.exists():
         return
     try:
-        held = json.loads(file.read_bytes())
+        held = documents.parse_json(documents.read_bytes(file))
         by_image = {row["image_id"]: row["segmentation"] for row in held["annotations"]}
         for image in sorted(held["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
-            size = image["height"], image["width"]
+            size = _size(image)
             shape = by_image.pop(image["id"], None)
             yield image, run_lengths.union([] if shape is None else [shape], *size)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ReleaseError(f"not the JSON this layout writes: {type(error).__name__}: {error}") from error
     if by_image:
-        raise ReleaseError(f"annotations of images it does not list: {', '.join(map(str, sorted(by_image)))}")
+        raise ReleaseError(f"annotations of images it does not list: {documents.abridge(sorted(by_image, key=str))}")
 
 
-def _read_pairs(folder: Path, file: Path) -> Iterator[Pair]:
+def _size(image: Mapping[str, Any]) -> tuple[int, int]:
+    """Give the height and width of an image's record; raise a `ValueError` when they are no size of an image."""
+    height, width = image.get("height"), image.get("width")
+    if not _is_side(height) or not _is_side(width):
+        shown = f"width {documents.abridge(width)} and height {documents.abridge(height)}"
+        raise ValueError(f"{shown}; expected whole numbers of pixels")
+    height, width = int(height), int(width)
+    if height * width > pairs.PIXELS_AT_MOST:
+        raise ValueError(f"{width}x{height} pixels; expected at most {pairs.PIXELS_AT_MOST:,} in all")
+    return height, width
+
+
+def _is_side(value: Any) -> TypeGuard[float]:
+    return type(value) in (int, float) and 1 <= value <= pairs.PIXELS_AT_MOST and value == int(value)
+
+
+def _read_pairs(folder: Path, file: Path, category: str) -> Iterator[Pair]:
+    """Give the images that one file of annotations lists; what is wrong with one of them is said in its own pair."""
     split: Split | None = next((split for split in SPLITS if split in file.stem.lower()), None)
     try:
-        held = json.loads(file.read_bytes())
-        people = {row["id"] for row in held["categories"] if row["name"] == "person"}
-        shapes: defaultdict[Any, list[Any]] = defaultdict(list)
-        for row in held["annotations"]:
-            if row["category_id"] in people:
-                shapes[row["image_id"]].append(row["segmentation"])
-        for image in sorted(held["images"], key=lambda image: str(image["file_name"])):
-            yield _found_one(folder, file, split, image, shapes[image["id"]])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        reason = f"{file.name}: not COCO's instances: {type(error).__name__}: {error}"
-        yield Pair(file.stem, None, file, reason, split)
+        held = documents.parse_json(documents.read_bytes(file))
+        images, annotations, categories = (_rows(held, name) for name in ("images", "annotations", "categories"))
+        people = _find_category(categories, category)
+    except (ValueError, OSError) as error:
+        yield Pair(file.stem, None, file, f"{file.name}: not COCO's instances: {error}", split)
+        return
+    shapes: defaultdict[Any, list[_Shape]] = defaultdict(list)
+    for number, row in enumerate(annotations, 1):
+        if not isinstance(row, dict) or not _is_id(row.get("image_id")):
+            reason = f"{file.name}: annotation {number} of {len(annotations)} names no image: {documents.abridge(row)}"
+            yield Pair(f"{file.stem}-annotation-{number}", None, file, reason, split)
+        elif not _is_id(row.get("category_id")) or row["category_id"] in people:
+            shapes[row["image_id"]].append(_Shape(row.get("id"), row.get("category_id"), row.get("segmentation", _MISSING)))
+    numbered = [(str(image.get("file_name")) if isinstance(image, dict) else "", number) for number, image in enumerate(images)]
+    for _, number in sorted(numbered):
+        yield _find_image(folder, file, split, images[number], number, shapes)
 
 
-def _found_one(folder: Path, file: Path, split: Split | None, image: dict[str, Any], shapes: list[Any]) -> Pair:
+def _rows(held: Any, name: str) -> list[Any]:
+    rows = held.get(name) if isinstance(held, dict) else None
+    if not isinstance(rows, list):
+        raise ValueError(f"expected an object with the lists images, annotations and categories; found no list {name!r}")
+    return rows
+
+
+def _find_category(categories: list[Any], category: str) -> set[int | str]:
+    """Find the ids of the category that is a person; one that is only spelled otherwise is not guessed."""
+    named = [(row.get("name"), row["id"]) for row in categories if isinstance(row, dict) and _is_id(row.get("id"))]
+    if own := {number for name, number in named if name == category}:
+        return own
+    names = sorted({name for name, _ in named if isinstance(name, str)})
+    alike = [name for name in names if name.casefold() == category.casefold()]
+    shown = ", ".join(f"`{name[:40]}`" for name in (alike or names[:8])) or "none"
+    advice = f"set `layout: {{coco: {{category: {(alike or ['…'])[0][:40]}}}}}` in the catalog"
+    raise ValueError(
+        f"no category `{category}`; there is {shown}: {advice}" + ("" if alike else ", if one of them is a person")
+    )
+
+
+class _Shape(NamedTuple):
+    annotation_id: Any
+    category_id: Any
+    segmentation: Any
+
+
+_MISSING = object()
+
+
+def _is_id(value: Any) -> bool:
+    return (isinstance(value, (int, str)) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
+
+
+def _find_image(
+    folder: Path, file: Path, split: Split | None, image: Any, number: int, shapes: Mapping[Any, list[_Shape]]
+) -> Pair:
     """Look for an image where COCO's releases and other tools put them."""
-    name = PurePosixPath(image["file_name"])
-    size = int(image["height"]), int(image["width"])
-    scenes = tuple(image.get("scenes", ()))
+    given = image.get("file_name") if isinstance(image, dict) else None
+    if not isinstance(given, str) or not _is_storable(given) or not PurePosixPath(given).name:
+        reason = f"{file.name}: image {number + 1} has no name of a file: {documents.abridge(image)}"
+        return Pair(f"{file.stem}-image-{number + 1}", None, file, reason, split)
+    name = PurePosixPath(given)
     if name.is_absolute() or ".." in name.parts:
-        return Pair(name.stem, None, file, f"{file.name}: {image['file_name']!r} is no name below this folder", split, scenes)
-    folders = [f"images/{file.stem}", f"images/{split}", "images", file.stem.removeprefix("instances_"), str(split), "."]
-    places = [folder / place / name for place in folders]
-    image_file = next((place for place in places if place.is_file()), None)
-    reason = "" if image_file else f"{file.name}: {name} is in none of {', '.join(folders)}"
-    return Pair(name.stem, image_file, file, reason, split, scenes, partial(run_lengths.union, shapes, *size))
+        reason = f"{file.name}: {documents.abridge(given)} is no name below this folder"
+        return Pair(name.stem, None, file, reason, split)
+    try:
+        size, scenes = _size(image), _scenes(image)
+        if not _is_id(image.get("id")):
+            raise ValueError(f"the id {documents.abridge(image.get('id'))}; expected a number")
+    except (ValueError, ReleaseError) as error:
+        return Pair(name.stem, None, file, f"{file.name}: {documents.abridge(given)}: {error}", split)
+    subset = file.stem.removeprefix("instances_")
+    own = [f"images/{split}", split] if split else []
+    folders = [f"images/{file.stem}", *own[:1], f"images/{subset}", "images", subset, *own[1:], "."]
+    image_file = next(filter(pairs.is_file, (folder / place / name for place in folders)), None)
+    reason = "" if image_file else f"{file.name}: {documents.abridge(given)} is in none of {', '.join(folders)}"
+    label = partial(_draw, shapes.get(image["id"], []), size, file.name)
+    return Pair(name.stem, image_file, file, reason, split, scenes, label)
+
+
+def _is_storable(name: str) -> bool:
+    """Tell whether a text can be a file's name and a value in a table: JSON may hold halves of characters."""
+    return "\0" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _scenes(image: Mapping[str, Any]) -> tuple[str, ...]:
+    scenes = image.get("scenes", [])
+    if not isinstance(scenes, list) or not all(isinstance(scene, str) for scene in scenes):
+        raise ValueError(f"the scenes {documents.abridge(scenes)}; expected a list of names")
+    for scene in scenes:
+        samples.check_name(scene, "scene")
+    return tuple(scenes)
+
+
+def _draw(shapes: Sequence[_Shape], stated: tuple[int, int], name: str, size: Size) -> Mask:
+    """Draw all people of an image into one mask."""
+    pairs.refuse_other_size(stated[::-1], size, name)
+    names = [f"{name}: annotation {documents.abridge(shape.annotation_id)}" for shape in shapes]
+    for where, shape in zip(names, shapes, strict=True):
+        if not _is_id(shape.category_id):
+            category = documents.abridge(shape.category_id)
+            raise ArrayError(f"{where} has the category {category}; expected the id of one that the file lists")
+        if shape.segmentation is _MISSING:
+            raise ArrayError(f"{where} has no segmentation, so its person is not drawn")
+    return run_lengths.union([shape.segmentation for shape in shapes], *stated, names)
 
 
 def _problems(folder: Path, split: Split, name: str, mask: Mask) -> Iterator[str]:

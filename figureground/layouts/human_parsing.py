@@ -16,7 +16,7 @@ whose parts somebody drew can be written; of 2 every sample can.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, ClassVar, Literal
 
@@ -24,6 +24,7 @@ import cv2
 import numpy as np
 from pydantic import Field
 
+from figureground import documents
 from figureground.datasets import mmseg, pairs, samples, scene_lists
 from figureground.datasets.pairs import Pair
 from figureground.datasets.splits import SPLITS, Split
@@ -117,11 +118,10 @@ class HumanParsing:
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; without lists, images and labels are paired by their names."""
-        scenes = scene_lists.read(from_ / "scenes")
         lists: list[tuple[Path, Split]] = [(file, split) for split in SPLITS if (file := from_ / f"{split}.txt").is_file()]
         listed = [pair for file, split in lists for pair in _listed_pairs(from_, file, split)]
-        for pair in listed if lists else pairs.pair_by_name(from_ / self.pictures, from_ / self.labels):
-            yield replace(pair, scenes=scenes.get(pair.sample_id, ()))
+        found = listed if lists else pairs.pair_by_name(from_ / self.pictures, from_ / self.labels)
+        yield from pairs.with_scenes(found, from_ / "scenes")
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -140,7 +140,9 @@ class HumanParsing:
             there = {file.name.removesuffix(suffix) for file in (from_ / folder).glob(f"*{suffix}")}
             yield from (f"{folder}/{sample_id}{suffix}: in no list" for sample_id in sorted(there - set(sample_ids)))
         names = from_ / "classes.txt"
-        if not names.is_file() or names.read_text(encoding="utf-8").splitlines() != list(class_maps.NAMES[self.classes]):
+        if not names.is_file() or names.read_text(encoding="utf-8", errors="replace").splitlines() != list(
+            class_maps.NAMES[self.classes]
+        ):
             yield f"classes.txt: expected the names of {self.classes} classes"
         yield from scene_lists.find_problems(from_ / "scenes", sample_ids)
         config = from_ / "mmseg_config.py"
@@ -161,7 +163,7 @@ class HumanParsing:
 
     def _sample_ids(self, folder: Path, split: str) -> list[str]:
         file = folder / f"{split}.txt"
-        lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.exists() else []
         return [line.split(f".jpg {self.labels}/")[0].removeprefix(f"{self.pictures}/") for line in lines if line]
 
     def _problem(self, folder: Path, sample_id: str) -> str:
@@ -177,10 +179,17 @@ class HumanParsing:
 
 
 def _listed_pairs(folder: Path, file: Path, split: Split) -> Iterator[Pair]:
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
-        words = line.split()
+    """Give the pairs that a list names; a line that names none is a pair without files, with the reason."""
+    try:
+        lines = documents.decode_lines(documents.read_bytes(file))
+    except (OSError, ValueError) as error:
+        yield Pair(split, None, None, f"{file.name}: {error}", split)
+        return
+    for number, line in enumerate(lines, start=1):
+        words = [] if line is None else line.split()
         if len(words) == 2 and all(PurePosixPath(word).parts[:1] != ("/",) and ".." not in word.split("/") for word in words):
             yield pairs.from_list(folder / words[0], folder / words[1], split)
-        elif words:
-            reason = f"{file.name}, line {number}: expected an image and a label below this folder; found {line[:80]!r}"
+        elif words or line is None:
+            found = "bytes that are not UTF-8; save the list as UTF-8" if line is None else documents.abridge(line)
+            reason = f"{file.name}, line {number}: expected an image and a label below this folder; found {found}"
             yield Pair(f"{split}-{number}", None, None, reason, split)

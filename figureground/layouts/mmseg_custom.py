@@ -12,7 +12,7 @@ A label becomes 1 where its alpha is at least ``person_at_least``.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -79,11 +79,13 @@ class MmsegCustom:
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; without folders of splits the images lie in ``img_dir`` itself."""
-        scenes = scene_lists.read(from_ / "split_dir")
         folders: tuple[Split | None, ...] = SPLITS if any((from_ / "img_dir" / split).is_dir() for split in SPLITS) else (None,)
-        for split in folders:
-            for pair in pairs.pair_by_name(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split):
-                yield replace(pair, scenes=scenes.get(pair.sample_id, ()))
+        by_name = (
+            pair
+            for split in folders
+            for pair in pairs.pair_by_name(from_ / "img_dir" / (split or ""), from_ / "ann_dir" / (split or ""), split)
+        )
+        yield from pairs.with_scenes(by_name, from_ / "split_dir")
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""

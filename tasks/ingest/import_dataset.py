@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
-from figureground import ids, plugins, progress, tables
+from figureground import documents, escaping, ids, plugins, progress, tables
 from figureground.annotation import annotations, class_resolution, label_interface
 from figureground.catalog import Catalog
 from figureground.datasets import pairs
@@ -99,7 +99,7 @@ def _fresh(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef |
 def _fingerprint(source: Source, catalog: Catalog, chosen: Sequence[Pair]) -> tables.Fingerprint:
     """Hash what the tables depend on; of the files their sizes and times."""
     entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
-    files = sorted({file for pair in chosen for file in (pair.image_file, pair.mask_file) if file and file.is_file()})
+    files = sorted({file for pair in chosen if not pair.reason for file in _files(pair)})
     return tables.fingerprint(
         "adopted",
         [],
@@ -113,6 +113,10 @@ def _fingerprint(source: Source, catalog: Catalog, chosen: Sequence[Pair]) -> ta
         remap=entry.remap,
         specks_at_most=entry.specks_at_most,
     )
+
+
+def _files(pair: Pair) -> list[Path]:
+    return [file for file in (pair.image_file, pair.mask_file) if file and file.is_file()]
 
 
 def _checked(ref: TableRef | None, source: Source, store: Store) -> TableRef:
@@ -163,7 +167,7 @@ class _Importer:
             seconds=0.0,
             width=0,
             height=0,
-            original=shown.relative_to(self.folder).as_posix() if shown else pair.sample_id,
+            original=ids.escape_name(shown.relative_to(self.folder).as_posix() if shown else pair.sample_id),
             reason="",
             file="",
             sha256="",
@@ -173,13 +177,17 @@ class _Importer:
                 raise ArrayError(pair.reason)
             return self._import(frame, pair, pairs.read_label(pair, np.flatnonzero(self.class_table >= 0).tolist()))
         except (ArrayError, SourceError) as error:
-            return replace(frame, reason=f"{pair.sample_id}: {error}")
+            return replace(frame, reason=escaping.escape_terminal(f"{pair.sample_id}: {error}"))
 
     def _import(self, frame: FrameRow, pair: Pair, label: Label) -> _Imported:
         class_map = class_maps.remap(np.asarray(label, np.uint8), self.class_table) if label.dtype == np.uint8 else None
         alpha = np.asarray(label, np.float32) if class_map is None else self._alpha(pair, class_map)
         crop = _whole_image(frame, alpha)
-        file, content = f"crops/{self.source.source_id}/{crop.crop_id}.jpg", _jpeg(pair.image_file)
+        with pairs.refuse_unreadable(pair.image_file.name if pair.image_file else pair.sample_id):
+            content = _jpeg(pair.image_file)
+            pairs.refuse_other_size(jpeg.size(content), (crop.frame_width, crop.frame_height), "its label")
+            signature = duplicates.compute_jpeg_signature(content)
+        file = f"crops/{self.source.source_id}/{crop.crop_id}.jpg"
         sha256 = self.store.write(file, content)
         return _Imported(
             video=VideoRow(
@@ -192,7 +200,7 @@ class _Importer:
             frame=replace(frame, width=crop.frame_width, height=crop.frame_height, file=file, sha256=sha256),
             crop=crop_rows.from_crop(crop, file, sha256),
             label=self._label(crop.crop_id, pair, alpha, class_map),
-            signature=duplicates.compute_jpeg_signature(content),
+            signature=signature,
         )
 
     def _alpha(self, pair: Pair, class_map: Mask) -> Alpha:
@@ -247,7 +255,7 @@ def _jpeg(file: Path | None) -> bytes:
     """Give an image's own pixels where it is a plain JPEG; others are converted to sRGB and encoded. No tag is kept."""
     if file is None:
         raise ArrayError("no picture")
-    content = file.read_bytes()
+    content = documents.read_bytes(file)
     if content[:2] == b"\xff\xd8":
         with JpegImageFile(io.BytesIO(content)) as image:
             if image.mode == "RGB" and not image.getexif() and not {"comment", "icc_profile"} & image.info.keys():

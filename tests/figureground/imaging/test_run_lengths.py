@@ -66,7 +66,7 @@ def test_any_damage_is_refused_or_gives_a_mask(data: st.DataObject) -> None:
         ([[1e12, 0, 20, 0, 20, 20]], "a point at x = 1e\\+12, y = 0, far outside its image of 160x240"),
         ([[0, 0, 20, -1e300, 20, 20]], "far outside its image"),
         ([[0, 0, 20, 10**400, 20, 20]], "the coordinate int"),
-        ([[0, 0, 20, float("nan"), 20, 20]], "the coordinate float 'nan'"),
+        ([[0, 0, 20, float("nan"), 20, 20]], "the coordinate float nan"),
         ([["a", "b", "c", "d", "e", "f"]], "the coordinate str 'a'"),
         ([[None] * 6], "the coordinate null"),
         ([[True] * 6], "the coordinate bool"),
@@ -76,7 +76,7 @@ def test_any_damage_is_refused_or_gives_a_mask(data: st.DataObject) -> None:
         ([[0, 0, 1, 1] * 500_001], "1,000,002 points; expected at most 1,000,000"),
         (None, "its segmentation is null; expected polygons or run lengths"),
         ("06", "its segmentation is str '06'"),
-        (5, "its segmentation is int '5'"),
+        (5, "its segmentation is int 5"),
         ({}, "run lengths are of None pixels"),
         ({"size": [240, 160]}, "neither text nor whole numbers"),
         ({"size": [240, 160], "counts": [38400.0]}, "neither text nor whole numbers"),
@@ -97,7 +97,7 @@ def test_an_image_holds_so_many_shapes_and_so_long_a_line() -> None:
     with pytest.raises(ArrayError, match="2,001 shapes in one image; expected at most 2,000"):
         run_lengths.union([[]] * 2001, 10, 10)
     long = [-100, -100, 300, 300] * 2400
-    with pytest.raises(ArrayError, match="pixels long; expected at most 10,000,000 in all"):
+    with pytest.raises(ArrayError, match=r"have lines of .* pixels; expected at most 10,000,000 in one image"):
         run_lengths.union([[long] * 6], 240, 160)
 
 
