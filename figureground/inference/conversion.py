@@ -20,7 +20,7 @@ from figureground.storage import assets
 from figureground.storage.atomic import write_file
 from figureground.types import Weights
 
-VERSION = "1"
+VERSION = 1
 """Raised by hand when the conversion gives other networks: older ones in the cache are then not used."""
 
 _CLASS_NAMES = "figureground_classes"

@@ -5,8 +5,10 @@ not, or when ``VERSION`` was raised and the file was not. To write the file of s
 ``python -m pytest tests/contracts --update-golden``. The option refuses to write over an output of the same version.
 """
 
+import base64
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from figureground.storage.hashing import sha256
 
 FOLDER = Path(__file__).parent / "golden"
 GoldenCheck = Callable[..., None]
@@ -89,6 +93,24 @@ def thumbnail(image: NDArray[Any], side: int = 8) -> list[Any]:
     """Shrink an image or a mask to side x side means: small enough to be kept, and any change of it shows."""
     small = cv2.resize(np.asarray(image, np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return [[_rounded(value) for value in row] for row in small]
+
+
+def page_content(page: str) -> dict[str, Any]:
+    """Split a page of HTML into its lines and its images, which are shown small; a style or script is one sha256."""
+    address = r"data:image/\w+;base64,([A-Za-z0-9+/=]+)"
+    text = re.sub(
+        r"<(style|script)\b([^>]*)>(.*?)</\1>",
+        lambda block: f"<{block[1]}{block[2]}>{sha256(block[3].encode())}</{block[1]}>",
+        re.sub(address, "IMAGE", page),
+        flags=re.DOTALL,
+    )
+    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    return {"lines": lines, "images": [_decoded(found) for found in re.findall(address, page)]}
+
+
+def _decoded(text: str) -> Any:
+    pixels = cv2.imdecode(np.frombuffer(base64.b64decode(text), np.uint8), cv2.IMREAD_COLOR)
+    return {"shape": list(pixels.shape), "pixels": thumbnail(pixels, 2)}
 
 
 def _rounded(value: Any) -> Any:
