@@ -83,7 +83,7 @@ def render(folder: Path, contents: FolderContents, license_name: str, scenes: Se
         lines += [
             f"  {_quote(own_name)}:",
             *([f"    kind: {kind}"] if kind != "video" else []),
-            f"    path: {_quote(path)}  # {count} {'videos' if kind == 'video' else 'photos'} now; {meaning}",
+            f"    path: {_quote(path)}  # {_count(count, kind)} now; {meaning}",
             f"    license: {_quote(license_name)}  # what may be done with them; written into every release",
             *([f"    scenes: [{', '.join(map(_quote, scenes))}]  # where they were filmed"] if scenes else []),
         ]
@@ -117,6 +117,11 @@ def write(file: Path, text: str) -> None:
 def _path_from(folder: Path, beside: Path) -> str:
     absolute, base = folder.resolve(), beside.resolve()
     return os.path.relpath(absolute, base) if absolute.is_relative_to(base) else str(absolute)
+
+
+def _count(number: int, kind: str) -> str:
+    noun = "video" if kind == "video" else "photo"
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _quote(text: str) -> str:

@@ -23,7 +23,7 @@ commands.add_typer(studio, name="studio", rich_help_panel=PANEL)
 
 @commands.command(rich_help_panel=PANEL)
 def init(
-    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", help="A folder with videos or photos.")] = None,
+    folder: Annotated[Path | None, typer.Argument(metavar="FOLDER", help="A folder with videos or photos.")] = None,
     license_name: Annotated[
         str | None, typer.Option("--license", metavar="NAME", help="What may be done with the footage, such as CC-BY-4.0.")
     ] = None,
