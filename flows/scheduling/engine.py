@@ -22,6 +22,8 @@ from figureground.storage.atomic import write_file
 from figureground.storage.processes import Process
 from flows.scheduling import prefect_cleanup
 
+CLIENT_AUTH, SERVER_AUTH = "PREFECT_API_AUTH_STRING", "PREFECT_SERVER_API_AUTH_STRING"
+
 _DATABASES = ("PREFECT_API_DATABASE", "PREFECT_SERVER_DATABASE", "PREFECT_PROFILE")  # a profile may name one, too
 
 
@@ -63,9 +65,14 @@ def configure_prefect(folder: Path, *, verbose: bool = False, shared: bool = Tru
     prefect_cleanup.end_stale_processes(folder)
     if shared and "PREFECT_API_URL" not in os.environ and (address := find_server(folder)):
         os.environ["PREFECT_API_URL"] = address
+        if auth_file(folder).is_file():
+            os.environ.setdefault(CLIENT_AUTH, auth_file(folder).read_text(encoding="utf-8").strip())
     try:
         # Prefect starts servers in a loop for minutes when its home is missing.
-        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        home = Path(os.environ["PREFECT_HOME"])
+        home.mkdir(parents=True, exist_ok=True)
+        if home == folder / ".prefect":
+            home.chmod(0o700)  # its database holds secrets of blocks, and parameters of runs
     except OSError as error:
         raise StoreError(
             f"cannot make Prefect's home {os.environ['PREFECT_HOME']}: {error.strerror}. "
@@ -126,6 +133,11 @@ def announce_server(folder: Path, address: str) -> Iterator[None]:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def auth_file(folder: Path) -> Path:
+    """Give the file with the password of the server that `figureground schedule` runs: ``name:password``."""
+    return Path(os.environ.get("PREFECT_HOME", folder / ".prefect")) / "figureground-auth"
 
 
 def _server_file(folder: Path) -> Path:

@@ -4,14 +4,16 @@ import hashlib
 import inspect
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 from prefect import State, flow
+from prefect.runtime import deployment
 from prefect.states import Cancelled
 from pydantic import Field
 
 from figureground.catalog import Catalog
-from figureground.errors import FiguregroundError
+from figureground.errors import CatalogError, FiguregroundError
 from figureground.storage.run_records import read_latest
 from figureground.storage.store import Store
 from flows.annotate import pull_all, push_all
@@ -47,6 +49,7 @@ def nightly_ingest(
     catalog: CatalogFile = "data_catalog.yaml", sources: Sources = None, push: Push = True, prune: Prune = True
 ) -> "str | State[Any]":
     """Bring every source that is not done yet to tasks in Label Studio, and keep the storage within its budget."""
+    _require_own_catalog(catalog)
     with monitor_run("nightly-ingest", catalog) as run:
         outcomes = run.add_outcomes("ingest", ingest(catalog, sources, nested=True))
         if push:
@@ -59,6 +62,7 @@ def nightly_ingest(
 @_with_descriptions
 def frequent_pull(catalog: CatalogFile = "data_catalog.yaml", sources: Sources = None) -> "str | State[Any]":
     """Download new annotations."""
+    _require_own_catalog(catalog)
     with monitor_run("frequent-pull", catalog) as run:
         return _final_state(run.add_outcomes("pull", pull_all(catalog, sources, patient=True, nested=True)), [])
 
@@ -67,6 +71,7 @@ def frequent_pull(catalog: CatalogFile = "data_catalog.yaml", sources: Sources =
 @_with_descriptions
 def weekly_release(catalog: CatalogFile = "data_catalog.yaml", note: Note = "", always: Always = False) -> str:
     """Make a release of everything that is labelled, if a label has changed since the last release of this flow."""
+    _require_own_catalog(catalog)
     with monitor_run("weekly-release", catalog) as run:
         store = Store(run.catalog.storage_root)
         labels = _hash_labels(run.catalog, store)
@@ -79,6 +84,22 @@ def weekly_release(catalog: CatalogFile = "data_catalog.yaml", note: Note = "", 
             return "nothing was labelled since the last release"
         made = cut(catalog, note, nested=True)
         return f"released and verified: {made.name}"
+
+
+def _require_own_catalog(catalog: str) -> None:
+    """Refuse another catalog than the deployment was made for: a catalog names commands that are run.
+
+    Raises
+    ------
+    CatalogError
+        When a run was asked for with another one, on Prefect's pages or over its API.
+    """
+    own = (deployment.parameters or {}).get("catalog") if deployment.id else None
+    if own and Path(own).resolve() != Path(catalog).resolve():
+        raise CatalogError(
+            f"this deployment runs only the catalog it was made for, {own}; found {catalog}. "
+            "Run `figureground schedule` in the folder of the other catalog"
+        )
 
 
 def _hash_labels(catalog: Catalog, store: Store) -> str:

@@ -5,11 +5,7 @@ import contextvars
 import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +19,8 @@ from figureground.errors import CatalogError, FiguregroundError, StoreError
 from figureground.storage import run_records
 from figureground.storage.store import Store
 from flows.scheduling.crashed_runs import record_crashed_runs
-from flows.scheduling.engine import announce_server, configure_prefect, find_server, is_healthy
+from flows.scheduling.engine import CLIENT_AUTH, announce_server, auth_file, find_server, is_healthy
+from flows.scheduling.prefect_server import run_server
 
 NAME = "figureground"
 """The name of the deployments."""
@@ -37,72 +34,6 @@ _CRON_WINDOW = timedelta(hours=12)
 _CRASH_CHECK_SECONDS = 20.0
 _PLANNING_SECONDS = 90.0
 _log = logging.getLogger(__name__)
-
-
-@contextmanager
-def run_server(folder: Path, *, seconds: float = 180.0) -> Iterator[str]:
-    """Run a Prefect server while the block lasts, on Prefect's usual port or a free one.
-
-    Prefect's ephemeral server has no scheduler, so schedules need a real server.
-
-    Parameters
-    ----------
-    folder
-        The catalog's folder, see `flows.scheduling.engine.configure_prefect`.
-    seconds
-        How long the server may take to start.
-
-    Yields
-    ------
-    str
-        The address of its API.
-
-    Raises
-    ------
-    StoreError
-        When the server ends, or does not answer in time.
-    """
-    configure_prefect(folder, shared=False)
-    port = _free_port()
-    log = folder / ".prefect" / "server.log"
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
-            stdout=sink,
-            stderr=sink,
-            env=os.environ
-            | {"PREFECT_SERVER_UI_API_URL": "/api"},  # else its pages ask port 4200, where another server may listen
-            start_new_session=True,  # Ctrl-C must end the runs first, and the server last
-        )
-    address = f"http://127.0.0.1:{port}/api"
-    try:
-        deadline = time.monotonic() + seconds
-        while not is_healthy(address):
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise StoreError(f"Prefect's server on port {port} did not come up within {seconds:.0f} s; its log is {log}")
-            time.sleep(0.5)
-        with announce_server(folder, address):
-            yield address
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _free_port() -> int:
-    for port in (4200, 0):
-        with socket.socket() as candidate:
-            # a port is free again at once after its server has ended
-            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                candidate.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(candidate.getsockname()[1])
-    raise StoreError("no port of 127.0.0.1 is free for Prefect's server")
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,8 +250,9 @@ async def _serve(
     for deployment, flow in zip(served, scheduled, strict=True):
         await _catch_up(catalog, flow, await runner.aadd_deployment(deployment), announce)
     address = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    password = f" (its password is in {auth_file(catalog.folder)})" if os.environ.get(CLIENT_AUTH) else ""
     check = asyncio.create_task(_check_scheduler([flow for flow in scheduled if flow.when != "never"], announce))
-    announce(f"being served, seen at {address}: " + "; ".join(f"{flow.name} {flow.when}" for flow in scheduled))
+    announce(f"being served, seen at {address}{password}: " + "; ".join(f"{flow.name} {flow.when}" for flow in scheduled))
     try:
         await runner.start()
     finally:

@@ -18,7 +18,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.scheduling.schedules import run_server
+from flows.scheduling.prefect_server import run_server
 
 
 def contents(folder):

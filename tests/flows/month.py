@@ -159,7 +159,7 @@ def main():
     configure_prefect(folder)
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    from flows.scheduling.schedules import run_server
+    from flows.scheduling.prefect_server import run_server
 
     # as under `figureground schedule`: its server is the one that commands by hand use, too
     with run_server(folder) as api, temporary_settings({PREFECT_API_URL: api}):

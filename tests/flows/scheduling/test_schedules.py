@@ -111,8 +111,13 @@ class Schedule:
     def api(self) -> str:
         return str(json.loads((self.folder / ".prefect/figureground-server.json").read_text())["address"])
 
+    @property
+    def auth(self) -> tuple[str, str]:
+        user, _, password = (self.folder / ".prefect/figureground-auth").read_text().partition(":")
+        return user, password
+
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.api}{path}", json=body, timeout=20)
+        answer = httpx.post(f"{self.api}{path}", json=body, timeout=20, auth=self.auth)
         answer.raise_for_status()
         return answer.json()
 
@@ -125,7 +130,7 @@ class Schedule:
         return str(self.ask(f"/deployments/{self.deployment(flow)['id']}/create_flow_run", **body)["id"])
 
     def state(self, run: str) -> dict[str, Any]:
-        return dict(httpx.get(f"{self.api}/flow_runs/{run}", timeout=20).json()["state"])
+        return dict(httpx.get(f"{self.api}/flow_runs/{run}", timeout=20, auth=self.auth).json()["state"])
 
     def ended(self, run: str) -> dict[str, Any]:
         final = ("COMPLETED", "CANCELLED", "FAILED", "CRASHED")
@@ -229,6 +234,10 @@ def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
     assert any(one["key"] == "report-meadow" and "meadow.html" in one["data"] for one in second.ask("/artifacts/filter"))
 
     page = chromium.new_page(viewport={"width": 1280, "height": 900})
+    page.goto(second.api.removesuffix("/api"), wait_until="domcontentloaded")
+    page.locator("input").fill(":".join(second.auth))
+    page.keyboard.press("Enter")
+    page.get_by_text("Flow Runs").first.wait_for(timeout=30000)
     page.goto(f"{second.api.removesuffix('/api')}/artifacts/artifact/{funnel['id']}", wait_until="domcontentloaded")
     page.get_by_text("how it ended").wait_for(timeout=30000)
     if PICTURE:
@@ -289,7 +298,7 @@ def test_prefect_yaml_deploys_the_same_flows_as_schedule() -> None:
 
 @pytest.mark.slow
 def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.scheduling.schedules import run_server
+    from flows.scheduling.prefect_server import run_server
 
     for name in ("PREFECT_HOME", "PREFECT_API_URL", "FIGUREGROUND_OWNER"):
         monkeypatch.setenv(name, "")
@@ -298,9 +307,10 @@ def test_prefect_yaml_deploys_to_a_real_server(tmp_path: Path, monkeypatch: pyte
         given = os.environ | {"PREFECT_API_URL": api, "FIGUREGROUND_HOME": str(tmp_path), "COLUMNS": "200"}
         given["PYTHONPATH"] = f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"
         prefect = [sys.executable, "-m", "prefect", "--no-prompt"]
+        user, _, password = given["PREFECT_API_AUTH_STRING"].partition(":")
         subprocess.run([*prefect, "work-pool", "create", "figureground", "--type", "process"], env=given, check=True)
         subprocess.run([*prefect, "deploy", "--all"], cwd=ROOT, env=given, check=True)
-        found = httpx.post(f"{api}/deployments/filter", json={}, timeout=20).json()
+        found = httpx.post(f"{api}/deployments/filter", json={}, timeout=20, auth=(user, password)).json()
     told = {one["entrypoint"]: one["schedules"][0]["schedule"]["cron"] for one in found}
     assert told == {
         "flows.scheduling.scheduled_flows.nightly_ingest": "0 2 * * *",
