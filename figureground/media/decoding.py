@@ -329,8 +329,9 @@ def _open(path: Path) -> Any:
     kind = container.format.name
     if kind in _NOT_VIDEOS or kind.endswith("_pipe"):
         container.close()
+        advice = "; an animated WebP converts first, for example `magick IN.webp OUT.gif`" if kind == "webp_pipe" else ""
         raise SourceError(
-            f"{path}: not a video; FFmpeg reads it as {kind} (an image, a text or a playlist). Give a video file"
+            f"{path}: not a video; FFmpeg reads it as {kind} (an image, a text or a playlist). Give a video file{advice}"
         )
     return container
 

@@ -6,8 +6,6 @@ colour profile are applied to the pixels. The tags themselves (place, camera, ow
 
 import io
 import logging
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +13,16 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
-from figureground.errors import SourceError
+from figureground.errors import FiguregroundError, SourceError
+from figureground.imaging.file_headers import read_header
+from figureground.shortage import refuse_short_memory, translate_shortage
 from figureground.types import Image
 
 logger = logging.getLogger(__name__)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "AVIF", "JPEG2000", "PPM")
-PIXELS_AT_MOST = 300_000_000
-"""The largest photo that is opened: above today's 200-megapixel phones, below what fills a machine's memory."""
+_FILE_BYTES_AT_MOST = 2_000_000_000
+_PIXEL_BYTES = 16  # what reading a photo takes for a pixel at most, with its copies
 
 _REFUSED_FORMATS = {
     b"ftyphei": "an HEIC photo, which needs a licensed codec: save it as JPEG (phones: \"most compatible\")",
@@ -32,11 +32,6 @@ _REFUSED_FORMATS = {
     b"<svg": "an SVG drawing, no photo",
     b"8BPS": "a Photoshop file: export it as JPEG or PNG",
 }
-_DAMAGE = (
-    OSError, SyntaxError, ValueError, EOFError, TypeError, KeyError, IndexError, OverflowError, ArithmeticError,
-    RuntimeError, struct.error, zlib.error, Pillow.DecompressionBombError,
-)  # fmt: skip
-"""What Pillow's readers raise for damaged files; these errors have no common class."""
 _COLOUR_SPACES = {"RGB": "RGB", "CMYK": "CMYK", "L": "GRAY"}
 _SUBFILE_TYPE = 254  # TIFF's NewSubfileType; bit 0 marks a page that is a smaller copy of another
 
@@ -66,39 +61,60 @@ def read(path: Path) -> Image:
     SourceError
         When it is empty, not a photo, damaged or cut off; an animation or a document of several pages; transparent
         (it has no background); of 32 bits a channel (without a defined white); or too large.
+    ShortageError
+        When there is too little memory for it.
     """
-    content = path.read_bytes()
-    if not content:
-        raise SourceError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    content = _read_file(path)
+    header = read_header(content)
+    needed_bytes = header.width * header.height * _PIXEL_BYTES
     try:
-        with _open(path, content) as photo:
+        with translate_shortage(f"{path} cannot be read", needed_bytes), _open(path, content) as photo:
+            if header.oversized:
+                raise SourceError(f"{path}: {header.fault}. Scale or cut it first")
+            if header.fault:
+                raise SourceError(f"{path}: a damaged or cut-off photo of {len(content)} bytes ({header.fault}); get it again")
             _refuse_several_images(path, photo)
             photo.load()
             return _upright_rgb(path, photo)
-    except _DAMAGE as error:
+    except FiguregroundError:
+        raise
+    except Exception as error:
+        refuse_short_memory(f"{path} cannot be read", needed_bytes)
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SourceError(f"{path}: a damaged or cut-off photo of {len(content)} bytes ({reason}); get it again") from error
+
+
+def _read_file(path: Path) -> bytes:
+    size = path.stat().st_size
+    if not size:
+        raise SourceError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    if size > _FILE_BYTES_AT_MOST:
+        raise SourceError(f"{path}: a file of {size:,} bytes; expected a photo of at most {_FILE_BYTES_AT_MOST:,}")
+    with translate_shortage(f"{path} cannot be read"):
+        return path.read_bytes()
 
 
 def _open(path: Path, content: bytes) -> Pillow.Image:
     try:
         photo = Pillow.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError as error:
+        refuse_short_memory(f"{path} cannot be read", 0)
         head = content[:16]
         description = next((words for mark, words in _REFUSED_FORMATS.items() if mark in head), f"starts with {head[:8]!r}")
         raise SourceError(
             f"{path}: not a photo that can be read: {description}. Expected {', '.join(FORMATS)}; found {len(content)} bytes"
         ) from error
-    if photo.width * photo.height > PIXELS_AT_MOST:
-        size = f"{photo.width}x{photo.height}"
-        photo.close()
-        raise SourceError(f"{path}: {size} pixels; expected at most {PIXELS_AT_MOST:,} in all. Scale or cut it first")
     return photo
 
 
 def _refuse_several_images(path: Path, photo: Pillow.Image) -> None:
     if photo.format == "MPO" or (count := getattr(photo, "n_frames", 1)) == 1:
         return
+    if photo.format == "WEBP":
+        raise SourceError(
+            f"{path}: an animation, WEBP with {count} images, which FFmpeg cannot read. Convert it first, for example "
+            "`magick IN.webp OUT.gif`, and give that to a source of `kind: video`, or save the photo you want alone"
+        )
     if photo.format != "TIFF":
         raise SourceError(
             f"{path}: an animation, {photo.format} with {count} images; give it to a source of `kind: video`, "
