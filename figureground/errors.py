@@ -21,8 +21,15 @@ Errors of other libraries are translated once, where they are caught, with ``rai
 """
 
 
+from figureground.escaping import escape_undecoded
+
+
 class FiguregroundError(Exception):
     """Anything a user can act on."""
+
+    def __str__(self) -> str:
+        """Give the message; bytes of file names that are not UTF-8 are escaped."""
+        return escape_undecoded(super().__str__())
 
 
 class CatalogError(FiguregroundError):

@@ -8,6 +8,7 @@ import re
 import unicodedata
 
 _MARKDOWN = re.compile(r"([\\`*{}\[\]()<>#!&~|]|(?<!\w)_|_(?!\w))")  # an underscore within a word means nothing
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Unicode categories of characters that change how the others are shown: control, format (bidi), surrogates, line ends."""
@@ -24,6 +25,22 @@ def escape_terminal(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(character) if _is_unseen(character) else character for character in text)
+
+
+def escape_undecoded(text: str) -> str:
+    r"""Write bytes of file names that are not UTF-8 as ``\xe9``: no table, JSON, page or terminal takes their surrogates.
+
+    Examples
+    --------
+    >>> print(escape_undecoded("b\udce9.mp4"))
+    b\xe9.mp4
+    """
+    return text if text.isascii() else _SURROGATE.sub(_escape_surrogate, text)
+
+
+def _escape_surrogate(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code & 0xFF:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
 def _is_unseen(character: str) -> bool:

@@ -20,6 +20,7 @@ from figureground.clients.sources.npm_registry import NpmRegistry
 from figureground.clients.sources.pip_index import PipIndex
 from figureground.clients.sources.transfer import OnProgress, TransferLimits, limits_of
 from figureground.errors import AssetError, SourceError, StoreError, TransientError
+from figureground.escaping import escape_undecoded
 from figureground.media import addresses, clips, tarballs, wheels
 from figureground.storage import assets
 from figureground.storage.atomic import write_beside
@@ -98,8 +99,11 @@ def unfetched_row(source: Source) -> VideoRow:
     if "://" in path and not addresses.is_in_package(path):
         parts = addresses.split_url(path)
         path = addresses.make_public(path) if "@" in parts.netloc or parts.query or parts.fragment else path
-    file = f"videos/{source.source_id}/{addresses.file_name(source.path)}"
-    return VideoRow(source_id=source.source_id, path=path, license=source.license, file=file, sha256="")
+    name = addresses.file_name(source.path)
+    if escape_undecoded(name) != name:  # no table or address holds its bytes
+        name = f"{ids.make_slug(Path(name).stem, ids.ID_LENGTH_AT_MOST)}{_plain_suffix(name)}"
+    file = f"videos/{source.source_id}/{name}"
+    return VideoRow(source_id=source.source_id, path=escape_undecoded(path), license=source.license, file=file, sha256="")
 
 
 def _fetch_path(source: Source, catalog: Catalog, into: Path, indexes: PackageIndexes) -> None:
@@ -235,10 +239,10 @@ def fetch_photo(source: Source, frame_id: str, path: Path, catalog: Catalog, sto
     tuple
         Its row in the videos table, and why it could not be fetched, or ""; then its row has no file.
     """
-    shown = local_files.catalog_path(path, source, catalog)
+    shown = escape_undecoded(local_files.catalog_path(path, source, catalog))
     row = VideoRow(source_id=source.source_id, path=shown, license=source.license, file="", sha256="")
     name = frame_id.removeprefix(f"{source.source_id}-")
-    file = f"videos/{source.source_id}/{name}{path.suffix.lower()[:_SUFFIX_AT_MOST]}"
+    file = f"videos/{source.source_id}/{name}{_plain_suffix(path.name).lower()[:_SUFFIX_AT_MOST]}"
     try:
         digest = _verify(shown, path, source.sha256)
         if not store.verifies(file, digest):
@@ -250,6 +254,10 @@ def fetch_photo(source: Source, frame_id: str, path: Path, catalog: Catalog, sto
     except SourceError as error:
         return row, str(error)
     return replace(row, file=file, sha256=digest), ""
+
+
+def _plain_suffix(name: str) -> str:
+    return escape_undecoded(Path(name).suffix).replace("\\", "")
 
 
 # --- weights ---
