@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from prefect.futures import PrefectFuture
 
 from figureground.errors import FiguregroundError
+from figureground.escaping import escape_undecoded
 from figureground.shortage import describe_shortage, find_shortage
 
 _log = logging.getLogger(__name__)
@@ -24,6 +25,10 @@ class Outcome:
     source_id: str
     error: str
     left: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("error", "left"):  # names of files are in them, and they go into JSON and to terminals
+            object.__setattr__(self, name, escape_undecoded(getattr(self, name)))
 
 
 def describe_error(error: Exception) -> str:
