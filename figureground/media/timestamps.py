@@ -13,6 +13,8 @@ _SECONDS_BACK_AT_MOST = 1.0  # frames out of order or with one time are closer t
 _STILL_FRAMES_BELOW = 1.5
 _DURATION_TAG = re.compile(r"([0-9]{1,4}):([0-9]{1,2}):([0-9]{1,2}(?:\.[0-9]{1,12})?)")
 _SMALLEST_STEP = 1e-6  # seconds
+_COVERED_AT_LEAST = 0.9  # of the promised time
+_PADDED_BELOW = 0.5  # of the promised frames
 _SECONDS_MISSING_AT_MOST = 0.5  # sound is up to 0.07 s longer than the video in healthy clips
 
 
@@ -89,8 +91,9 @@ def _parse_duration_tag(tag: str) -> float | None:
 def is_truncated(decoded: int, seconds: float, promised_frames: int | None, promised_seconds: float | None) -> bool:
     """Say whether a video ends early.
 
-    A header that counts frames is believed to one frame. A header that only gives a duration is compared in seconds: frames
-    cannot be computed from it when the rate varies, and the sound may be a little longer than the video.
+    A header that counts frames is believed to one frame, unless far fewer fill the whole time: AVI counts every tick at which a
+    frame could have come. A header that only gives a duration is compared in seconds: frames cannot be computed from it when
+    the rate varies, and the sound may be a little longer than the video.
 
     Parameters
     ----------
@@ -101,7 +104,11 @@ def is_truncated(decoded: int, seconds: float, promised_frames: int | None, prom
 
     >>> is_truncated(28, 0.93, 41, None), is_truncated(1571, 62.88, 1572, None), is_truncated(382, 12.73, None, 12.80)
     (True, False, False)
+    >>> is_truncated(30, 2.8, 1800, 3.0), is_truncated(15, 1.5, 1800, 3.0)
+    (False, True)
     """
     if promised_frames is not None:
-        return decoded < promised_frames - _FRAMES_MISSING_AT_MOST
+        covered = promised_seconds is not None and seconds >= promised_seconds * _COVERED_AT_LEAST
+        padded = covered and decoded < promised_frames * _PADDED_BELOW
+        return decoded < promised_frames - _FRAMES_MISSING_AT_MOST and not padded
     return promised_seconds is not None and seconds < promised_seconds - _SECONDS_MISSING_AT_MOST

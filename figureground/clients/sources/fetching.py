@@ -22,6 +22,7 @@ from figureground.clients.sources.transfer import OnProgress, TransferLimits, li
 from figureground.errors import AssetError, SourceError, StoreError, TransientError
 from figureground.escaping import escape_undecoded
 from figureground.media import addresses, clips, tarballs, wheels
+from figureground.shortage import translate_shortage
 from figureground.storage import assets
 from figureground.storage.atomic import write_beside
 from figureground.storage.hashing import sha256_file
@@ -244,11 +245,12 @@ def fetch_photo(source: Source, frame_id: str, path: Path, catalog: Catalog, sto
     name = frame_id.removeprefix(f"{source.source_id}-")
     file = f"videos/{source.source_id}/{name}{_plain_suffix(path.name).lower()[:_SUFFIX_AT_MOST]}"
     try:
-        digest = _verify(shown, path, source.sha256)
-        if not store.verifies(file, digest):
-            with store.write_large(file) as temporary:
-                _copy(path, temporary)
-                digest = _verify(shown, temporary, digest)
+        with translate_shortage(f"{shown} cannot be read"):
+            digest = _verify(shown, path, source.sha256)
+            if not store.verifies(file, digest):
+                with store.write_large(file) as temporary:
+                    _copy(path, temporary)
+                    digest = _verify(shown, temporary, digest)
     except OSError as error:
         return row, f"{shown}: cannot be read ({error.strerror or error}); check the file and its permissions"
     except SourceError as error:
@@ -365,7 +367,8 @@ def _verify(path: str, file: Path, expected: str) -> str:
 
 def _copy(path: Path, into: Path) -> None:
     try:
-        original = path.open("rb")
+        with translate_shortage(f"{path} cannot be read"):
+            original = path.open("rb")
     except OSError as error:
         raise SourceError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions") from error
     with original, into.open("wb") as file:
