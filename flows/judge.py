@@ -1,16 +1,18 @@
 """After a limit was moved: new verdicts from the stored measures, without Prefect's seconds."""
 
+import functools
 from collections.abc import Iterable
 
 from figureground import tables
 from figureground.catalog import Catalog
 from figureground.storage.store import Store
 from flows.ingest import expand_sources
+from flows.outcomes import Outcome, try_source
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
 
 
-def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[str]:
+def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[Outcome]:
     """Judge every measured source again.
 
     Parameters
@@ -22,12 +24,19 @@ def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[str]:
 
     Returns
     -------
-    list of str
-        The ids of the sources that were measured.
+    list of Outcome
+        One for each source that was measured, and for each that failed. A source that fails never stops the others.
     """
-    store, judged = Store(catalog.storage_root), []
-    for source in expand_sources(catalog, names)[0]:
-        if measures := tables.find(store, "measures", source.source_id):
-            judge.fn(deduplicate.fn(measures, catalog), catalog)
-            judged.append(source.source_id)
-    return judged
+    sources, outcomes = expand_sources(catalog, names)
+    for source in sources:
+        judged, failed = try_source(source.source_id, functools.partial(_rejudge_source, source.source_id, catalog))
+        outcomes += failed or ([Outcome(source.source_id, "")] if judged else [])
+    return outcomes
+
+
+def _rejudge_source(source_id: str, catalog: Catalog) -> bool:
+    """Judge a source again, and say whether it was measured at all."""
+    measures = tables.find(Store(catalog.storage_root), "measures", source_id)
+    if measures:
+        judge.fn(deduplicate.fn(measures, catalog), catalog)
+    return measures is not None

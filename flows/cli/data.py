@@ -45,7 +45,9 @@ def judge(sources: SourceNames = None, catalog: CatalogFile = CATALOG, verbose: 
     from flows.judge import rejudge
     from tasks.datasets.summarise import summarise
 
-    print_funnels([summarise(source_id, settings) for source_id in rejudge(settings, sources)])
+    outcomes = rejudge(settings, sources)
+    print_funnels([summarise(outcome.source_id, settings) for outcome in outcomes if not outcome.error])
+    report_failures(outcomes)
 
 
 @commands.command(rich_help_panel=PANEL)

@@ -2,12 +2,15 @@
 
 import logging
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from prefect.states import Completed, Crashed, Failed
 
+from figureground.catalog import Catalog
 from figureground.errors import FiguregroundError, ShortageError, SourceError
+from flows import judge
 from flows.outcomes import Outcome, describe_error, find_first_failure, try_source
 from tasks import retried_task
 
@@ -76,6 +79,21 @@ def test_the_traceback_is_logged_for_verbose(caplog: pytest.LogCaptureFixture) -
     with caplog.at_level(logging.INFO):
         try_source("park", lambda: raise_in_place(KeyError("width")))
     assert "Traceback" in caplog.text and "raise_in_place" in caplog.text
+
+
+def test_judge_goes_on_after_a_source_that_fails(monkeypatch: pytest.MonkeyPatch, catalog: Catalog) -> None:
+    park = catalog.source("park")
+    sources = [replace(park, source_id=name) for name in ("bad", "good", "new")]
+    monkeypatch.setattr(judge, "expand_sources", lambda *_: (sources, [Outcome("gone", "there is no such file")]))
+
+    def rejudge_source(source_id: str, _: Catalog) -> bool:
+        return raise_in_place(KeyError("width")) if source_id == "bad" else source_id == "good"
+
+    monkeypatch.setattr(judge, "_rejudge_source", rejudge_source)
+    gone, bad, good = judge.rejudge(catalog, None)
+
+    assert gone.error == "there is no such file" and bad.error.startswith("defect: KeyError")
+    assert good == Outcome("good", "")
 
 
 def test_a_stage_without_memory_raises_what_is_retried() -> None:
