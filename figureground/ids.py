@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 _HASH_DIGITS = 8
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what `os.fsdecode` gives for bytes that are not UTF-8
+_FOLDERS_OF_DESKTOPS = frozenset({"__MACOSX", "@eaDir"})
 ID_LENGTH_AT_MOST = 64
 SLUG_LENGTH_AT_LEAST = 24
 """Room for a photo's name and hash, however long the name of its source is."""
@@ -191,6 +192,15 @@ def hash_name(name: str) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_hidden(path: str) -> bool:
+    """Tell whether a path below a source is hidden: it, or a folder of it, begins with a dot, or a desktop made the folder.
+
+    >>> [is_hidden(path) for path in ("a/._clip.mp4", ".Trashes/clip.mp4", "__MACOSX/clip.mp4", "a.b/clip.mp4")]
+    [True, True, True, False]
+    """
+    return any(part.startswith(".") or part in _FOLDERS_OF_DESKTOPS for part in PurePosixPath(path).parts)
 
 
 def find_entry(source_id: str, names: Iterable[str]) -> str:

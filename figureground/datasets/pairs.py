@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 from figureground.datasets import matlab, scene_lists
 from figureground.datasets.splits import Split
 from figureground.errors import ArrayError, FiguregroundError
+from figureground.ids import is_hidden
 from figureground.parallel import map_ordered
 from figureground.shortage import find_shortage
 from figureground.types import Alpha, Mask
@@ -84,7 +85,7 @@ def pair_by_name(images: Path, masks: Path, split: Split | None = None) -> list[
 def _by_name(folder: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
     files: dict[str, list[Path]] = {}
     for file in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if file.suffix.lower() in suffixes:
+        if file.suffix.lower() in suffixes and not is_hidden(file.name):
             files.setdefault(file.stem, []).append(file)
     return files
 
@@ -125,10 +126,10 @@ _SHORT_REASONS = {
 """A part of a reason, and its short form."""
 
 
-def from_list(image: Path, mask: Path, split: Split | None) -> Pair:
-    """Give the pair that a line of a list names, which may be missing."""
+def from_list(image: Path, mask: Path, split: Split | None, sample_id: str = "") -> Pair:
+    """Give the pair that a line of a list names, which may be missing; without a sample id it is called as the image's file."""
     missing = [f"{file.name} is listed and missing" for file in (image, mask) if not is_file(file)]
-    return Pair(image.stem, image, mask, "; ".join(missing), split, label=partial(ids, mask))
+    return Pair(sample_id or image.stem, image, mask, "; ".join(missing), split, label=partial(ids, mask))
 
 
 def is_file(path: Path) -> bool:

@@ -27,6 +27,7 @@ from figureground.datasets import samples
 from figureground.datasets.pairs import Pair, Size, refuse_other_size
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
+from figureground.ids import is_hidden
 from figureground.imaging import codecs, jpeg, masks
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
@@ -112,8 +113,8 @@ class Aisegment:
         """See `figureground.layouts.ImportableLayout`; without an index, images are called by their numbers."""
         lines, problems = _read_index(from_) if (from_ / "index.tsv").is_file() else ([], [])
         entries = {_image_file(entry.number): entry for entry in lines}
-        pictures = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
-        for matting in sorted(file.relative_to(from_).as_posix() for file in from_.glob("matting/*/*/*.png")):
+        pictures = set(_visible(from_, "clip_img/*/*/*.jpg"))
+        for matting in sorted(_visible(from_, "matting/*/*/*.png")):
             try:
                 pictures.add(picture_of(matting))
             except ReleaseError as error:
@@ -139,6 +140,11 @@ class Aisegment:
         listed = {_image_file(entry.number) for entry in entries}
         there = {file.relative_to(from_).as_posix() for file in from_.glob("clip_img/*/*/*.jpg")}
         yield from (f"{name}: not in index.tsv" for name in sorted(there - listed))
+
+
+def _visible(folder: Path, pattern: str) -> Iterator[str]:
+    names = (file.relative_to(folder).as_posix() for file in folder.glob(pattern))
+    return (name for name in names if not is_hidden(name))
 
 
 def _number(at: int) -> str:

@@ -26,6 +26,7 @@ from figureground.datasets import pairs, samples
 from figureground.datasets.pairs import Pair, Size
 from figureground.datasets.splits import SPLITS, Split
 from figureground.errors import ArrayError, ReleaseError
+from figureground.ids import is_hidden
 from figureground.imaging import jpeg, polygons, run_lengths
 from figureground.parallel import map_ordered
 from figureground.storage.hashing import ReadLog
@@ -100,7 +101,7 @@ class Coco:
 
     def find_pairs(self, from_: Path) -> Iterator[Pair]:
         """See `figureground.layouts.ImportableLayout`; everybody in an image is its label, as run lengths or polygons."""
-        for file in sorted((from_ / "annotations").glob("*.json")):
+        for file in sorted(file for file in (from_ / "annotations").glob("*.json") if not is_hidden(file.name)):
             yield from _read_pairs(from_, file, self.category)
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
@@ -265,19 +266,20 @@ def _find_image(
     if name.is_absolute() or ".." in name.parts:
         reason = f"{file.name}: {documents.abridge(given)} is no name below this folder"
         return Pair(name.stem, None, file, reason, split)
+    sample_id = str(name.parent / name.stem)
     try:
         size, scenes = _size(image), _scenes(image)
         if not _is_id(image.get("id")):
             raise ValueError(f"the id {documents.abridge(image.get('id'))}; expected a number")
     except (ValueError, ReleaseError) as error:
-        return Pair(name.stem, None, file, f"{file.name}: {documents.abridge(given)}: {error}", split)
+        return Pair(sample_id, None, file, f"{file.name}: {documents.abridge(given)}: {error}", split)
     subset = file.stem.removeprefix("instances_")
     own = [f"images/{split}", split] if split else []
     folders = [f"images/{file.stem}", *own[:1], f"images/{subset}", "images", subset, *own[1:], "."]
     image_file = next(filter(pairs.is_file, (folder / place / name for place in folders)), None)
     reason = "" if image_file else f"{file.name}: {documents.abridge(given)} is in none of {', '.join(folders)}"
     label = partial(_draw, shapes.get(image["id"], []), size, file.name)
-    return Pair(name.stem, image_file, file, reason, split, scenes, label)
+    return Pair(sample_id, image_file, file, reason, split, scenes, label)
 
 
 def _is_storable(name: str) -> bool:

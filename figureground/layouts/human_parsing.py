@@ -188,8 +188,19 @@ def _listed_pairs(folder: Path, file: Path, split: Split) -> Iterator[Pair]:
     for number, line in enumerate(lines, start=1):
         words = [] if line is None else line.split()
         if len(words) == 2 and all(PurePosixPath(word).parts[:1] != ("/",) and ".." not in word.split("/") for word in words):
-            yield pairs.from_list(folder / words[0], folder / words[1], split)
+            yield pairs.from_list(folder / words[0], folder / words[1], split, _name_below_first_folder(words[0]))
         elif words or line is None:
             found = "bytes that are not UTF-8; save the list as UTF-8" if line is None else documents.abridge(line)
             reason = f"{file.name}, line {number}: expected an image and a label below this folder; found {found}"
             yield Pair(f"{split}-{number}", None, None, reason, split)
+
+
+def _name_below_first_folder(image: str) -> str:
+    """Give an image's sample id: its path below the folder of the images, without extension.
+
+    >>> _name_below_first_folder("images/vidA/0001.jpg")
+    'vidA/0001'
+    """
+    path = PurePosixPath(image)
+    folders = path.parent.parts[1:]
+    return str(PurePosixPath(*folders, path.stem))

@@ -85,6 +85,19 @@ class ListingRow(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenIdRow(Row):
+    """The ids that the files of a folder, glob or dataset were given: one row for each file that is or was there.
+
+    No id changes and none is given twice, whatever is laid beside a file or taken away.
+    """
+
+    stage: ClassVar[str] = "ids"
+
+    path: Annotated[str, Column("the file's path below its source; bytes that are not UTF-8 as \\xe9, a backslash twice")]
+    item_id: Annotated[str, Column("the source of a video, the frame of a photo or of a dataset's image")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FrameRow(Row):
     """Which frames were sampled. A frame or photo that cannot be read is a row with a reason.
 
@@ -330,6 +343,7 @@ ROW_CLASSES: dict[str, type[Row]] = {
     for row_class in (
         VideoRow,
         ListingRow,
+        GivenIdRow,
         FrameRow,
         CropRow,
         SignatureRow,

@@ -1,21 +1,21 @@
 """The path of a source → its video or photos in the storage, verified, and the videos table."""
 
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from figureground import ids, progress, tables
 from figureground.catalog import Catalog
-from figureground.clients.sources import identity, local_files
+from figureground.clients.sources import identity, local_files, naming
 from figureground.clients.sources.fetching import (
     OWN_INDEXES,
     PackageIndexes,
     fetch_listed,
     fetch_photo,
     fetch_video,
-    name_photos,
     unfetched_row,
 )
-from figureground.errors import StoreError
+from figureground.errors import SourceError, StoreError
 from figureground.media import addresses
 from figureground.parallel import map_ordered
 from figureground.storage import downloads
@@ -128,14 +128,23 @@ def _from_archive(source: Source, download: downloads.Download, mark: tables.Fin
 def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
     """Bring every photo of a folder or glob into the storage; one that cannot be read keeps its row and says why."""
     files = local_files.list_photos(source, catalog)
-    names = name_photos(source, files, catalog)
+    named = naming.give_ids_to_files(source, files, catalog)
+    if named.refused and len(named.refused) == len(files):
+        raise SourceError("; ".join(named.refused.values()))
+    names = [named.ids[path] for path in files]
     states = [[str(path), *local_files.file_state(path)] for path in files]
     settings = {"license": source.license, "ids": names, "pinned": source.sha256, "found": states}
     mark = tables.fingerprint("videos", [], version=VERSION, **settings)
     if ref := tables.fresh(store, "videos", source.source_id, mark):
         return ref
-    pairs = list(zip(names, files, strict=True))
-    fetched = map_ordered(lambda pair: fetch_photo(source, *pair, catalog, store), pairs)
+
+    def bring(path: Path) -> tuple[VideoRow, str]:
+        if reason := named.refused.get(path):
+            shown = local_files.catalog_path(path, source, catalog)
+            return VideoRow(source_id=source.source_id, path=shown, license=source.license, file="", sha256=""), reason
+        return fetch_photo(source, named.ids[path], path, catalog, store)
+
+    fetched = map_ordered(bring, files)
     photos = list(progress.track(fetched, "fetch", source.source_id, len(files)))
     facts = {"frame_ids": names, "unreadable": {name: why for name, (_, why) in zip(names, photos, strict=True) if why}}
     rows = [row for row, _ in photos]

@@ -18,6 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from figureground import documents, escaping, ids, plugins, progress, tables
 from figureground.annotation import annotations, class_resolution, label_interface
 from figureground.catalog import Catalog
+from figureground.clients.sources import naming
 from figureground.datasets import pairs
 from figureground.datasets.pairs import Label, Pair
 from figureground.errors import ArrayError, SourceError
@@ -31,7 +32,7 @@ from figureground.tables import CropRow, FrameRow, LabelRow, Row, VideoRow, crop
 from figureground.types import Alpha, Box, Mask, PersonCrop, Source, TableRef
 from tasks import retried_task
 
-VERSION = 2
+VERSION = 3
 """Raised by 1 when the imported tables or files change for the same dataset."""
 
 _log = logging.getLogger(__name__)
@@ -67,13 +68,13 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     folder, dataset = catalog.folder / Path(source.path).expanduser(), catalog.dataset(source.source_id)
     whole = source.source_id in catalog.sources
     chosen = [pair for pair in dataset.find_pairs(folder) if whole or (pair.split or "auto") == source.split]
-    mark = _fingerprint(source, catalog, chosen)
+    frames = _name_frames(source, folder, chosen, catalog, whole=whole)
+    mark = _fingerprint(source, catalog, frames)
     if ref := _fresh(store, source.source_id, mark):
         return _checked(ref, source, store)
     class_table, goal = class_maps.reading(entry.classes, entry.remap)
-    frame_ids = ids.make_frame_ids(source.source_id, [f"{pair.sample_id}.jpg" for pair in chosen])
     importer = _Importer(store, source, folder, class_table, goal == class_maps.ATR, entry.specks_at_most)
-    numbered = [(index, frame_id, pair) for index, (frame_id, pair) in enumerate(zip(frame_ids, chosen, strict=True))]
+    numbered = [(index, frame_id, pair) for index, (frame_id, pair) in enumerate(frames)]
     read = map_ordered(lambda arguments: importer.read(*arguments), numbered)
     imported = list(progress.track(read, "import_dataset", source.source_id, len(chosen)))
     used = [image for image in imported if isinstance(image, _Imported)]
@@ -96,17 +97,46 @@ def _fresh(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef |
     return labels if crops_ and all(before) else None
 
 
-def _fingerprint(source: Source, catalog: Catalog, chosen: Sequence[Pair]) -> tables.Fingerprint:
+def _name_frames(
+    source: Source, folder: Path, chosen: Sequence[Pair], catalog: Catalog, *, whole: bool
+) -> list[tuple[str, Pair]]:
+    """Give each pair the id of its frame; an image that is listed twice, or whose id another source has, gets a reason."""
+    own: dict[str, list[Pair]] = {}
+    for pair in chosen:
+        own.setdefault(_path_below(folder, pair), []).append(pair)
+    used = {path: next((pair for pair in listed if not pair.reason), listed[0]) for path, listed in own.items()}
+    names = {path: f"{pair.split}/{pair.sample_id}" if whole and pair.split else pair.sample_id for path, pair in used.items()}
+    frame_ids, refused = naming.give_frame_ids(source, names, catalog)
+    frames: list[tuple[str, Pair]] = []
+    for path, listed in own.items():
+        frames.append((frame_ids[path], replace(used[path], reason=used[path].reason or refused.get(path, ""))))
+        again = f"{path} is listed {len(listed)} times; one entry is used"
+        others = [pair for pair in listed if pair is not used[path]]
+        for number, pair in enumerate(others, start=2):
+            frame_id = f"{frame_ids[path]}-{ids.hash_name(f'{path}#{number}')}"
+            frames.append((frame_id, replace(pair, reason=pair.reason or again)))
+    return frames
+
+
+def _path_below(folder: Path, pair: Pair) -> str:
+    """Give the path that an image's id is remembered by."""
+    if pair.image_file:
+        return ids.escape_name(pair.image_file.relative_to(folder).as_posix())
+    mask = pair.mask_file.relative_to(folder).as_posix() if pair.mask_file else ""
+    return ids.escape_name(f"{mask}:{pair.sample_id}")
+
+
+def _fingerprint(source: Source, catalog: Catalog, frames: Sequence[tuple[str, Pair]]) -> tables.Fingerprint:
     """Hash what the tables depend on; of the files their sizes and times."""
     entry, dataset = catalog.sources[catalog.entry_of(source.source_id)], catalog.dataset(source.source_id)
-    files = sorted({file for pair in chosen if not pair.reason for file in _files(pair)})
+    files = sorted({file for _, pair in frames if not pair.reason for file in _files(pair)})
     return tables.fingerprint(
         "adopted",
         [],
         version=VERSION,
         layout=plugins.identity(dataset),
         states=[[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files],
-        pairs=[[pair.sample_id, pair.reason, pair.split, list(pair.scenes)] for pair in chosen],
+        pairs=[[frame_id, pair.sample_id, pair.reason, pair.split, list(pair.scenes)] for frame_id, pair in frames],
         license=source.license,
         scenes=source.scenes,
         classes=str(entry.classes),

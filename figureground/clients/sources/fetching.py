@@ -4,15 +4,14 @@ A path is a local file, ``http(s)://...``, another address that fsspec knows (``
 ``npm:NAME@VERSION!MEMBER``. Clips of pages are downloaded by yt-dlp.
 """
 
-import itertools
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from figureground import ids, progress
+from figureground import progress
 from figureground.catalog import Catalog
 from figureground.clients.sources import http_download, local_files, object_storage
 from figureground.clients.sources.host_allowlist import HostAllowlist
@@ -210,26 +209,6 @@ def _find_clip(source: Source, listed: ListingRow, catalog: Catalog, limits: Tra
 
 
 # --- photos ---
-
-
-def name_photos(source: Source, files: Sequence[Path], catalog: Catalog) -> list[str]:
-    """Give the frame ids of a source's photos.
-
-    Raises
-    ------
-    SourceError
-        When an id reads like a frame of another source: `park-2-x` when there is a source `park-2`.
-    """
-    root = local_files.photo_root(source, catalog)
-    names = ids.make_frame_ids(source.source_id, [file.relative_to(root).as_posix() for file in files])
-    others = [other for other in catalog.sources if other.startswith(f"{source.source_id}-")]
-    for name, other in itertools.product(names, others):
-        if name == other or name.startswith(f"{other}-"):
-            raise SourceError(
-                f"source {source.source_id}: one of its photos would be called {name}, as a frame of the source {other} would; "
-                "rename the photo or one of the sources"
-            )
-    return names
 
 
 def fetch_photo(source: Source, frame_id: str, path: Path, catalog: Catalog, store: Store) -> tuple[VideoRow, str]:

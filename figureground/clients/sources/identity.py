@@ -1,11 +1,12 @@
 """Which sources a catalog source stands for, and the id of each: a folder is many videos, a page many clips."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from figureground import ids, tables
+from figureground import tables
 from figureground.catalog import Catalog
-from figureground.clients.sources import local_files
+from figureground.clients.sources import local_files, naming
 from figureground.errors import SourceError
 from figureground.media import addresses
 from figureground.storage.store import Store
@@ -23,26 +24,48 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
         by their extension; those that are still being written are left for the next run. A page or prefix stands for what
         its listings table has; no server is asked.
     catalog
-        Gives that folder, and the ids that are taken.
+        Gives that folder, the storage with the ids that were given, and the ids that are taken.
 
     Returns
     -------
     list of Source
-        The source itself when its path is one file or address. Otherwise one for each file, sorted by path, with the id
-        ``<source>-<slug>``: the file's name without extension in lower-case letters, digits and hyphens. Licence,
-        scenes and split are kept; a clip of a page has its own licence. A dataset with splits of its own becomes one source a
-        split, ``<source>-<split>``, unless the catalog fixes one for all.
+        The source itself when its path is one file or address. Otherwise one for each file, sorted by path, with the id that
+        it was given before, or ``<source>-<slug>``: the file's name without extension in lower-case letters, digits and
+        hyphens; new files that would share an id get a hash of their path. Licence, scenes and split are kept; a clip of a
+        page has its own licence. A dataset with splits of its own becomes one source a split, ``<source>-<split>``, unless the
+        catalog fixes one for all. A file whose id belongs to another source is left out, see `describe_refused_files`.
 
     Raises
     ------
     SourceError
-        When nothing is there, a folder has no videos, two files would get one id, or a sha256 is pinned for several.
+        When nothing is there, a folder has no videos, every id belongs to another source, or a sha256 is pinned for several.
     """
+    return _expand(source, catalog, remember=False)
+
+
+def expand_and_remember(source: Source, catalog: Catalog) -> list[Source]:
+    """Expand a source as `expand` does, and remember the ids of its files: nothing laid beside them changes an id any more.
+
+    Raises
+    ------
+    SourceError
+        As `expand`.
+    StoreError
+        When the storage cannot be written to.
+    TransientError
+        When another machine gives ids at this moment.
+    """
+    return _expand(source, catalog, remember=True)
+
+
+def _expand(source: Source, catalog: Catalog, *, remember: bool) -> list[Source]:
+    naming.refuse_equal_but_for_case(source.source_id, catalog)
     if source.kind == "layout":
         return _expand_dataset(source, catalog)
     if has_listing(source):
         return _expand_listing(source, catalog)
     if addresses.is_address(source.path) or local_files.resolve_path(source.path, catalog).is_file():
+        naming.refuse_given_elsewhere(source, catalog)
         return [source]
     files = local_files.list_photos(source, catalog) if source.kind == "images" else local_files.list_videos(source, catalog)
     if source.sha256 and len(files) > 1:
@@ -50,7 +73,7 @@ def expand(source: Source, catalog: Catalog) -> list[Source]:
             f"source {source.source_id}: its sha256 pins one file, but {source.path} stands for {len(files)}; "
             "give one file, or remove the sha256"
         )
-    return [source] if source.kind == "images" else _expand_files(source, files, catalog)
+    return [source] if source.kind == "images" else _expand_files(source, files, catalog, remember=remember)
 
 
 def has_listing(source: Source) -> bool:
@@ -75,12 +98,22 @@ def has_listing(source: Source) -> bool:
     return True
 
 
+def describe_refused_files(source: Source, catalog: Catalog) -> str:
+    """Say which videos of a folder or glob `expand` leaves out because another source has their ids; "" for none."""
+    if not _is_many_videos(source, catalog):
+        return ""
+    return "; ".join(naming.name_files(source, local_files.list_videos(source, catalog), catalog).refused.values())
+
+
+def _is_many_videos(source: Source, catalog: Catalog) -> bool:
+    is_local = source.kind == "video" and not addresses.is_address(source.path)
+    return is_local and not local_files.resolve_path(source.path, catalog).is_file()
+
+
 def describe_unfinished_files(source: Source, catalog: Catalog) -> str:
     """Say which videos of a folder are still being written, which `expand` leaves for the next run; "" for none."""
     entry = catalog.sources.get(source.source_id)
-    if entry is None or source.kind != "video" or addresses.is_address(source.path):
-        return ""
-    if local_files.resolve_path(source.path, catalog).is_file():
+    if entry is None or not _is_many_videos(source, catalog):
         return ""
     files = local_files.list_videos(source, catalog)
     growing = sorted(set(files) - set(local_files.finished_files(files, entry.limits.seconds_untouched_at_least)))
@@ -108,18 +141,18 @@ def _expand_listing(source: Source, catalog: Catalog) -> list[Source]:
     return sorted(_with_own_ids(source, clips, catalog), key=lambda clip: clip.source_id)
 
 
-def _expand_files(source: Source, files: list[Path], catalog: Catalog) -> list[Source]:
+def _expand_files(source: Source, files: Sequence[Path], catalog: Catalog, *, remember: bool) -> list[Source]:
     entry = catalog.sources.get(source.source_id)
-    room = ids.ID_LENGTH_AT_MOST - len(source.source_id) - 1
-    videos = [
-        replace(
-            source,
-            source_id=f"{source.source_id}-{ids.make_slug(file.stem, room)}",
-            path=local_files.catalog_path(file, source, catalog),
-        )
-        for file in local_files.finished_files(files, entry.limits.seconds_untouched_at_least if entry else 0.0)
+    finished = local_files.finished_files(files, entry.limits.seconds_untouched_at_least if entry else 0.0)
+    give = naming.give_ids_to_files if remember else naming.name_files
+    named = give(source, finished, catalog)
+    if named.refused and len(named.refused) == len(finished):
+        raise SourceError("; ".join(named.refused.values()))
+    return [
+        replace(source, source_id=named.ids[path], path=local_files.catalog_path(path, source, catalog))
+        for path in finished
+        if path not in named.refused
     ]
-    return _with_own_ids(source, videos, catalog)
 
 
 def _expand_dataset(source: Source, catalog: Catalog) -> list[Source]:

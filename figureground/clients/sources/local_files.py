@@ -1,4 +1,8 @@
-"""Files of this machine as sources: which files a folder or a glob stands for, and which of them are still being written."""
+"""Files of this machine as sources: which files a folder or a glob stands for, and which of them are still being written.
+
+Hidden files, and what is neither picture nor video, take part in nothing: cameras, phones and desktops lay such files beside
+the ones that are meant (``IMG_1.AAE``, ``._IMG_1.JPG``, ``Thumbs.db``).
+"""
 
 import difflib
 import glob
@@ -9,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from figureground import ids
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.media import addresses
@@ -16,6 +21,24 @@ from figureground.media.decoding import SUFFIXES
 from figureground.types import Source
 
 _log = logging.getLogger(__name__)
+
+_PICTURES = frozenset(
+    {".arw", ".avif", ".bmp", ".cr2", ".cr3", ".dng", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
+    | {".jpeg", ".jpf", ".jpg", ".jpx", ".jxl", ".nef", ".orf", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".raf"}
+    | {".rw2", ".svg", ".tif", ".tiff", ".webp"}
+)
+"""What a picture's name may end with, in lower case; one that cannot be read is refused with a reason when it is decoded."""
+_ANIMATIONS = frozenset({".avif", ".gif", ".webp"})
+_NEITHER = frozenset(
+    {".aac", ".aae", ".ass", ".bak", ".crdownload", ".csv", ".db", ".doc", ".docx", ".gz", ".htm", ".html", ".ini"}
+    | {".json", ".log", ".lrv", ".m4a", ".md", ".mp3", ".part", ".pdf", ".plist", ".py", ".sha256", ".srt", ".sub", ".tar"}
+    | {".thm", ".tmp", ".tsv", ".txt", ".url", ".vtt", ".wav", ".xml", ".xmp", ".yaml", ".yml", ".zip"}
+)
+"""What names of files that are neither picture nor video end with."""
+_SIGNATURES = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51",
+)  # fmt: skip
+_SIGNATURE_BYTES = 12
 
 
 def list_videos(source: Source, catalog: Catalog) -> list[Path]:
@@ -30,7 +53,7 @@ def list_videos(source: Source, catalog: Catalog) -> list[Path]:
     if not place.is_dir():
         return _match(source, catalog)
     inside = sorted(place.iterdir())
-    videos = [path for path in inside if path.suffix.lower() in SUFFIXES and path.is_file()]
+    videos = [path for path in inside if path.suffix.lower() in SUFFIXES and not _is_hidden(path, place) and path.is_file()]
     if not videos:
         raise SourceError(
             f"source {source.source_id}: {place} is a folder without videos: none of its {len(inside)} entries ends in "
@@ -40,9 +63,10 @@ def list_videos(source: Source, catalog: Catalog) -> list[Path]:
 
 
 def list_photos(source: Source, catalog: Catalog) -> list[Path]:
-    """List the photos of a source, sorted: all files of a folder but hidden ones, or the files that a glob matches.
+    """List the photos of a source, sorted: the pictures of a folder, or those that a glob matches.
 
-    Whether a file is a photo shows when it is decoded.
+    Whether a file is a picture shows in its name, or without a known ending in its first bytes; whether it can be read, when
+    it is decoded.
 
     Raises
     ------
@@ -52,13 +76,40 @@ def list_photos(source: Source, catalog: Catalog) -> list[Path]:
     place = resolve_path(source.path, catalog)
     if not place.is_dir():
         return [place] if place.is_file() else _match(source, catalog)
-    files = [path for path in sorted(place.iterdir()) if not path.is_dir() and not path.name.startswith(".")]
+    inside = [path for path in sorted(place.iterdir()) if not path.is_dir() and not _is_hidden(path, place)]
+    files = [path for path in inside if _is_picture(path)]
     if not files:
+        without = f"photos: none of its {len(inside)} files is a picture" if inside else "files"
         raise SourceError(
-            f"source {source.source_id}: {place} is a folder without files. Put photos there, or give a glob such as "
+            f"source {source.source_id}: {place} is a folder without {without}. Put photos there, or give a glob such as "
             f"{source.path.rstrip('/')}/**/*.jpg for those in its folders"
         )
     return files
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return ids.is_hidden(path.relative_to(root).as_posix())
+
+
+def _is_picture(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in _PICTURES:
+        return True
+    return suffix not in SUFFIXES and suffix not in _NEITHER and _begins_like_picture(path)
+
+
+def _begins_like_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            begin = file.read(_SIGNATURE_BYTES)
+    except OSError:
+        return False
+    return begin.startswith(_SIGNATURES) or begin[4:8] == b"ftyp" or (begin[:4] == b"RIFF" and begin[8:] == b"WEBP")
+
+
+def _may_be_video(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    return suffix not in _NEITHER and (suffix not in _PICTURES or suffix in _ANIMATIONS)
 
 
 def finished_files(files: Sequence[Path], seconds: float) -> list[Path]:
@@ -145,7 +196,11 @@ def _match(source: Source, catalog: Catalog) -> list[Path]:
     place = resolve_path(source.path, catalog)
     pattern = str(Path(source.path).expanduser())  # Path.glob takes no absolute pattern
     names = sorted(glob.glob(pattern, root_dir=catalog.folder, recursive=True))  # noqa: PTH207
-    files = [catalog.folder / name for name in names if (catalog.folder / name).is_file()]
+    matched = [catalog.folder / name for name in names if (catalog.folder / name).is_file()]
+    root, ending = photo_root(source, catalog), place.suffix.lower()
+    takes = _is_picture if source.kind == "images" else _may_be_video
+    visible = [path for path in matched if not _is_hidden(path, root)]
+    files = [path for path in visible if takes(path) or (path.suffix and path.suffix.lower() == ending)]
     if not files:
         raise SourceError(f"source {source.source_id}: {place}: no such file, folder or glob; {_near_names(place)}")
     return files

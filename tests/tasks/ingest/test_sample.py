@@ -147,7 +147,8 @@ def album(catalog: Catalog) -> Source:
     exif[0x0112], exif[0x8825] = 6, {1: "N", 2: (52.0, 31.0, 12.0)}
     Image.fromarray(pixels).save(folder / "Zürich 1.jpg", quality=95, exif=exif)
     Image.fromarray(pixels).save(folder / "b.png")
-    (folder / "a.txt").write_text("not a picture")
+    (folder / "a.jpg").write_text("not a picture")
+    (folder / "a.txt").write_text("it takes part in nothing")
     (folder / "cut.jpg").write_bytes((folder / "Zürich 1.jpg").read_bytes()[:900])
     (folder / "empty.jpg").write_bytes(b"")
     return replace(catalog.source("park"), kind="images", path="album")
@@ -168,7 +169,7 @@ def test_every_photo_is_a_row_and_what_is_none_says_why(catalog: Catalog) -> Non
     with Image.open(store.path(rows["park-zurich-1"]["file"])) as stored:
         assert stored.getexif() == {}
     assert (rows["park-b"]["width"], rows["park-b"]["height"], rows["park-b"]["reason"]) == (40, 60, "")
-    assert rows["park-a"]["reason"].startswith("videos/park/a.txt: not a photo that can be read")
+    assert rows["park-a"]["reason"].startswith("videos/park/a.jpg: not a photo that can be read")
     assert rows["park-cut"]["reason"].startswith("videos/park/cut.jpg: a damaged or cut-off photo")
     assert rows["park-empty"]["reason"].startswith("album/empty.jpg: the file is empty")
     assert all(bool(row["file"]) != bool(row["reason"]) for row in rows.values())
@@ -183,7 +184,7 @@ def test_photos_of_which_none_can_be_read_are_rows_and_an_error_each_time(catalo
     for name in ("Zürich 1.jpg", "b.png"):
         (catalog.folder / "album" / name).unlink()
     for _ in range(2):
-        with pytest.raises(SourceError, match=r"source park: .*videos/park/a\.txt: .*none of 3 pictures can be read"):
+        with pytest.raises(SourceError, match=r"source park: .*videos/park/a\.jpg: .*none of 3 pictures can be read"):
             sample.fn(source, fetch.fn(source, catalog), catalog)
     assert tables.find(Store(catalog.storage_root), "frames", "park").rows == 3
 
