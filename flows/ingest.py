@@ -11,7 +11,13 @@ from prefect.futures import PrefectFuture
 
 from figureground.catalog import Catalog
 from figureground.clients.sources.fetching import fetch_asset
-from figureground.clients.sources.identity import describe_unfinished_files, expand, has_listing
+from figureground.clients.sources.identity import (
+    describe_refused_files,
+    describe_unfinished_files,
+    expand,
+    expand_and_remember,
+    has_listing,
+)
 from figureground.storage.leases import hold_lease
 from figureground.storage.locks import Kind, hold_locks
 from figureground.storage.store import Store
@@ -67,7 +73,7 @@ def _ingest(settings: Catalog, sources: list[str] | None) -> list[Outcome]:
     _remove_leftovers(settings)
     fetch_weights(settings)
     refused = _discover(settings, sources)
-    expanded, unusable = expand_sources(settings, sources)
+    expanded, unusable = expand_sources(settings, sources, remember=True)
     refused += [outcome for outcome in unusable if outcome not in refused]
     with lock_sources(expanded, settings, "make", "ingest") as (free, busy), open_executor(settings) as executor:
         done = _outcomes(_submit(free, settings, executor))
@@ -133,7 +139,9 @@ def _list_anew(source: Source, catalog: Catalog) -> str:
     return describe_unfinished_files(source, catalog)
 
 
-def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[Source], list[Outcome]]:
+def expand_sources(
+    catalog: Catalog, names: Iterable[str] | None, *, remember: bool = False
+) -> tuple[list[Source], list[Outcome]]:
     """Give the sources that catalog names stand for: one for each file of a glob or folder, one for each clip of a page.
 
     Parameters
@@ -142,11 +150,13 @@ def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[
         Has the names.
     names
         Names of catalog sources; None or none means all.
+    remember
+        Remember the ids that files are given, and name the files whose id another source has.
 
     Returns
     -------
     tuple
-        The sources, and an outcome for each name that gave none.
+        The sources, and an outcome for each name that gave none or, with `remember`, of which files are refused.
 
     Raises
     ------
@@ -156,10 +166,16 @@ def expand_sources(catalog: Catalog, names: Iterable[str] | None) -> tuple[list[
     sources: list[Source] = []
     refused: list[Outcome] = []
     for source in [catalog.source(name) for name in (names or catalog.sources)]:
-        parts, failed = try_source(source.source_id, functools.partial(expand, source, catalog))
-        sources += parts or []
-        refused += failed
+        parts, failed = try_source(source.source_id, functools.partial(_expand, source, catalog, remember=remember))
+        sources += parts[0] if parts else []
+        refused += failed or ([Outcome(source.source_id, parts[1])] if parts and parts[1] else [])
     return sources, refused
+
+
+def _expand(source: Source, catalog: Catalog, *, remember: bool) -> tuple[list[Source], str]:
+    if not remember:
+        return expand(source, catalog), ""
+    return expand_and_remember(source, catalog), describe_refused_files(source, catalog)
 
 
 def _submit(sources: list[Source], catalog: Catalog, executor: Executor) -> dict[str, list[PrefectFuture[Any]]]:

@@ -148,7 +148,9 @@ class _Listing:
 
     def of_prefix(self) -> list[ListingRow]:
         names = {row.page: row.source_id for row in self._before.values()}
-        for stored in object_storage.list_objects(self._source.path, self._entry.storage_options):
+        listed = object_storage.list_objects(self._source.path, self._entry.storage_options)
+        visible = [stored for stored in listed if not ids.is_hidden(stored.name)]
+        for stored in sorted(visible, key=lambda stored: not _ends_like_video(stored.name)):  # videos are named first
             page = addresses.hide_secrets(stored.address)
             site = page.partition("://")[0]
             clip = Clip(site, f"{page}@{stored.version}", page, license=self._source.license, bytes=stored.size)
@@ -157,15 +159,16 @@ class _Listing:
             self._taken += not reason
             name = download.source_id if download else names.get(page) or self._name_of_object(stored.name, page)
             self._rows[clip.site, clip.clip_id] = self._row(clip, reason, examined=True, source_id=name)
-        pages = {row.page for row in self._rows.values()}
+        pages = {addresses.hide_secrets(stored.address): place for place, stored in enumerate(visible)}
         gone = [row for row in self._before.values() if row.page not in pages]
-        return [*self._rows.values(), *(self._no_longer_listed(row, self._fetched(row.site, row.clip_id)) for row in gone)]
+        there = sorted(self._rows.values(), key=lambda row: pages[row.page])
+        return [*there, *(self._no_longer_listed(row, self._fetched(row.site, row.clip_id)) for row in gone)]
 
     def _refusal_of_object(self, clip: Clip, download: Download | None) -> str:
         limits = self._entry.limits
         if download:
             return _FORGOTTEN
-        if PurePosixPath(clip.page).suffix.lower() not in SUFFIXES:
+        if not _ends_like_video(clip.page):
             return f"ending: no video's; expected one of {', '.join(sorted(SUFFIXES))}"
         if not clip.bytes:
             return "size: the file is empty (0 bytes)"
@@ -222,6 +225,10 @@ class _Listing:
         if self._catalog.entry_of(name) == self._source.source_id:
             return name
         return f"{self._source.source_id}-{ids.hash_name(name)}"
+
+
+def _ends_like_video(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _clip(row: ListingRow) -> Clip:

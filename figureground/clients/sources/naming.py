@@ -172,7 +172,7 @@ def _find_foreign(
     """
     begin = f"{source_id}-".casefold()
     others = [name for name in catalog.sources if name.casefold().startswith(begin)]
-    reasons = _find_given_elsewhere(source_id, {path: (shown, assigned[path]) for path, shown in new.items()}, store)
+    reasons: dict[str, str] = {}
     for path, shown in new.items():
         item_id = assigned[path]
         for other in others:
@@ -183,7 +183,7 @@ def _find_foreign(
                     f"{shown} would be called {item_id}, as a frame of the source {other} would; "
                     "rename the file or one of the sources"
                 )
-    return reasons
+    return reasons | _find_given_elsewhere(source_id, {path: (shown, assigned[path]) for path, shown in new.items()}, store)
 
 
 def _find_given_elsewhere(source_id: str, items: Mapping[str, tuple[str, str]], store: Store) -> dict[str, str]:
