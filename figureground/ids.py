@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 
+from figureground.escaping import escape_undecoded
+
 _HASH_DIGITS = 8
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what `os.fsdecode` gives for bytes that are not UTF-8
 _FOLDERS_OF_DESKTOPS = frozenset({"__MACOSX", "@eaDir"})
@@ -51,7 +53,7 @@ def escape_name(name: str) -> str:
     >>> print(escape_name("b\udce9.mp4"))
     b\xe9.mp4
     """
-    return name.replace("\\", "\\\\").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return escape_undecoded(name.replace("\\", "\\\\"))
 
 
 def assign_slugs(names: Mapping[str, str], at_most: int, given: Mapping[str, str] | None = None) -> dict[str, str]:

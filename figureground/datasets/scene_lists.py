@@ -8,7 +8,6 @@ from figureground import documents
 from figureground.datasets.samples import check_name
 from figureground.datasets.splits import Split
 from figureground.errors import ReleaseError
-from figureground.ids import is_hidden
 from figureground.types import Sample
 
 
@@ -77,7 +76,7 @@ def read_what_is_there(from_: Path) -> tuple[dict[str, tuple[str, ...]], list[st
     """Give each listed sample id's scenes, sorted, and what is wrong with the lists: a line that cannot be read is left out."""
     scenes: defaultdict[str, set[str]] = defaultdict(set)
     problems: list[str] = []
-    for file in sorted(file for file in from_.glob("*.txt") if not is_hidden(file.name)):
+    for file in sorted(file for file in from_.glob("*.txt") if not file.name.startswith("._")):
         where, scene = f"{from_.name}/{file.name}", file.name.removesuffix(".txt")
         try:
             check_name(scene, "scene")

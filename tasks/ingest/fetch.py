@@ -6,7 +6,7 @@ from typing import Any
 
 from figureground import ids, progress, tables
 from figureground.catalog import Catalog
-from figureground.clients.sources import identity, local_files, naming
+from figureground.clients.sources import identity, local_files
 from figureground.clients.sources.fetching import (
     OWN_INDEXES,
     PackageIndexes,
@@ -128,7 +128,7 @@ def _from_archive(source: Source, download: downloads.Download, mark: tables.Fin
 def _fetch_photos(source: Source, catalog: Catalog, store: Store) -> TableRef:
     """Bring every photo of a folder or glob into the storage; one that cannot be read keeps its row and says why."""
     files = local_files.list_photos(source, catalog)
-    named = naming.give_ids_to_files(source, files, catalog)
+    named = identity.give_ids_to_files(source, files, catalog)
     if named.refused and len(named.refused) == len(files):
         raise SourceError("; ".join(named.refused.values()))
     names = [named.ids[path] for path in files]

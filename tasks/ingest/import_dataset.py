@@ -18,7 +18,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from figureground import documents, escaping, ids, plugins, progress, tables
 from figureground.annotation import annotations, class_resolution, label_interface
 from figureground.catalog import Catalog
-from figureground.clients.sources import naming
+from figureground.clients.sources import identity
 from figureground.datasets import pairs
 from figureground.datasets.pairs import Label, Pair
 from figureground.errors import ArrayError, SourceError
@@ -106,7 +106,7 @@ def _name_frames(
         own.setdefault(_path_below(folder, pair), []).append(pair)
     used = {path: next((pair for pair in listed if not pair.reason), listed[0]) for path, listed in own.items()}
     names = {path: f"{pair.split}/{pair.sample_id}" if whole and pair.split else pair.sample_id for path, pair in used.items()}
-    frame_ids, refused = naming.give_frame_ids(source, names, catalog)
+    frame_ids, refused = identity.give_frame_ids(source, names, catalog)
     frames: list[tuple[str, Pair]] = []
     for path, listed in own.items():
         frames.append((frame_ids[path], replace(used[path], reason=used[path].reason or refused.get(path, ""))))

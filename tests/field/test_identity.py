@@ -13,12 +13,12 @@ import pytest
 
 from figureground import ids, tables
 from figureground.catalog import Catalog, LimitsEntry
-from figureground.clients.sources import local_files, naming
+from figureground.clients.sources import identity, local_files
 from figureground.clients.sources.identity import describe_refused_files, expand, expand_and_remember
 from figureground.errors import SourceError, StoreError
 from figureground.imaging import masks
 from figureground.storage.store import Store
-from figureground.tables import FrameRow, GivenIdRow, VideoRow
+from figureground.tables import FrameRow, GivenIdRow, VideoRow, given_ids
 from figureground.types import Source, TableRef
 from flows.ingest import expand_sources
 from tasks.ingest.fetch import fetch
@@ -132,7 +132,7 @@ def test_a_storage_of_the_older_rule_keeps_its_ids_and_its_frames(catalog_of: Ca
         lay_photo(album / f"IMG_000{number}.JPG", 25 * number)
     source = catalog.source("trip")
     older = {"IMG_0001.JPG": "trip-img-0001-59d1c2a4", "IMG_0002.JPG": "trip-img-0002"}  # a .MOV lay beside the first one
-    naming.given_ids.write(store, "trip", older)
+    given_ids.write(store, "trip", older)
     frames = sample.fn(source, fetch.fn(source, catalog), catalog)
     store.remove(tables.name(GivenIdRow.stage, "trip"))
     lay_neighbours(album)
@@ -381,7 +381,7 @@ def test_a_source_of_photos_leaves_its_ids_to_no_run_that_only_looks(catalog_of:
     lay_clips(catalog.folder / "in", "clip.mp4")
     expand(catalog.source("inbox"), catalog)
     assert not (catalog.folder / "data").exists()
-    assert naming.name_files(catalog.source("inbox"), [catalog.folder / "in/clip.mp4"], catalog).refused == {}
+    assert identity.name_files(catalog.source("inbox"), [catalog.folder / "in/clip.mp4"], catalog).refused == {}
     assert not (catalog.folder / "data").exists()
     assert local_files.list_videos(catalog.source("inbox"), catalog) == [catalog.folder / "in/clip.mp4"]
     assert ids.is_hidden(".clip.mp4")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from figureground import progress
+from figureground import ids, progress
 from figureground.catalog import Catalog
 from figureground.clients.sources import http_download, local_files, object_storage
 from figureground.clients.sources.host_allowlist import HostAllowlist
