@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ def start(catalog: Catalog, port: int | None = None) -> Studio:
                     "run `figureground studio down` first, or leave the port out"
                 )
             return studio
-        executable = _executable(catalog)
+        executable = _executable()
         try:
             return _start(home, executable, _choose_port(port), catalog)
         except _PortTakenError as error:
@@ -145,6 +146,31 @@ def is_local(catalog: Catalog) -> bool:
     return here and (_home(catalog) / "token").exists()
 
 
+def served_crops(catalog: Catalog) -> Path:
+    """Give the folder of the crops as the catalog's server sees it.
+
+    The server we start sees a folder that holds nothing but a link to the crops: whoever may label may also ask it for any file
+    below its document root, and the storage has tables, releases, and the server's own secrets.
+    """
+    if find_token(catalog, catalog.label_studio.url) is not None:
+        return _served_folder(_home(catalog)) / "crops"
+    return Store(catalog.storage_root).served_path("crops")
+
+
+def _served_folder(home: Path) -> Path:
+    return home / "served"
+
+
+def _make_served_folder(home: Path, catalog: Catalog) -> Path:
+    served, crops = _served_folder(home), Store(catalog.storage_root).served_path("crops")
+    served.mkdir(mode=0o700, exist_ok=True)
+    link, target = served / "crops", os.path.relpath(crops, served)
+    if not (link.is_symlink() and str(link.readlink()) == target):
+        link.unlink(missing_ok=True)
+        link.symlink_to(target, target_is_directory=True)
+    return served
+
+
 def _home(catalog: Catalog) -> Path:
     return Store(catalog.storage_root).path(".studio")
 
@@ -170,9 +196,9 @@ def _lock(home: Path) -> Iterator[None]:
         raise FiguregroundError(f"cannot keep Label Studio's files in {home}: {error}; make the folder writable") from error
 
 
-def _executable(catalog: Catalog) -> Path:
-    near = [folder / ".venv-studio/bin/label-studio" for folder in (catalog.folder, *catalog.folder.parents)]
-    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or next((path for path in near if path.exists()), near[0]))
+def _executable() -> Path:
+    # Beside the environment that runs this program. Folders above a catalog are not searched: others may write to them.
+    path = Path(os.environ.get("FIGUREGROUND_STUDIO") or Path(sys.prefix).parent / ".venv-studio/bin/label-studio")
     if not os.access(path, os.X_OK):
         raise FiguregroundError(
             f"Label Studio is not installed: no program {path}. Run `make studio`, which gives it an environment of its "
@@ -260,7 +286,7 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
         "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
         "LABEL_STUDIO_HOST": "",
         "LOCAL_FILES_SERVING_ENABLED": "true",
-        "LOCAL_FILES_DOCUMENT_ROOT": str(Store(catalog.storage_root).served_path("crops").parent),
+        "LOCAL_FILES_DOCUMENT_ROOT": str(_make_served_folder(home, catalog)),
         "DISABLE_SIGNUP_WITHOUT_LINK": "true",
         # a webhook may go to this machine, and still to no other private address
         "USE_DEFAULT_BANNED_SUBNETS": "false",

@@ -5,6 +5,7 @@ import time
 
 from figureground.annotation import label_interface
 from figureground.catalog import Catalog
+from figureground.clients import local_label_studio
 from figureground.clients.label_studio.connection import Connection
 from figureground.clients.label_studio.errors import ignore_missing
 from figureground.clients.label_studio.records import MODEL_VERSION, Project
@@ -47,9 +48,9 @@ class ProjectCalls(Connection):
             _log.warning("renaming project %d of %s, a twin of %s without annotations", duplicate, self.url, project.url)
             with self.translating(f"renaming project {duplicate}, a twin without annotations"), ignore_missing():
                 self.sdk.projects.update(duplicate, title=f"{_DUPLICATE} {title}"[:_TITLE_LETTERS])
-        folder = Store(catalog.storage_root).served_path("crops")
-        folder.mkdir(parents=True, exist_ok=True)  # of a storage behind a URL the first copy may be yet to come
-        self._serve_folder(project, str(folder))
+        # of a storage behind a URL the first copy may be yet to come
+        Store(catalog.storage_root).served_path("crops").mkdir(parents=True, exist_ok=True)
+        self._serve_folder(project, str(local_label_studio.served_crops(catalog)))
         return project
 
     def make_view(self, project: Project) -> None:

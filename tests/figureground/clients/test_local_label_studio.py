@@ -209,7 +209,12 @@ def test_without_a_program_the_way_out_is_named(catalog, monkeypatch):
     with pytest.raises(FiguregroundError, match=r"no program /no/label-studio\. Run `make studio`"):
         local_label_studio.start(catalog)
     monkeypatch.delenv("FIGUREGROUND_STUDIO")
-    with pytest.raises(FiguregroundError, match=r"\.venv-studio/bin/label-studio. Run `make studio`"):
+    planted = catalog.folder / ".venv-studio/bin/label-studio"  # a folder above a catalog may be anybody's
+    planted.parent.mkdir(parents=True)
+    planted.write_text("#!/bin/sh\ntouch /tmp/planted\n")
+    planted.chmod(0o755)
+    monkeypatch.setattr(sys, "prefix", str(catalog.folder / "nothing/.venv"))
+    with pytest.raises(FiguregroundError, match=r"nothing/\.venv-studio/bin/label-studio. Run `make studio`"):
         local_label_studio.start(catalog)
 
 
@@ -226,7 +231,9 @@ def test_of_a_storage_that_is_no_folder_the_copies_here_are_served(fake, tidy, t
     fake(f"open({str(tmp_path / 'root')!r}, 'w').write(os.environ['LOCAL_FILES_DOCUMENT_ROOT'])")
     remote = tidy.model_copy(update={"storage": "memory://x"})
     found = local_label_studio.start(remote)
-    assert (tmp_path / "root").read_text() == str(tidy.folder / "data")
+    root = Path((tmp_path / "root").read_text())
+    assert [path.name for path in root.iterdir()] == ["crops"]
+    assert (root / "crops").readlink() == Path("../../crops") and (root / "crops").resolve() == tidy.folder / "data/crops"
     assert local_label_studio.find_token(remote, found.url) == found.token
 
 
