@@ -74,7 +74,7 @@ def find_or_open(weights: Weights) -> UltralyticsModel:
 
 
 def _open(path: Path, weights: Weights) -> UltralyticsModel:
-    _import_quietly()
+    import_quietly()
     from ultralytics import YOLO
 
     try:
@@ -85,7 +85,7 @@ def _open(path: Path, weights: Weights) -> UltralyticsModel:
     return UltralyticsModel(model)
 
 
-def _import_quietly() -> None:
+def import_quietly() -> None:
     """Import ultralytics without its network calls, its files in the user's home, its log and its thread settings."""
     os.environ.update(
         YOLO_OFFLINE="true",

@@ -8,9 +8,9 @@ import numpy as np
 import openvino
 import pytest
 import torch
-import ultralytics
 
 from figureground.inference import backends, conversion
+from figureground.inference.ultralytics_model import import_quietly
 from figureground.storage import assets
 from figureground.storage.hashing import sha256_file
 from figureground.training import export as exporting
@@ -66,6 +66,9 @@ def test_a_conversion_gives_the_network_of_its_version(
 ) -> None:
     """A small pose network with weights drawn from one seed: another processor gives other digits, within a fiftieth."""
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path))
+    import_quietly()
+    import ultralytics
+
     drawn = tmp_path / "drawn.pt"
     torch.manual_seed(3)
     ultralytics.YOLO("yolo11n-pose.yaml").save(drawn)

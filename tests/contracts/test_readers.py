@@ -15,6 +15,7 @@ import pytest
 from figureground import plugins
 from figureground.datasets.splits import SPLITS
 from figureground.imaging import class_maps
+from figureground.inference.ultralytics_model import import_quietly
 from figureground.storage.hashing import sha256
 from figureground.types import Sample
 
@@ -180,7 +181,8 @@ def test_mmsegmentation_loads_parts_with_all_their_classes(parts: list[Sample], 
 
 @pytest.mark.filterwarnings("default")
 def test_ultralytics_finds_every_picture_and_polygon(items: list[Sample], tmp_path: Path) -> None:
-    data = pytest.importorskip("ultralytics.data")
+    import_quietly()
+    from ultralytics import data
     from ultralytics.data.utils import check_det_dataset
 
     folder = write("yolo_seg", items, tmp_path)

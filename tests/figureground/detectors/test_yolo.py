@@ -55,6 +55,8 @@ def pose():
 def test_it_sees_the_colours_ultralytics_sees(pose):
     """A PIL picture is RGB to ultralytics: the same boxes must come out, and others when red and blue are swapped."""
     import skimage.data
+
+    ultralytics_model.import_quietly()
     from ultralytics import YOLO
 
     image = skimage.data.astronaut()
@@ -95,6 +97,7 @@ def test_it_is_quiet_offline_and_leaves_the_threads_alone(pose, capfd, caplog, m
     from ultralytics.utils import ONLINE, SETTINGS, events
 
     assert not ONLINE and not SETTINGS["sync"] and not events.events.enabled
+    assert PIL.Image.open.__module__ == "PIL.Image"
     assert cv2.getNumThreads() == threads and torch.get_num_threads() >= 1
     assert capfd.readouterr().out == ""
     assert not [record for record in caplog.records if record.name == "ultralytics"]
