@@ -150,10 +150,12 @@ def served_crops(catalog: Catalog) -> Path:
     """Give the folder of the crops as the catalog's server sees it.
 
     The server we start sees a folder that holds nothing but a link to the crops: whoever may label may also ask it for any file
-    below its document root, and the storage has tables, releases, and the server's own secrets.
+    below its document root, and the storage has tables, releases, and the server's own secrets. The port does not matter: the
+    catalog's address may be that of a proxy before the server.
     """
-    if find_token(catalog, catalog.label_studio.url) is not None:
-        return _served_folder(_home(catalog)) / "crops"
+    home = _home(catalog)
+    if is_local(catalog) and _find_process(home) is not None:
+        return _served_folder(home) / "crops"
     return Store(catalog.storage_root).served_path("crops")
 
 
