@@ -97,7 +97,7 @@ def how(network: str, classes: int, given: argparse.Namespace, recipe: str, seed
         side=given.side,
         pictures=given.pictures,
         **({"plain": True, "learning_rate": PLAIN_RATE} if recipe == "plain" else {}),
-        looks=8,
+        validations=8,
         seed=seed,
     )
 
@@ -268,7 +268,7 @@ def speed(folder: Path, release: Path, ours: TrainingSettings, rounds: int = 3, 
             for recipe in RECIPES:
                 place = Path(bench) / f"{recipe}-{number}"
                 taught = LetterboxedSamples.create(place / "taught", some, len(some), ours.side, squashed=recipe == "plain")
-                one = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, looks=1)
+                one = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, validations=1)
                 done = train_network(one, taught, taught, place, machine)
                 found.setdefault(recipe, []).append(done.learnt_per_second)
                 found.setdefault("answers", []).append(done.looked_per_second)

@@ -57,24 +57,24 @@ def find(kind: str, name: str) -> type[Any]:
     if name not in names(kind):
         raise _refusal(f"figureground.{kind} has no {name!r}; it has: {_listed(name, names(kind))}", name)
     module = importlib.import_module(f"figureground.{kind}.{name}")
-    found = [
-        thing
-        for thing in vars(module).values()
-        if isinstance(thing, type) and thing.__module__ == module.__name__ and dataclasses.is_dataclass(thing)
+    classes = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and value.__module__ == module.__name__ and dataclasses.is_dataclass(value)
     ]
-    if len(found) != 1 or not found[0].__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    if len(classes) != 1 or not classes[0].__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise PluginError(
             f"{module.__name__} must hold exactly one frozen dataclass; "
-            f"found {', '.join(thing.__name__ for thing in found) or 'none'}"
+            f"found {', '.join(value.__name__ for value in classes) or 'none'}"
         )
-    _check_version(found[0])
+    _check_version(classes[0])
     protocol = importlib.import_module(f"figureground.{kind}").PROTOCOL
     asked = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
-    missing = [method for method in asked if not callable(getattr(found[0], method, None))]
+    missing = [method for method in asked if not callable(getattr(classes[0], method, None))]
     if missing:
         lacking = ", ".join(missing)
-        raise PluginError(f"{module.__name__}.{found[0].__name__} lacks {lacking}, which figureground.{kind} asks for")
-    return found[0]
+        raise PluginError(f"{module.__name__}.{classes[0].__name__} lacks {lacking}, which figureground.{kind} asks for")
+    return classes[0]
 
 
 def _check_version(plugin: type[Any]) -> None:
@@ -121,9 +121,9 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
     except ValidationError as error:
         first = error.errors()[0]
         where = [str(part) for part in first["loc"]]
-        found = "" if first["type"].startswith("missing") else f"; found {first['input']!r}"
-        said = first["msg"].removeprefix("Value error, ")
-        raise _refusal(f"{'.'.join([kind, name, *where])}: {said}{found}", name, *where) from error
+        actual = "" if first["type"].startswith("missing") else f"; found {first['input']!r}"
+        problem = first["msg"].removeprefix("Value error, ")
+        raise _refusal(f"{'.'.join([kind, name, *where])}: {problem}{actual}", name, *where) from error
     except PluginError as error:
         error.where = error.where or (name,)
         raise
@@ -175,18 +175,18 @@ def asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> W
     PluginError
         When the catalog has none of that name, or several.
     """
-    matches = [found for name, found in assets.items() if value in (name, name.rsplit(".", 1)[0])]
+    matches = [weights for name, weights in assets.items() if value in (name, name.rsplit(".", 1)[0])]
     if len(matches) != 1:
         raise _refusal(f"no asset {value!r}; the catalog's assets are: {_listed(value, assets)}", plugin, key)
     return matches[0]
 
 
-def outlining(found: Weights, who: str) -> Weights:
+def outlining(weights: Weights, who: str) -> Weights:
     """Give weights on, unless by their name they are no YOLO segmentation network.
 
     Parameters
     ----------
-    found
+    weights
         What somebody's setting ``instances`` names.
     who
         Whose: ``removers.person``.
@@ -196,15 +196,15 @@ def outlining(found: Weights, who: str) -> Weights:
     PluginError
         When they are of another kind.
     """
-    if not found.name.endswith("-seg.pt"):
-        message = f"{who} has no instances {found.name!r}; it takes yolo26n-seg.pt and its like"
+    if not weights.name.endswith("-seg.pt"):
+        message = f"{who} has no instances {weights.name!r}; it takes yolo26n-seg.pt and its like"
         raise _refusal(message, who.rpartition(".")[2], "instances")
-    return found
+    return weights
 
 
-def _listed(found: Any, allowed: Iterable[str]) -> str:
+def _listed(given: Any, allowed: Iterable[str]) -> str:
     """Give what there is and, when it looks like a slip, what was probably meant."""
-    near = difflib.get_close_matches(str(found), list(allowed), n=1)
+    near = difflib.get_close_matches(str(given), list(allowed), n=1)
     return (", ".join(allowed) or "none") + (f". Did you mean {near[0]!r}?" if near else "")
 
 

@@ -48,14 +48,14 @@ def push_all(
 
 
 def _push(settings: Catalog, sources: list[str] | None, patient: bool) -> list[Outcome]:
-    found, refused = expand_sources(settings, sources)
+    expanded, refused = expand_sources(settings, sources)
     required = _Required(("crops", "mattes"), "is not ingested yet; run `figureground ingest` first", patient)
 
     def submit(source: Source, refs: Sequence[TableRef]) -> PrefectFuture[TableRef]:
         crops, mattes = refs
         return push.submit(crops, mattes, source, settings)
 
-    with lock_sources(found, settings, "make", "push") as (mine, busy):
+    with lock_sources(expanded, settings, "make", "push") as (mine, busy):
         return refused + busy + _run_in_turn(settings, mine, required, submit)
 
 
@@ -86,14 +86,14 @@ def pull_all(
 
 
 def _pull(settings: Catalog, sources: list[str] | None, patient: bool) -> list[Outcome]:
-    found, refused = expand_sources(settings, sources)
+    expanded, refused = expand_sources(settings, sources)
     required = _Required(("crops", "mattes", "tasks"), "is not pushed yet; run `figureground push` first", patient)
 
     def submit(_: Source, refs: Sequence[TableRef]) -> PrefectFuture[TableRef]:
         crops, mattes, tasks = refs
         return pull.submit(crops, mattes, tasks, settings)
 
-    with lock_sources(found, settings, "labels", "pull") as (mine, busy):
+    with lock_sources(expanded, settings, "labels", "pull") as (mine, busy):
         return refused + busy + _run_in_turn(settings, mine, required, submit)
 
 

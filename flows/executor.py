@@ -333,5 +333,5 @@ def _check_cluster(client: Any, entry: DaskEntry, address: str) -> None:
             f"`dask worker {address} --resources {_GPU}=1`, or name no gpu_stages"
         )
     versions = client.run(version, on_error="return")
-    if others := sorted(f"{worker}: {found}" for worker, found in versions.items() if found != __version__):
+    if others := sorted(f"{worker}: {installed}" for worker, installed in versions.items() if installed != __version__):
         raise CatalogError(f"runner: expected figureground {__version__} on every worker; found {'; '.join(others)}")

@@ -35,10 +35,10 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "", *, n
     """
     with monitor_run("release", catalog, nested=nested) as run:
         settings = run.catalog
-        found, refused = expand_sources(settings, None)
+        expanded, refused = expand_sources(settings, None)
         if refused:
             raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
-        made = release(found, settings, note or settings.releases.note, date or _today())
+        made = release(expanded, settings, note or settings.releases.note, date or _today())
         return verify(Path(made.folder), settings)
 
 

@@ -166,12 +166,12 @@ def compare(
             continue
         known = frozenset(tested & seen)
         result: dict[Path, list[Any]] = {}
-        for taught, some in folders.items():
+        for trained_on, some in folders.items():
             places = {sample: where / f"{sample.name}-on-{release.resolve().name}" for sample in some}
-            result[taught] = [
+            result[trained_on] = [
                 score(str(sample), release, settings, place, ("test",), None, device, known) for sample, place in places.items()
             ]
-        old_rows, new_rows = ([sample.rows for sample in result[taught]] for taught in (old, new))
+        old_rows, new_rows = ([sample.rows for sample in result[trained_on]] for trained_on in (old, new))
         on = f"the test split of {release.resolve().name}"
         contests.append(
             write_comparison(names, on, old_rows, new_rows, result[old][0].names, where / f"on-{release.resolve().name}")

@@ -90,12 +90,12 @@ def checkpoint(
         optimiser.step()
     torch.set_num_threads(threads)
     counts = {split: sum(one.split == split for one in taught_by.samples()) for split in ("train", "val")}
-    learnt = TrainedOn(
+    trained_on = TrainedOn(
         release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
     )
     names = ("person",) if classes == 1 else class_maps.NAMES[classes]
     card = Card(
-        network=network_of, settings=dict(settings), classes=classes, names=names, side=side, learnt=learnt,
+        network=network_of, settings=dict(settings), classes=classes, names=names, side=side, trained_on=trained_on,
         letterbox=Letterbox(stretch=STRETCH),
     )  # fmt: skip
     return checkpoints.write(folder, card, network.state_dict())

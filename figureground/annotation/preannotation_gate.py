@@ -53,14 +53,14 @@ class Ratio(NamedTuple):
 class Gate:
     """The state of a scene: its two groups' winsorised seconds, their ratio (None: too few) and whether it is stopped.
 
-    ``looks`` is how often there were enough labels to apply the rule, ``switches`` how often its result changed.
+    ``evaluations`` is how often there were enough labels to apply the rule, ``switches`` how often its result changed.
     """
 
     corrected: tuple[float, ...]
     drawn: tuple[float, ...]
     ratio: Ratio | None
     stopped: bool
-    looks: int
+    evaluations: int
     switches: int
 
 
@@ -156,7 +156,7 @@ def apply_rule(annotations: Iterable[TimedAnnotation], labels_at_least: int) -> 
         How many known times each group needs before the rule is applied.
     """
     ordered = sorted((row for row in annotations if row.seconds > 0), key=lambda row: row.number)
-    wanted, stopped, looks, switches = labels_at_least, False, 0, 0
+    wanted, stopped, evaluations, switches = labels_at_least, False, 0, 0
     times: dict[bool, list[float]] = {False: [], True: []}
     for row in ordered:
         times[row.blank].append(row.seconds)
@@ -164,9 +164,9 @@ def apply_rule(annotations: Iterable[TimedAnnotation], labels_at_least: int) -> 
             continue
         ratio = compare_means(winsorise(times[False]), winsorise(times[True]), Z_999)
         before, stopped = stopped, _decide(ratio, stopped)
-        looks, switches, wanted = looks + 1, switches + (before != stopped), math.ceil(wanted * _STEP)
+        evaluations, switches, wanted = evaluations + 1, switches + (before != stopped), math.ceil(wanted * _STEP)
     corrected, drawn = winsorise(times[False]), winsorise(times[True])
-    return Gate(corrected, drawn, compare_means(corrected, drawn), stopped, looks, switches)
+    return Gate(corrected, drawn, compare_means(corrected, drawn), stopped, evaluations, switches)
 
 
 def _decide(ratio: Ratio | None, before: bool) -> bool:

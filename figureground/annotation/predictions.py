@@ -99,13 +99,13 @@ def _encode(mask: Mask, kind: str) -> dict[str, Any]:
     return {"imageDataURL": bitmask.encode(mask)} if kind == BITMASK else {"format": "rle", "rle": brush_rle.encode(mask)}
 
 
-def _choice(name: str, answers: Sequence[str], interface: Interface) -> dict[str, Any]:
+def _choice(name: str, chosen: Sequence[str], interface: Interface) -> dict[str, Any]:
     return {
         "id": f"fg-{name}",
         "type": "choices",
         "from_name": name,
         "to_name": interface.image,
-        "value": {"choices": list(answers)},
+        "value": {"choices": list(chosen)},
     }
 
 

@@ -108,18 +108,23 @@ class Duplicate:
         """
         rows = np.frombuffer(b"".join(signatures), _SIGNATURE)
         order = np.lexsort((np.arange(len(rows)), -rows["bytes"], ~np.array(fit, bool)))
-        found = np.empty(len(rows))
-        found[order] = duplicates.compute_keep_limits(len(rows), _Likeness(rows[order], self.window, self.weights is not None))
-        return [float(value) for value in found]
+        similarities = np.empty(len(rows))
+        similarities[order] = duplicates.compute_keep_limits(
+            len(rows), _Likeness(rows[order], self.window, self.weights is not None)
+        )
+        return [float(value) for value in similarities]
 
 
 class _Likeness:
     """Compares each crop with those before it."""
 
-    def __init__(self, rows: _Rows, window: float, learnt: bool) -> None:
+    def __init__(self, rows: _Rows, window: float, by_network: bool) -> None:
         self.rows, self.window = rows, window
-        self.parts = [np.sqrt(rows["colours"].astype(np.float32) / 2), *([rows["look"].astype(np.float32)] if learnt else [])]
-        self.weights = _COPY_LEARNT if learnt else _COPY
+        self.parts = [
+            np.sqrt(rows["colours"].astype(np.float32) / 2),
+            *([rows["look"].astype(np.float32)] if by_network else []),
+        ]
+        self.weights = _COPY_LEARNT if by_network else _COPY
         self.followed: dict[tuple[int, int], list[int]] = {}
         for number, (source, track) in enumerate(zip(rows["source"].tolist(), rows["track"].tolist(), strict=True)):
             if track >= 0:
@@ -128,12 +133,12 @@ class _Likeness:
     def __call__(self, start: int, stop: int) -> _Plane:
         signs = duplicates.compute_similarities(self.rows["signs"][start:stop], self.rows["signs"][:stop])
         planes = [signs, *(part[start:stop] @ part[:stop].T for part in self.parts)]
-        found = self.weights[0] + sum(weight * plane for weight, plane in zip(self.weights[1:], planes, strict=True))
+        similarities = self.weights[0] + sum(weight * plane for weight, plane in zip(self.weights[1:], planes, strict=True))
         for number in range(start, stop):
             for other, value in self._in_window(number, stop):
-                found[number - start, other] = max(found[number - start, other], value)
-        found[self.rows["frame"][start:stop, None] == self.rows["frame"][None, :stop]] = 0
-        return np.asarray(np.clip(found, 0, 1), np.float32)
+                similarities[number - start, other] = max(similarities[number - start, other], value)
+        similarities[self.rows["frame"][start:stop, None] == self.rows["frame"][None, :stop]] = 0
+        return np.asarray(np.clip(similarities, 0, 1), np.float32)
 
     def _in_window(self, number: int, stop: int) -> Iterator[tuple[int, float]]:
         """Give the crops of the same track and window, and how alike the poses are."""
@@ -168,5 +173,5 @@ def _look(crop: PersonCrop, weights: Weights) -> NDArray[np.float32]:
     """Ask the network, whose input is the picture as it is and whose scale does not matter."""
     shrinks = max(crop.image.shape[:2]) > _SIDE
     small = cv2.resize(crop.image, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    (found,) = backends.run_named(weights, {"image": small[None]}).values()
-    return np.asarray(found[0] / max(1e-9, float(np.linalg.norm(found[0]))), np.float32)
+    (embeddings,) = backends.run_named(weights, {"image": small[None]}).values()
+    return np.asarray(embeddings[0] / max(1e-9, float(np.linalg.norm(embeddings[0]))), np.float32)

@@ -186,12 +186,12 @@ def areas(crop: PersonCrop, cells: FeatureCells) -> tuple[Floats, Floats, Floats
     return box, on_body, theirs
 
 
-def in_front(said: Floats, box: Floats, on_body: Floats, theirs: Floats) -> Floats:
+def in_front(probabilities: Floats, box: Floats, on_body: Floats, theirs: Floats) -> Floats:
     """Sum up what cells show on the person.
 
     Parameters
     ----------
-    said
+    probabilities
         (h, w, 3), see `told`.
     box, on_body, theirs
         See `areas`.
@@ -204,13 +204,13 @@ def in_front(said: Floats, box: Floats, on_body: Floats, theirs: Floats) -> Floa
         background lies in others' boxes, as it is and up to a fifth, and what share of others' boxes is no background.
     """
     on_body = on_body * box
-    seen, front = said[..., 1], said[..., 2]
+    seen, front = probabilities[..., 1], probabilities[..., 2]
     hidden = (front * box).sum() / ((front * box).sum() + (seen * box).sum() + 1e-6)
     of_body, seen_of_body = ((part * on_body).sum() / (on_body.sum() + 1e-6) for part in (front, seen))
     surest = np.sort((front * box).ravel())[-_WORST:].mean()
-    somebody, shared = (seen + front) * box, theirs * box
-    taken = (somebody * theirs).sum() / (somebody.sum() + 1e-6)
-    filled = (somebody * theirs).sum() / (shared.sum() + 1e-6)
+    any_person, shared = (seen + front) * box, theirs * box
+    taken = (any_person * theirs).sum() / (any_person.sum() + 1e-6)
+    filled = (any_person * theirs).sum() / (shared.sum() + 1e-6)
     logs = [np.log(hidden + _LEAST), np.log(of_body + _LEAST)]
     return np.array([*logs, surest, seen_of_body, taken, min(taken, _ENOUGH), filled], np.float32)
 

@@ -88,14 +88,14 @@ def _body_inside(crop: PersonCrop, others: list[Box]) -> float:
 def _touching(crop: PersonCrop, people: list[Instance]) -> float:
     """Give the score of the surest other person whose mask touches the person's, 0 when there is none."""
     box = crop.person_inside
-    mine = max(people, key=lambda one: geometry.iou(one.box, box) * (1 + one.score), default=None)
+    mine = max(people, key=lambda person: geometry.iou(person.box, box) * (1 + person.score), default=None)
     if mine is None:
         return 0.0
     own, reach = mine.alpha > 0.5, 2 * max(1, int(_TOUCHING * max(box.width, box.height))) + 1
     near = cv2.dilate(own.astype(np.uint8), np.ones((reach, reach), np.uint8)) > 0
-    others = [one for one in people if one is not mine and _inside(one.alpha > 0.5, own) < _SAME]
-    return max((min(1.0, one.score) for one in others if ((one.alpha > 0.5) & near).any()), default=0.0)
+    others = [person for person in people if person is not mine and _inside(person.alpha > 0.5, own) < _SAME]
+    return max((min(1.0, person.score) for person in others if ((person.alpha > 0.5) & near).any()), default=0.0)
 
 
-def _inside(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
-    return float((one & other).sum() / max(1, min(int(one.sum()), int(other.sum()))))
+def _inside(mask: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    return float((mask & other).sum() / max(1, min(int(mask.sum()), int(other.sum()))))

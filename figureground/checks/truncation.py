@@ -95,14 +95,14 @@ def evidence(crop: PersonCrop, side: int) -> NDArray[np.float32]:
     """
     gap = _gaps(crop)[side] / _height(crop)
     shape = np.log(np.clip(crop.person.width / crop.person.height, 0.2, 3))
-    found = [min(gap, _NEAR), float(gap < 0.002), float(gap < 0.008), shape, crop.score]
+    features = [min(gap, _NEAR), float(gap < 0.002), float(gap < 0.008), shape, crop.score]
     cramped = 1 - np.clip(_rooms(crop)[side] / _height(crop) / _REACH, 0, 1)
     seen = crop.keypoints[:, 2]
     for group in map(list, pose_regions.GROUPS):
         short, sure = cramped[group], seen[group]
-        found += [short.max(), (short * sure).max(), (short * (1 - sure)).max(), sure.min(), sure.max()]
+        features += [short.max(), (short * sure).max(), (short * (1 - sure)).max(), sure.min(), sure.max()]
     level, upright = side < 2, side >= 2
-    row = np.array(found)
+    row = np.array(features)
     return np.concatenate([row * level, row * upright, [level, side == 2]]).astype(np.float32)
 
 

@@ -51,27 +51,29 @@ def build(manifest: Manifest, signatures: Mapping[str, AnySignature], similar: S
         "method": _METHOD,
         "alike_at_least": SIMILARITY_AT_LEAST,
         "sources_kept_together": [list(cluster) for cluster in similar],
-        "pairs": [_pair(manifest, one, other, sample_ids, signatures) for one, other in combinations(present, 2)],
+        "pairs": [_pair(manifest, first, second, sample_ids, signatures) for first, second in combinations(present, 2)],
         "recheck": _RECHECK,
     }
 
 
 def _pair(
-    manifest: Manifest, one: str, other: str, sample_ids: Mapping[str, Sequence[str]], signatures: Mapping[str, AnySignature]
+    manifest: Manifest, first: str, second: str, sample_ids: Mapping[str, Sequence[str]], signatures: Mapping[str, AnySignature]
 ) -> dict[str, Any]:
-    found = duplicates.find_closest(*([signatures[sample_id] for sample_id in sample_ids[split]] for split in (one, other)))
-    if found is None:
-        raise ReleaseError(f"the splits {one} and {other} have no images to compare")
-    sources = [{manifest.samples[sample_id].source for sample_id in sample_ids[split]} for split in (one, other)]
+    closest = duplicates.find_closest(
+        *([signatures[sample_id] for sample_id in sample_ids[split]] for split in (first, second))
+    )
+    if closest is None:
+        raise ReleaseError(f"the splits {first} and {second} have no images to compare")
+    sources = [{manifest.samples[sample_id].source for sample_id in sample_ids[split]} for split in (first, second)]
     videos = [{manifest.sources[name].sha256 for name in names} for names in sources]
     return {
-        "splits": [one, other],
+        "splits": [first, second],
         "shared_sources": sorted(sources[0] & sources[1]),
         "shared_videos": sorted(videos[0] & videos[1]),
-        "closest": [sample_ids[one][found.first], sample_ids[other][found.second]],
-        "similarity": round(found.similarity, 4),
-        "mirrored": found.mirrored,
-        "thumbnail": f"{FOLDER}/{one}-{other}.jpg",
+        "closest": [sample_ids[first][closest.first], sample_ids[second][closest.second]],
+        "similarity": round(closest.similarity, 4),
+        "mirrored": closest.mirrored,
+        "thumbnail": f"{FOLDER}/{first}-{second}.jpg",
     }
 
 
@@ -80,9 +82,9 @@ def to_bytes(certificate: Mapping[str, Any]) -> bytes:
     return (json.dumps(certificate, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def thumbnail(one: bytes, other: bytes) -> bytes:
+def thumbnail(left: bytes, right: bytes) -> bytes:
     """Lay two JPEG images side by side, at one height; a JPEG."""
-    return bytes(cv2.imencode(".jpg", np.hstack([_small(one), _small(other)]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
+    return bytes(cv2.imencode(".jpg", np.hstack([_small(left), _small(right)]), [cv2.IMWRITE_JPEG_QUALITY, 85])[1])
 
 
 def _small(content: bytes) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -114,13 +116,13 @@ def check(content: bytes, images: Mapping[str, Mapping[str, AnySignature]]) -> l
         return [f"{FILE}: not readable: {type(error).__name__}: {error}"]
     present = [split for split in SPLITS if images.get(split)]
     problems = []
-    for one, other in combinations(present, 2):
-        found, pairs = duplicates.compare(list(images[one].values()), list(images[other].values()))
-        problems += _describe_similar(list(images[one]), list(images[other]), pairs)
-        claim = claimed.get((one, other))
-        if found and (claim is None or abs(found.similarity - claim) > TOLERANCE):
-            given = f"the files give {found.similarity:.4f}"
-            problems.append(f"{FILE}: claims {claim} for the closest of {one} and {other}; {given}")
+    for first, second in combinations(present, 2):
+        closest, pairs = duplicates.compare(list(images[first].values()), list(images[second].values()))
+        problems += _describe_similar(list(images[first]), list(images[second]), pairs)
+        claim = claimed.get((first, second))
+        if closest and (claim is None or abs(closest.similarity - claim) > TOLERANCE):
+            given = f"the files give {closest.similarity:.4f}"
+            problems.append(f"{FILE}: claims {claim} for the closest of {first} and {second}; {given}")
     return problems
 
 

@@ -299,8 +299,8 @@ def ids(file: Path, size: Size) -> Mask:
         raise ArrayError(f"{file.name}: a mask in a lossy format, so its ids are not those that were drawn; expected a PNG")
     array = matlab.read_matrix(file, size) if file.suffix.lower() == ".mat" else _levels(file, size)
     if array is None or array.ndim != 2 or array.dtype != np.uint8:
-        found = "no picture" if array is None else f"{array.dtype} of shape {array.shape}"
-        raise ArrayError(f"{file.name}: {found}; expected 8 bits and one channel")
+        actual = "no picture" if array is None else f"{array.dtype} of shape {array.shape}"
+        raise ArrayError(f"{file.name}: {actual}; expected 8 bits and one channel")
     return np.asarray(array, np.uint8)
 
 

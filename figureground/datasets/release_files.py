@@ -92,8 +92,8 @@ def read_samples(store: Store, picks: Sequence[Pick], purpose: str, letterbox: i
         The side of the square that they are fitted into, pixels; None leaves them as they are.
     """
     tracked = progress.track(picks, "release", purpose, len(picks))
-    found = map_ordered(lambda pick: _read_sample(store, pick), tracked, batch_size=_BATCH)
-    return map_ordered(lambda sample: samples.letterboxed(sample, letterbox), found) if letterbox else found
+    read = map_ordered(lambda pick: _read_sample(store, pick), tracked, batch_size=_BATCH)
+    return map_ordered(lambda sample: samples.letterboxed(sample, letterbox), read) if letterbox else read
 
 
 def _read_sample(store: Store, pick: Pick) -> Sample:
@@ -113,9 +113,9 @@ def write_certificate(store: Store, plan: ReleasePlan, into: Path) -> None:
     by_id = {pick.sample_id: pick for pick in plan.picks}
     (into / certificate.FILE).write_bytes(certificate.to_bytes(plan.certificate))
     for pair in plan.certificate["pairs"]:
-        one, other = (store.read(by_id[name].image_file, by_id[name].record.sha256) for name in pair["closest"])
+        left, right = (store.read(by_id[name].image_file, by_id[name].record.sha256) for name in pair["closest"])
         (into / pair["thumbnail"]).parent.mkdir(exist_ok=True)
-        (into / pair["thumbnail"]).write_bytes(certificate.thumbnail(one, other))
+        (into / pair["thumbnail"]).write_bytes(certificate.thumbnail(left, right))
 
 
 def write_card(store: Store, plan: ReleasePlan, into: Path) -> None:
@@ -157,9 +157,9 @@ def check_existing(folder: Path, planned: Manifest) -> Manifest:
     except OSError as error:
         raise ReleaseError(f"{folder} exists and is no release ({error}); choose another --note, or move it away") from error
     existing = manifest.parse(content)
-    found = hashing.hash_folder(folder)
-    found.pop(manifest.FILE)
-    problems = [manifest.check_seal(content), *manifest.compare_files(manifest.file_hashes(existing), found)]
+    hashes = hashing.hash_folder(folder)
+    hashes.pop(manifest.FILE)
+    problems = [manifest.check_seal(content), *manifest.compare_files(manifest.file_hashes(existing), hashes)]
     if damaged := [problem for problem in problems if problem]:
         raise ReleaseError(f"{folder} exists and is damaged: " + "; ".join(damaged) + ". Move it away, then run again")
     if manifest.seal(planned, manifest.file_hashes(existing)).digest != existing.digest:

@@ -88,11 +88,11 @@ def read_contribution(store: Store, source: Source, split: Split) -> Contributio
     ReleaseError
         When the source has labels but a table that they refer to is missing or lacks a row.
     """
-    found = _read_tables(store, source.source_id)
-    picks = provenance.picks(source, split, found) if "labels" in found and len(found["labels"].rows) else []
-    counts = funnel.as_counts(funnel.count(source.source_id, found)) if picks else {}
-    record = provenance.source(found, counts) if picks else None
-    return Contribution(picks, record, _summarise_labels(source.source_id, found))
+    by_stage = _read_tables(store, source.source_id)
+    picks = provenance.picks(source, split, by_stage) if "labels" in by_stage and len(by_stage["labels"].rows) else []
+    counts = funnel.as_counts(funnel.count(source.source_id, by_stage)) if picks else {}
+    record = provenance.source(by_stage, counts) if picks else None
+    return Contribution(picks, record, _summarise_labels(source.source_id, by_stage))
 
 
 def collect_picks(contributions: Mapping[str, Contribution]) -> list[Pick]:
@@ -239,18 +239,18 @@ def _classes(pick: Pick) -> int:
 def _read_tables(store: Store, source_id: str) -> dict[str, Table]:
     if (labels := tables.latest(store, "labels", source_id)) is None:
         return {}
-    found = {stage: tables.latest(store, stage, source_id) for stage in (*_NEEDED, *_OPTIONAL)}
-    if missing := [stage for stage in _NEEDED if found[stage] is None]:
+    by_stage = {stage: tables.latest(store, stage, source_id) for stage in (*_NEEDED, *_OPTIONAL)}
+    if missing := [stage for stage in _NEEDED if by_stage[stage] is None]:
         raise ReleaseError(
             f"source {source_id} has labels but no readable table {', '.join(missing)}; run `figureground ingest {source_id}`"
         )
-    return {stage: table for stage, table in (found | {"labels": labels}).items() if table is not None}
+    return {stage: table for stage, table in (by_stage | {"labels": labels}).items() if table is not None}
 
 
-def _summarise_labels(source_id: str, found: Mapping[str, Table]) -> str:
-    if "labels" not in found:
+def _summarise_labels(source_id: str, by_stage: Mapping[str, Table]) -> str:
+    if "labels" not in by_stage:
         return f"source {source_id} has not been pulled"
-    labels = found["labels"].rows
+    labels = by_stage["labels"].rows
     counts = labels["verdict"].value_counts().sort_index()
     listed = ", ".join(f"{count} {verdict or 'without a verdict'}" for verdict, count in counts.items())
     return f"source {source_id} has {len(labels)} labels{f' ({listed})' if listed else ''}"

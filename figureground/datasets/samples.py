@@ -133,8 +133,8 @@ def unletterbox(square: NDArray[np.float32], height: int, width: int, stretch: f
     side = square.shape[0]
     rows, columns, _ = _inside(side, height, width, stretch)
     how = cv2.INTER_LINEAR if side < max(height, width) else cv2.INTER_AREA
-    found: NDArray[np.float32] = cv2.resize(np.ascontiguousarray(square[rows, columns]), (width, height), interpolation=how)
-    return found.reshape(height, width, *square.shape[2:])
+    resized: NDArray[np.float32] = cv2.resize(np.ascontiguousarray(square[rows, columns]), (width, height), interpolation=how)
+    return resized.reshape(height, width, *square.shape[2:])
 
 
 def _inside(side: int, height: int, width: int, stretch: float) -> tuple[slice, slice, tuple[int, int]]:

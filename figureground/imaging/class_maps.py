@@ -110,13 +110,13 @@ def remap(mask: Mask, by: Table) -> Mask:
     """
     check_mask(mask)
     there = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
-    unknown = [int(one) for one in there if by[one] < 0]
+    unknown = [int(class_id) for class_id in there if by[class_id] < 0]
     if unknown:
         raise ArrayError(
             f"mask: holds the ids {', '.join(map(str, unknown))}; expected ids 0 to {np.flatnonzero(by >= 0).max()}"
         )
-    found: Mask = by.astype(np.uint8)[mask]
-    return found
+    remapped: Mask = by.astype(np.uint8)[mask]
+    return remapped
 
 
 def reading(classes: str | Mapping[int, str], own: Mapping[str, str]) -> tuple[Table, tuple[str, ...]]:

@@ -60,9 +60,9 @@ def outlined(image: Image, alpha: Alpha, colour: Colour, width: int = 2) -> Imag
     """Draw the line where an alpha is one half."""
     masks.check_image(image)
     masks.check_same_size(image, alpha, "image and alpha")
-    found, _ = cv2.findContours(masks.to_mask(alpha), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(masks.to_mask(alpha), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     drawn = image.copy()
-    cv2.drawContours(drawn, found, -1, colour, width, cv2.LINE_AA)
+    cv2.drawContours(drawn, contours, -1, colour, width, cv2.LINE_AA)
     return drawn
 
 

@@ -33,9 +33,9 @@ def size(content: bytes) -> tuple[int, int]:
         with JpegImageFile(io.BytesIO(content)) as picture:
             return picture.size
     except (OSError, SyntaxError) as error:
-        found = content[:4].hex(" ") or "nothing"
+        start = content[:4].hex(" ") or "nothing"
         raise ArrayError(
-            f"expected a JPEG, which starts with ff d8; found {len(content)} bytes that start with {found} and give no size"
+            f"expected a JPEG, which starts with ff d8; found {len(content)} bytes that start with {start} and give no size"
         ) from error
 
 

@@ -52,10 +52,10 @@ def check_image(image: Any, what: str = "image") -> None:
     _check(image, what, "(h, w, 3) uint8, RGB", fits and image.dtype == np.uint8)
 
 
-def check_same_size(one: NDArray[Any], other: NDArray[Any], what: str = "the two arrays") -> None:
+def check_same_size(first: NDArray[Any], second: NDArray[Any], what: str = "the two arrays") -> None:
     """Raise an `ArrayError` unless both have the same height and width."""
-    if one.shape[:2] != other.shape[:2]:
-        raise ArrayError(f"{what}: expected the same height and width, found {one.shape[:2]} and {other.shape[:2]}")
+    if first.shape[:2] != second.shape[:2]:
+        raise ArrayError(f"{what}: expected the same height and width, found {first.shape[:2]} and {second.shape[:2]}")
 
 
 def to_levels(alpha: Alpha) -> Levels:

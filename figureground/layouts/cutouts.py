@@ -82,8 +82,8 @@ def _written(sample: Sample, into: Path) -> Sample:
 def _rgba(file: Path) -> Mask:
     bgra = codecs.decode_unchanged(file.read_bytes())
     if bgra is None or bgra.ndim != 3 or bgra.shape[2] != 4 or bgra.dtype != np.uint8:
-        found = "no image" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
-        raise ReleaseError(f"{found}; expected an 8-bit RGBA PNG")
+        actual = "no image" if bgra is None else f"{bgra.dtype} of shape {bgra.shape}"
+        raise ReleaseError(f"{actual}; expected an 8-bit RGBA PNG")
     return np.asarray(bgra, np.uint8)[:, :, [2, 1, 0, 3]]
 
 

@@ -124,8 +124,8 @@ def _rows(file: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(file) as opened:
             if opened.schema_arrow.remove_metadata() != _SCHEMA.remove_metadata():
-                found = ", ".join(opened.schema_arrow.names)
-                raise ReleaseError(f"data/{file.name}: has the columns {found}; expected {', '.join(_SCHEMA.names)}")
+                columns = ", ".join(opened.schema_arrow.names)
+                raise ReleaseError(f"data/{file.name}: has the columns {columns}; expected {', '.join(_SCHEMA.names)}")
             for batch in opened.iter_batches(_PER_GROUP):
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, OSError) as error:

@@ -110,8 +110,8 @@ class HumanParsing:
         except (OSError, cv2.error) as error:
             raise ReleaseError(f"labels/{file.name}: missing or empty: {error}") from error
         if ids is None or ids.ndim != 2 or ids.dtype != np.uint8:
-            found = "no image" if ids is None else f"{ids.dtype} of shape {ids.shape}"
-            raise ReleaseError(f"labels/{file.name}: {found}; expected 8 bits and one channel")
+            actual = "no image" if ids is None else f"{ids.dtype} of shape {ids.shape}"
+            raise ReleaseError(f"labels/{file.name}: {actual}; expected 8 bits and one channel")
         if ids.max() >= self.classes:
             raise ReleaseError(f"labels/{file.name}: holds the id {ids.max()}; expected 0 to {self.classes - 1}")
         return np.asarray(ids, np.uint8)
@@ -173,8 +173,8 @@ class HumanParsing:
         except (ReleaseError, ArrayError, OSError) as error:
             return f"{sample_id}: {error}"
         if ids.shape != (height, width):
-            found = f"{ids.shape[1]}x{ids.shape[0]} pixels, its image {width}x{height}"
-            return f"labels/{sample_id}.png: {found}; expected one size"
+            actual = f"{ids.shape[1]}x{ids.shape[0]} pixels, its image {width}x{height}"
+            return f"labels/{sample_id}.png: {actual}; expected one size"
         return ""
 
 

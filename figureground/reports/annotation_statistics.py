@@ -8,7 +8,7 @@ from figureground.reports.source_report import rendered
 def describe_gate(group: GroupStatistics, statistics: AnnotationStatistics) -> str:
     """Say in words what a scene's stopping rule says."""
     least = min(len(group.gate.corrected), len(group.gate.drawn))
-    if group.gate.looks == 0:
+    if group.gate.evaluations == 0:
         return f"too few labels: {least} of {statistics.labels_at_least} in the smaller group"
     saves = group.gate.ratio is not None and group.gate.ratio.high < 1
     result = "does not pay" if group.gate.stopped else "pays" if saves else "not proven to cost time"

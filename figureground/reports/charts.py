@@ -21,21 +21,21 @@ def ratios(rows: Sequence[tuple[str, Ratio | None]]) -> str:
     rows
         Name and ratio; None says that there is too little to draw.
     """
-    ends = [end for _, found in rows if found for end in (found.low, found.high) if end > 0]
+    ends = [end for _, ratio in rows if ratio for end in (ratio.low, ratio.high) if end > 0]
     low, high = min([0.25, *ends]), max([4.0, *ends])
     place = _scale(math.log(low), math.log(high))
     drawn = [_tick(place(math.log(at)), f"{at:g}×", len(rows), at == 1) for at in _doublings(low, high)]
-    for number, (name, found) in enumerate(rows):
+    for number, (name, ratio) in enumerate(rows):
         y = _ROW * number + _ROW / 2
         drawn.append(_name(name, y))
-        if found is None:
+        if ratio is None:
             drawn.append(_text(place(0), y, "too few labels of both kinds", _PALE, "middle"))
             continue
-        x0, x, x1 = (place(math.log(value)) for value in found)
-        colour = _DROPPED if found.low > 1 else _KEPT if found.high < 1 else _PALE
+        x0, x, x1 = (place(math.log(value)) for value in ratio)
+        colour = _DROPPED if ratio.low > 1 else _KEPT if ratio.high < 1 else _PALE
         drawn.append(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
         drawn.append(f'<circle cx="{x:.1f}" cy="{y}" r="6" fill="{colour}"/>')
-        drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{found.estimate:.2f}×", _INK))
+        drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{ratio.estimate:.2f}×", _INK))
     return _svg(drawn, len(rows), "Time to correct over time to draw, by scene")
 
 
@@ -154,9 +154,9 @@ def _tick(x: float, words: str, rows: int, strong: bool) -> str:
     return line + _text(x, bottom + 14, words, _PALE, "middle")
 
 
-def _svg(drawn: Sequence[str], rows: int, said: str) -> str:
+def _svg(drawn: Sequence[str], rows: int, label: str) -> str:
     inside = "\n".join(drawn)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_ROW * rows + 28}" role="img" '
-        f'aria-label="{escape(said)}" font-family="inherit" font-size="14">\n{inside}\n</svg>'
+        f'aria-label="{escape(label)}" font-family="inherit" font-size="14">\n{inside}\n</svg>'
     )

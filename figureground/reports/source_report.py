@@ -107,9 +107,9 @@ def sealed(page: str, mark: str) -> bytes:
 def seal(content: bytes) -> str:
     """Give the mark `sealed` put in a page, or "" when the page has none or is not what was written."""
     above, _, last = content.rstrip(b"\n").rpartition(b"\n")
-    found = re.fullmatch(rb"<!-- made from (\S+); sha256 of the lines above ([0-9a-f]{64}) -->", last)
-    whole = found and found[2].decode() == sha256(above + b"\n")
-    return found[1].decode() if found and whole else ""
+    match = re.fullmatch(rb"<!-- made from (\S+); sha256 of the lines above ([0-9a-f]{64}) -->", last)
+    whole = match and match[2].decode() == sha256(above + b"\n")
+    return match[1].decode() if match and whole else ""
 
 
 def tuner(checks: Mapping[str, Any], crops: Sequence[tuple[str, Image | None, Mapping[str, float]]]) -> dict[str, Any]:

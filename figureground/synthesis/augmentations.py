@@ -95,8 +95,8 @@ def _transform(library: Any, name: str, given: Mapping[str, Any], target: Target
             warnings.simplefilter("error")
             return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
     except (ValueError, TypeError, UserWarning) as error:
-        said = " ".join(str(error).split())
-        raise CatalogError(f"augmentations.{target}.{name}: {said[:300]}") from error
+        problem = " ".join(str(error).split())
+        raise CatalogError(f"augmentations.{target}.{name}: {problem[:300]}") from error
 
 
 @cache

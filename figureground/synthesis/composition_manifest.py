@@ -49,11 +49,11 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         manifest = json.loads(content)
         if not isinstance(manifest, dict) or not isinstance(manifest["files"], dict):
             raise TypeError("not a mapping with files")
-        said, own = manifest["digest"], _digest(manifest)
+        recorded, computed = manifest["digest"], _digest(manifest)
     except (ValueError, KeyError, TypeError) as error:
         raise ReleaseError(f"{where}/{FILE}: not readable: {type(error).__name__}: {error}; take a good copy") from error
-    if said != own:
-        raise ReleaseError(f"{where}/{FILE}: altered: its digest is {own}, it says {said}; take a good copy")
+    if recorded != computed:
+        raise ReleaseError(f"{where}/{FILE}: altered: its digest is {computed}, it says {recorded}; take a good copy")
     return manifest
 
 

@@ -304,14 +304,14 @@ class Records(Mapping[str, dict[str, Any]]):
 
 def find(store: Store, stage: str, source_id: str) -> TableRef | None:
     """Find the table a stage left for a source, or None when there is none that can be read."""
-    found = _open(store, stage, source_id)
-    return found[0] if found else None
+    opened = _open(store, stage, source_id)
+    return opened[0] if opened else None
 
 
 def latest(store: Store, stage: str, source_id: str) -> Table | None:
     """Read the table a stage left for a source, or None when there is none that can be read."""
-    found = _open(store, stage, source_id)
-    return _table(found[1]) if found else None
+    opened = _open(store, stage, source_id)
+    return _table(opened[1]) if opened else None
 
 
 def fresh(store: Store, stage: str, source_id: str, fingerprint: Fingerprint | str) -> TableRef | None:
@@ -322,23 +322,23 @@ def fresh(store: Store, stage: str, source_id: str, fingerprint: Fingerprint | s
     TableRef or None
         None means that the stage has to run.
     """
-    found = _open(store, stage, source_id)
-    if found is None or not _matches(fingerprint, found[2]):
+    opened = _open(store, stage, source_id)
+    if opened is None or not _matches(fingerprint, opened[2]):
         return None
-    rows, away = found[1], evicted.listed(store, stage, source_id, found[0].sha256)
+    rows, away = opened[1], evicted.listed(store, stage, source_id, opened[0].sha256)
     if "file" in rows.column_names and not all(
         store.verifies(file, digest) or (file in away and not store.exists(file))
         for file, digest in zip(rows["file"].to_pylist(), rows["sha256"].to_pylist(), strict=True)
         if file
     ):
         return None
-    return found[0]
+    return opened[0]
 
 
 def recorded_fingerprint(store: Store, stage: str, source_id: str) -> str | None:
     """Give the fingerprint in a table's file, or None when there is no table that can be read."""
-    found = _open(store, stage, source_id)
-    return found[2] if found else None
+    opened = _open(store, stage, source_id)
+    return opened[2] if opened else None
 
 
 def _matches(fingerprint: Fingerprint | str, recorded: str) -> bool:

@@ -126,8 +126,8 @@ class Tallies:
     def _noted(self, stage: str, source_id: str, size: int, changed: float) -> Tally | None:
         """Read what the table's writer noted, if it is of this very table."""
         try:
-            found = json.loads(_note(self._store, stage, source_id).read_text(encoding="utf-8"))
-            return found if _is_of(found, size, changed) else None
+            tally = json.loads(_note(self._store, stage, source_id).read_text(encoding="utf-8"))
+            return tally if _is_of(tally, size, changed) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -161,7 +161,7 @@ def _counted(path: Path, changed: float) -> Tally:
 
 def _remembered(cache: Path) -> dict[str, Tally]:
     try:
-        told = json.loads(cache.read_text(encoding="utf-8"))
-        return dict(told["tables"]) if told["version"] == _VERSION else {}
+        content = json.loads(cache.read_text(encoding="utf-8"))
+        return dict(content["tables"]) if content["version"] == _VERSION else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -30,7 +30,7 @@ CARD, WEIGHTS = "model.json", "weights.safetensors"
 
 
 class _Exact(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=(), validate_by_name=True)
 
 
 class TrainedOn(_Exact):
@@ -77,7 +77,7 @@ class Card(_Exact):
     side: int = Field(ge=32, multiple_of=32)
     """Of the square it was taught with, pixels."""
     letterbox: Letterbox = Letterbox()
-    learnt: TrainedOn
+    trained_on: TrainedOn = Field(validation_alias="learnt", serialization_alias="learnt")
     training: dict[str, Any] = {}
     """Seed, batch, learning rate and the like."""
     metrics: dict[str, float] = {}
@@ -98,10 +98,10 @@ class Card(_Exact):
 
 def canonical(card: Card) -> bytes:
     """Give the bytes of ``model.json``: keys sorted, indented by one."""
-    told = card.model_dump(mode="json")
-    if told["letterbox"]["stretch"] == 1:
-        del told["letterbox"]["stretch"]  # cards from before there was one have none, and keep their digest
-    text = json.dumps(told, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
+    content = card.model_dump(mode="json", by_alias=True)
+    if content["letterbox"]["stretch"] == 1:
+        del content["letterbox"]["stretch"]  # cards from before there was one have none, and keep their digest
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, allow_nan=False, indent=1)
     return f"{text}\n".encode()
 
 
@@ -204,7 +204,7 @@ def load(folder: Path) -> tuple["nn.Module", Card]:
     try:
         module.load_state_dict(load_file(folder / WEIGHTS))
     except RuntimeError as error:
-        said = " ".join(str(error).split())[:300]
-        raise AssetError(f"{folder / WEIGHTS} does not fit networks.{card.network} with {card.settings}: {said}") from error
+        problem = " ".join(str(error).split())[:300]
+        raise AssetError(f"{folder / WEIGHTS} does not fit networks.{card.network} with {card.settings}: {problem}") from error
     result: nn.Module = module.eval()
     return result, card

@@ -73,7 +73,7 @@ class Agreement:
     milliseconds: float
 
 
-def agreement(expected: Answers, found: Answers, milliseconds: float) -> Agreement:
+def agreement(expected: Answers, actual: Answers, milliseconds: float) -> Agreement:
     """Hold an export's answers against torch's.
 
     >>> one = np.zeros((1, 4, 4), np.float32); one[0, :2] = 1
@@ -81,22 +81,22 @@ def agreement(expected: Answers, found: Answers, milliseconds: float) -> Agreeme
     >>> agreement([one, one], [one, half], 2.0)
     Agreement(pictures=2, iou=0.75, worst=0.5, difference=0.6, milliseconds=2.0)
     """
-    rows = [_shared(one, other) for one, other in zip(expected, found, strict=True)]
+    rows = [_shared(reference, exported) for reference, exported in zip(expected, actual, strict=True)]
     both = np.sum([row[0] for row in rows], 0), np.sum([row[1] for row in rows], 0)
     worst = min(_lowest(*row) for row in rows)
-    difference = max(float(np.abs(one - other).max()) for one, other in zip(expected, found, strict=True))
+    difference = max(float(np.abs(reference - exported).max()) for reference, exported in zip(expected, actual, strict=True))
     return Agreement(len(rows), _lowest(*both), worst, round(difference, 6), milliseconds)
 
 
-def tell_anything(answers: Answers) -> bool:
+def tell_anything(predictions: Answers) -> bool:
     """Tell whether any answer gives any pixel to anything but the background: without that two networks always agree."""
-    return any(bool(_shared(one, one)[1].any()) for one in answers)
+    return any(bool(_shared(prediction, prediction)[1].any()) for prediction in predictions)
 
 
-def _shared(one: NDArray[np.float32], other: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _shared(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count, for each class but the background, the pixels that both give it and that either does."""
-    wanted = [one[0] >= 0.5] if len(one) == 1 else [one.argmax(0) == number for number in range(1, len(one))]
-    given = [other[0] >= 0.5] if len(other) == 1 else [other.argmax(0) == number for number in range(1, len(other))]
+    wanted = [first[0] >= 0.5] if len(first) == 1 else [first.argmax(0) == number for number in range(1, len(first))]
+    given = [second[0] >= 0.5] if len(second) == 1 else [second.argmax(0) == number for number in range(1, len(second))]
     pairs = list(zip(wanted, given, strict=True))
     return np.array([(a & b).sum() for a, b in pairs]), np.array([(a | b).sum() for a, b in pairs])
 
@@ -125,22 +125,22 @@ def by_torch(network: nn.Module, squares: Sequence[Image]) -> tuple[Answers, flo
 
     def ask(pixels: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
-            found = network(torch.from_numpy(pixels))
-        return [one.numpy() for one in (found if isinstance(found, tuple) else (found,))]
+            outputs = network(torch.from_numpy(pixels))
+        return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
     return asked(ask, squares)
 
 
 def asked(ask: backends.RunNetwork, squares: Sequence[Image]) -> tuple[Answers, float]:
     """Ask for every picture alone and time it: as `by_torch`."""
-    answers = [ask(exported_model.make_batch([one]))[-1][0] for one in squares]
+    predictions = [ask(exported_model.make_batch([square]))[-1][0] for square in squares]
     seconds = []
     for number in range(_ROUNDS):
         pixels = exported_model.make_batch([squares[number % len(squares)]])
         begun = time.perf_counter()
         ask(pixels)
         seconds.append(time.perf_counter() - begun)
-    return answers, float(np.median(seconds) * 1000)
+    return predictions, float(np.median(seconds) * 1000)
 
 
 def write_onnx(network: nn.Module, about: About, file: Path) -> None:
@@ -202,15 +202,15 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
     """
     import openvino
 
-    def ready(one: Image) -> NDArray[np.float32]:
-        return exported_model.make_batch([one])
+    def ready(square: Image) -> NDArray[np.float32]:
+        return exported_model.make_batch([square])
 
     def predictions(network: Any) -> Answers:
-        return [np.asarray(list(network(ready(one)).values())[-1][0]) for one in check]
+        return [np.asarray(list(network(ready(square)).values())[-1][0]) for square in check]
 
     def off(network: Any) -> float:
         pairs = zip(expected, predictions(network), strict=True)
-        return float(np.mean([np.square(one - other).mean() for one, other in pairs]))
+        return float(np.mean([np.square(reference - prediction).mean() for reference, prediction in pairs]))
 
     def good(network: Any) -> bool:
         return agreement(expected, predictions(network), 0.0).iou >= IOU_AT_LEAST
@@ -227,8 +227,8 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
 
 def litert_folder() -> Path | None:
     """Find the folder of `make litert`, which holds TFLite's converter and interpreter; None when it is not there."""
-    told = os.environ.get(LITERT)
-    folder = Path(told) if told else Path(sys.prefix).parent / ".litert"
+    configured = os.environ.get(LITERT)
+    folder = Path(configured) if configured else Path(sys.prefix).parent / ".litert"
     return folder if (folder / "litert_torch").is_dir() else None
 
 
@@ -260,20 +260,20 @@ def write_tflite(checkpoint: Path, about: About, file: Path, check: Sequence[Ima
     if folder is None:
         raise AssetError(f"no TFLite converter here: `make litert` installs one, or ${LITERT} names its folder")
     with tempfile.TemporaryDirectory(prefix="figureground-") as scratch:
-        squares, answers = Path(scratch) / "squares.npy", Path(scratch) / "answers.npz"
-        np.save(squares, np.stack(check))
+        input_file, result_file = Path(scratch) / "squares.npy", Path(scratch) / "answers.npz"
+        np.save(input_file, np.stack(check))
         command = [
             sys.executable,
             "-m",
             "figureground.training.tflite",
-            *map(str, (checkpoint, about.side, file, squares, answers)),
+            *map(str, (checkpoint, about.side, file, input_file, result_file)),
         ]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(folder)])}
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
-        if done.returncode or not answers.is_file():
-            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            raise AssetError(f"{checkpoint} cannot be converted to TFLite: {said[:400]}")
-        with np.load(answers) as held:
+        if done.returncode or not result_file.is_file():
+            problem = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            raise AssetError(f"{checkpoint} cannot be converted to TFLite: {problem[:400]}")
+        with np.load(result_file) as held:
             return list(held["answers"]), float(np.median(held["seconds"]) * 1000)
 
 

@@ -58,9 +58,9 @@ class About(BaseModel):
             side=side or card.side,
             stretch=card.letterbox.stretch,
             names=card.names,
-            release=card.learnt.release,
-            digest=card.learnt.digest,
-            licenses=card.learnt.licenses,
+            release=card.trained_on.release,
+            digest=card.trained_on.digest,
+            licenses=card.trained_on.licenses,
             checkpoint=card.digest,
         )
 

@@ -76,8 +76,8 @@ class TrainingResult:
 
 def train_network(
     how: TrainingSettings,
-    taught: LetterboxedSamples,
-    watched: LetterboxedSamples,
+    train_samples: LetterboxedSamples,
+    val_samples: LetterboxedSamples,
     bench: Path,
     machine: Machine,
     tell: Callable[[int, int], None] | None = None,
@@ -89,9 +89,9 @@ def train_network(
     ----------
     how
         All that decides the result.
-    taught
+    train_samples
         The pictures to learn from.
-    watched
+    val_samples
         The validation pictures: of the weights that do as well on them as the best the last are kept, see `as_good_as`; the
         last of all when there are none.
     bench
@@ -108,22 +108,22 @@ def train_network(
     AssetError
         When there is nothing to learn from, or the loss is no number any more.
     """
-    if not len(taught):
+    if not len(train_samples):
         raise AssetError("there is no picture to learn from: the release has none in its split train")
-    return _Course(how, taught, watched, bench, machine, keep_every_seconds).run(tell)
+    return _Course(how, train_samples, val_samples, bench, machine, keep_every_seconds).run(tell)
 
 
 class _Course:
     def __init__(
         self,
         how: TrainingSettings,
-        taught: LetterboxedSamples,
-        watched: LetterboxedSamples,
+        train_samples: LetterboxedSamples,
+        val_samples: LetterboxedSamples,
         bench: Path,
         machine: Machine,
         keep_every_seconds: float,
     ) -> None:
-        self.how, self.taught, self.watched, self.machine = how, taught, watched, machine
+        self.how, self.train_samples, self.val_samples, self.machine = how, train_samples, val_samples, machine
         self.file, self.keep_every = bench / STATE, keep_every_seconds
         torch.manual_seed(_torch_seed(how.seed, "weights"))
         built = plugins.build("networks", how.network, how.settings).build(how.classes)
@@ -141,28 +141,28 @@ class _Course:
 
     def run(self, tell: Callable[[int, int], None] | None) -> TrainingResult:
         begun = self.step
-        looks = {math.ceil(self.how.steps * part / self.how.looks) for part in range(1, self.how.looks + 1)}
+        score_after = {math.ceil(self.how.steps * part / self.how.validations) for part in range(1, self.how.validations + 1)}
         kept = time.monotonic()
-        batches = load_batches(self.how, self.taught, begun, self.machine.workers)
+        batches = load_batches(self.how, self.train_samples, begun, self.machine.workers)
         for step in range(begun, self.how.steps):
             start = time.perf_counter()
             self._learn(step, *next(batches))
             self.step = step + 1
             self.learning += time.perf_counter() - start
-            if self.step in looks:
+            if self.step in score_after:
                 self._look()
-            if self.step in looks or time.monotonic() - kept >= self.keep_every:
+            if self.step in score_after or time.monotonic() - kept >= self.keep_every:
                 self._keep()
                 kept = time.monotonic()
             if tell:
                 tell(self.step, self.how.steps)
-        learnt, looked = (self.step - begun) * self.how.batch, len(self.watched) * len(looks)
-        speeds = learnt / self.learning if self.learning else math.nan, looked / self.looking if self.looking else math.nan
+        trained, validated = (self.step - begun) * self.how.batch, len(self.val_samples) * len(score_after)
+        speeds = trained / self.learning if self.learning else math.nan, validated / self.looking if self.looking else math.nan
         return TrainingResult(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)
 
     @property
     def _chooses(self) -> bool:
-        return bool(len(self.watched)) and not self.how.plain
+        return bool(len(self.val_samples)) and not self.how.plain
 
     def _learn(self, step: int, images: torch.Tensor, truths: torch.Tensor) -> None:
         torch.manual_seed(_torch_seed(self.how.seed, "step", step))
@@ -204,7 +204,7 @@ class _Course:
     def _scores(self) -> list[float]:
         return [
             sample
-            for images, truths in iterate_in_order(self.watched, self.how)
+            for images, truths in iterate_in_order(self.val_samples, self.how)
             for sample in compute_scores(self._asked(images), truths.numpy(), self.how.classes)
         ]
 

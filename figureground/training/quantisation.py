@@ -68,13 +68,13 @@ def quantised(
     import nncf
     import openvino
 
-    taught = nncf.Dataset(list(teach), ready)
+    calibration_data = nncf.Dataset(list(teach), ready)
 
     def without(names: Iterable[str] = (), types: Iterable[str] = ()) -> Any:
         left = nncf.IgnoredScope(names=list(names), types=sorted(types), validate=False)
         half_range = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
         return nncf.quantize(
-            read(), taught, preset=nncf.QuantizationPreset.MIXED, subset_size=len(teach), ignored_scope=left,
+            read(), calibration_data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(teach), ignored_scope=left,
             advanced_parameters=half_range,
         )  # fmt: skip
 
@@ -121,12 +121,12 @@ def _keep_fewest(
 def _layers(model: Any) -> tuple[list[str], set[str]]:
     """Name the operations that have weights in 8 bits, and the types of others that take something in 8 bits."""
     layers, others = list[str](), set[str]()
-    for one in model.get_ordered_ops():
-        taken = {_takes(port) for port in one.inputs()}
+    for operation in model.get_ordered_ops():
+        taken = {_takes(port) for port in operation.inputs()}
         if "weights" in taken:
-            layers.append(one.get_friendly_name())
-        elif "activations" in taken and one.get_type_name() != "ShapeOf":
-            others.add(one.get_type_name())
+            layers.append(operation.get_friendly_name())
+        elif "activations" in taken and operation.get_type_name() != "ShapeOf":
+            others.add(operation.get_type_name())
     return layers, others
 
 
@@ -146,7 +146,10 @@ def _alone(model: Any, quantised_whole: Any, name: str) -> Any:
     """Put one layer of a network, and nothing else of it, into 8 bits as it is in another."""
     from openvino import opset13
 
-    layer, other = (next(one for one in some.get_ops() if one.get_friendly_name() == name) for some in (model, quantised_whole))
+    layer, other = (
+        next(operation for operation in some.get_ops() if operation.get_friendly_name() == name)
+        for some in (model, quantised_whole)
+    )
     for port, wanted in zip(layer.inputs(), other.inputs(), strict=True):
         kind, source = _takes(wanted), wanted.get_source_output()
         if kind == "activations":

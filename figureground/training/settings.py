@@ -1,7 +1,7 @@
 """What decides the result of a training."""
 
 import math
-from dataclasses import field
+from dataclasses import asdict, field
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
@@ -29,7 +29,7 @@ class TrainingSettings:
         ``fixed``.
     weight_decay
         AdamW's.
-    looks
+    validations
         How often the validation pictures are scored.
     seed
         Of weights, order and variations.
@@ -47,10 +47,14 @@ class TrainingSettings:
     batch: Annotated[int, Field(ge=2)] = 8
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
-    looks: Annotated[int, Field(ge=1)] = 10
+    validations: Annotated[int, Field(ge=1)] = 10
     seed: int = 1
     plain: bool = False
     stretch: Annotated[float, Field(ge=1, le=4)] = 4 / 3
+
+    def recorded(self) -> dict[str, Any]:
+        """Give the settings as cards and fingerprints hold them: ``validations`` has kept its first name there, ``looks``."""
+        return {"looks" if name == "validations" else name: value for name, value in asdict(self).items()}
 
     @property
     def steps(self) -> int:

@@ -103,7 +103,7 @@ def train(
         made = train_network(folder, training, str(catalog), into, device)
     card, metrics = made.card, made.card.metrics
     console.print(
-        f"trained on {card.learnt.release}: {format_counts(card.learnt.pictures)}\n  {made.folder}", soft_wrap=True
+        f"trained on {card.trained_on.release}: {format_counts(card.trained_on.pictures)}\n  {made.folder}", soft_wrap=True
     )
     console.print(
         f"score on its val split {metrics['score']:.3f}, at step {metrics['at_step']:.0f}; curve: {made.folder}/curve.svg",

@@ -58,7 +58,7 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
     facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
     facts += [(stage, _count_usable(some)) for stage, some in tables_.items()]
     facts += [("real pairs", str(sum(not row["seed"] for row in rows))), ("digest", made.digest)]
-    refused = [{"title": stage, "reasons": told} for stage, some in tables_.items() if (told := _reasons(some))]
+    refused = [{"title": stage, "reasons": reasons} for stage, some in tables_.items() if (reasons := _reasons(some))]
     sheets = tuple(_sheets(rows, Path(made.folder)))
     title = f"{made.name}: {len(rows)} pairs"
     page = source_report.rendered(

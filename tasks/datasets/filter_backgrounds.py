@@ -65,9 +65,9 @@ def filter_backgrounds(frames: Mapping[str, Sequence[TableRef]], catalog: Catalo
     candidates = sorted(_list_candidates(recipe, catalog, store, frames), key=lambda candidate: str(candidate["background_id"]))
     contents = [_digest(candidate) for candidate in candidates]
     size = recipe.width, recipe.height, recipe.enlarged_at_most
-    looks = {"detector": plugins.identity(detector), "size": size}
+    decides = {"detector": plugins.identity(detector), "size": size}
     files = [[candidate["background_id"], candidate["origin"], candidate["horizon"]] for candidate in candidates]
-    mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **looks)
+    mark = tables.fingerprint("backgrounds", [], version=VERSION, files=files, digests=contents, **decides)
     if ref := tables.fresh(store, "backgrounds", recipe.note, mark):
         return ref
     done = map_ordered(lambda candidate: _row(candidate, recipe, store, detector), candidates, threads=cores.parallel_calls())
@@ -96,8 +96,8 @@ def _of_source(name: str, store: Store, frames: Mapping[str, Sequence[TableRef]]
         for row in tables.read(store, ref).rows.to_dict("records"):
             if not row["reason"]:
                 where = {"stored": row["file"], "sha256": row["sha256"]}
-                told = {"background_id": row["frame_id"], "origin": row["source_id"], "original": row["original"]}
-                yield told | where
+                names = {"background_id": row["frame_id"], "origin": row["source_id"], "original": row["original"]}
+                yield names | where
 
 
 def _of_folder(place: str, base: Path) -> Iterator[dict[str, Any]]:
@@ -139,8 +139,8 @@ def _row(candidate: Mapping[str, Any], recipe: ComposeRecipe, store: Store, dete
     image = _shrunk(image, needed)
     file, content = f"plates/{recipe.note}/{candidate['background_id']}.jpg", crops.encode(image)
     made = {"width": image.shape[1], "height": image.shape[0], "people": 0, "reason": ""}
-    looks = duplicates.pack(duplicates.compute_signature(image))
-    return row | made | {"signature": looks, "file": file, "sha256": store.write(file, content)}
+    signature = duplicates.pack(duplicates.compute_signature(image))
+    return row | made | {"signature": signature, "file": file, "sha256": store.write(file, content)}
 
 
 def _read(candidate: Mapping[str, Any], store: Store) -> Image:

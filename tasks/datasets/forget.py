@@ -119,8 +119,8 @@ def _manifest_hashes(held: Manifest, own: Sequence[str]) -> set[str]:
 
 
 def _table_hashes(store: Store, name: str) -> list[str]:
-    found = [table.rows for stage in ("crops", "labels") if (table := tables.latest(store, stage, name))]
-    columns = [rows[column] for rows in found for column in ("sha256", "parts_sha256") if column in rows]
+    tables_read = [table.rows for stage in ("crops", "labels") if (table := tables.latest(store, stage, name))]
+    columns = [rows[column] for rows in tables_read for column in ("sha256", "parts_sha256") if column in rows]
     return [sha256 for column in columns for sha256 in column if sha256]
 
 

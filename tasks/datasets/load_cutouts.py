@@ -107,8 +107,8 @@ def _row(entry: dict[str, str], recipe: ComposeRecipe, store: Store) -> dict[str
         return entry | nothing | {"reason": reason}
     file, content = f"cutouts/{recipe.note}/{entry['person_id']}.png", cutouts.encode(cutout)
     size = {"width": cutout.levels.shape[1], "height": cutout.levels.shape[0], "sides": list(cutout.sides)}
-    looks = duplicates.pack(duplicates.compute_signature(_on_grey(cutout)))
-    return entry | size | {"signature": looks, "reason": "", "file": file, "sha256": store.write(file, content)}
+    signature = duplicates.pack(duplicates.compute_signature(_on_grey(cutout)))
+    return entry | size | {"signature": signature, "reason": "", "file": file, "sha256": store.write(file, content)}
 
 
 def _unfit(entry: dict[str, str], cutout: Cutout, recipe: ComposeRecipe) -> str:

@@ -38,26 +38,26 @@ def verify_composites(folder: Path) -> Release:
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
     files.pop(composition_manifest.FILE)
-    said = [*composition_manifest.compare_files(manifest, files), *_misplaced(folder, manifest), *_shared(folder)]
-    if said:
-        lines = "".join(f"\n  {problem}" for problem in said)
-        count = f"{len(said)} problem{'s'[: len(said) != 1]}"
+    problems = [*composition_manifest.compare_files(manifest, files), *_misplaced(folder, manifest), *_shared(folder)]
+    if problems:
+        lines = "".join(f"\n  {problem}" for problem in problems)
+        count = f"{len(problems)} problem{'s'[: len(problems) != 1]}"
         raise ReleaseError(f"{folder} is not what it says; {count}:{lines}\nMove it away, then compose again")
     return Release(folder.resolve().name, str(folder), str(manifest["digest"]), dict(manifest["counts"]))
 
 
 def _misplaced(folder: Path, manifest: dict[str, object]) -> list[str]:
-    said = []
+    misplaced = []
     for name, place in sorted(manifest["layouts"].items()):  # type: ignore[attr-defined]
         try:
             plugin = layouts.build(name, manifest["settings"].get(name, {}))  # type: ignore[attr-defined]
         except PluginError as error:
-            said.append(f"{composition_manifest.FILE}: {error}")
+            misplaced.append(f"{composition_manifest.FILE}: {error}")
             continue
         where = "" if place == "." else f"{place}/"
         problems = progress.track(plugin.find_problems(folder / place), "verify", f"{folder.name} as {name}", 0)
-        said += [f"{where}{problem}" for problem in problems]
-    return said
+        misplaced += [f"{where}{problem}" for problem in problems]
+    return misplaced
 
 
 def _shared(folder: Path) -> list[str]:
@@ -66,7 +66,7 @@ def _shared(folder: Path) -> list[str]:
         rows = pd.read_parquet(io.BytesIO((folder / composition_manifest.RECIPES).read_bytes())).to_dict("records")
         proof = json.loads((folder / composite_splits.FILE).read_bytes())
         used: dict[str, dict[str, str]] = {"people": {}, "backgrounds": {}, "real": {}}
-        said = []
+        problems = []
         for row in rows:
             kinds = {"people": list(row["people"]), "backgrounds": [row["background_id"]] if row["background_id"] else []}
             kinds["real"] = [] if row["background_id"] else [row["picture_id"]]
@@ -74,7 +74,7 @@ def _shared(folder: Path) -> list[str]:
                 for name in names:
                     if used[kind].setdefault(name, row["split"]) != row["split"]:
                         there, here = used[kind][name], f"{row['split']} by {row['picture_id']}"
-                        said.append(f"{kind} {name} is shown in {there} and in {here}")
-        return said + composite_splits.find_problems(proof, used)
+                        problems.append(f"{kind} {name} is shown in {there} and in {here}")
+        return problems + composite_splits.find_problems(proof, used)
     except (OSError, ValueError, KeyError, TypeError) as error:
         return [f"{composition_manifest.RECIPES} or {composite_splits.FILE}: not readable: {type(error).__name__}: {error}"]

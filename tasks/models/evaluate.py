@@ -103,15 +103,15 @@ def evaluate(
         rows.append(row)
         worst.see(row, example, answer)
     groups = scores.group_scores(rows, names)
-    told = str(Path(model).resolve().name) if Path(model).is_dir() else model
+    model_name = str(Path(model).resolve().name) if Path(model).is_dir() else model
     content = {
         "scores.csv": render_csv(rows, names),
-        "summary.json": render_json(told, opened.name, opened.digest, wanted, groups),
-        "index.html": scoreboard.render_page(told, opened.name, groups, worst.figures()).encode(),
+        "summary.json": render_json(model_name, opened.name, opened.digest, wanted, groups),
+        "index.html": scoreboard.render_page(model_name, opened.name, groups, worst.figures()).encode(),
     }
     for name, text in content.items():
         atomic.write_file(into / name, text)
-    return Evaluation(told, opened.name, names, tuple(rows), tuple(groups), into)
+    return Evaluation(model_name, opened.name, names, tuple(rows), tuple(groups), into)
 
 
 def _counts(source: str, split: str, splits: Sequence[str], without: frozenset[str]) -> bool:

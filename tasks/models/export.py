@@ -115,10 +115,10 @@ def _wanted(formats: Sequence[str]) -> tuple[str, ...]:
 def _pictures(folder: Path, card: checkpoints.Card, about: About) -> tuple[list[Image], list[Image]]:
     """Give letterboxed pictures that teach scales, and others that check; of a release without validation the same."""
     result = sample_cache.open_release(folder, card.classes)
-    if result.digest != card.learnt.digest:
+    if result.digest != card.trained_on.digest:
         raise ReleaseError(
             f"{folder} is not what this network learnt from: its digest is {result.digest}; "
-            f"expected {card.learnt.digest}, that of {card.learnt.release}"
+            f"expected {card.trained_on.digest}, that of {card.trained_on.release}"
         )
     stems = {split: [sample.sample_id for sample in result.samples() if sample.split == split] for split in ("train", "val")}
     teach, check = _spread(stems["train"], _TEACH), _spread(stems["val"] or stems["train"], _CHECK)
@@ -147,11 +147,11 @@ def _made(
     """Make one format and hold it against torch."""
     from figureground.training import export as exporting
 
-    onnx_file, file, said = bench / exporting.FILES["onnx"], bench / exporting.FILES[made], ""
+    onnx_file, file, layers = bench / exporting.FILES["onnx"], bench / exporting.FILES[made], ""
     if made == "openvino":
         exporting.write_openvino(onnx_file, file)
     elif made == "openvino-int8":
-        said = exporting.write_int8(onnx_file, file, teach, check, expected)
+        layers = exporting.write_int8(onnx_file, file, teach, check, expected)
     if made == "tflite":
         result, milliseconds = exporting.write_tflite(checkpoint, about, file, check)
     else:
@@ -163,11 +163,15 @@ def _made(
             f"the export {made} does not keep to torch: IoU {kept.iou:.4f} on {kept.pictures} pictures, expected at least "
             f"{exporting.IOU_AT_LEAST}; leave it out with --format, or train longer: an unsure network changes with every bit"
         )
-    return {**asdict(replace(kept, iou=round(kept.iou, 6), worst=round(kept.worst, 6))), "layers": said}
+    return {**asdict(replace(kept, iou=round(kept.iou, 6), worst=round(kept.worst, 6))), "layers": layers}
 
 
 def _page(
-    card: checkpoints.Card, about: About, checks: dict[str, dict[str, Any]], files: dict[str, dict[str, Any]], taught: int
+    card: checkpoints.Card,
+    about: About,
+    checks: dict[str, dict[str, Any]],
+    files: dict[str, dict[str, Any]],
+    calibration_crops: int,
 ) -> str:
     """Write the model's card."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -178,6 +182,6 @@ def _page(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
     given = {"card": card, "about": about, "checks": checks, "files": files, "code": __version__}
-    given["calibration_crops"] = taught
+    given["calibration_crops"] = calibration_crops
     templates.filters |= {"escaped": escape_markdown, "code": markdown_code}
     return templates.get_template("model.md.jinja").render(given)

@@ -4,7 +4,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -79,7 +78,7 @@ def train(
     from figureground.training import loop
 
     opened = sample_cache.open_release(release, how.classes)
-    decides = {"how": asdict(how), "squashed": squashed, "choice": CHOICE}
+    decides = {"how": how.recorded(), "squashed": squashed, "choice": CHOICE}
     versions = {f"networks.{how.network}": plugins.version("networks", how.network)}
     decides |= {"release": opened.digest, "layout": opened.layout}
     mark = tables.fingerprint("models", [], version=VERSION, plugin_versions=versions, **decides)
@@ -132,7 +131,7 @@ def _train_in(
 def _make_card(how: "TrainingSettings", result: "TrainingResult", trained_on: TrainedOn, run: Mapping[str, Any]) -> Card:
     kept = result.chosen or result.curve[-1]
     on_card = ("network", "settings", "classes", "side", "stretch")  # keys that the card has itself
-    settings = {key: value for key, value in asdict(how).items() if key not in on_card}
+    settings = {key: value for key, value in how.recorded().items() if key not in on_card}
     return Card(
         network=how.network,
         settings=how.settings,
@@ -140,7 +139,7 @@ def _make_card(how: "TrainingSettings", result: "TrainingResult", trained_on: Tr
         names=class_names(how.classes),
         side=how.side,
         letterbox=Letterbox(stretch=how.stretch),
-        learnt=trained_on,
+        trained_on=trained_on,
         training={**settings, **run},
         metrics={"score": kept.score, "loss": kept.loss, "at_step": float(kept.step)},
         curve=result.curve,
@@ -160,7 +159,7 @@ def _read_existing(into: Path, mark: tables.Fingerprint) -> Card:
     card = checkpoints.read(into)
     if not mark.matches(card.training.get("mark", "")):
         raise AssetError(
-            f"{into} exists, was trained on {card.learnt.release} with other settings or versions, and is never changed; "
+            f"{into} exists, was trained on {card.trained_on.release} with other settings or versions, and is never changed; "
             "choose another --into, or move it away"
         )
     return card

@@ -123,10 +123,10 @@ def _check_images(catalog: Catalog) -> str:
             problems = list(pool.map(lambda task: _check_image(server, task[0], task[1], stored), pushed))
     if not pushed:
         return "nothing is pushed yet"
-    found = [problem for problem in problems if problem]
+    unseen = [problem for problem in problems if problem]
     missing = len(stored.keys() - {address for _, address in pushed})
-    if found:
-        raise LabelError(f"{len(found)} of {len(pushed)} images cannot be seen: {found[0]}")
+    if unseen:
+        raise LabelError(f"{len(unseen)} of {len(pushed)} images cannot be seen: {unseen[0]}")
     hint = f"; {missing} pushed images have no task there any more: push again" if missing else ""
     return f"{server.url} serves all {len(pushed)} images of {project.url if project else ''}{hint}"
 

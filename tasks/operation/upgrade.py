@@ -53,11 +53,11 @@ def upgrade(catalog: Catalog, expect: Expect) -> list[Taken]:
         When the storage has an unknown format, another run is using it, or it cannot be read or written.
     """
     store = Store(catalog.storage_root)
-    found = formats.read_format(store)
-    if found == formats.FORMAT:
+    on_disk = formats.read_format(store)
+    if on_disk == formats.FORMAT:
         return []
     _refuse_running(store)
-    taken = [_take(store, source_id, catalog, expect) for source_id in tables.sources(store, "frames")] if found else []
+    taken = [_take(store, source_id, catalog, expect) for source_id in tables.sources(store, "frames")] if on_disk else []
     formats.write_marker(store)
     return taken
 
@@ -66,8 +66,8 @@ def _refuse_running(store: Store) -> None:
     folder = store.path(".locks")
     running = [f"{source}: {note}" for kind in locks.KINDS for source, note in locks.read_notes(folder, kind).items()]
     if running:
-        found = "; ".join(running)
-        raise StoreError(f"storage {store.root} is in use: expected no other run, found {found}; wait until it ends")
+        in_use = "; ".join(running)
+        raise StoreError(f"storage {store.root} is in use: expected no other run, found {in_use}; wait until it ends")
 
 
 def _take(store: Store, source_id: str, catalog: Catalog, expect: Expect) -> Taken:

@@ -8,18 +8,18 @@ from figureground.datasets.manifest.sealing import FileHashes
 from figureground.datasets.splits import SPLITS, Split
 
 
-def find_leaks(manifest: Manifest, found: FileHashes) -> list[str]:
+def find_leaks(manifest: Manifest, files: FileHashes) -> list[str]:
     """Name everything that two splits share: a source, a video under the names of two sources, an image.
 
     Parameters
     ----------
     manifest
         The source and the split of each sample.
-    found
+    files
         The files as they are: images are compared by their bytes.
     """
     splits = _source_splits(manifest)
-    return [*_shared_sources(splits), *_shared_videos(manifest, splits), *_shared_images(found)]
+    return [*_shared_sources(splits), *_shared_videos(manifest, splits), *_shared_images(files)]
 
 
 def split_of_file(name: str) -> str:
@@ -61,15 +61,15 @@ def _shared_videos(manifest: Manifest, splits: Mapping[str, Mapping[Split, str]]
     ]
 
 
-def _shared_images(found: FileHashes) -> list[str]:
+def _shared_images(hashes: FileHashes) -> list[str]:
     shared: dict[str, dict[str, str]] = {}
     seen: dict[str, str] = {}
-    for name in sorted(found):
-        split, (sha256, _) = split_of_file(name), found[name]
+    for name in sorted(hashes):
+        split, (sha256, _) = split_of_file(name), hashes[name]
         if split and name.endswith(".jpg") and seen.setdefault(sha256, split) != split:
             shared[sha256] = {}
-    for name in sorted(found) if shared else ():
-        sha256, _ = found[name]
+    for name in sorted(hashes) if shared else ():
+        sha256, _ = hashes[name]
         if sha256 in shared and name.endswith(".jpg") and (split := split_of_file(name)):
             shared[sha256].setdefault(split, name)
     return ["the same image is in two splits: " + " and ".join(sorted(files.values())) for _, files in sorted(shared.items())]

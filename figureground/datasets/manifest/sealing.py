@@ -112,26 +112,26 @@ def check_seal(content: bytes) -> str:
     return f"{FILE}: altered: not the bytes its content is written as"
 
 
-def compare_files(expected: FileHashes, found: FileHashes) -> list[str]:
+def compare_files(expected: FileHashes, actual: FileHashes) -> list[str]:
     """Name every file that is altered, missing or extra.
 
     Parameters
     ----------
     expected
         What the folder should hold.
-    found
+    actual
         What it holds.
     """
-    if expected == found:
+    if expected == actual:
         return []
     altered = [
         f"{name}: altered: expected {size} bytes with sha256 {sha256}, "
-        f"found {found[name][1]} bytes with sha256 {found[name][0]}"
+        f"found {actual[name][1]} bytes with sha256 {actual[name][0]}"
         for name, (sha256, size) in sorted(expected.items())
-        if name in found and (sha256, size) != found[name]
+        if name in actual and (sha256, size) != actual[name]
     ]
-    missing = [f"{name}: missing" for name in sorted(expected) if name not in found]
-    extra = [f"{name}: extra: the manifest does not list it" for name in sorted(found) if name not in expected]
+    missing = [f"{name}: missing" for name in sorted(expected) if name not in actual]
+    extra = [f"{name}: extra: the manifest does not list it" for name in sorted(actual) if name not in expected]
     return altered + missing + extra
 
 
@@ -142,9 +142,9 @@ def file_hashes(manifest: Manifest) -> FileHashes:
     return {name: (record.sha256, record.bytes) for name, record in manifest.files.items()}
 
 
-def find_missing_images(manifest: Manifest, found: FileHashes) -> list[str]:
+def find_missing_images(manifest: Manifest, files: FileHashes) -> list[str]:
     """Name every sample whose image is in no file: for layouts that keep images byte for byte."""
-    hashes = {sha256 for _, (sha256, _) in found.items()}
+    hashes = {sha256 for _, (sha256, _) in files.items()}
     return sorted(
         f"sample {sample_id}: no file holds its image (sha256 {sample.sha256})"
         for sample_id, sample in manifest.samples.items()

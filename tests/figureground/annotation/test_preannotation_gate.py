@@ -60,7 +60,7 @@ def test_a_scene_where_correcting_takes_longer_is_stopped_and_stays_so():
 def test_a_scene_where_it_saves_time_is_not_stopped():
     found = preannotation_gate.apply_rule(works(15, 60), 20)
     assert not found.stopped
-    assert found.looks >= 2
+    assert found.evaluations >= 2
     assert found.ratio.high < 1
 
 
@@ -75,7 +75,7 @@ def test_a_stopped_scene_is_taken_up_again_on_evidence_alone():
 def test_too_few_labels_of_either_kind_decide_nothing():
     few = [work for work in works(500, 5, count=150) if not work.blank or work.number < 60]
     assert sum(work.blank for work in few) < 20
-    assert preannotation_gate.apply_rule(few, 20).looks == 0
+    assert preannotation_gate.apply_rule(few, 20).evaluations == 0
     assert not preannotation_gate.apply_rule(few, 20).stopped
     assert preannotation_gate.compare_means([1.0], [2.0, 3.0]) is None
 

@@ -12,8 +12,10 @@ from figureground.training.checkpoints import Card, TrainedOn
 
 pytestmark = pytest.mark.slow  # the libraries of networks take half a minute to import on a busy machine
 
-LEARNT = TrainedOn(release="CustomSeg_Person_20260101_x", digest="0" * 64, layout="mmseg_custom", pictures={"train": 3})
-CARD = Card(network="segresnet", settings={"width": 8}, classes=2, names=("background", "person"), side=64, learnt=LEARNT)
+TRAINED_ON = TrainedOn(release="CustomSeg_Person_20260101_x", digest="0" * 64, layout="mmseg_custom", pictures={"train": 3})
+CARD = Card(
+    network="segresnet", settings={"width": 8}, classes=2, names=("background", "person"), side=64, trained_on=TRAINED_ON
+)
 
 
 @pytest.fixture

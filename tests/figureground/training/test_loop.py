@@ -61,7 +61,7 @@ def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
     taught, score = squares(tmp_path / "taught", side=side), 0.0
     for times in (1, 1.5, 2.2, 4):
         how = TrainingSettings(
-            network, SMALL.get(network, {}), 2, side, round(first * times), 10, learning_rate=rate, looks=1, plain=True
+            network, SMALL.get(network, {}), 2, side, round(first * times), 10, learning_rate=rate, validations=1, plain=True
         )
         score = train_network(how, taught, taught, tmp_path, CPU).curve[-1].score
         if score >= 0.95:
@@ -73,7 +73,7 @@ def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
 def test_five_classes_and_soft_alpha_are_learnt_too(tmp_path):
     for classes in (5, 1):
         taught = squares(tmp_path / str(classes), 6, classes, 32)
-        how = TrainingSettings("segnet", {"width": 8}, classes, 32, 900, 6, 3e-3, looks=2)
+        how = TrainingSettings("segnet", {"width": 8}, classes, 32, 900, 6, 3e-3, validations=2)
         done = train_network(how, taught, taught, tmp_path / f"bench{classes}", CPU)
         assert done.curve[-1].loss < done.curve[0].loss
         assert done.chosen in done.curve and max(point.score for point in done.curve) >= done.chosen.score > 0.5
@@ -91,7 +91,7 @@ CHILD = textwrap.dedent("""
     torch.set_num_threads(1)
     bench = Path(sys.argv[1])
     taught, watched = LetterboxedSamples(Path(sys.argv[2])), LetterboxedSamples(Path(sys.argv[3]))
-    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=120, batch=4, looks=5, seed=7)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=120, batch=4, validations=5, seed=7)
     tell = lambda step, steps: (print(step, flush=True), time.sleep(0.05))  # so that a kill comes before the end
     done = train_network(how, taught, watched, bench, Machine("cpu", False, False, 0), tell, keep_every_seconds=0.0)
     save_file(done.weights, bench / "done.safetensors")
@@ -131,7 +131,7 @@ def test_a_killed_training_carries_on_and_ends_with_the_same_weights_to_the_last
 
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path):
     taught = squares(tmp_path / "taught", 6, side=32)
-    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=40, batch=4, looks=3)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=40, batch=4, validations=3)
 
     def interrupted(step, steps):
         if step == 4:
@@ -178,7 +178,7 @@ def test_the_last_weights_are_kept_that_do_as_well_as_the_best(scores, chosen, t
 
     monkeypatch.setattr(loop._Course, "_scores", given)
     taught = squares(tmp_path / "taught", 4, side=32)
-    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, validations=3)
     done = train_network(how, taught, taught, tmp_path, CPU)
     assert done.chosen == done.curve[chosen]
     assert all(torch.equal(tensor, held[chosen][name]) for name, tensor in done.weights.items())
@@ -187,7 +187,7 @@ def test_the_last_weights_are_kept_that_do_as_well_as_the_best(scores, chosen, t
 
 def test_where_there_is_nothing_to_choose_by_the_last_weights_are_kept(tmp_path):
     taught, nothing = squares(tmp_path / "taught", 4, side=32), LetterboxedSamples.create(tmp_path / "nothing", [], 0, 32)
-    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, looks=3)
+    how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=24, batch=4, validations=3)
     assert train_network(how, taught, nothing, tmp_path, CPU).chosen is None
 
 

@@ -42,7 +42,7 @@ def release(tmp_path_factory):
     return folder
 
 
-HOW = TrainingSettings("segnet", {"width": 4}, side=32, pictures=96, batch=8, learning_rate=3e-3, looks=2)
+HOW = TrainingSettings("segnet", {"width": 4}, side=32, pictures=96, batch=8, learning_rate=3e-3, validations=2)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def settings():
 def test_a_checkpoint_says_what_it_learnt_from(release, trained):
     folder, card = trained
     assert card == checkpoints.read(folder)
-    assert (card.learnt.release, card.learnt.layout) == ("drawn", "mmseg_custom")
-    assert card.learnt.pictures == {"train": 8, "val": 4, "test": 4}
+    assert (card.trained_on.release, card.trained_on.layout) == ("drawn", "mmseg_custom")
+    assert card.trained_on.pictures == {"train": 8, "val": 4, "test": 4}
     assert (card.network, card.classes, card.names, card.side) == ("segnet", 2, ("background", "person"), 32)
     assert [point.step for point in card.curve] == [6, 12] and card.training["seed"] == 1
     assert (folder / "curve.svg").read_text().startswith("<svg")
@@ -141,8 +141,8 @@ def test_a_contest_tells_who_is_better(release, settings, tmp_path):
 
 
 def test_several_classes_become_one_but_never_the_other_way():
-    learnt = TrainedOn(release="r", digest="", layout="human_parsing", pictures={})
-    card = Card(network="unet", classes=5, names=("background", "a", "b", "c", "d"), side=32, learnt=learnt)
+    trained_on = TrainedOn(release="r", digest="", layout="human_parsing", pictures={})
+    card = Card(network="unet", classes=5, names=("background", "a", "b", "c", "d"), side=32, trained_on=trained_on)
     probabilities = np.random.default_rng(1).dirichlet(np.ones(5), (6, 4)).astype(np.float32)
     assert np.array_equal(decide_classes(probabilities, card, 5), probabilities.argmax(2))
     assert np.allclose(decide_classes(probabilities, card, 1), 1 - probabilities[:, :, 0])

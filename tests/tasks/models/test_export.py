@@ -62,11 +62,11 @@ def test_the_onnx_file_is_whole_by_itself_and_takes_several_pictures(made: Expor
 def test_the_card_says_what_it_learnt_from(learnt: Path, made: Export) -> None:
     card, told = checkpoints.read(learnt / "checkpoint"), json.loads((made.folder / "export.json").read_text())
     page = (made.folder / "README.md").read_text()
-    for word in (card.learnt.digest, "12 in train, 4 in val", "CC0-1.0", sha256_file(made.folder / "model.onnx")):
+    for word in (card.trained_on.digest, "12 in train, 4 in val", "CC0-1.0", sha256_file(made.folder / "model.onnx")):
         assert word in page
     assert f"| {made.checks['openvino-int8']['iou']:.4f} |" in page
     about = exported_model.read(made.folder / "model.onnx")
-    assert (about.digest, about.checkpoint, about.side) == (card.learnt.digest, card.digest, 64)
+    assert (about.digest, about.checkpoint, about.side) == (card.trained_on.digest, card.digest, 64)
     assert told["files"]["openvino-int8/model.bin"]["bytes"] < told["files"]["openvino/model.bin"]["bytes"] / 2
 
 
