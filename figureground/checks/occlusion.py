@@ -192,7 +192,7 @@ def in_front(probabilities: Floats, box: Floats, on_body: Floats, theirs: Floats
     Parameters
     ----------
     probabilities
-        (h, w, 3), see `told`.
+        (h, w, 3), see `classify_cells`.
     box, on_body, theirs
         See `areas`.
 

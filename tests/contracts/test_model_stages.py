@@ -35,10 +35,10 @@ def one_thread() -> Any:
 def test_a_training_gives_the_losses_of_its_version(tmp_path: Path, golden: GoldenCheck) -> None:
     """Twelve steps on one thread: another processor adds in another order, so losses and scores within a twentieth."""
     taught.release(tmp_path / "release", 2, 8)
-    how = TrainingSettings("segnet", {"width": 4}, 2, 32, 48, 4, looks=3, seed=3)
+    how = TrainingSettings("segnet", {"width": 4}, 2, 32, 48, 4, validations=3, seed=3)
     card = train.train.fn(tmp_path / "release", how, tmp_path / "checkpoint", "cpu")
     curve = [{"step": point.step, "loss": point.loss, "score": point.score} for point in card.curve]
-    made = {"curve": curve, "at_step": card.metrics["at_step"], "names": list(card.names), "pictures": card.learnt.pictures}
+    made = {"curve": curve, "at_step": card.metrics["at_step"], "names": list(card.names), "pictures": card.trained_on.pictures}
     golden("stages.tasks.models.train", train.VERSION, made, tolerance=0.05)
 
 
