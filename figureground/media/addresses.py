@@ -16,7 +16,7 @@ _IDENTIFYING = frozenset({"v", "id", "vid", "video", "video_id", "list", "p", "w
 
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET = re.compile(r"sig|token|key|auth|expire|policy|pass|pw|secret|session|credential|hash|hmac|x-(amz|goog|ms)", re.I)
-_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://\S+")  # bounded: a long word would take time by its square
 _METADATA = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))  # of clouds, on IPs that look public
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 

@@ -4,7 +4,7 @@ import html
 import math
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ GENERIC = "Generic"
 """The site of a clip whose site has no extractor of its own."""
 
 _TEXT_AT_MOST = 300  # characters
+_NUMBER_AT_MOST = 2**53
 _CC_ADDRESS = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z-]+)/(\d\.\d)", re.I)
 _CC_NAME = re.compile(r"cc[ -]?((?:by|0|zero)(?:[ -](?:nc|sa|nd))*)[ -](\d\.\d)", re.I)
 _OTHER_NAMES = {
@@ -22,9 +23,10 @@ _OTHER_NAMES = {
     "public domain": "Public-Domain",
     "public domain dedication": "CC0-1.0",
 }
-_TAG = re.compile(r"<(?:a|link)\b[^>]*>", re.I)
-_REL = re.compile(r"\brel\s*=\s*[\"']?[^\"'>]*\blicen[sc]e\b", re.I)
-_HREF = re.compile(r"\bhref\s*=\s*[\"']?([^\"'\s>]+)", re.I)
+_TAG_BEGINS = re.compile(r"<(?:a|link)\b", re.I)
+_TAG_AT_MOST = 4000  # characters
+_ATTRIBUTE = re.compile(r"""([a-z]+)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.I)
+_LICENSE_WORD = re.compile(r"\blicen[sc]e\b", re.I)
 
 
 class Limits(Protocol):
@@ -66,9 +68,7 @@ def parse_clip(info: Mapping[str, Any], site: str, clip_id: str, page: str) -> C
     site, clip_id, page
         Its identity, and its address without secrets.
     """
-    day = str(info.get("upload_date") or info.get("release_date") or "")
-    size = info.get("filesize") or info.get("filesize_approx") or 0
-    length = info.get("duration")
+    day = clean_text(info.get("upload_date") or info.get("release_date"))
     return Clip(
         site=site,
         clip_id=clip_id,
@@ -76,11 +76,16 @@ def parse_clip(info: Mapping[str, Any], site: str, clip_id: str, page: str) -> C
         title=clean_text(info.get("title")),
         uploader=clean_text(info.get("uploader") or info.get("creator") or info.get("channel")),
         license=normalize_license(info.get("license")),
-        uploaded=f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day) else "",
-        seconds=float(length) if isinstance(length, int | float) and 0 < length < math.inf else math.nan,
-        bytes=int(size) if isinstance(size, int | float) and 0 < size < math.inf else 0,
-        live=bool(info.get("is_live")) or info.get("live_status") in ("is_live", "is_upcoming", "post_live"),
+        uploaded=f"{day[:4]}-{day[4:6]}-{day[6:]}" if re.fullmatch(r"\d{8}", day, re.ASCII) else "",
+        seconds=_positive(info.get("duration")) or math.nan,
+        bytes=int(_positive(info.get("filesize")) or _positive(info.get("filesize_approx"))),
+        live=bool(info.get("is_live")) or str(info.get("live_status")) in ("is_live", "is_upcoming", "post_live"),
     )
+
+
+def _positive(value: Any) -> float:
+    """Give a number that a table can hold, or 0 for anything else."""
+    return float(value) if isinstance(value, int | float) and 0 < value < _NUMBER_AT_MOST else 0.0
 
 
 def clean_text(text: Any) -> str:
@@ -89,8 +94,13 @@ def clean_text(text: Any) -> str:
     >>> clean_text("a\x1b[31m  walk\n<b>"), clean_text(None)
     ('a[31m walk <b>', '')
     """
-    line = " ".join(str(text or "").split())
+    known = str(text)[: 10 * _TEXT_AT_MOST] if isinstance(text, str | float | Exception) or _is_short(text) else ""
+    line = " ".join(known.split())
     return "".join(letter for letter in line if not unicodedata.category(letter).startswith("C"))[:_TEXT_AT_MOST]
+
+
+def _is_short(number: Any) -> bool:
+    return isinstance(number, int) and 0 < abs(number) < _NUMBER_AT_MOST  # longer ones cannot be written as text
 
 
 def normalize_license(text: Any) -> str:
@@ -112,9 +122,23 @@ def find_license(page: str) -> str:
     >>> find_license('<a rel="license" href="https://creativecommons.org/licenses/by/4.0/">')
     'CC-BY-4.0'
     """
-    links = (_HREF.search(tag) for tag in _TAG.findall(page) if _REL.search(tag))
-    licenses = {normalize_license(html.unescape(link[1])) for link in links if link}
+    licenses = set()
+    for attributes in _read_links(page):
+        words = attributes.get("href", "").split()
+        if words and _LICENSE_WORD.search(attributes.get("rel", "")):
+            licenses.add(normalize_license(html.unescape(words[0])))
     return licenses.pop() if len(licenses) == 1 else ""
+
+
+def _read_links(page: str) -> Iterator[dict[str, str]]:
+    """Give the attributes of a page's links. No character is read more than a few times, whatever is left open."""
+    start = 0
+    while begin := _TAG_BEGINS.search(page, start):
+        end = page.find(">", begin.end(), begin.end() + _TAG_AT_MOST)
+        start = begin.end() if end < 0 else end
+        if end >= 0:
+            found = _ATTRIBUTE.findall(page, begin.end(), end)
+            yield {name.lower(): double or single or bare for name, double, single, bare in reversed(found)}
 
 
 def rejection_reason(clip: Clip, licenses: Collection[str], limits: Limits) -> str:

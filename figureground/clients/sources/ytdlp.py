@@ -12,14 +12,14 @@ from typing import Any, NoReturn
 import yt_dlp
 from yt_dlp.extractor import list_extractor_classes
 from yt_dlp.networking.exceptions import HTTPError, TransportError
-from yt_dlp.utils import YoutubeDLError
 
 from figureground.clients.sources.transfer import RETRIED_STATUSES, OnProgress, TransferLimits, check_size, partial_download
 from figureground.clients.sources.ytdlp_transport import GuardedRH, SessionState
-from figureground.errors import SourceError, TransientError
+from figureground.errors import FiguregroundError, ShortageError, SourceError, TransientError
 from figureground.media import addresses, clips
 from figureground.media.clips import Clip
 from figureground.media.decoding import SUFFIXES
+from figureground.shortage import describe_shortage, find_shortage
 
 _log = logging.getLogger(__name__)
 
@@ -147,8 +147,9 @@ def _walk(
     if info.get("_type") not in ("playlist", "multi_video"):
         yield _listed_clip(info, address)
         return
-    for entry in info.get("entries") or ():
-        if entry is None:
+    entries = info.get("entries")
+    for entry in entries if isinstance(entries, list | tuple) else ():
+        if not isinstance(entry, Mapping):
             continue
         if entry.get("_type") in ("playlist", "multi_video"):
             if depth < _NESTED_AT_MOST:
@@ -158,7 +159,7 @@ def _walk(
 
 
 def _clip(listed: ListedClip, info: Mapping[str, Any]) -> Clip:
-    page = addresses.make_public(str(info.get("webpage_url") or listed.address))
+    page = addresses.make_public(_text(info, "webpage_url") or listed.address)
     clip = clips.parse_clip(info, listed.site, listed.clip_id, page)
     return replace(clip, title=listed.title or clip.title) if listed.site == clips.GENERIC else clip
 
@@ -166,13 +167,13 @@ def _clip(listed: ListedClip, info: Mapping[str, Any]) -> Clip:
 def _listed_clip(info: Mapping[str, Any], page: str) -> ListedClip:
     """Give a clip its identity: the id on its site, or for an unknown site its address."""
     if info.get("_type") in ("url", "url_transparent"):
-        address = str(info["url"])
-        site, clip_id = _site(address, str(info.get("ie_key") or ""), str(info.get("id") or ""))
+        address = _text(info, "url")
+        site, clip_id = _site(address, _text(info, "ie_key"), _text(info, "id"))
         whole, title = None, clips.clean_text(info.get("title"))
     else:
-        site, clip_id = str(info.get("extractor_key") or clips.GENERIC), str(info.get("id") or "")
+        site, clip_id = _text(info, "extractor_key") or clips.GENERIC, _text(info, "id")
         # several clips on one page have the same page: their files tell them apart
-        address = (_media_address(info) if site in _NAMELESS else str(info.get("webpage_url") or "")) or page
+        address = (_media_address(info) if site in _NAMELESS else _text(info, "webpage_url")) or page
         whole, title = info, ""
     if site in _NAMELESS or not clip_id:
         return ListedClip(clips.GENERIC, addresses.identify(address), address, title, whole)
@@ -194,8 +195,15 @@ def _extractors() -> dict[str, Any]:
 
 
 def _media_address(info: Mapping[str, Any]) -> str:
-    formats = info.get("requested_downloads") or info.get("formats") or [info]
-    return str(formats[-1].get("url") or "")
+    formats = info.get("requested_downloads") or info.get("formats")
+    last = formats[-1] if isinstance(formats, list) and formats else info
+    return _text(last, "url") if isinstance(last, Mapping) else ""
+
+
+def _text(info: Mapping[str, Any], key: str) -> str:
+    """Give a text or number of an extractor; what a page puts there instead, such as a list, is no text."""
+    value = info.get(key)
+    return str(value) if value and (isinstance(value, str) or (type(value) is int and abs(value) < 2**63)) else ""
 
 
 class _GuardedYoutubeDL(yt_dlp.YoutubeDL):
@@ -232,7 +240,7 @@ class _Session:
 
     def stated_license(self, info: Mapping[str, Any]) -> str:
         """Read the licence that a page without an extractor of its own states."""
-        page = str(info.get("webpage_url") or "")
+        page = _text(info, "webpage_url")
         if info.get("direct") or not page:
             return ""
         with self._open() as ydl, ydl.urlopen(page) as response:
@@ -268,7 +276,11 @@ class _Session:
         try:
             with _GuardedYoutubeDL(self._state, self._options() | options) as ydl:
                 yield ydl
-        except (YoutubeDLError, OSError, ValueError) as error:
+        except FiguregroundError:
+            raise
+        except Exception as error:
+            if lacking := find_shortage(error):
+                raise ShortageError(f"{self._shown}: {describe_shortage(lacking, error)}") from error
             raise self._translated(error) from error
 
     def _progress(self, state: Mapping[str, Any]) -> None:

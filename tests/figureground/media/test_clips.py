@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from dataclasses import replace
 
 import pytest
@@ -108,10 +109,37 @@ def test_ids_that_differ_in_case_only_stay_apart() -> None:
     st.one_of(st.none(), st.text(), st.integers(), st.floats(), st.lists(st.text(), max_size=2)),
 ))  # fmt: skip
 @example(found={"filesize": math.inf, "duration": math.inf})
+@example(found={"filesize": 10**400, "duration": 10**400})
+@example(found={"filesize": 10**30, "duration": 10**30})
 def test_whatever_an_extractor_says_is_read(found: dict[str, object]) -> None:
     clip = clips.parse_clip(found, "Vimeo", "7", "https://vimeo.com/7")
     for words in (clip.title, clip.uploader, clip.license):
         assert (len(words) <= 300 and words.isprintable()) or not words.isascii()
         assert "\n" not in words and "\x1b" not in words
     assert re.fullmatch(r"(\d{4}-\d\d-\d\d)?", clip.uploaded)
-    assert clip.bytes >= 0 and not clip.seconds <= 0
+    assert 0 <= clip.bytes < 2**63 and not clip.seconds <= 0
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<a " * 400_000,
+        "<a rel=" * 200_000 + ">",
+        '<a rel="' + "license " * 100_000,
+        "<a " + "rel = " * 200_000 + ">",
+        '<link rel="license" href=' + "a" * 1_000_000 + ">",
+        "<a" + " a" * 1_900 + "><a" * 100_000,
+        "<a rel='\"" * 100_000 + ">",
+    ],
+)
+def test_a_page_is_read_in_time_by_its_length(page: str) -> None:
+    began = time.process_time()
+    assert clips.find_license(page) == ""
+    assert time.process_time() - began < 3
+
+
+@pytest.mark.parametrize("value", [10**400, -1, float("nan"), float("inf"), "60", [1], {}, None, 2**63])
+def test_a_number_that_no_table_holds_is_unknown(value: object) -> None:
+    read = clips.parse_clip({"duration": value, "filesize": value, "title": value, "upload_date": value}, "Vimeo", "7", "")
+    assert math.isnan(read.seconds) and read.bytes == 0
+    assert len(read.title) <= 300 and read.uploaded == ""
