@@ -25,7 +25,7 @@ from conftest import catalog_in, material_in  # noqa: E402
 from figureground.annotation import sync_cursor  # noqa: E402
 from figureground.annotation.label_interface import load_interface  # noqa: E402
 from figureground.clients import local_label_studio  # noqa: E402
-from tasks.annotation.connection import connect  # noqa: E402
+from figureground.clients.annotation_server import connect  # noqa: E402
 from tasks.annotation.pull import pull  # noqa: E402
 from tasks.annotation.push import push  # noqa: E402
 

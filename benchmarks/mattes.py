@@ -25,8 +25,7 @@ import yaml
 
 from figureground import catalog, plugins
 from figureground.clients.sources.fetching import fetch_asset
-from figureground.evaluation import metrics
-from figureground.imaging import crops, geometry, masks
+from figureground.imaging import crops, geometry, mask_metrics, masks
 from figureground.media.decoding import VideoReader
 from figureground.removers import ScoringRemover
 from figureground.types import Alpha, Box, Frame, Image, Mask, PersonCrop
@@ -197,7 +196,7 @@ def _row(sequence: str, made: Made, truth: Any) -> Row:
     _, box, alpha, score = made
     part: Mask = truth[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].astype(np.uint8)
     mask = masks.to_mask(alpha)
-    return Row(sequence, metrics.iou(mask, part), metrics.boundary_f(mask, part), score)
+    return Row(sequence, mask_metrics.iou(mask, part), mask_metrics.boundary_f(mask, part), score)
 
 
 # --- soft edges
@@ -205,7 +204,7 @@ def _row(sequence: str, made: Made, truth: Any) -> Row:
 
 def soft_table(data: Path, settings: Any, ours: Any) -> None:
     plain = _remover(settings, "rembg", ())
-    measures = {"SAD": metrics.sad, "MSE": metrics.mse, "Grad": metrics.grad, "Conn": metrics.conn}
+    measures = {"SAD": mask_metrics.sad, "MSE": mask_metrics.mse, "Grad": mask_metrics.grad, "Conn": mask_metrics.conn}
     found: dict[str, list[list[float]]] = {"rembg u2netp": [], _named(ours): []}
     for crop, truth in _composites(data, settings):
         for words, remover in zip(found, (plain, ours), strict=True):

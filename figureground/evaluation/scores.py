@@ -26,12 +26,11 @@ from numpy.typing import NDArray
 from figureground import rng
 from figureground.datasets.splits import SPLITS
 from figureground.errors import ArrayError
-from figureground.evaluation import metrics
-from figureground.imaging import masks
+from figureground.imaging import mask_metrics, masks
 from figureground.types import Alpha, Mask
 
 ERRORS = ("sad", "mse", "grad", "conn")
-"""Of alphas, see `figureground.evaluation.metrics`; means over pictures."""
+"""Of alphas, see `figureground.imaging.mask_metrics`; means over pictures."""
 _ROUNDS = 2000
 Floats = NDArray[np.float64]
 
@@ -109,7 +108,7 @@ def score_sample(
         )
     errors: tuple[float, ...] = ()
     if truth.dtype == np.float32:
-        errors = tuple(getattr(metrics, name)(answer, truth) for name in ERRORS)
+        errors = tuple(getattr(mask_metrics, name)(answer, truth) for name in ERRORS)
         answer, truth = (masks.to_mask(sample) for sample in (answer, truth))  # type: ignore[arg-type]
     if max(answer.max(), truth.max()) >= len(names):
         raise ArrayError(f"{stem}: holds the id {max(answer.max(), truth.max())}; expected 0 to {len(names) - 1}")
@@ -117,7 +116,7 @@ def score_sample(
     shared = np.bincount(truth[answer == truth].ravel(), minlength=len(names))
     together = a + b - shared
     boundary = tuple(
-        metrics.boundary_iou(*((side == at).astype(np.uint8) for side in (answer, truth))) if together[at] else np.nan
+        mask_metrics.boundary_iou(*((side == at).astype(np.uint8) for side in (answer, truth))) if together[at] else np.nan
         for at in range(1, len(names))
     )
     return Row(stem, source, split, tuple(scenes), tuple(map(int, shared)), tuple(map(int, together)), boundary, errors)

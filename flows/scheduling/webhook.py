@@ -20,9 +20,9 @@ from fastapi import FastAPI, Request, Response
 
 from figureground.catalog import Catalog, load
 from figureground.clients import webhook
+from figureground.clients.annotation_server import connect, read_secret
 from figureground.clients.label_studio import AnnotationServer, Project
 from figureground.errors import FiguregroundError, StoreError
-from tasks.annotation.connection import connect, read_secret
 
 QUIET_SECONDS = 2.0
 WAIT_SECONDS_AT_MOST = 15.0

@@ -1,10 +1,10 @@
 """The page that says whether pre-annotation saves time."""
 
+from figureground.annotation.annotation_records import read_annotation_records
 from figureground.annotation.statistics import AnnotationStatistics, compute_statistics
 from figureground.catalog import Catalog, PreannotationGateEntry
 from figureground.reports import annotation_statistics
 from figureground.storage.store import Store
-from tasks.annotation.annotation_records import read_annotation_records
 
 PAGE = "reports/annotation.statistics.html"  # the dot keeps it apart from a source's report: no source's name has one
 

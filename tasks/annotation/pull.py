@@ -13,15 +13,15 @@ from typing import Any
 
 from figureground import progress, tables
 from figureground.annotation import edit_fusion, label_interface
+from figureground.annotation.label_table import LabelTable, annotator_id
 from figureground.annotation.sync_cursor import ListedTask, SyncCursor
 from figureground.catalog import Catalog
+from figureground.clients.annotation_server import Connect, connect
 from figureground.clients.label_studio import AnnotationServer, Project, ServerTask
 from figureground.errors import LabelError, TransientError
 from figureground.storage.store import Store
 from figureground.types import TableRef
 from tasks import retried_task
-from tasks.annotation.connection import Connect, connect
-from tasks.annotation.label_table import LabelTable, annotator_id
 
 VERSION = 1
 """Raised by 1 when the labels change for the same annotations."""

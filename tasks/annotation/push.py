@@ -16,9 +16,11 @@ from filelock import FileLock, Timeout
 
 from figureground import plugins, progress, tables
 from figureground.annotation import label_interface, preannotation_gate, predictions
+from figureground.annotation.annotation_records import read_annotation_records
 from figureground.annotation.label_interface import Interface
 from figureground.catalog import Catalog
 from figureground.clients import local_label_studio
+from figureground.clients.annotation_server import Connect, connect
 from figureground.clients.label_studio import MODEL_VERSION, Project, ServerTask
 from figureground.clients.label_studio.exactly_once import TaskContent, TaskWriter, repeat
 from figureground.clients.label_studio.pending_creates import PendingCreates
@@ -30,8 +32,6 @@ from figureground.storage.store import Store
 from figureground.tables import CropRow, FrameRow, MatteRow, TaskRow
 from figureground.types import Mask, Source, TableRef
 from tasks import retried_task
-from tasks.annotation.annotation_records import read_annotation_records
-from tasks.annotation.connection import Connect, connect
 
 _BATCH_AT_LEAST = 5
 VERSION = 1

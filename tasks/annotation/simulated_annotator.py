@@ -14,11 +14,11 @@ from typing import Any, Literal
 from figureground.annotation import annotations, label_interface, predictions
 from figureground.annotation.label_interface import Interface
 from figureground.catalog import Catalog
+from figureground.clients.annotation_server import Connect, connect
 from figureground.clients.label_studio import ServerTask
 from figureground.errors import LabelError
 from figureground.mattes import mask_cleanup
 from figureground.types import Mask
-from tasks.annotation.connection import Connect, connect
 
 NAME = "stand-in"
 EMAIL = "stand-in@figureground.local"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from figureground import tables
 from figureground.catalog import Catalog
+from figureground.clients.annotation_server import connect
 from figureground.datasets import manifest
 from figureground.datasets.manifest import Manifest
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
@@ -13,7 +14,6 @@ from figureground.storage import archive, downloads
 from figureground.storage.store import Store
 from figureground.synthesis import composition_manifest
 from figureground.tables import TaskRow, evicted, statistics
-from tasks.annotation.connection import connect
 
 _FOLDERS = ("videos", "frames", "crops", "mattes", "labels", "shards")
 

@@ -11,6 +11,7 @@ from figureground import tables
 from figureground.annotation import predictions
 from figureground.annotation.label_interface import load_interface
 from figureground.catalog import Catalog
+from figureground.clients.annotation_server import connect
 from figureground.clients.label_studio import AnnotationServer
 from figureground.errors import FiguregroundError, LabelError, StoreError
 from figureground.storage import assets
@@ -19,7 +20,6 @@ from figureground.storage.store import Store
 from figureground.tables.io import read_rows
 from figureground.tables.rows import CropRow, TaskRow
 from figureground.types import Weights
-from tasks.annotation.connection import connect
 
 _MIN_FREE_BYTES = 2_000_000_000  # a few thousand frames
 _PROBE = ".probe"

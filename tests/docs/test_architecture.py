@@ -78,6 +78,7 @@ def lint(folder: Path) -> "subprocess.CompletedProcess[str]":
         ("figureground/media/wrong.py", "import httpx\n", "figureground.media.wrong -> httpx"),
         ("figureground/wrong.py", "", "wrong"),
         ("tasks/ingest/wrong.py", "from flows import ingest\n", "tasks.ingest.wrong -> flows.ingest"),
+        ("tasks/annotation/wrong.py", "from tasks.annotation import push\n", "tasks.annotation.wrong -> tasks.annotation.push"),
     ],
 )
 def test_a_module_in_the_wrong_layer_is_refused(copy: Path, file: str, text: str, named: str) -> None:

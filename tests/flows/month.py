@@ -119,7 +119,7 @@ class Month:
         """Answer half of what is open, as people do."""
         if day in self.happens["away"]:
             return
-        from tasks.annotation.connection import connect
+        from figureground.clients.annotation_server import connect
 
         with connect(self.catalog) as server:
             project = server.find_project(self.catalog)
@@ -137,7 +137,7 @@ class Month:
 
     def end(self):
         from figureground.clients import local_label_studio
-        from tasks.annotation.connection import connect
+        from figureground.clients.annotation_server import connect
 
         with connect(self.catalog) as server:
             project = server.find_project(self.catalog)

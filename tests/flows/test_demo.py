@@ -12,7 +12,7 @@ import yaml
 from figureground.catalog import defaults as catalog_defaults
 from figureground.catalog import load
 from figureground.clients import local_label_studio
-from tasks.annotation.connection import connect
+from figureground.clients.annotation_server import connect
 
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.studio, pytest.mark.weights, pytest.mark.slow]

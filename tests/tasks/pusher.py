@@ -17,11 +17,11 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
 import label_studio_sdk  # noqa: E402, F401  loaded once, before forking
 
 from figureground import tables  # noqa: E402
+from figureground.clients.annotation_server import connect, find_token  # noqa: E402
 from figureground.clients.label_studio import LabelStudioClient  # noqa: E402
 from figureground.errors import TransientError  # noqa: E402
 from figureground.storage.store import Store  # noqa: E402
 from tasks.annotation import push as pushing  # noqa: E402
-from tasks.annotation.connection import connect, find_token  # noqa: E402
 from tasks.annotation.pull import PullSettings, pull  # noqa: E402
 from tests.material import catalog_in  # noqa: E402
 

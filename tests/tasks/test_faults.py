@@ -27,9 +27,9 @@ from figureground import tables
 from figureground.annotation import brush_rle, predictions
 from figureground.annotation.label_interface import load_interface
 from figureground.clients import local_label_studio
+from figureground.clients.annotation_server import connect
 from figureground.errors import LabelError
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.ingest.report import report

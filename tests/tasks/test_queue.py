@@ -12,10 +12,10 @@ from figureground import tables
 from figureground.annotation import preannotation_gate, predictions
 from figureground.annotation.label_interface import load_interface
 from figureground.catalog import LabelStudioEntry
+from figureground.clients.annotation_server import connect
 from figureground.imaging import class_maps
 from figureground.storage.store import Store
 from tasks.annotation.annotation_stats import report_annotation_statistics
-from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.datasets.explain import explain

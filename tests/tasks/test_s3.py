@@ -15,10 +15,10 @@ import yaml
 from figureground import tables
 from figureground.catalog import Catalog, load
 from figureground.catalog import defaults as catalog_defaults
+from figureground.clients.annotation_server import connect
 from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage.store import StorageAddress, Store
-from tasks.annotation.connection import connect
 from tasks.annotation.pull import pull
 from tasks.annotation.push import push
 from tasks.datasets.forget import forget

@@ -9,9 +9,9 @@ import yaml
 
 from figureground import catalog
 from figureground.clients import webhook as hook
+from figureground.clients.annotation_server import connect, read_secret
 from figureground.clients.label_studio.errors import TOKEN_VARIABLE, Redactor, translate_errors
 from figureground.errors import CatalogError, FiguregroundError, LabelError, TransientError
-from tasks.annotation.connection import connect, read_secret
 
 TOKEN = "f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff00112233"
 

@@ -14,9 +14,9 @@ import pytest
 
 from figureground import tables
 from figureground.clients import webhook as hook
+from figureground.clients.annotation_server import connect, find_token
 from figureground.errors import CatalogError, LabelError
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect, find_token
 from tasks.annotation.push import push
 from tests.ports import free_port
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from figureground.errors import ArrayError
-from figureground.evaluation import metrics, scores
+from figureground.evaluation import scores
 from figureground.evaluation.scores import Row
+from figureground.imaging import mask_metrics
 
 TWO, FIVE = ("background", "person"), ("background", "head", "upper-clothes", "arms", "lower-body")
 
@@ -77,10 +78,10 @@ def test_alphas_have_their_errors_and_are_cut_at_a_half():
     random = np.random.default_rng(3)
     alphas = [random.random((16, 12), np.float32) for _ in range(2)]
     row = scores.score_sample("a", "s", "val", (), *alphas, TWO)
-    assert row.errors == tuple(getattr(metrics, name)(*alphas) for name in scores.ERRORS)
+    assert row.errors == tuple(getattr(mask_metrics, name)(*alphas) for name in scores.ERRORS)
     masks = [(alpha >= 0.5).astype(np.uint8) for alpha in alphas]
-    assert row.iou == pytest.approx(metrics.iou(*masks), abs=1e-12)
-    assert row.boundary == (metrics.boundary_iou(*masks),)
+    assert row.iou == pytest.approx(mask_metrics.iou(*masks), abs=1e-12)
+    assert row.boundary == (mask_metrics.boundary_iou(*masks),)
     assert scores.summarise([row], TWO)["sad"].value == row.errors[0]
 
 

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from figureground import catalog, plugins
-from figureground.evaluation import metrics
-from figureground.imaging import crops, geometry, masks
+from figureground.imaging import crops, geometry, mask_metrics, masks
 from figureground.types import Box, Frame
 
 ROOT = Path(__file__).parents[3]
@@ -35,7 +34,7 @@ def matted(sequence, stem, ridden):
     crop = max(found, key=lambda one: geometry.iou(one.box, box))
     (alpha,) = remover.estimate_alphas([crop])
     part = truth[int(crop.box.y0) : int(crop.box.y1), int(crop.box.x0) : int(crop.box.x1)]
-    return metrics.iou(masks.to_mask(alpha), part.astype(np.uint8))
+    return mask_metrics.iou(masks.to_mask(alpha), part.astype(np.uint8))
 
 
 def test_a_bicycle_that_is_ridden_comes_along_unless_told_otherwise():

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from figureground.clients import webhook as hook
+from figureground.clients.annotation_server import read_secret
 from figureground.errors import CatalogError, StoreError
 from flows.scheduling.webhook import Debouncer, _pull_until, make_receiver, serving
-from tasks.annotation.connection import read_secret
 from tests.ports import free_port
 
 WORD = "a word that nobody guesses"

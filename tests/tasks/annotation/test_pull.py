@@ -10,11 +10,11 @@ import pytest
 from figureground import tables
 from figureground.annotation import edit_fusion, predictions
 from figureground.annotation.label_interface import load_interface
+from figureground.clients.annotation_server import connect, find_token
 from figureground.clients.label_studio import LabelStudioClient
 from figureground.errors import LabelError, TransientError
 from figureground.imaging import masks
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect, find_token
 from tasks.annotation.pull import PullSettings, pull
 from tasks.annotation.push import push
 from tasks.annotation.simulated_annotator import simulate_annotator

@@ -21,11 +21,11 @@ from filelock import FileLock
 from figureground import tables
 from figureground.annotation import annotations, label_interface, predictions
 from figureground.annotation.label_interface import load_interface
+from figureground.clients.annotation_server import connect, find_token, read_secret
 from figureground.clients.label_studio import LabelStudioClient, Project, ServerTask
 from figureground.errors import CatalogError, LabelError, StoreError, TransientError
 from figureground.imaging import masks
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect, find_token, read_secret
 from tasks.annotation.push import PushSettings, push
 
 HERE = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ import yaml
 
 from figureground import tables
 from figureground.catalog import Catalog
+from figureground.clients.annotation_server import connect
 from figureground.errors import StoreError
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect
 from tasks.annotation.push import push
 from tasks.datasets.forget import forget
 from tasks.datasets.release import release

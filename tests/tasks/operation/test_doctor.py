@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from figureground import tables
+from figureground.clients.annotation_server import connect
 from figureground.errors import LabelError
 from figureground.storage.store import Store
-from tasks.annotation.connection import connect
 from tasks.annotation.push import push
 from tasks.operation import doctor
 

@@ -14,9 +14,8 @@ from figureground.annotation.annotations import UNKNOWN_COLUMNS, Annotation
 from figureground.annotation.label_interface import PERSON, Interface
 from figureground.annotation.sync_cursor import SyncCursor
 from figureground.errors import LabelError
-from figureground.evaluation import metrics
 from figureground.imaging import crops as cropping
-from figureground.imaging import masks
+from figureground.imaging import mask_metrics, masks
 from figureground.storage.store import Store
 from figureground.tables import CropRow, LabelRow, MatteRow, TaskRow
 from figureground.types import Alpha, Mask, TableRef
@@ -165,7 +164,8 @@ class LabelTable:
         if read.mask is None or second.mask is None:
             return columns
         own, others = ((mask >= 128).astype(np.uint8) for mask in (read.mask, second.mask))
-        return columns | {"agreement": metrics.iou(own, others), "boundary_agreement": metrics.boundary_iou(own, others)}
+        agreement, of_boundaries = mask_metrics.iou(own, others), mask_metrics.boundary_iou(own, others)
+        return columns | {"agreement": agreement, "boundary_agreement": of_boundaries}
 
     def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> dict[str, Any]:
         _log.warning("%s", reason)
@@ -219,8 +219,8 @@ def _compare(matte: Mask, label: Mask) -> dict[str, float]:
     if np.array_equal(matte, label):
         return {"iou_with_matte": 1.0, "boundary_iou_with_matte": 1.0, "changed": 0.0}
     return {
-        "iou_with_matte": metrics.iou(label, matte),
-        "boundary_iou_with_matte": metrics.boundary_iou(label, matte),
+        "iou_with_matte": mask_metrics.iou(label, matte),
+        "boundary_iou_with_matte": mask_metrics.boundary_iou(label, matte),
         "changed": float((label != matte).mean()),
     }
 
