@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Any, TypeVar
 
 _T = TypeVar("_T")
@@ -12,6 +13,11 @@ class Memo:
 
     Computations run one at a time. A computation may ask the same memo for another key. A copy or a pickled memo is empty.
 
+    Parameters
+    ----------
+    only_last
+        Whether the value of a key goes when another key's is computed.
+
     Examples
     --------
     >>> memo = Memo()
@@ -19,18 +25,18 @@ class Memo:
     (6, 6, 1)
     """
 
-    __slots__ = ("_lock", "_unreachable", "_values")
+    __slots__ = ("_lock", "_only_last", "_unreachable", "_values")
 
-    def __init__(self) -> None:
-        self._lock = threading.RLock()
+    def __init__(self, *, only_last: bool = False) -> None:
+        self._lock, self._only_last = threading.RLock(), only_last
         self._values: dict[Hashable, Any] = {}
         self._unreachable: list[dict[Hashable, Any]] = []
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def __reduce__(self) -> tuple[type["Memo"], tuple[()]]:
-        return Memo, ()
+    def __reduce__(self) -> "tuple[Callable[[], Memo], tuple[()]]":
+        return partial(Memo, only_last=self._only_last), ()
 
     def get(self, key: Hashable, compute: Callable[[], _T]) -> _T:
         """Give the value of a key; the first call computes it, and an exception there is raised and not kept.
@@ -44,7 +50,10 @@ class Memo:
         """
         with self._lock:
             if key not in self._values:
-                self._values[key] = compute()
+                computed = compute()
+                if self._only_last:
+                    self._values.clear()
+                self._values[key] = computed
             value: _T = self._values[key]
             return value
 

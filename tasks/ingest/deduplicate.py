@@ -6,7 +6,6 @@ counts from the next run on.
 """
 
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from figureground import plugins, tables
 from figureground.catalog import Catalog
 from figureground.checks import Check, ComparingCheck
 from figureground.errors import CatalogError
+from figureground.memo import Memo
 from figureground.storage.store import Store
 from figureground.tables import MeasureRow, ScoreRow
 from figureground.types import TableRef
@@ -22,6 +22,10 @@ from tasks import retried_task
 
 VERSION = 1
 """Raised by 1 when the scores change for the same inputs."""
+
+_COMPARED_CROPS = Memo(only_last=True)
+"""The last comparison of all crops. It belongs to the process: each source's task needs all of it, and tasks of a process share no
+argument that is computed once. Its key names all tables, checks and limits that it depends on."""
 
 
 @retried_task
@@ -79,23 +83,19 @@ def _named(source_id: str, catalog: Catalog) -> bool:
     return True
 
 
-_lock = threading.Lock()
-_last: tuple[str, dict[tuple[str, str], float]] = ("", {})
-
-
 def _compare_crops(
     store: Store, refs: Sequence[TableRef], checks: Mapping[str, Check], comparing: Mapping[str, ComparingCheck]
 ) -> dict[tuple[str, str], float]:
-    """Give the comparing checks' values of the crops of all sources; each source needs them, so the last result is kept."""
-    global _last
+    """Give the comparing checks' values of the crops of all sources."""
     refs = sorted(refs, key=lambda ref: ref.source_id)
     identities = [plugins.identity(check) for check in checks.values()]
     mark = tables.fingerprint("compared", refs, version=VERSION, checks=identities).digest
-    with _lock:
-        if _last[0] != mark:
-            rows = [row for ref in refs for row in tables.iterate_rows(store, ref, MeasureRow)]
-            _last = (mark, dict(_values(rows, checks, comparing)))
-        return _last[1]
+
+    def compare() -> dict[tuple[str, str], float]:
+        rows = [row for ref in refs for row in tables.iterate_rows(store, ref, MeasureRow)]
+        return dict(_values(rows, checks, comparing))
+
+    return _COMPARED_CROPS.get(mark, compare)
 
 
 def _values(

@@ -39,6 +39,18 @@ def test_a_value_may_need_another_of_the_same_memo():
     assert memo.get("outer", lambda: memo.get("inner", lambda: 3) + 1) == 4
 
 
+def test_a_memo_of_the_last_value_forgets_the_one_before():
+    memo, calls = Memo(only_last=True), []
+    for key in ("a", "a", "b", "b", "a"):
+        assert memo.get(key, lambda key=key: calls.append(key) or key) == key
+        assert len(memo) == 1
+    assert calls == ["a", "b", "a"]
+    with pytest.raises(ZeroDivisionError):
+        memo.get("c", lambda: 1 / 0)
+    assert memo.get("a", lambda: 1 / 0) == "a"
+    assert len(pickle.loads(pickle.dumps(memo))) == 0
+
+
 def test_a_restart_frees_a_lock_that_another_thread_holds():
     memo = Memo()
     memo.get("key", lambda: 1)
