@@ -21,6 +21,14 @@ from figureground.types import PinnedHead, Weights
 KINDS = ("detectors", "checks", "removers", "layouts", "networks")
 
 
+class Plugin(Protocol):
+    """What every plug-in is: a frozen dataclass with a version. The Protocol of each kind extends it."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+    VERSION: ClassVar[int]
+    """Raised by 1 when the output changes."""
+
+
 @runtime_checkable
 class HasHead(Protocol):
     """A plug-in whose output depends on a small trained head that lies beside the code."""
@@ -129,12 +137,12 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
         raise
 
 
-def describe(plugin: Any) -> dict[str, Any]:
+def describe(plugin: Plugin) -> dict[str, Any]:
     """Give a plug-in's name and settings as plain values, weights by their hash."""
     return {"name": type(plugin).__module__.rsplit(".", 1)[1], **dataclasses.asdict(plugin)}
 
 
-def identity(plugin: Any, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def identity(plugin: Plugin, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     """Give what a plug-in's output depends on: its name, version, head and settings, weights by their hash.
 
     Parameters
@@ -161,7 +169,7 @@ def version(kind: str, name: str) -> int:
     return number
 
 
-def weights(plugin: Any) -> tuple[Weights, ...]:
+def weights(plugin: Plugin) -> tuple[Weights, ...]:
     """List the weights a plug-in needs before it can work."""
     values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
     return tuple(value for value in values if isinstance(value, Weights))

@@ -21,8 +21,11 @@ from figureground.catalog.entries import (
 from figureground.catalog.messages import suggest_and_list
 from figureground.catalog.recipes import ComposeRecipe, Recipe, ReleaseRecipe, layout_settings
 from figureground.catalog.values import FileName, Host, Name, Strict, absolute_path, refuse_credentials, refuse_secrets
+from figureground.checks import Check
+from figureground.detectors import Detector
 from figureground.errors import CatalogError, PluginError
-from figureground.layouts import ImportableLayout, Layout
+from figureground.layouts import DatasetLayout, ImportableLayout, Layout
+from figureground.mattes.remover import Remover
 from figureground.storage.store import StorageAddress
 from figureground.types import Asset, Source, Weights
 
@@ -125,7 +128,7 @@ class Catalog(Strict):
         """Name the entry that a source comes from: its own, or that of the folder, glob or dataset it is a part of."""
         return ids.find_entry(source_id, self.sources)
 
-    def dataset(self, source_id: str) -> ImportableLayout:
+    def dataset(self, source_id: str) -> DatasetLayout:
         """Build the layout that a ``kind: layout`` source is read with.
 
         Raises
@@ -134,7 +137,7 @@ class Catalog(Strict):
             When there is no such layout, or its datasets cannot become sources.
         """
         layout = self.sources[self.entry_of(source_id)].layout or {}
-        plugin = self._plugin("layouts", layout)
+        plugin: Layout = self._plugin("layouts", layout)
         if not isinstance(plugin, ImportableLayout):
             able = ", ".join(layouts.importable())
             raise PluginError(f"layout {next(iter(layout))}: its datasets cannot become a source; those of {able} can")
@@ -153,15 +156,17 @@ class Catalog(Strict):
         entry = self.assets[name]
         return Asset(Weights(name, entry.sha256), entry.license, tuple(absolute_path(path, self.folder) for path in entry.path))
 
-    def detector(self) -> Any:
+    def detector(self) -> Detector:
         """Build the detector the recipe names."""
-        return self._plugin("detectors", self.recipe.detector)
+        detector: Detector = self._plugin("detectors", self.recipe.detector)
+        return detector
 
-    def remover(self) -> Any:
+    def remover(self) -> Remover:
         """Build the remover the recipe names."""
-        return self._plugin("removers", self.recipe.remover)
+        remover: Remover = self._plugin("removers", self.recipe.remover)
+        return remover
 
-    def checks(self) -> dict[str, Any]:
+    def checks(self) -> dict[str, Check]:
         """Build the checks the recipe names, in its order: the first that rejects a crop gives the reason.
 
         Portraits are always checked for their face and their enlargement. Where the recipe does not name these two checks they
@@ -184,7 +189,8 @@ class Catalog(Strict):
     def weights(self) -> tuple[Weights, ...]:
         """List all weights that the recipe needs, in the order of their use."""
         used = [self.face_weights(), self.instance_weights()]
-        for plugin in (self.detector(), *self.checks().values(), self.remover()):
+        needed: list[plugins.Plugin] = [self.detector(), *self.checks().values(), self.remover()]
+        for plugin in needed:
             used += plugins.weights(plugin)
         return tuple(dict.fromkeys(weights for weights in used if weights))
 
@@ -207,10 +213,11 @@ class Catalog(Strict):
             )
         return self.compose
 
-    def background_detector(self) -> Any:
+    def background_detector(self) -> Detector:
         """Build the detector that finds people in backgrounds: the composition's own, or the recipe's."""
         own = self.compose.detector if self.compose else None
-        return self._plugin("detectors", own or self.recipe.detector)
+        detector: Detector = self._plugin("detectors", own or self.recipe.detector)
+        return detector
 
     def composite_layouts(self) -> dict[str, Any]:
         """Give the settings of the layouts that synthetic pairs are written in besides ``im_gt``, each checked."""

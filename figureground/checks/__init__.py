@@ -5,16 +5,14 @@ Any other field changes what is measured. All have defaults. `measure` states it
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+from figureground.plugins import Plugin
 from figureground.types import PersonCrop
 
 
-class Check(Protocol):
+class Check(Plugin, Protocol):
     """Measuring is not judging."""
-
-    VERSION: ClassVar[int]
-    """Raised by 1 when the output changes."""
 
     def measure(self, crop: PersonCrop) -> float:
         """Give one number, whatever the limits are; NaN when it cannot be measured on this crop."""

@@ -4,16 +4,14 @@ The Protocol says what a detector must do.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Protocol
 
+from figureground.plugins import Plugin
 from figureground.types import Image, Person
 
 
-class Detector(Protocol):
+class Detector(Plugin, Protocol):
     """Finds people."""
-
-    VERSION: ClassVar[int]
-    """Raised by 1 when the output changes."""
 
     def find(self, images: Sequence[Image]) -> list[list[Person]]:
         """Give the people of each image, best score first, boxes clipped to the image."""

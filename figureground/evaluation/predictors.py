@@ -3,11 +3,11 @@
 An answer has the picture's own size: an alpha (float32) where one class is asked for, else class ids (uint8).
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from figureground.datasets import samples
 from figureground.errors import ArrayError, LabelError
 from figureground.imaging import codecs, masks
+from figureground.mattes.remover import Remover as RemoverPlugin
 from figureground.training import checkpoints
 from figureground.training.checkpoints import Card
 from figureground.training.letterbox import letterbox_image
@@ -167,15 +168,25 @@ class Predictions:
         return np.asarray(levels, np.uint8)
 
 
+class FoundPerson(NamedTuple):
+    """The person that an image is about."""
+
+    box: Box
+    score: float
+    keypoints: Keypoints
+    others: tuple[Box, ...]
+    """The boxes of the other people."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Remover:
     """A remover of the catalog, which is shown each picture as a crop of its own.
 
-    ``find`` gives the box, joints and others of the person meant, or None where there is nobody.
+    ``find`` gives the person meant, or None where there is nobody.
     """
 
-    plugin: Any
-    find: Any
+    plugin: RemoverPlugin
+    find: Callable[[TrainingSample], FoundPerson | None]
 
     def predict(self, examples: Sequence[TrainingSample], classes: int) -> list[Mask | Alpha]:
         """See `Predictor`."""
@@ -187,16 +198,16 @@ class Remover:
     def _crop(self, sample: TrainingSample) -> PersonCrop:
         height, width = sample.image.shape[:2]
         whole = Box(0, 0, width, height)
-        person, score, joints, others = self.find(sample) or (sample.person or whole, 1.0, _NO_JOINTS, ())
+        person = self.find(sample) or FoundPerson(sample.person or whole, 1.0, _NO_JOINTS, ())
         return PersonCrop(
             sample.stem,
             sample.stem,
             sample.source,
             whole,
-            person,
-            score,
-            joints,
-            others,
+            person.box,
+            person.score,
+            person.keypoints,
+            person.others,
             width,
             height,
             sample.image,

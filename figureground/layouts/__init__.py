@@ -5,7 +5,7 @@ A layout is a frozen dataclass; its fields are the settings of the convention. S
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from figureground import plugins
 from figureground.errors import PluginError
@@ -16,11 +16,8 @@ if TYPE_CHECKING:  # it imports OpenCV
     from figureground.datasets.pairs import Pair
 
 
-class Layout(Protocol):
+class Layout(plugins.Plugin, Protocol):
     """Writes samples to a folder, reads them back, and finds what is wrong with a folder."""
-
-    VERSION: ClassVar[int]
-    """Raised by 1 when the output changes."""
 
     @property
     def verbatim(self) -> bool:
@@ -64,6 +61,10 @@ class ImportableLayout(Protocol):
 
     def find_pairs(self, from_: Path) -> "Iterator[Pair]":
         """List the images and masks of a dataset from elsewhere, complete or not; only names and lists are read, not pixels."""
+
+
+class DatasetLayout(plugins.Plugin, ImportableLayout, Protocol):
+    """The plug-in that a source of ``kind: layout`` is read with."""
 
 
 @runtime_checkable

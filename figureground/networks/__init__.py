@@ -12,17 +12,16 @@ scores, exports or shows a network needs to know nothing else of it:
 No network fetches weights: each begins at random, and a release teaches it the rest. See ``docs/baselines.md``.
 """
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from figureground.plugins import Plugin
 
 if TYPE_CHECKING:  # it takes seconds to import
     from torch import nn
 
 
-class Network(Protocol):
+class Network(Plugin, Protocol):
     """A family of networks at one size."""
-
-    VERSION: ClassVar[int]
-    """Raised by 1 when the output changes."""
 
     def build(self, classes: int) -> "nn.Module":
         """Give a network with random weights, in training mode.

@@ -4,7 +4,6 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from figureground.checks import Check, limits
 from figureground.datasets.manifest import Manifest
@@ -133,7 +132,7 @@ def _score(row: ScoreRow, checks: Mapping[str, Check]) -> Line:
     measured = "could not be measured" if math.isnan(row.value) else f"{row.value:.4g}"
     if row.check not in checks:
         return Line("score", f"{row.check} {measured}; the recipe no longer has this check")
-    check: Any = checks[row.check]  # a plug-in is a dataclass, which a Protocol cannot say
+    check = checks[row.check]
     listed = ", ".join(f"{name} {limit}" for name, limit in limits(dataclasses.asdict(check)).items())
     verdict = "accepted" if check.accepts(row.value) else "rejected"
     return Line("score", f"{row.check} {measured}: {verdict} by {listed or 'its fixed limit'}")

@@ -14,6 +14,7 @@ from math import isfinite, nan
 from pathlib import Path
 from typing import Any
 
+from figureground.checks import Check
 from figureground.imaging import drawing
 from figureground.imaging.drawing import DROPPED, HUMAN, KEPT, MACHINE
 from figureground.storage.hashing import sha256
@@ -112,7 +113,7 @@ def seal(content: bytes) -> str:
     return match[1].decode() if match and whole else ""
 
 
-def tuner(checks: Mapping[str, Any], crops: Sequence[tuple[str, Image | None, Mapping[str, float]]]) -> dict[str, Any]:
+def tuner(checks: Mapping[str, Check], crops: Sequence[tuple[str, Image | None, Mapping[str, float]]]) -> dict[str, Any]:
     """Give what the limits' sliders work on.
 
     Parameters
@@ -142,7 +143,7 @@ def tuner(checks: Mapping[str, Any], crops: Sequence[tuple[str, Image | None, Ma
     }
 
 
-def _slider(name: str, check: Any, values: Sequence[float]) -> dict[str, Any]:
+def _slider(name: str, check: Check, values: Sequence[float]) -> dict[str, Any]:
     settings = dataclasses.asdict(check)
     limits = {key: float(value) for key, value in settings.items() if key in ("at_least", "at_most")}
     accepted = [value for value in values if check.accepts(value)]

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from figureground import checks, plugins, tables
+from figureground.checks import Check
 from figureground.imaging import crops as cutting
 from figureground.imaging import masks
 from figureground.storage.store import Store
@@ -26,7 +27,7 @@ def find_tables(store: Store, source_id: str, stages: Iterable[str]) -> dict[str
     return {stage: ref for stage in stages if (ref := tables.find(store, stage, source_id))}
 
 
-def describe_limit(check: Any) -> str:
+def describe_limit(check: Check) -> str:
     """Describe the limits of a check: "at least 96"."""
     limits = checks.limits(plugins.describe(check))
     return ", ".join(f"{key.replace('_', ' ')} {value:g}" for key, value in limits.items())
@@ -42,7 +43,7 @@ class SourceTables:
 
     source_id: str
     store: Store
-    checks: Mapping[str, Any]
+    checks: Mapping[str, Check]
     stages: frozenset[str]
     facts: Mapping[str, Mapping[str, Any]]
     videos: Sequence[VideoRow] = ()
@@ -55,7 +56,7 @@ class SourceTables:
     labels: Sequence[LabelRow] = field(default=())
 
     @staticmethod
-    def read(store: Store, source_id: str, refs: Mapping[str, TableRef], checks: Mapping[str, Any]) -> "SourceTables":
+    def read(store: Store, source_id: str, refs: Mapping[str, TableRef], checks: Mapping[str, Check]) -> "SourceTables":
         """Read the tables of a source.
 
         Parameters

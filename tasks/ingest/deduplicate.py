@@ -24,8 +24,8 @@ VERSION = 1
 """Raised by 1 when the scores change for the same inputs."""
 
 _COMPARED_CROPS = Memo(only_last=True)
-"""The last comparison of all crops. It belongs to the process: each source's task needs all of it, and tasks of a process share no
-argument that is computed once. Its key names all tables, checks and limits that it depends on."""
+"""The last comparison of all crops. It belongs to the process: each source's task needs all of it, and tasks of a process
+share no argument that is computed once. Its key names all tables, checks and limits that it depends on."""
 
 
 @retried_task

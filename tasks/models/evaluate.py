@@ -14,17 +14,18 @@ import yaml
 from figureground import plugins, progress
 from figureground.catalog import Catalog
 from figureground.datasets.splits import Split
+from figureground.detectors import Detector
 from figureground.errors import LabelError, PluginError
 from figureground.escaping import escape_csv_cell
 from figureground.evaluation import predictors, scores
-from figureground.evaluation.predictors import Checkpoint, Predictions, Predictor, Remover
+from figureground.evaluation.predictors import Checkpoint, FoundPerson, Predictions, Predictor, Remover
 from figureground.evaluation.scores import Group, Row
 from figureground.imaging import class_maps, geometry
+from figureground.mattes.remover import Remover as RemoverPlugin
 from figureground.reports import scoreboard
 from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.sample_cache import TrainingSample
-from figureground.types import Person
 from tasks import retried_task
 
 WORST = 24
@@ -128,7 +129,7 @@ def open_predictor(model: str, catalog: Catalog, device: Device = "auto") -> Pre
     return Remover(build_remover(model, catalog), _Finder(catalog.detector()))
 
 
-def build_remover(model: str, catalog: Catalog) -> Any:
+def build_remover(model: str, catalog: Catalog) -> RemoverPlugin:
     """Build a remover by its name or ``{name: {settings}}``; the catalog's own by its name has the catalog's settings.
 
     Raises
@@ -145,7 +146,9 @@ def build_remover(model: str, catalog: Catalog) -> Any:
             f"removers are: {', '.join(plugins.names('removers'))}"
         )
     given = settings if settings is not None else own.get(name) or {}
-    return plugins.build("removers", name, given, {key: catalog.asset(key).weights for key in catalog.assets})
+    assets = {key: catalog.asset(key).weights for key in catalog.assets}
+    remover: RemoverPlugin = plugins.build("removers", name, given, assets)
+    return remover
 
 
 def _own_classes(model: str) -> int:
@@ -155,17 +158,17 @@ def _own_classes(model: str) -> int:
 class _Finder:
     """Whom a picture means: of the people found, the one whose box is nearest to the release's, else the largest."""
 
-    def __init__(self, detector: Any) -> None:
+    def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
-    def __call__(self, example: TrainingSample) -> Any:
-        people: list[Person] = self._detector.find([example.image])[0]
+    def __call__(self, example: TrainingSample) -> FoundPerson | None:
+        people = self._detector.find([example.image])[0]
         if not people:
             return None
         meant = example.person
         chosen = max(people, key=lambda sample: geometry.iou(sample.box, meant) if meant else sample.box.area)
         others = tuple(sample.box for sample in people if sample is not chosen)
-        return chosen.box, chosen.score, chosen.keypoints, others
+        return FoundPerson(chosen.box, chosen.score, chosen.keypoints, others)
 
 
 class _Worst:
