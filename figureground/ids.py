@@ -14,6 +14,8 @@ from figureground.escaping import escape_undecoded
 
 _HASH_DIGITS = 8
 _UNDECODED = re.compile("[\udc80-\udcff]")  # what `os.fsdecode` gives for bytes that are not UTF-8
+_ordinary = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*").fullmatch
+_SPECIAL = frozenset('/\\:*?"<>|')
 _FOLDERS_OF_DESKTOPS = frozenset({"__MACOSX", "@eaDir"})
 ID_LENGTH_AT_MOST = 64
 SLUG_LENGTH_AT_LEAST = 24
@@ -45,6 +47,17 @@ def make_slug(name: str, at_most: int) -> str:
 
 def _with_hash(slug: str, digits: str, at_most: int) -> str:
     return f"{slug[: max(0, at_most - len(digits) - 1)]}-{digits}".strip("-")
+
+
+def is_file_name(text: str) -> bool:
+    """Tell whether a text can be part of a file's name on every system and one line of a list: no path, no control sign.
+
+    >>> is_file_name("park-000120-00"), is_file_name("../park"), is_file_name("été 2"), is_file_name("")
+    (True, False, True, False)
+    """
+    if _ordinary(text):
+        return True
+    return bool(text) and text[0] not in ".- " and text[-1] not in ". " and text.isprintable() and not _SPECIAL & set(text)
 
 
 def escape_name(name: str) -> str:

@@ -1,6 +1,5 @@
 """Checks of a sample before a layout writes it, its files, and fitting it into a square."""
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from figureground import ids
 from figureground.errors import ArrayError, ReleaseError
 from figureground.imaging import crops, jpeg, masks
 from figureground.storage.hashing import ReadLog
@@ -63,13 +63,8 @@ def _put(file: Path | str, content: bytes) -> None:
 
 def check_name(text: str, what: str) -> None:
     """Raise a `ReleaseError` unless a text can be part of a file's name on every system and one line of a list."""
-    if _ordinary(text):
-        return
-    if not text or text[0] in ".- " or text[-1] in ". " or any(sign in '/\\:*?"<>|' or not sign.isprintable() for sign in text):
+    if not ids.is_file_name(text):
         raise ReleaseError(f"the {what} {text!r} cannot be a file's name; expected letters, digits, '_' and '-'. Rename it")
-
-
-_ordinary = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]|\.(?=[A-Za-z0-9_-]))*").fullmatch
 
 
 def letterboxed(sample: Sample, side: int) -> Sample:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from figureground.datasets.manifest.constraints import find_unsafe_names
 from figureground.datasets.manifest.records import FILE, FOLDER_PREFIX, FileRecord, Manifest, SampleRecord
 from figureground.datasets.manifest.sealing import FileRecords
 from figureground.datasets.splits import Split
@@ -25,14 +26,17 @@ def parse(content: bytes) -> Manifest:
     Raises
     ------
     ReleaseError
-        When it is no JSON or lacks a field.
+        When it is no JSON, lacks a field, or a name in it would lead out of a release's folder.
     """
     try:
-        return _parse_lines(content) or Manifest.model_validate_json(content)
+        parsed = _parse_lines(content) or Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the whole file"
         raise ReleaseError(f"{FILE}: damaged, or of another version of figureground: {place}: {first['msg']}") from error
+    if unsafe := next(find_unsafe_names(parsed), ""):
+        raise ReleaseError(f"{FILE}: {unsafe}. No release has that: somebody else made this file")
+    return parsed
 
 
 def read_released_splits(folder: Path) -> Iterator[tuple[str, Split]]:
@@ -95,7 +99,7 @@ def _parse_lines(content: bytes) -> Manifest | None:
                 fields[key] = json.loads(text[start:].rstrip(",\n"))
         manifest = Manifest.model_validate(fields)
         return manifest.model_copy(update={"samples": samples, "files": FileRecords(FileIndex(files))})
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None  # parse reads the whole file then, and names what is wrong with it
 
 

@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from figureground import documents
 from figureground.datasets.manifest.records import FILE, AnnotationRecord, FileRecord, Manifest, SourceRecord
 
 FileHashes: TypeAlias = Mapping[str, tuple[str, int]]
@@ -102,7 +103,7 @@ def check_seal(content: bytes) -> str:
     if _has_valid_digest_line(content):
         return ""
     try:
-        parsed = json.loads(content)
+        parsed = documents.parse_json(content)
         is_canonical = isinstance(parsed, dict) and b"".join(_lines(parsed)) == content
         is_sealed = isinstance(parsed, dict) and parsed.get("digest") == _digest_of(parsed)
     except ValueError as error:
