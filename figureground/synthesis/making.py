@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import cv2
 
@@ -26,6 +26,7 @@ from figureground.synthesis import cutouts, synthesize
 from figureground.synthesis.cutouts import Cutout
 from figureground.synthesis.planning import Job
 from figureground.synthesis.synthesize import Background, Composer, ComposeSettings, Person, Pool
+from figureground.tables import CompositeRow, rows
 from figureground.types import Image
 
 DONE_FOLDER = ".made"
@@ -35,17 +36,19 @@ _CACHED_BYTES = 256_000_000
 _CHUNK = 8
 
 _maker_of_process = Memo()
-"""The maker of a worker process, which makes many images with it."""
+"""The maker of a worker process, which makes many images with it: a process pool keeps no value for a worker."""
+
+_Decoded = TypeVar("_Decoded", Cutout, Image)
 
 
-class _Cache:
+class _Cache(Generic[_Decoded]):
     """Decoded inputs of one kind; the least recently used go first when they take too much memory."""
 
     def __init__(self) -> None:
-        self._values: OrderedDict[str, Any] = OrderedDict()
+        self._values: OrderedDict[str, _Decoded] = OrderedDict()
         self._bytes = 0
 
-    def get(self, file: str, read: Callable[[], Any]) -> Any:
+    def get(self, file: str, read: Callable[[], _Decoded]) -> _Decoded:
         if file in self._values:
             self._values.move_to_end(file)
             return self._values[file]
@@ -64,22 +67,17 @@ class StoredInputs:
     """Reads people and backgrounds from the storage, and keeps as many decoded as fit: `synthesize.Inputs`."""
 
     def __init__(self, store: Store) -> None:
-        self._store, self._people, self._backgrounds = store, _Cache(), _Cache()
+        self._store = store
+        self._people, self._backgrounds = _Cache[Cutout](), _Cache[Image]()
 
     def cutout(self, person: Person) -> Cutout:
         """Give a person."""
-        cutout: Cutout = self._people.get(
-            person.file, lambda: cutouts.decode(self._store.read(person.file, person.sha256))
-        )
-        return cutout
+        return self._people.get(person.file, lambda: cutouts.decode(self._store.read(person.file, person.sha256)))
 
     def background(self, background: Background) -> Image:
         """Give a background, (h, w, 3) uint8 RGB."""
         file = background.file
-        image: Image = self._backgrounds.get(
-            file, lambda: crops.decode(self._store.read(file, background.sha256), file)
-        )
-        return image
+        return self._backgrounds.get(file, lambda: crops.decode(self._store.read(file, background.sha256), file))
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class ImageMaker:
         self._composer = Composer(work.settings)
         self._inputs = StoredInputs(work.store)
 
-    def make(self, job: Job) -> tuple[dict[str, bytes], dict[str, Any]]:
+    def make(self, job: Job) -> tuple[dict[str, bytes], CompositeRow]:
         """Make one image.
 
         Returns
@@ -113,18 +111,22 @@ class ImageMaker:
         files = {image: synthesize.encode_image(composite), truth: synthesize.encode_alpha(composite.truth)}
         for at, levels in enumerate(composite.each if len(composite.each) > 1 else ()):
             files[f"people/{job.split}/{job.sample_id}-{at}.png"] = synthesize.encode_alpha(levels)
-        row = {
-            "picture_id": job.sample_id,
-            "split": job.split,
-            "seed": f"{composite.seed:016x}",
-            "background_id": composite.background_id,
-            "people": list(composite.people),
-            "boxes": [[box.x0, box.y0, box.x1, box.y1] for box in composite.boxes],
-            "recipe": synthesize.render_recipe(composite),
-        }
-        return files, row | hash_pair(image, files[image], truth, files[truth])
+        row = CompositeRow(
+            picture_id=job.sample_id,
+            split=job.split,
+            seed=f"{composite.seed:016x}",
+            background_id=composite.background_id,
+            people=tuple(composite.people),
+            boxes=tuple((box.x0, box.y0, box.x1, box.y1) for box in composite.boxes),
+            recipe=synthesize.render_recipe(composite),
+            image=image,
+            image_sha256=sha256(files[image]),
+            truth=truth,
+            truth_sha256=sha256(files[truth]),
+        )
+        return files, row
 
-    def make_in_folder(self, job: Job) -> dict[str, Any]:
+    def make_in_folder(self, job: Job) -> CompositeRow:
         """Make one image in the folder unless it is there: the note that is written last says that all is."""
         note = self._work.folder / DONE_FOLDER / f"{job.sample_id}.json"
         if row := self._read_note(note):
@@ -134,25 +136,21 @@ class ImageMaker:
             (self._work.folder / name).parent.mkdir(parents=True, exist_ok=True)
             (self._work.folder / name).write_bytes(content)
         temporary = note.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"row": row, "files": {name: sha256(content) for name, content in files.items()}}))
+        digests = {name: sha256(content) for name, content in files.items()}
+        temporary.write_text(json.dumps({"row": rows.to_json(row), "files": digests}))
         temporary.rename(note)
         return row
 
-    def _read_note(self, note: Path) -> dict[str, Any] | None:
+    def _read_note(self, note: Path) -> CompositeRow | None:
         if not note.is_file():
             return None
         content = json.loads(note.read_text())
         files = {self._work.folder / name: digest for name, digest in content["files"].items()}
         whole = all(file.is_file() and hashing.sha256_file(file) == digest for file, digest in files.items())
-        return dict(content["row"]) if whole else None
+        return rows.from_json(CompositeRow, content["row"]) if whole else None
 
 
-def hash_pair(image: str, content: bytes, truth: str, alpha: bytes) -> dict[str, str]:
-    """Give the columns of the table ``composites`` that name a pair's files."""
-    return {"image": image, "image_sha256": sha256(content), "truth": truth, "truth_sha256": sha256(alpha)}
-
-
-def make_images(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[dict[str, Any]]:
+def make_images(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[CompositeRow]:
     """Make images in a folder.
 
     Parameters
@@ -166,7 +164,7 @@ def make_images(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[dict[
 
     Yields
     ------
-    dict
+    CompositeRow
         The rows of the table ``composites``, in the order of `jobs`.
 
     Raises
@@ -179,7 +177,7 @@ def make_images(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[dict[
     yield from _make_in_processes(work, jobs, workers) if several else _make_here(work, jobs)
 
 
-def _make_here(work: Work, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
+def _make_here(work: Work, jobs: Iterable[Job]) -> Iterator[CompositeRow]:
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -188,7 +186,7 @@ def _make_here(work: Work, jobs: Iterable[Job]) -> Iterator[dict[str, Any]]:
         cv2.setNumThreads(threads)
 
 
-def _make_in_processes(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[dict[str, Any]]:
+def _make_in_processes(work: Work, jobs: Sequence[Job], workers: int) -> Iterator[CompositeRow]:
     context = multiprocessing.get_context("spawn")  # a fork would copy locks that threads of this process hold
     with ProcessPoolExecutor(workers, context, _begin_process, (work,)) as pool:
         try:
@@ -207,7 +205,7 @@ def _begin_process(work: Work) -> None:
     _maker_of_process.get("maker", lambda: ImageMaker(work))
 
 
-def _make_in_process(job: Job) -> dict[str, Any]:
+def _make_in_process(job: Job) -> CompositeRow:
     return _maker_of_process.get("maker", _no_maker).make_in_folder(job)
 
 

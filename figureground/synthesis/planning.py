@@ -1,10 +1,9 @@
 """Which composites are made, from which inputs, and in which split: decided before the first image is made."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import isnan
-from typing import Any, NamedTuple
-
-import pandas as pd
+from typing import NamedTuple
 
 from figureground import rng
 from figureground.datasets.splits import Split
@@ -14,11 +13,13 @@ from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.composite_splits import Input
 from figureground.synthesis.placement import Subject
 from figureground.synthesis.synthesize import Background, Person, Pool
+from figureground.tables import BackgroundRow, PersonRow
 
 SPLITS: tuple[Split, ...] = ("train", "val")
 """The splits of a composition."""
 
-Rows = Sequence[Mapping[Any, Any]]
+People = Sequence[PersonRow]
+Backgrounds = Sequence[BackgroundRow]
 
 
 class Job(NamedTuple):
@@ -35,7 +36,7 @@ class Job(NamedTuple):
         return f"{self.number:06d}"
 
 
-def list_inputs(people: Rows, backgrounds: Rows) -> list[Input]:
+def list_inputs(people: People, backgrounds: Backgrounds) -> list[Input]:
     """List usable people and backgrounds as inputs that splits keep apart.
 
     Parameters
@@ -43,13 +44,13 @@ def list_inputs(people: Rows, backgrounds: Rows) -> list[Input]:
     people, backgrounds
         Rows of the tables ``people`` and ``backgrounds`` without a reason to reject them.
     """
-    cutouts = [Input(row["person_id"], row["origin"], "people", duplicates.unpack(row["signature"])) for row in people]
+    cutouts = [Input(row.person_id, row.origin, "people", duplicates.unpack(row.signature)) for row in people]
     return cutouts + [
-        Input(row["background_id"], row["origin"], "backgrounds", duplicates.unpack(row["signature"])) for row in backgrounds
+        Input(row.background_id, row.origin, "backgrounds", duplicates.unpack(row.signature)) for row in backgrounds
     ]
 
 
-def make_pool(people: Rows, backgrounds: Rows, assigned: Mapping[str, Split], split: Split) -> Pool:
+def make_pool(people: People, backgrounds: Backgrounds, assigned: Mapping[str, Split], split: Split) -> Pool:
     """Collect the people and backgrounds of a split.
 
     Parameters
@@ -63,26 +64,21 @@ def make_pool(people: Rows, backgrounds: Rows, assigned: Mapping[str, Split], sp
     """
     return Pool(
         tuple(
-            Person(
-                Subject(row["person_id"], row["width"], row["height"], tuple(row["sides"])),
-                row["origin"],
-                row["file"],
-                row["sha256"],
-            )
+            Person(Subject(row.person_id, row.width, row.height, row.sides), row.origin, row.file, row.sha256)
             for row in people
-            if assigned[row["origin"]] == split
+            if assigned[row.origin] == split
         ),
         tuple(
             Background(
-                row["background_id"],
-                row["origin"],
-                Size(row["width"], row["height"]),
-                row["file"],
-                row["sha256"],
-                None if isnan(row["horizon"]) else row["horizon"],
+                row.background_id,
+                row.origin,
+                Size(row.width, row.height),
+                row.file,
+                row.sha256,
+                None if isnan(row.horizon) else row.horizon,
             )
             for row in backgrounds
-            if assigned[row["origin"]] == split
+            if assigned[row.origin] == split
         ),
     )
 
@@ -129,12 +125,12 @@ def plan_jobs(
     return jobs, lacking
 
 
-def summarise_rejections(rows: Mapping[str, Rows]) -> str:
+def summarise_rejections(rows: Mapping[str, People | Backgrounds]) -> str:
     """Say how many of each kind were rejected for which reason."""
     sentences = []
     for stage, inputs in rows.items():
-        reasons = pd.Series([row["reason"].partition(":")[0] for row in inputs if row["reason"]], dtype=str).value_counts()
+        reasons = Counter(row.reason.partition(":")[0] for row in inputs if row.reason)
         listed = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-        sentences.append(f"Of {len(inputs)} {stage} {sum(reasons)} were rejected" + (f" ({listed})" if listed else ""))
+        sentences.append(f"Of {len(inputs)} {stage} {reasons.total()} were rejected" + (f" ({listed})" if listed else ""))
     hint = "Add some, or loosen the limits: the tables people and backgrounds say why each was rejected"
     return "; ".join(sentences) + f". {hint}"

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import Any, cast
 
 from figureground import __version__, layouts, plugins, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
@@ -28,9 +26,10 @@ from figureground.synthesis import composite_splits, composition_manifest, place
 from figureground.synthesis.augmentations import DEFAULTS, Augmentations
 from figureground.synthesis.backgrounds import Size
 from figureground.synthesis.composite_splits import Input
-from figureground.synthesis.making import DONE_FOLDER, ImageMaker, Work, hash_pair, make_images
+from figureground.synthesis.making import DONE_FOLDER, ImageMaker, Work, make_images
 from figureground.synthesis.planning import Job
 from figureground.synthesis.synthesize import ComposeSettings, Pool
+from figureground.tables import BackgroundRow, CompositeRow, PersonRow
 from figureground.types import Release, Sample, TableRef
 from tasks import retried_task
 
@@ -89,7 +88,7 @@ def compose(people: TableRef, backgrounds: TableRef, catalog: Catalog, workers: 
     with atomic.build_folder(folder, plan.mark.digest) as build:
         rows = list(progress.track(_make(plan, catalog, build, workers), "compose", recipe.note, len(plan.jobs)))
         content = _finish(rows, plan, catalog, build)
-        ref = tables.write(kept, "composites", recipe.note, pd.DataFrame(rows), fingerprint=plan.mark, facts=_facts(plan))
+        ref = tables.write_rows(kept, "composites", recipe.note, rows, fingerprint=plan.mark, facts=_facts(plan))
         (build / composition_manifest.RECIPES).write_bytes(kept.read(ref.file, ref.sha256))
         sealed = composition_manifest.seal(content, hashing.hash_folder(build))
         (build / composition_manifest.FILE).write_bytes(composition_manifest.render(sealed))
@@ -190,14 +189,16 @@ def plan_composition(people: TableRef, backgrounds: TableRef, catalog: Catalog) 
         When no split has both people and backgrounds, and there are no real pairs either; with the reasons.
     """
     recipe, store = catalog.composition(), Store(catalog.storage_root)
-    rows = {ref.stage: tables.read(store, ref).rows.to_dict("records") for ref in (people, backgrounds)}
-    usable = {stage: [row for row in stage_rows if not row["reason"]] for stage, stage_rows in rows.items()}
+    all_people = tables.read_rows(store, people, PersonRow)
+    all_backgrounds = tables.read_rows(store, backgrounds, BackgroundRow)
+    usable_people = [row for row in all_people if not row.reason]
+    usable_backgrounds = [row for row in all_backgrounds if not row.reason]
     real = _real_inputs(recipe, catalog)
-    inputs = [*planning.list_inputs(usable["people"], usable["backgrounds"]), *(item for item, _ in real)]
-    fixed = _fixed_splits(usable["people"], real, catalog, store)
+    inputs = [*planning.list_inputs(usable_people, usable_backgrounds), *(item for item, _ in real)]
+    fixed = _fixed_splits(usable_people, real, catalog, store)
     assigned, joined = composite_splits.assign_splits(inputs, fixed, recipe.val)
     pools = {
-        split: planning.make_pool(usable["people"], usable["backgrounds"], assigned, split) for split in planning.SPLITS
+        split: planning.make_pool(usable_people, usable_backgrounds, assigned, split) for split in planning.SPLITS
     }
     real_names = {
         split: planning.shuffle_names(
@@ -207,11 +208,12 @@ def plan_composition(people: TableRef, backgrounds: TableRef, catalog: Catalog) 
     }
     jobs, lacking = planning.plan_jobs(recipe.pictures, recipe.val, recipe.real_share, pools, real_names)
     if not jobs:
-        raise ReleaseError(f"nothing can be composed: {'; '.join(lacking)}. {planning.summarise_rejections(rows)}")
+        rejections = planning.summarise_rejections({"people": all_people, "backgrounds": all_backgrounds})
+        raise ReleaseError(f"nothing can be composed: {'; '.join(lacking)}. {rejections}")
     used = [item for item in inputs if assigned[item.source] != "test"]
     certificate = composite_splits.make_certificate(used, assigned, joined)
     settings = settings_of(recipe)
-    files = {row["file"]: row["sha256"] for stage_rows in usable.values() for row in stage_rows}
+    files = {row.file: row.sha256 for row in usable_people} | {row.file: row.sha256 for row in usable_backgrounds}
     mark = _fingerprint(settings, jobs, certificate, files, catalog)
     return Plan(settings, pools, real_names, tuple(jobs), certificate, tuple(lacking), mark)
 
@@ -232,10 +234,10 @@ def _fingerprint(
 
 
 def _fixed_splits(
-    people: Sequence[Mapping[Any, Any]], real: Sequence[tuple[Input, Split]], catalog: Catalog, store: Store
+    people: Sequence[PersonRow], real: Sequence[tuple[Input, Split]], catalog: Catalog, store: Store
 ) -> dict[str, Split]:
     """Give the splits that releases and the catalog have given to sources; the most held-out wins."""
-    given: list[tuple[str, Split]] = [(row["origin"], row["split"]) for row in people if row["split"]]
+    given: list[tuple[str, Split]] = [(row.origin, cast(Split, row.split)) for row in people if row.split]
     given += [(item.source, split) for item, split in real]
     given += [(name, entry.split) for name, entry in catalog.sources.items() if entry.split != "auto"]
     given += manifest.read_released_splits(store.path("releases"))
@@ -277,7 +279,7 @@ def _work(plan: Plan, catalog: Catalog, folder: Path) -> Work:
     return Work(plan.settings, plan.pools, Store(catalog.storage_root), folder)
 
 
-def _make(plan: Plan, catalog: Catalog, build: Path, workers: int) -> Iterator[dict[str, Any]]:
+def _make(plan: Plan, catalog: Catalog, build: Path, workers: int) -> Iterator[CompositeRow]:
     """Make all images, and give their rows in the order of the jobs."""
     real = _write_real_pairs(plan, catalog, build)
     synthetic = make_images(_work(plan, catalog, build), [job for job in plan.jobs if not job.real], workers)
@@ -285,7 +287,7 @@ def _make(plan: Plan, catalog: Catalog, build: Path, workers: int) -> Iterator[d
         yield real[plan.real[job.split][job.turn]] if job.real else next(synthetic)
 
 
-def _write_real_pairs(plan: Plan, catalog: Catalog, build: Path) -> dict[str, dict[str, Any]]:
+def _write_real_pairs(plan: Plan, catalog: Catalog, build: Path) -> dict[str, CompositeRow]:
     """Write the real pairs that are wanted, byte for byte where the release has their JPEGs, and give their rows."""
     wanted = {plan.real[job.split][job.turn]: job.split for job in plan.jobs if job.real}
     rows, scenes = {}, {}
@@ -298,9 +300,19 @@ def _write_real_pairs(plan: Plan, catalog: Catalog, build: Path) -> dict[str, di
         for name, content in ((image, sample.image), (truth, alpha)):
             (build / name).parent.mkdir(parents=True, exist_ok=True)
             (build / name).write_bytes(content)
-        row = {"picture_id": sample.sample_id, "split": split, "seed": "", "background_id": "", "people": [], "boxes": []}
-        recipe = json.dumps({"real": source}, sort_keys=True)
-        rows[sample.sample_id] = row | {"recipe": recipe} | hash_pair(image, sample.image, truth, alpha)
+        rows[sample.sample_id] = CompositeRow(
+            picture_id=sample.sample_id,
+            split=split,
+            seed="",
+            background_id="",
+            people=(),
+            boxes=(),
+            recipe=json.dumps({"real": source}, sort_keys=True),
+            image=image,
+            image_sha256=hashing.sha256(sample.image),
+            truth=truth,
+            truth_sha256=hashing.sha256(alpha),
+        )
         scenes[sample.sample_id] = sample.scenes
     listed: dict[str, list[str]] = {_SCENE: [job.sample_id for job in plan.jobs if not job.real]}
     for sample_id, names in scenes.items():
@@ -310,7 +322,7 @@ def _write_real_pairs(plan: Plan, catalog: Catalog, build: Path) -> dict[str, di
     return rows
 
 
-def _finish(rows: Sequence[Mapping[str, Any]], plan: Plan, catalog: Catalog, build: Path) -> dict[str, Any]:
+def _finish(rows: Sequence[CompositeRow], plan: Plan, catalog: Catalog, build: Path) -> dict[str, Any]:
     """Write the further layouts and the certificate; give what ``composition.json`` says besides the files."""
     recipe = catalog.composition()
     if (notes := build / DONE_FOLDER).exists():
@@ -329,7 +341,7 @@ def _finish(rows: Sequence[Mapping[str, Any]], plan: Plan, catalog: Catalog, bui
         "layouts": {"im_gt": "."} | {name: name for name in catalog.composite_layouts()},
         "settings": catalog.composite_layouts(),
         "licenses": licenses,
-        "counts": dict(Counter(row["split"] for row in rows)),
+        "counts": dict(Counter(row.split for row in rows)),
         "real": sum(job.real for job in plan.jobs),
         "lacking": list(plan.lacking),
     }

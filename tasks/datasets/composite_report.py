@@ -1,9 +1,8 @@
 """The page of a composition: what went in, what was refused and why, and contact sheets of its pairs."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,6 +14,7 @@ from figureground.parallel import map_ordered
 from figureground.reports import contact_sheet, source_report
 from figureground.reports.source_report import Figure, Group
 from figureground.storage.store import Store
+from figureground.tables import BackgroundRow, CompositeRow, PersonRow
 from figureground.types import Image, Release, TableRef
 from tasks import retried_task
 
@@ -52,37 +52,39 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
     mark = tables.fingerprint("contact", inputs, version=source_report.VERSION, digest=made.digest).digest
     if store.exists(name) and source_report.seal(store.read(name)) == mark:
         return name
-    composites = tables.read(store, table)
-    rows = composites.rows.to_dict("records")
-    tables_ = {ref.stage: tables.read(store, ref).rows.to_dict("records") for ref in (people, backgrounds)}
+    rows, lacking = tables.read_rows(store, table, CompositeRow), tables.read_facts(store, table)["lacking"]
+    inputs_of: dict[str, Sequence[PersonRow | BackgroundRow]] = {
+        "people": tables.read_rows(store, people, PersonRow),
+        "backgrounds": tables.read_rows(store, backgrounds, BackgroundRow),
+    }
     facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
-    facts += [(stage, _count_usable(some)) for stage, some in tables_.items()]
-    facts += [("real pairs", str(sum(not row["seed"] for row in rows))), ("digest", made.digest)]
-    refused = [{"title": stage, "reasons": reasons} for stage, some in tables_.items() if (reasons := _reasons(some))]
+    facts += [(stage, _count_usable(some)) for stage, some in inputs_of.items()]
+    facts += [("real pairs", str(sum(not row.seed for row in rows))), ("digest", made.digest)]
+    refused = [{"title": stage, "reasons": reasons} for stage, some in inputs_of.items() if (reasons := _reasons(some))]
     sheets = tuple(_sheets(rows, Path(made.folder)))
     title = f"{made.name}: {len(rows)} pairs"
     page = source_report.rendered(
-        "composition.html", title=title, warnings=composites.facts["lacking"], facts=facts, refused=refused, sheets=sheets
+        "composition.html", title=title, warnings=lacking, facts=facts, refused=refused, sheets=sheets
     )
     store.write(name, source_report.sealed(page, mark))
     return name
 
 
-def _count_usable(rows: Sequence[Mapping[Any, Any]]) -> str:
-    usable = sum(not row["reason"] for row in rows)
-    return f"{usable} of {len(rows)} usable, of {len({row['origin'] for row in rows})} sources"
+def _count_usable(rows: Sequence[PersonRow | BackgroundRow]) -> str:
+    usable = sum(not row.reason for row in rows)
+    return f"{usable} of {len(rows)} usable, of {len({row.origin for row in rows})} sources"
 
 
-def _reasons(rows: Sequence[Mapping[Any, Any]]) -> list[tuple[str, str]]:
+def _reasons(rows: Sequence[PersonRow | BackgroundRow]) -> list[tuple[str, str]]:
     """Give each reason with how many it refused, and the first of them in full."""
-    counted = Counter(row["reason"].partition(":")[0] for row in rows if row["reason"])
-    first = {row["reason"].partition(":")[0]: row["reason"] for row in reversed(rows) if row["reason"]}
+    counted = Counter(row.reason.partition(":")[0] for row in rows if row.reason)
+    first = {row.reason.partition(":")[0]: row.reason for row in reversed(rows) if row.reason}
     return [(f"{reason}: {count}", f"such as {first[reason]}") for reason, count in sorted(counted.items())]
 
 
-def _sheets(rows: Sequence[Mapping[Any, Any]], folder: Path) -> Iterator[Group]:
+def _sheets(rows: Sequence[CompositeRow], folder: Path) -> Iterator[Group]:
     for split in ("train", "val"):
-        own = [row for row in rows if row["split"] == split]
+        own = [row for row in rows if row.split == split]
         shown = source_report.spread(own, PAIRS_AT_MOST)
         tiles = map_ordered(lambda row: _tile(row, folder), shown)
         figures = tuple(_figure(sheet, split) for sheet in contact_sheet.sheets(tiles))
@@ -95,7 +97,7 @@ def _figure(sheet: Image, split: str) -> Figure:
     return Figure(drawing.data_uri(sheet), width, height, f"Pairs of {split}: each picture beside its truth", "")
 
 
-def _tile(row: Mapping[Any, Any], folder: Path) -> Image:
-    image = crops.decode((folder / row["image"]).read_bytes(), row["image"])
-    truth = codecs.decode_unchanged((folder / row["truth"]).read_bytes())
+def _tile(row: CompositeRow, folder: Path) -> Image:
+    image = crops.decode((folder / row.image).read_bytes(), row.image)
+    truth = codecs.decode_unchanged((folder / row.truth).read_bytes())
     return contact_sheet.tile(image, np.asarray(truth, np.uint8))
