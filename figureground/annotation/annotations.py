@@ -3,7 +3,6 @@
 What comes back is checked against the label config's `Interface` and against the crop's size.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,13 +14,6 @@ from figureground.annotation.label_interface import BITMASK, KEEP, Interface
 from figureground.errors import LabelError
 from figureground.types import Mask
 
-UNKNOWN_COLUMNS: Mapping[str, Any] = {
-    **dict.fromkeys(("iou_with_matte", "boundary_iou_with_matte", "changed", "agreement", "boundary_agreement"), math.nan),
-    **dict.fromkeys(("second_annotator", "second_verdict", "file", "sha256", "parts", "parts_sha256"), ""),
-    "classes": 0,
-    "overlaps": [],
-}
-"""The labels table's columns of a label without a mask, without parts and without a second annotation."""
 COLLAPSED_BELOW = 0.1
 _COMPARED_FROM = 0.01
 Origin = Literal["manual", "prediction", "prediction-changed"]

@@ -6,11 +6,13 @@ above. The pixels that this decided are counted for each pair, so that a careles
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from figureground.annotation import annotations
 from figureground.annotation.label_interface import Interface
@@ -18,6 +20,7 @@ from figureground.errors import ArrayError, CatalogError, LabelError
 from figureground.imaging import class_maps, codecs
 from figureground.imaging.masks import check_mask
 from figureground.storage.store import Store
+from figureground.tables import LabelRow
 from figureground.types import Mask
 
 
@@ -62,18 +65,19 @@ def resolve(
     return resolved, {pair: pixels for pair, pixels in shared.items() if pixels}
 
 
-def _unite(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[str, Any]:
+def _unite(regions: Sequence[tuple[str, Mask]], order: Sequence[str]) -> dict[str, NDArray[np.bool_]]:
     """Unite each class's regions, in the config's order."""
     if not regions:
         raise ArrayError("regions to resolve: expected at least one, found none")
-    painted: dict[str, Any] = {}
+    painted: dict[str, NDArray[np.bool_]] = {}
     for label, mask in regions:
         check_mask(mask, f"region {label!r}")
         if label not in order:
             raise ArrayError(f"region {label!r}: expected one of {', '.join(order)}")
         if mask.shape != regions[0][1].shape:
             raise ArrayError(f"region {label!r}: expected the shape {regions[0][1].shape} of the others, found {mask.shape}")
-        painted[label] = painted.get(label, False) | (mask >= 128)
+        inside: NDArray[np.bool_] = mask >= 128
+        painted[label] = painted[label] | inside if label in painted else inside
     return {label: painted[label] for label in order if label in painted}
 
 
@@ -160,17 +164,17 @@ def class_map_file(source_id: str, crop_id: str) -> str:
     return f"labels/{source_id}/{crop_id}.parts.png"
 
 
-def write_class_map(store: Store, source_id: str, crop_id: str, drawn: ResolvedClasses) -> dict[str, Any]:
-    """Write the class map of a label, and give the columns of its row in the labels table.
+def write_class_map(store: Store, source_id: str, label: LabelRow, drawn: ResolvedClasses) -> LabelRow:
+    """Write the class map of a label, and give the label's row with the columns that name it.
 
     Raises
     ------
     StoreError
         When the storage cannot be written to.
     """
-    name = class_map_file(source_id, crop_id)
-    digest = store.write(name, encode_png(drawn))
-    return {"parts": name, "parts_sha256": digest, "classes": len(drawn.names), "overlaps": describe_overlaps(drawn)}
+    name = class_map_file(source_id, label.crop_id)
+    digest, overlaps = store.write(name, encode_png(drawn)), tuple(describe_overlaps(drawn))
+    return replace(label, parts=name, parts_sha256=digest, classes=len(drawn.names), overlaps=overlaps)
 
 
 def decode_png(content: bytes, classes: int, what: str = "parts") -> Mask:

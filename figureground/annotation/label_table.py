@@ -4,13 +4,14 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from math import nan
+from typing import Any, TypedDict
 
 import numpy as np
 
 from figureground import tables
 from figureground.annotation import annotations, class_resolution, edit_fusion, predictions, sync_cursor
-from figureground.annotation.annotations import UNKNOWN_COLUMNS, Annotation
+from figureground.annotation.annotations import Annotation
 from figureground.annotation.label_interface import PERSON, Interface
 from figureground.annotation.sync_cursor import SyncCursor
 from figureground.errors import LabelError
@@ -21,6 +22,23 @@ from figureground.tables import CropRow, LabelRow, MatteRow, TaskRow
 from figureground.types import Alpha, Mask, TableRef
 
 _log = logging.getLogger(__name__)
+
+
+class ReturnNote(TypedDict):
+    """Why a task went back to the annotators, as the task's data keep it."""
+
+    annotation: int
+    reason: str
+    doubt: bool
+    """Whether it counts when an annotator submits the same again."""
+
+
+class UnusableAnnotation(TypedDict):
+    """An annotation that became no label, as the facts of the labels table list it."""
+
+    crop_id: str
+    annotation_id: int
+    reason: str
 
 
 @dataclass
@@ -41,7 +59,7 @@ class LabelTable:
     grows: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
     rows: dict[str, LabelRow] = field(default_factory=dict)
-    unusable: dict[str, dict[str, Any]] = field(default_factory=dict)
+    unusable: dict[str, UnusableAnnotation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Read the tables; each row is parsed only when it is needed."""
@@ -91,7 +109,7 @@ class LabelTable:
         for key in sorted(self._crop_ids.keys() - keys):
             self.drop(key, None)
 
-    def drop(self, key: str, returned: Mapping[str, Any] | None) -> None:
+    def drop(self, key: str, returned: ReturnNote | None) -> None:
         """Drop a task's label; when the task was returned to the annotators, keep the reason."""
         crop_id = self._crop_ids[key]
         self.rows.pop(crop_id, None)
@@ -101,7 +119,7 @@ class LabelTable:
 
     def put(
         self, key: str, annotation: Mapping[str, Any], other: Mapping[str, Any] | None, insisted: bool
-    ) -> dict[str, Any] | None:
+    ) -> ReturnNote | None:
         """Decode an annotation and write its label; when it cannot be used, give a note instead.
 
         Parameters
@@ -128,13 +146,12 @@ class LabelTable:
             reason = annotations.explain_collapse(read.mask, predictions.binarize(shown))
             if reason:
                 return self._refuse(crop_id, annotation, f"annotation {read.annotation_id} of {crop_id}: {reason}", doubt=True)
-        row = self._row(crop_id, read, annotation, task)
-        columns = self._compare_annotators(read, other, crop)
+        row = self._compare_annotators(self._row(crop_id, read, annotation, task), read, other, crop)
         if read.mask is not None:
-            columns |= self._write_mask(crop, alpha, shown, read.mask)
+            row = self._write_mask(row, crop, alpha, shown, read.mask)
             if drawn is not None:
-                columns |= class_resolution.write_class_map(self.store, crop.source_id, crop_id, drawn)
-        self.rows[crop_id] = replace(row, **columns)
+                row = class_resolution.write_class_map(self.store, crop.source_id, row, drawn)
+        self.rows[crop_id] = row
         return None
 
     def _read(
@@ -150,31 +167,31 @@ class LabelTable:
         return replace(read, mask=mask), drawn
 
     def _compare_annotators(
-        self, read: Annotation, other: Mapping[str, Any] | None, crop: CropRow
-    ) -> dict[str, Any]:
+        self, row: LabelRow, read: Annotation, other: Mapping[str, Any] | None, crop: CropRow
+    ) -> LabelRow:
         """Name the second annotator, and measure how far the two agree."""
         if other is None:
-            return {}
+            return row
         try:
             second, _ = self._read(other, crop)
         except LabelError as error:
             _log.warning("no second opinion: %s", error)
-            return {}
-        columns: dict[str, Any] = {"second_annotator": self._name(other), "second_verdict": second.verdict}
+            return row
+        row = replace(row, second_annotator=self._name(other), second_verdict=second.verdict)
         if read.mask is None or second.mask is None:
-            return columns
+            return row
         own, others = ((mask >= 128).astype(np.uint8) for mask in (read.mask, second.mask))
         agreement, of_boundaries = mask_metrics.iou(own, others), mask_metrics.boundary_iou(own, others)
-        return columns | {"agreement": agreement, "boundary_agreement": of_boundaries}
+        return replace(row, agreement=agreement, boundary_agreement=of_boundaries)
 
-    def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> dict[str, Any]:
+    def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> ReturnNote:
         _log.warning("%s", reason)
-        note = {"annotation": int(annotation["id"]), "reason": reason, "doubt": doubt}
+        note = ReturnNote(annotation=int(annotation["id"]), reason=reason, doubt=doubt)
         self.unusable[crop_id] = _unusable(crop_id, note)
         return note
 
     def _row(self, crop_id: str, read: Annotation, annotation: Mapping[str, Any], task: TaskRow) -> LabelRow:
-        return LabelRow(
+        return unpainted_label(
             crop_id=crop_id,
             annotation_id=read.annotation_id,
             annotator=self._name(annotation),
@@ -183,16 +200,15 @@ class LabelTable:
             parent_prediction=read.parent_prediction or 0,
             verdict=read.verdict,
             scenes=read.scenes,
-            **UNKNOWN_COLUMNS,
         )
 
-    def _write_mask(self, crop: CropRow, alpha: Alpha, shown: Alpha, mask: Mask) -> dict[str, Any]:
+    def _write_mask(self, row: LabelRow, crop: CropRow, alpha: Alpha, shown: Alpha, mask: Mask) -> LabelRow:
         """Fuse a mask into what the annotator was shown (the matte, or nothing), write it and compare it with the matte."""
         image = cropping.decode(self.store.read(crop.file, crop.sha256), crop.file)
         fused = edit_fusion.fuse(shown, predictions.binarize(shown), mask, image)
         file = f"labels/{crop.source_id}/{crop.crop_id}.png"
         digest = self.store.write(file, masks.to_label(fused))
-        return {**_compare(masks.to_mask(alpha), masks.to_mask(fused)), "file": file, "sha256": digest}
+        return replace(_compare(row, masks.to_mask(alpha), masks.to_mask(fused)), file=file, sha256=digest)
 
     def _read_alpha(self, crop: CropRow) -> Alpha:
         """Read the crop's matte; where there is none any more, the annotator's mask stands alone."""
@@ -215,18 +231,52 @@ def annotator_id(annotation: Mapping[str, Any]) -> Any:
     return user.get("id") if isinstance(user, Mapping) else user
 
 
-def _compare(matte: Mask, label: Mask) -> dict[str, float]:
+def unpainted_label(
+    *,
+    crop_id: str,
+    annotation_id: int,
+    annotator: str,
+    seconds_spent: float,
+    origin: str,
+    parent_prediction: int,
+    verdict: str,
+    scenes: tuple[str, ...],
+) -> LabelRow:
+    """Give the row of a label without a mask, without parts and without a second annotation."""
+    return LabelRow(
+        crop_id=crop_id,
+        annotation_id=annotation_id,
+        annotator=annotator,
+        seconds_spent=seconds_spent,
+        origin=origin,
+        parent_prediction=parent_prediction,
+        verdict=verdict,
+        scenes=scenes,
+        iou_with_matte=nan,
+        boundary_iou_with_matte=nan,
+        changed=nan,
+        second_annotator="",
+        second_verdict="",
+        agreement=nan,
+        boundary_agreement=nan,
+        file="",
+        sha256="",
+        parts="",
+        parts_sha256="",
+        classes=0,
+        overlaps=(),
+    )
+
+
+def _compare(row: LabelRow, matte: Mask, label: Mask) -> LabelRow:
     if np.array_equal(matte, label):
-        return {"iou_with_matte": 1.0, "boundary_iou_with_matte": 1.0, "changed": 0.0}
-    return {
-        "iou_with_matte": mask_metrics.iou(label, matte),
-        "boundary_iou_with_matte": mask_metrics.boundary_iou(label, matte),
-        "changed": float((label != matte).mean()),
-    }
+        return replace(row, iou_with_matte=1.0, boundary_iou_with_matte=1.0, changed=0.0)
+    of_boundaries, changed = mask_metrics.boundary_iou(label, matte), float((label != matte).mean())
+    return replace(row, iou_with_matte=mask_metrics.iou(label, matte), boundary_iou_with_matte=of_boundaries, changed=changed)
 
 
-def _unusable(crop_id: str, note: Mapping[str, Any]) -> dict[str, Any]:
-    return {"crop_id": crop_id, "annotation_id": note["annotation"], "reason": note["reason"]}
+def _unusable(crop_id: str, note: ReturnNote) -> UnusableAnnotation:
+    return UnusableAnnotation(crop_id=crop_id, annotation_id=note["annotation"], reason=note["reason"])
 
 
 def _origin(read: Annotation, task: TaskRow) -> str:

@@ -9,14 +9,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from PIL.JpegImagePlugin import JpegImageFile
 
 from figureground import documents, escaping, ids, plugins, progress, tables
-from figureground.annotation import annotations, class_resolution, label_interface
+from figureground.annotation import class_resolution, label_interface, label_table
 from figureground.catalog import Catalog
 from figureground.clients.sources import identity
 from figureground.datasets import pairs
@@ -241,12 +240,7 @@ class _Importer:
 
     def _label(self, crop_id: str, pair: Pair, alpha: Alpha, class_map: Mask | None) -> LabelRow:
         file = f"labels/{self.source.source_id}/{crop_id}.png"
-        columns: dict[str, Any] = {**annotations.UNKNOWN_COLUMNS, "file": file}
-        columns["sha256"] = self.store.write(file, masks.to_label(alpha))
-        if class_map is not None and self.has_parts:
-            drawn = class_resolution.ResolvedClasses(class_map, class_maps.ATR, {})
-            columns |= class_resolution.write_class_map(self.store, self.source.source_id, crop_id, drawn)
-        return LabelRow(
+        row = label_table.unpainted_label(
             crop_id=crop_id,
             annotation_id=0,
             annotator="",
@@ -255,8 +249,12 @@ class _Importer:
             parent_prediction=0,
             verdict=label_interface.KEEP,
             scenes=pair.scenes,
-            **{**columns, "overlaps": tuple(columns["overlaps"])},
         )
+        row = replace(row, file=file, sha256=self.store.write(file, masks.to_label(alpha)))
+        if class_map is None or not self.has_parts:
+            return row
+        drawn = class_resolution.ResolvedClasses(class_map, class_maps.ATR, {})
+        return class_resolution.write_class_map(self.store, self.source.source_id, row, drawn)
 
 
 def _whole_image(frame: FrameRow, alpha: Alpha) -> PersonCrop:
