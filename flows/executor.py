@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
-from prefect import task
+from prefect import Task, allow_failure, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -33,7 +33,11 @@ from figureground.types import TableRef
 from flows.worker import PROGRESS_TOPIC, plan_shards, run_shard, run_stage, version
 from tasks import retried_task
 
+if TYPE_CHECKING:
+    from distributed import Client
+
 _log = logging.getLogger(__name__)
+_R = TypeVar("_R")
 
 _THREADS = 2
 """While one source waits for its files, another one is decoded."""
@@ -62,7 +66,9 @@ class Executor:
     def __init__(self, runner: ThreadPoolTaskRunner[Any], cluster: "_Cluster | None") -> None:
         self._runner, self._cluster = runner, cluster
 
-    def submit(self, stage: Any, *arguments: Any, wait_for: Iterable[Any] = ()) -> PrefectFuture[Any]:
+    def submit(
+        self, stage: Task[..., _R], *arguments: object, wait_for: Iterable[PrefectFuture[Any] | allow_failure] = ()
+    ) -> PrefectFuture[_R]:
         """Run a task as soon as its arguments and the tasks that it waits for are done.
 
         Parameters
@@ -79,9 +85,10 @@ class Executor:
         PrefectFuture
             The future of the task's result.
         """
-        runnable = stage if self._cluster is None else self._cluster.remote_task(stage)
+        runnable: Any = stage if self._cluster is None else self._cluster.remote_task(stage)
         parameters = dict(inspect.signature(stage.fn).bind(*arguments).arguments)
-        future: PrefectFuture[Any] = self._runner.submit(runnable, parameters, wait_for=list(wait_for) or None)
+        before: list[Any] = list(wait_for)
+        future: PrefectFuture[_R] = self._runner.submit(runnable, parameters, wait_for=before or None)
         return future
 
 
@@ -129,20 +136,21 @@ class _Cluster:
         Adds up the progress of shards.
     """
 
-    client: Any
+    client: "Client"
     entry: DaskEntry
     shard_threads: ThreadPoolExecutor
     shard_progress: "_ShardProgress"
 
-    def remote_task(self, stage: Any) -> Any:
+    def remote_task(self, stage: Task[..., _R]) -> Task[..., _R]:
         """Make a Prefect task of the same name and retries whose body runs on a worker."""
         name, module = stage.fn.__name__, stage.fn.__module__
 
         @functools.wraps(stage.fn)
-        def run_remotely(*positional: Any, **named: Any) -> Any:
+        def run_remotely(*positional: object, **named: object) -> _R:
             arguments = inspect.signature(stage.fn).bind(*positional, **named).args
             table = self._process_shards(name, module, arguments) if name in _SHARDED else None
-            return table or self._run(name, name, run_stage, module, name, arguments)
+            result: Any = table or self._run(name, name, run_stage, module, name, arguments)
+            return cast("_R", result)
 
         return retried_task(run_remotely)
 
@@ -235,11 +243,11 @@ class _ShardProgress:
             progress.report(source.stage, source_id, whole, source.inputs)
 
 
-def _count_slots(client: Any) -> int:
+def _count_slots(client: "Client") -> int:
     return sum(client.nthreads().values())
 
 
-def _wait_for(client: Any, future: Any, label: str) -> Any:
+def _wait_for(client: "Client", future: Any, label: str) -> Any:
     """Wait for a worker's result for as long as there are workers."""
     from distributed import CancelledError, KilledWorker
     from distributed.comm import CommClosedError
@@ -265,7 +273,7 @@ def _wait_for(client: Any, future: Any, label: str) -> Any:
             raise TransientError(f"{label}: the cluster's scheduler is gone ({error}); start it, then run again") from error
 
 
-def _has_workers(client: Any) -> bool:
+def _has_workers(client: "Client") -> bool:
     """Check whether the cluster has workers; a scheduler that does not answer has none."""
     try:
         return bool(client.nthreads())
@@ -317,7 +325,7 @@ def _local_cluster(entry: DaskEntry) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def _check_cluster(client: Any, entry: DaskEntry, address: str) -> None:
+def _check_cluster(client: "Client", entry: DaskEntry, address: str) -> None:
     """Reject a cluster on which the run would wait for ever or give other results."""
     try:
         client.wait_for_workers(1, timeout=_NO_WORKER_SECONDS)

@@ -16,9 +16,11 @@ from typing import Any, Self
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
 
 from figureground.errors import FiguregroundError, SourceError
 from figureground.media.orientation import display_matrix, upright
@@ -212,7 +214,7 @@ class VideoReader:
                     self._smears = True
             yield from frames
 
-    def _demux(self) -> Iterator[Any]:
+    def _demux(self) -> Iterator[av.Packet | None]:
         packets = self._container.demux(self._stream)
         while True:
             with _translate_errors(self.path, "a packet", self._needed_bytes):
@@ -229,11 +231,11 @@ class VideoReader:
                 yield packet
         yield None
 
-    def _decode_packet(self, packet: Any) -> list[av.VideoFrame]:
+    def _decode_packet(self, packet: av.Packet | None) -> list[av.VideoFrame]:
         with translate_shortage(f"{self.path} cannot be decoded", self._needed_bytes):
             return list(self._stream.decode(packet))
 
-    def _next_packet(self, packets: Iterator[Any]) -> Any:
+    def _next_packet(self, packets: Iterator[av.Packet]) -> av.Packet | None:
         with translate_shortage(f"{self.path} cannot be read", self._needed_bytes):
             return next(packets, None)
 
@@ -306,7 +308,7 @@ def gradient_energy(luma: np.ndarray[Any, Any]) -> float:
     return float(np.mean(across * across) + np.mean(down * down))
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path) -> InputContainer:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file; check the path in the catalog, or fetch the source again")
     size = path.stat().st_size
@@ -316,7 +318,7 @@ def _open(path: Path) -> Any:
     options = {"protocol_whitelist": "file", "max_pixels": str(FRAME_PIXELS_AT_MOST)}
     try:
         with translate_shortage(f"{path} cannot be opened", _HEADER_BYTES):
-            container = av.open(str(path), options=options, metadata_errors="replace")
+            container: InputContainer = av.open(str(path), options=options, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
         refuse_short_memory(f"{path} cannot be opened", _HEADER_BYTES)
         with path.open("rb") as file:
@@ -336,7 +338,7 @@ def _open(path: Path) -> Any:
     return container
 
 
-def _video_stream(path: Path, container: Any) -> Any:
+def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     moving = [stream for stream in moving if not is_still(stream)] or moving
     if not moving:
@@ -355,14 +357,14 @@ def _video_stream(path: Path, container: Any) -> Any:
     return moving[0]
 
 
-def _count_threads(stream: Any) -> int:
+def _count_threads(stream: VideoStream) -> int:
     """Give the number of a decoder's threads, 0 for its own choice; each holds a frame of up to 4 bytes a pixel."""
     frame_bytes = 4 * stream.codec_context.width * stream.codec_context.height
     fitting = _DECODER_BYTES_AT_MOST // max(1, frame_bytes)
     return 0 if fitting > (os.cpu_count() or 1) else max(1, fitting)
 
 
-def _needed_bytes(stream: Any) -> int:
+def _needed_bytes(stream: VideoStream) -> int:
     """Give the memory that decoding needs at most, roughly: a lack of it must not be taken for damage."""
     return int(_HEADER_BYTES + _FRAMES_HELD * 2 * stream.codec_context.width * stream.codec_context.height)
 
@@ -383,5 +385,5 @@ def _translate_errors(path: Path, part: str, needed_bytes: int = _HEADER_BYTES) 
         ) from error
 
 
-def _codec(stream: Any) -> str:
+def _codec(stream: Stream) -> str:
     return str(stream.codec_context.codec.canonical_name) if stream.codec_context else "unknown codec"

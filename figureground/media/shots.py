@@ -6,7 +6,7 @@ decoder: nothing is decoded twice, and only a few frames are in memory, however 
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import cv2
 
@@ -130,7 +130,7 @@ def choose(marked: Iterable[tuple[bool, _F]], frames: int = 1, sharpest_within: 
     TimedFrame
         In order, each at most once.
     """
-    shot = _Candidates(frames, sharpest_within)
+    shot = _Candidates[_F](frames, sharpest_within)
     for starts, frame in marked:
         if starts:
             yield from shot.chosen()
@@ -139,15 +139,15 @@ def choose(marked: Iterable[tuple[bool, _F]], frames: int = 1, sharpest_within: 
     yield from shot.chosen()
 
 
-class _Candidates:
+class _Candidates(Generic[_F]):
     """The candidates of one shot: for every `_step`-th frame a slot with its time and the sharpest frame since."""
 
     def __init__(self, frames: int, sharpest_within: float) -> None:
         self._frames, self._within = frames, sharpest_within
-        self._slots: list[tuple[float, Any]] = []
+        self._slots: list[tuple[float, _F]] = []
         self._step, self._count, self._last = 1, 0, 0.0
 
-    def add(self, frame: Any) -> None:
+    def add(self, frame: _F) -> None:
         self._slots = [(moment, self._better(moment, best, frame)) for moment, best in self._slots]
         if self._count % self._step == 0:
             self._slots.append((frame.seconds, frame))
@@ -155,13 +155,13 @@ class _Candidates:
             self._slots, self._step = self._slots[::2], self._step * 2
         self._count, self._last = self._count + 1, frame.seconds
 
-    def _better(self, moment: float, best: Any, frame: Any) -> Any:
+    def _better(self, moment: float, best: _F, frame: _F) -> _F:
         within = frame.seconds < moment + self._within
         return frame if within and frame.sharpness > best.sharpness else best
 
-    def chosen(self) -> list[Any]:
+    def chosen(self) -> list[_F]:
         left = list(self._slots)
-        taken: dict[int, Any] = {}
+        taken: dict[int, _F] = {}
         for number in range(min(self._frames, len(left))):
             first = self._slots[0][0]
             ideal = first + (number + 0.5) / self._frames * (self._last - first)

@@ -4,9 +4,10 @@ Every timestamp of a video is read here.
 """
 
 import re
-from typing import Any
 
 import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
 
 _FRAMES_MISSING_AT_MOST = 1  # dancer_bluescreen.avi, healthy: 1572 promised, 1571 read; AVI counts an empty packet
 _SECONDS_BACK_AT_MOST = 1.0  # frames out of order or with one time are closer together than recordings that were joined
@@ -54,27 +55,30 @@ class FrameClock:
         return self._now
 
 
-def frame_timestamp(raw: av.VideoFrame, stream: Any) -> float | None:
+def frame_timestamp(raw: av.VideoFrame, stream: VideoStream) -> float | None:
     """Give a frame's own timestamp in seconds; None when the container has none for it."""
     return None if raw.pts is None else float(raw.pts * stream.time_base)
 
 
-def promised_seconds(container: Any, stream: Any) -> float | None:
+def promised_seconds(container: InputContainer, stream: VideoStream) -> float | None:
     """Give the length in seconds that the header promises: the video stream's, or the whole file's when only that is known."""
-    if stream.duration:
+    if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if (tagged := _parse_duration_tag(_duration_tag(stream))) is not None:
         return tagged
     return float(container.duration / av.time_base) if container.duration else None
 
 
-def is_still(stream: Any) -> bool:
+def is_still(stream: VideoStream) -> bool:
     """Tell whether a video stream says that it is a single image: a cover that is not marked as one, or a photo."""
-    seconds = float(stream.duration * stream.time_base) if stream.duration else _parse_duration_tag(_duration_tag(stream))
+    if stream.duration and stream.time_base:
+        seconds: float | None = float(stream.duration * stream.time_base)
+    else:
+        seconds = _parse_duration_tag(_duration_tag(stream))
     return bool(stream.frames == 1 or (seconds and stream.average_rate and seconds * stream.average_rate < _STILL_FRAMES_BELOW))
 
 
-def _duration_tag(stream: Any) -> str:
+def _duration_tag(stream: VideoStream) -> str:
     return str(stream.metadata.get("DURATION", ""))
 
 

@@ -1,7 +1,7 @@
 """Pages of scores: tables with intervals, and the worst pictures with both outlines."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,15 @@ _WORDS = {
 }
 
 
-def list_titles(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+class DrawnSample(NamedTuple):
+    """A figure of the page: the sample, its picture as a data URI, and what is written below."""
+
+    stem: str
+    uri: str
+    note: str
+
+
+def list_titles(figures: Mapping[str, object]) -> list[tuple[str, str]]:
     """Give the names of figures and what they are called on pages."""
     return [(key, _titled(key)) for key in figures]
 
@@ -47,7 +55,7 @@ def format_interval(result: Interval, key: str) -> str:
     return value if result.low != result.low else f"{value} ({low}–{high})"
 
 
-def render_page(model: str, release: str, groups: Sequence[Group], worst: Sequence[Any]) -> str:
+def render_page(model: str, release: str, groups: Sequence[Group], worst: Sequence[DrawnSample]) -> str:
     """Write the page of one evaluation.
 
     Parameters
@@ -88,7 +96,7 @@ def render_comparison(old: str, new: str, on: str, result: Sequence[Difference],
     )
 
 
-def draw_sample(row: Row, example: TrainingSample, answer: Mask | Alpha) -> dict[str, Any]:
+def draw_sample(row: Row, example: TrainingSample, answer: Mask | Alpha) -> DrawnSample:
     """Draw one picture: as it is, with the truth's outline, with the answer's, or with both painted where there are classes."""
     height, width = example.image.shape[:2]
     wide = max(1, round(width * _HEIGHT / height))
@@ -102,4 +110,4 @@ def draw_sample(row: Row, example: TrainingSample, answer: Mask | Alpha) -> dict
             soft = np.clip(drawing.scaled(array.astype(np.float32), wide, _HEIGHT), 0, 1).astype(np.float32)
             drawn.append(drawing.outlined(small, soft, colour))
     uri = drawing.data_uri(drawing.beside(drawn))
-    return {"stem": row.stem, "uri": uri, "note": f"IoU {row.iou:.3f}; {row.split}; {', '.join(row.scenes) or 'no scene'}"}
+    return DrawnSample(row.stem, uri, f"IoU {row.iou:.3f}; {row.split}; {', '.join(row.scenes) or 'no scene'}")

@@ -1,11 +1,11 @@
 """A video or photos → the sampled frames, as JPEG files. What cannot be read is a row with a reason."""
 
 import logging
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 from figureground import progress, tables
 from figureground.catalog import Catalog
+from figureground.catalog.recipes import SampleRecipe, ScenesRecipe
 from figureground.errors import SourceError
 from figureground.media import decoding, photos, regenerate, sampling, shots
 from figureground.parallel import map_ordered
@@ -48,12 +48,12 @@ def sample(source: Source, videos: TableRef, catalog: Catalog) -> TableRef:
     StoreError
         When a fetched file was damaged since, or the storage cannot be written to.
     """
-    store, steps = Store(catalog.storage_root), catalog.recipe.sample.model_dump()
+    store, recipe = Store(catalog.storage_root), catalog.recipe.sample
     mark = fingerprint(videos, source.kind, catalog)
     ref = tables.fresh(store, "frames", source.source_id, mark)
     if ref is None:
         is_video = source.kind == "video"
-        rows, facts = _sample_video(source, videos, steps, store) if is_video else _sample_photos(source, videos, store)
+        rows, facts = _sample_video(source, videos, recipe, store) if is_video else _sample_photos(source, videos, store)
         ref = tables.write_rows(store, "frames", source.source_id, rows, fingerprint=mark, facts=facts)
     _check_readable(store, ref)
     return ref
@@ -74,36 +74,40 @@ def _check_readable(store: Store, ref: TableRef) -> None:
 
 
 def _sample_video(
-    source: Source, videos: TableRef, steps: dict[str, Any], store: Store
-) -> tuple[list[FrameRow], dict[str, Any]]:
+    source: Source, videos: TableRef, recipe: SampleRecipe, store: Store
+) -> tuple[list[FrameRow], Mapping[str, object]]:
     [original] = tables.read_rows(store, videos, VideoRow)
     with store.local_file(original.file, original.sha256) as path:
         try:
             with decoding.VideoReader(path) as video:
-                detector = _shot_detector(video, steps)
-                frames = (decoding.convert(chosen, source.source_id) for chosen in _choose(video, detector, steps))
+                detector = _shot_detector(video, recipe.scenes)
+                frames = (decoding.convert(chosen, source.source_id) for chosen in _choose(video, detector, recipe))
                 rows = list(map_ordered(lambda frame: _write(store, frame, original.path), _report_progress(frames, video)))
         except SourceError as error:
             reason = str(error).replace(str(path), original.file)
             return [_unreadable(f"{source.source_id}-{0:06d}", source, 0, original.path, reason)], {"decoded": 0}
     progress.report("sample", source.source_id, video.decoded, video.decoded)
-    return rows, _facts(video) | ({"shots": detector.count} if detector else {})
+    return rows, {**_facts(video), **({"shots": detector.count} if detector else {})}
 
 
-def _shot_detector(video: decoding.VideoReader, steps: dict[str, Any]) -> shots.ShotDetector | None:
-    settings = {name: value for name, value in (steps["scenes"] or {}).items() if name != "frames"}
-    return shots.ShotDetector(video.fps, **settings) if settings else None
+def _shot_detector(video: decoding.VideoReader, scenes: ScenesRecipe | None) -> shots.ShotDetector | None:
+    return shots.ShotDetector(video.fps, scenes.detector, scenes.threshold, scenes.seconds_at_least) if scenes else None
 
 
 def _choose(
-    video: decoding.VideoReader, detector: shots.ShotDetector | None, steps: dict[str, Any]
+    video: decoding.VideoReader, detector: shots.ShotDetector | None, recipe: SampleRecipe
 ) -> Iterator[decoding.DecodedFrame]:
-    if detector:
-        return shots.choose(detector.mark_starts(video.frames()), steps["scenes"]["frames"], steps["sharpest_within"])
-    return sampling.choose(video.frames(), **{name: value for name, value in steps.items() if name != "scenes"})
+    if detector and recipe.scenes:
+        return shots.choose(detector.mark_starts(video.frames()), recipe.scenes.frames, recipe.sharpest_within)
+    return sampling.choose(
+        video.frames(),
+        every_seconds=recipe.every_seconds,
+        every_frames=recipe.every_frames,
+        sharpest_within=recipe.sharpest_within,
+    )
 
 
-def _sample_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[FrameRow], dict[str, Any]]:
+def _sample_photos(source: Source, videos: TableRef, store: Store) -> tuple[list[FrameRow], Mapping[str, object]]:
     facts = tables.read_facts(store, videos)
     frame_ids, unreadable = facts["frame_ids"], dict(facts["unreadable"])
 
@@ -170,7 +174,7 @@ def _unreadable(frame_id: str, source: Source, index: int, original: str, reason
     )
 
 
-def _facts(video: decoding.VideoReader) -> dict[str, Any]:
+def _facts(video: decoding.VideoReader) -> Mapping[str, object]:
     return {
         "promised": video.promised,
         "decoded": video.decoded,

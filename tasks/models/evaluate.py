@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 
@@ -23,9 +23,11 @@ from figureground.evaluation.scores import Group, Row
 from figureground.imaging import class_maps, geometry
 from figureground.mattes.remover import Remover as RemoverPlugin
 from figureground.reports import scoreboard
+from figureground.reports.scoreboard import DrawnSample
 from figureground.storage import atomic
 from figureground.training import checkpoints, sample_cache
 from figureground.training.sample_cache import TrainingSample
+from figureground.types import Alpha, Mask
 from tasks import retried_task
 
 WORST = 24
@@ -175,15 +177,15 @@ class _Worst:
     """The pictures with the lowest IoU, drawn small as they come by, so that no more than these are in memory."""
 
     def __init__(self) -> None:
-        self._kept: list[tuple[float, str, Any]] = []
+        self._kept: list[tuple[float, str, DrawnSample]] = []
 
-    def see(self, row: Row, example: TrainingSample, answer: Any) -> None:
+    def see(self, row: Row, example: TrainingSample, answer: Mask | Alpha) -> None:
         key = (-row.iou, row.stem)
         if len(self._kept) < WORST or key > self._kept[0][:2]:
             drawn = scoreboard.draw_sample(row, example, answer)
             (heapq.heappush if len(self._kept) < WORST else heapq.heapreplace)(self._kept, (*key, drawn))
 
-    def figures(self) -> list[Any]:
+    def figures(self) -> list[DrawnSample]:
         return [drawn for _, _, drawn in sorted(self._kept, key=lambda sample: (-sample[0], sample[1]))]
 
 
