@@ -11,6 +11,7 @@ from figureground.clients.sources.fetching import fetch_asset
 from figureground.errors import ReleaseError, SourceError
 from figureground.inference import cores
 from figureground.plugins import weights
+from figureground.storage.locks import hold_storage
 from figureground.storage.store import Store
 from figureground.types import Release, TableRef
 from flows.ingest import expand_sources
@@ -54,10 +55,11 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", workers: int = 0
     """
     settings = settled(Path(catalog), note)
     check_recipe(settings)
-    people, backgrounds = inputs(settings)
-    made = make(people, backgrounds, settings, workers or cores.usable_cores())
-    verify_composites(Path(made.folder))
-    page = write_composite_report(people, backgrounds, made, settings)
+    with hold_storage(Store(settings.storage_root).path(".locks"), "compose"):
+        people, backgrounds = inputs(settings)
+        made = make(people, backgrounds, settings, workers or cores.usable_cores())
+        verify_composites(Path(made.folder))
+        page = write_composite_report(people, backgrounds, made, settings)
     return Composed(made, page, missing_images(settings))
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 
 from figureground import tables
 from figureground.catalog import Catalog
+from figureground.storage.locks import hold_storage
 from figureground.storage.store import Store
-from flows.ingest import expand_sources
+from flows.ingest import expand_sources, lock_sources
 from flows.outcomes import Outcome, try_source
 from tasks.ingest.deduplicate import deduplicate
 from tasks.ingest.judge import judge
@@ -25,13 +26,21 @@ def rejudge(catalog: Catalog, names: Iterable[str] | None) -> list[Outcome]:
     Returns
     -------
     list of Outcome
-        One for each source that was measured, and for each that failed. A source that fails never stops the others.
+        One for each source that was measured, for each that failed, and for each that another run works on. A source that
+        fails never stops the others.
+
+    Raises
+    ------
+    StoreError
+        When a source is being deleted.
     """
-    sources, outcomes = expand_sources(catalog, names)
-    for source in sources:
-        judged, failed = try_source(source.source_id, functools.partial(_rejudge_source, source.source_id, catalog))
-        outcomes += failed or ([Outcome(source.source_id, "")] if judged else [])
-    return outcomes
+    with hold_storage(Store(catalog.storage_root).path(".locks"), "judge"):
+        sources, outcomes = expand_sources(catalog, names)
+        with lock_sources(sources, catalog, "make", "judge") as (free, busy):
+            for source in free:
+                judged, failed = try_source(source.source_id, functools.partial(_rejudge_source, source.source_id, catalog))
+                outcomes += failed or ([Outcome(source.source_id, "")] if judged else [])
+        return outcomes + busy
 
 
 def _rejudge_source(source_id: str, catalog: Catalog) -> bool:

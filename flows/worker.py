@@ -6,12 +6,15 @@ sent by name, so what a module keeps in the process, such as opened networks, is
 
 import importlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from figureground import __version__, progress
 from figureground.catalog import Catalog
 from figureground.memo import Memo
+from figureground.storage.locks import hold_storage
+from figureground.storage.store import Store
 from figureground.tables import shards
 from figureground.types import TableRef
 
@@ -45,7 +48,8 @@ def run_stage(module: str, name: str, arguments: tuple[Any, ...]) -> Any:
         What the task returns.
     """
     _prepare(arguments)
-    return getattr(importlib.import_module(module), name).fn(*arguments)
+    with _share_storage(name, arguments):
+        return getattr(importlib.import_module(module), name).fn(*arguments)
 
 
 def plan_shards(module: str, arguments: tuple[Any, ...], at_most: int, at_least: int) -> TableRef | list[tuple[int, int]]:
@@ -81,7 +85,18 @@ def run_shard(module: str, arguments: tuple[Any, ...], first: int, end: int, nam
         See `figureground.tables.shards.ShardedStage.process_shard`.
     """
     _prepare(arguments)
-    _sharded_stage(module, arguments).process_shard(first, end, name)
+    with _share_storage(name, arguments):
+        _sharded_stage(module, arguments).process_shard(first, end, name)
+
+
+@contextmanager
+def _share_storage(name: str, arguments: tuple[Any, ...]) -> Iterator[None]:
+    """Share a local storage during a stage: its run may be killed before it, and nothing may be deleted below a stage."""
+    with ExitStack() as stack:
+        for catalog in arguments:
+            if isinstance(catalog, Catalog) and (store := Store(catalog.storage_root)).local_only:
+                stack.enter_context(hold_storage(store.path(".locks"), f"a worker's {name}", wait=False))
+        yield
 
 
 def _sharded_stage(module: str, arguments: tuple[Any, ...]) -> shards.ShardedStage[Any, Any]:

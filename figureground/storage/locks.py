@@ -3,13 +3,19 @@
 There are two kinds. A run that writes a source's frames, crops and mattes or sends them to Label Studio holds ``make``; one
 that writes its labels holds ``labels``, so that a pull does not wait all night for an ingest. The notes are for people
 (`figureground status`): nothing is decided by them.
+
+Above both stands the lock of the whole storage, `hold_storage`: every command that writes shares it with the others, and one
+that deletes a source has it alone. What is forgotten can then not be written again by a run that began before.
 """
 
+import fcntl
 import json
 import logging
+import os
 import platform
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +33,9 @@ Kind = Literal["make", "labels"]
 KINDS: tuple[Kind, ...] = ("make", "labels")
 _WRITE_EVERY_SECONDS = 1.0
 _SILENT_AT_MOST_SECONDS = 600.0
+_STORAGE = "storage"
+_WAIT_SECONDS = 60.0
+_POLL_SECONDS = 0.05
 
 _log = logging.getLogger(__name__)
 
@@ -214,6 +223,79 @@ def remove_stale_notes(folder: Path) -> list[str]:
                 path.unlink(missing_ok=True)
                 removed.append(f"{kind}/{path.name}")
     return removed
+
+
+@contextmanager
+def hold_storage(folder: Path, flow: str, *, alone: bool = False, wait: bool = True) -> Iterator[None]:
+    """Share the storage with the other commands that write to it, or have it alone, during the block.
+
+    Whoever wants it alone is refused while any other command writes. A command that begins while another one has it alone
+    waits for it: deleting takes seconds.
+
+    Parameters
+    ----------
+    folder
+        The folder of the locks: ``.locks`` in the storage.
+    flow
+        The command's name for people.
+    alone
+        No other command may write during the block.
+    wait
+        Wait while another command has it alone.
+
+    Raises
+    ------
+    StoreError
+        When another command writes, or has the storage alone and is not waited for or takes longer than a minute; or the folder
+        cannot be written to.
+    """
+    notes = folder / _STORAGE
+    try:
+        notes.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder / f"{_STORAGE}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise _write_error(folder, error) from error
+    try:
+        _lock_storage(handle, notes, alone, 0.0 if alone or not wait else _WAIT_SECONDS)
+        note = notes / f"{uuid.uuid4().hex}.json"
+        write_note(note, asdict(LockNote.own(flow)))
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                note.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _lock_storage(handle: int, notes: Path, alone: bool, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while not _try_lock(handle, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        if time.monotonic() >= until:
+            holders = "; ".join(map(str, _read_holders(notes))) or "another run"
+            stop = " or stop it with Ctrl-C (what is finished is kept)" if alone else ""
+            raise StoreError(f"the storage is in use by {holders}. Wait until it ends{stop}, then run again")
+        time.sleep(_POLL_SECONDS)
+
+
+def _try_lock(handle: int, mode: int) -> bool:
+    try:
+        fcntl.flock(handle, mode | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _read_holders(notes: Path) -> list[LockNote]:
+    """Read the notes of the commands that hold the storage, and remove those that dead processes of this machine left."""
+    holders = []
+    for path in sorted(notes.glob("*.json")):
+        note = read_note(path)
+        if note is not None and note.alive:
+            holders.append(note)
+        elif note is not None and note.host == platform.node():
+            path.unlink(missing_ok=True)
+    return sorted(holders, key=lambda note: note.since)
 
 
 def _write_error(path: Path, error: OSError) -> StoreError:

@@ -46,7 +46,7 @@ def judge(sources: SourceNames = None, catalog: CatalogFile = CATALOG, verbose: 
     from tasks.datasets.summarise import summarise
 
     outcomes = rejudge(settings, sources)
-    print_funnels([summarise(outcome.source_id, settings) for outcome in outcomes if not outcome.error])
+    print_funnels([summarise(outcome.source_id, settings) for outcome in outcomes if not outcome.error and not outcome.left])
     report_failures(outcomes)
 
 

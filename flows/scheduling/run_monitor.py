@@ -127,6 +127,15 @@ def monitor_run(flow: str, catalog_file: str, *, nested: bool = False) -> Iterat
     MonitoredRun
         Takes the outcomes of sources.
     """
+    with ExitStack() as stack:
+        if not nested:
+            stack.enter_context(locks.hold_storage(Store(load(Path(catalog_file)).storage_root).path(".locks"), flow))
+        yield stack.enter_context(_record_run(flow, catalog_file, nested))
+
+
+@contextmanager
+def _record_run(flow: str, catalog_file: str, nested: bool) -> Iterator[MonitoredRun]:
+    """Read the catalog, now that nothing is being forgotten: what was may be out of it since. Then monitor the run."""
     catalog = load(Path(catalog_file))
     run = MonitoredRun(flow, catalog, catalog_file)
     if nested:

@@ -11,6 +11,8 @@ from figureground.datasets import manifest
 from figureground.datasets.manifest import Manifest
 from figureground.errors import LabelError, ReleaseError, StoreError, TransientError
 from figureground.storage import archive, downloads
+from figureground.storage.leases import hold_lease
+from figureground.storage.locks import hold_storage
 from figureground.storage.store import Store
 from figureground.synthesis import composition_manifest
 from figureground.tables import TaskRow, evicted, statistics
@@ -59,14 +61,26 @@ def forget(source_id: str, catalog: Catalog) -> Deleted:
     """Delete a source's video, frames, crops, mattes, labels, tables and report, and its tasks in Label Studio.
 
     Releases are immutable and are not touched: the result names those that hold images of it. When Label Studio cannot be
-    asked, the table of its tasks stays, and a second run deletes them.
+    asked, the table of its tasks stays, and a second run deletes them. No other command writes meanwhile, and a run that
+    begins meanwhile waits: what is deleted is not made again by a run that began before.
 
     Raises
     ------
     StoreError
-        When there is nothing of it, or a file cannot be removed.
+        When there is nothing of it, another command writes to the storage, or a file cannot be removed.
+    TransientError
+        When another machine writes to a storage that both share.
     """
     store = Store(catalog.storage_root)
+    with (
+        hold_storage(store.path(".locks"), "forget", alone=True),
+        hold_lease(store, "leases/make"),
+        hold_lease(store, "leases/labels"),
+    ):
+        return _delete(store, source_id, catalog)
+
+
+def _delete(store: Store, source_id: str, catalog: Catalog) -> Deleted:
     own = find_source_ids(source_id, catalog)
     manifests = _read_manifests(store)
     releases = {name: count for name, held in manifests.items() if held and (count := _count_samples(held, own))}

@@ -15,7 +15,7 @@ from figureground.media.restore import regenerate_files
 from figureground.storage import disk_budget
 from figureground.storage.disk_budget import EvictionCandidate
 from figureground.storage.hashing import sha256
-from figureground.storage.locks import hold_locks
+from figureground.storage.locks import hold_locks, hold_storage
 from figureground.storage.store import Store
 from figureground.tables import evicted
 from figureground.tables.io import read_rows
@@ -78,10 +78,11 @@ def prune_storage(catalog: Catalog, *, dry_run: bool = False) -> list[Pruned]:
     store = Store(catalog.storage_root)
     budgets = {"frames": catalog.budget.frames, "crops": catalog.budget.crops, "mattes": catalog.budget.mattes}
     pruned: list[Pruned] = []
-    for kind in _ORDER:
-        budget = budgets[kind]
-        if budget is not None:
-            pruned += _prune_kind(catalog, store, kind, disk_budget.parse_size(budget), dry_run)
+    with hold_storage(store.path(".locks"), "prune"):
+        for kind in _ORDER:
+            budget = budgets[kind]
+            if budget is not None:
+                pruned += _prune_kind(catalog, store, kind, disk_budget.parse_size(budget), dry_run)
     return pruned
 
 
