@@ -59,51 +59,51 @@ EVERY, VAL, TEST = 6, 0.15, 0.25
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("folder", type=Path)
-    asked.add_argument("--data", type=Path, default=ROOT / "../shared/data")
-    asked.add_argument("--side", type=int, default=128)
-    asked.add_argument("--pictures", type=int, default=1600)
-    asked.add_argument("--only", nargs="*", default=list(NETWORKS))
-    asked.add_argument("--classes", nargs="*", type=int, default=[2, 5])
-    asked.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
-    asked.add_argument("--speed", action="store_true")
-    asked.add_argument("--table", action="store_true")
-    asked.add_argument("--sheet", type=Path)
-    given = asked.parse_args()
-    if given.table:
-        table(given.folder)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--data", type=Path, default=ROOT / "../shared/data")
+    parser.add_argument("--side", type=int, default=128)
+    parser.add_argument("--pictures", type=int, default=1600)
+    parser.add_argument("--only", nargs="*", default=list(NETWORKS))
+    parser.add_argument("--classes", nargs="*", type=int, default=[2, 5])
+    parser.add_argument("--seeds", nargs="*", type=int, default=[1, 2])
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--sheet", type=Path)
+    options = parser.parse_args()
+    if options.table:
+        table(options.folder)
         return
-    if given.sheet:
-        write_file(given.sheet, drawing.png(sheet(given)))
+    if options.sheet:
+        write_file(options.sheet, drawing.png(sheet(options)))
         return
-    if not given.data.is_dir():
-        sys.exit(f"no {given.data}: this benchmark needs the annotated pictures, see its first lines")
-    releases = {classes: laid(given.folder, given.data, classes) for classes in given.classes}
+    if not options.data.is_dir():
+        sys.exit(f"no {options.data}: this benchmark needs the annotated pictures, see its first lines")
+    releases = {classes: laid(options.folder, options.data, classes) for classes in options.classes}
     for classes, release in releases.items():
-        for network in given.only:
-            if given.speed:
-                speed(given.folder, release, how(network, classes, given, "ours", 1))
+        for network in options.only:
+            if options.speed:
+                speed(options.folder, release, how(network, classes, options, "ours", 1))
                 continue
-            for seed in given.seeds:
-                scored(given.folder, release, network, classes, given, seed)
+            for seed in options.seeds:
+                scored(options.folder, release, network, classes, options, seed)
 
 
-def how(network: str, classes: int, given: argparse.Namespace, recipe: str, seed: int) -> TrainingSettings:
+def how(network: str, classes: int, options: argparse.Namespace, recipe: str, seed: int) -> TrainingSettings:
     return TrainingSettings(
         network=network,
         settings=NETWORKS[network],
         classes=classes,  # type: ignore[arg-type]
-        side=given.side,
-        pictures=given.pictures,
+        side=options.side,
+        pictures=options.pictures,
         **({"plain": True, "learning_rate": PLAIN_RATE} if recipe == "plain" else {}),
         validations=8,
         seed=seed,
     )
 
 
-def name_of(network: str, classes: int, recipe: str, given: argparse.Namespace, seed: int) -> str:
-    return f"{network}-{classes}-{recipe}-{given.side}-{given.pictures}-{seed}"
+def name_of(network: str, classes: int, recipe: str, options: argparse.Namespace, seed: int) -> str:
+    return f"{network}-{classes}-{recipe}-{options.side}-{options.pictures}-{seed}"
 
 
 # --- the data ---
@@ -111,24 +111,24 @@ def name_of(network: str, classes: int, recipe: str, given: argparse.Namespace, 
 
 def laid(folder: Path, data: Path, classes: int) -> Path:
     """Write the pictures as a release's layout, once."""
-    place = folder / f"data-{classes}"
-    if not place.is_dir():
+    layout_folder = folder / f"data-{classes}"
+    if not layout_folder.is_dir():
         layout = plugins.build("layouts", *(("mmseg_custom", {}) if classes == 2 else ("human_parsing", {"classes": 5})))
-        found = [*ccp(data)] if classes == 5 else [*davis(data), *pennfudan(data), *ccp(data)]
-        sources = [Source(name, "images", "", "", "research", (), "auto") for name in {name for name, *_ in found}]
+        photos = [*ccp(data)] if classes == 5 else [*davis(data), *pennfudan(data), *ccp(data)]
+        sources = [Source(name, "images", "", "", "research", (), "auto") for name in {name for name, *_ in photos}]
         assigned = splits.assign(sources, VAL, TEST)
         with tempfile.TemporaryDirectory(dir=folder) as bench:
-            layout.write((sample(one, assigned) for one in found), Path(bench) / "laid")
-            (Path(bench) / "laid").rename(place)
-    return place
+            layout.write((sample(photo, assigned) for photo in photos), Path(bench) / "laid")
+            (Path(bench) / "laid").rename(layout_folder)
+    return layout_folder
 
 
 Found = tuple[str, str, str, Image, Mask, Mask | None]
 """Source, stem, scene, picture, person, parts."""
 
 
-def sample(one: Found, assigned: dict[str, Any]) -> Sample:
-    source, stem, scene, image, person, parts = one
+def sample(photo: Found, assigned: dict[str, Any]) -> Sample:
+    source, stem, scene, image, person, parts = photo
     alpha = (person > 0).astype(np.float32)
     return Sample(stem, assigned[source], (scene,), crops.encode(image), alpha, parts, 18)
 
@@ -154,29 +154,34 @@ def ccp(data: Path) -> Iterator[Found]:
 
 
 def read(file: Path, how_read: int = cv2.IMREAD_COLOR) -> Any:
-    found = cv2.imread(str(file), how_read)
-    return np.ascontiguousarray(found[:, :, ::-1]) if found.ndim == 3 else found
+    image = cv2.imread(str(file), how_read)
+    return np.ascontiguousarray(image[:, :, ::-1]) if image.ndim == 3 else image
 
 
 # --- quality ---
 
 
-def scored(folder: Path, release: Path, network: str, classes: int, given: argparse.Namespace, seed: int) -> None:
+def scored(folder: Path, release: Path, network: str, classes: int, options: argparse.Namespace, seed: int) -> None:
     settings = catalog.load(ROOT / "data_catalog.yaml")
     for recipe in RECIPES:
-        name = name_of(network, classes, recipe, given, seed)
+        name = name_of(network, classes, recipe, options, seed)
         if (folder / f"result-{name}.json").is_file():
             continue
         checkpoint = folder / "models" / name
         begun = time.monotonic()
-        train.fn(release, how(network, classes, given, recipe, seed), checkpoint, "cpu", squashed=recipe == "plain")
+        train.fn(release, how(network, classes, options, recipe, seed), checkpoint, "cpu", squashed=recipe == "plain")
         seconds = time.monotonic() - begun
-        found = evaluate.fn(str(checkpoint), release, settings, folder / "scores" / name, ("test",), None, "cpu")
-        rows = [[*vars_of(row)] for row in found.rows]
-        content = {"network": network, "classes": classes, "recipe": recipe, "side": given.side, "pictures": given.pictures}
-        content |= {"seed": seed, "seconds": seconds, "names": found.names, "rows": rows}
+        evaluation = evaluate.fn(str(checkpoint), release, settings, folder / "scores" / name, ("test",), None, "cpu")
+        rows = [[*vars_of(row)] for row in evaluation.rows]
+        content = {"network": network, "classes": classes, "recipe": recipe, "side": options.side, "pictures": options.pictures}
+        content |= {"seed": seed, "seconds": seconds, "names": evaluation.names, "rows": rows}
         (folder / f"result-{name}.json").write_text(json.dumps(content))
-        print(name, f"{seconds:.0f} s", format_interval(found.groups[0].figures["iou_per_image"], "iou_per_image"), flush=True)
+        print(
+            name,
+            f"{seconds:.0f} s",
+            format_interval(evaluation.groups[0].figures["iou_per_image"], "iou_per_image"),
+            flush=True,
+        )
 
 
 def vars_of(row: Any) -> Iterator[Any]:
@@ -187,56 +192,71 @@ def vars_of(row: Any) -> Iterator[Any]:
 def table(folder: Path) -> None:
     from figureground.evaluation.scores import Row
 
-    held: dict[tuple[Any, ...], dict[str, dict[int, Any]]] = {}
-    for file in sorted(folder.glob("result-*.json")):
-        one = json.loads(file.read_text())
-        of = held.setdefault((one["classes"], one["network"], one["side"], one["pictures"]), {recipe: {} for recipe in RECIPES})
-        of[one["recipe"]][one["seed"]] = one
+    results: dict[tuple[Any, ...], dict[str, dict[int, Any]]] = {}
+    for result_file in sorted(folder.glob("result-*.json")):
+        result = json.loads(result_file.read_text())
+        recipes = results.setdefault(
+            (result["classes"], result["network"], result["side"], result["pictures"]), {recipe: {} for recipe in RECIPES}
+        )
+        recipes[result["recipe"]][result["seed"]] = result
     keys = ("iou_per_image", "iou_of_dataset", "boundary_iou_per_image")
-    for (classes, network, side, seen), both in sorted(held.items()):
+    for (classes, network, side, seen), both in sorted(results.items()):
         seeds = sorted(both["plain"].keys() & both["ours"].keys())
         rows = [
             [
                 Row(a, b, c, tuple(d), tuple(e), tuple(f), tuple(g), tuple(h))
                 for seed in seeds
-                for a, b, c, d, e, f, g, h in both[one][seed]["rows"]
+                for a, b, c, d, e, f, g, h in both[recipe][seed]["rows"]
             ]
-            for one in RECIPES
+            for recipe in RECIPES
         ]
         if not seeds:
             continue
         count = len(rows[0]) // len(seeds)
         print(f"\n{classes} classes, {network}, {side} px, {seen} pictures seen, {count} test pictures, seeds {seeds}")
         for seed in seeds:
-            told_of = [both[recipe][seed] for recipe in RECIPES]
-            print(f"seed {seed}", *(f"{np.nanmean([*map(iou, one['rows'])]):.3f} in {one['seconds']:.0f} s" for one in told_of))
-        for one in compare_groups(rows[0], rows[1], both["ours"][seeds[0]]["names"]):
-            for key in [*keys, *(name for name in one.old if ":" in name and name.startswith("iou_per_image"))]:
-                ends = [format_interval(side_[key], key) for side_ in (one.old, one.new, one.gained)]
-                print(f"| {one.name} ({one.pictures}, {one.sources} sources) | {key} | {' | '.join(ends)} |")
+            both_results = [both[recipe][seed] for recipe in RECIPES]
+            print(
+                f"seed {seed}",
+                *(
+                    f"{np.nanmean([*map(iou, result_of_recipe['rows'])]):.3f} in {result_of_recipe['seconds']:.0f} s"
+                    for result_of_recipe in both_results
+                ),
+            )
+        for group in compare_groups(rows[0], rows[1], both["ours"][seeds[0]]["names"]):
+            for key in [*keys, *(name for name in group.old if ":" in name and name.startswith("iou_per_image"))]:
+                ends = [format_interval(side_[key], key) for side_ in (group.old, group.new, group.gained)]
+                print(f"| {group.name} ({group.pictures}, {group.sources} sources) | {key} | {' | '.join(ends)} |")
 
 
 def iou(row: list[Any]) -> float:
     """Give one picture's mean over its classes but the background."""
-    found = [shared / together for shared, together in zip(row[4][1:], row[5][1:], strict=True) if together]
-    return float(np.mean(found)) if found else float("nan")
+    ious = [shared / together for shared, together in zip(row[4][1:], row[5][1:], strict=True) if together]
+    return float(np.mean(ious)) if ious else float("nan")
 
 
 # --- a picture ---
 
 
-def sheet(given: argparse.Namespace) -> Image:
+def sheet(options: argparse.Namespace) -> Image:
     """Show two test pictures of each scene beside the truth and what each network answers, on a checkerboard."""
-    release = sample_cache.open_release(given.folder / "data-2", 2)
+    release = sample_cache.open_release(options.folder / "data-2", 2)
     by_scene: dict[tuple[str, ...], list[sample_cache.TrainingSample]] = {}
-    for one in release.examples("test"):
-        by_scene.setdefault(one.scenes, []).append(one)
-    shown = [one for _, some in sorted(by_scene.items()) for one in some[len(some) // 5 :: -(-len(some) // 2)][:2]]
-    columns = {"picture": [one.image for one in shown], "truth": [on_ground(one, one.truth) for one in shown]}
-    for network in given.only:
+    for sample_ in release.examples("test"):
+        by_scene.setdefault(sample_.scenes, []).append(sample_)
+    shown = [
+        sample_
+        for _, samples in sorted(by_scene.items())
+        for sample_ in samples[len(samples) // 5 :: -(-len(samples) // 2)][:2]
+    ]
+    columns = {
+        "picture": [sample_.image for sample_ in shown],
+        "truth": [on_ground(sample_, sample_.truth) for sample_ in shown],
+    }
+    for network in options.only:
         for recipe in RECIPES:
-            who = Checkpoint(given.folder / "models" / name_of(network, 2, recipe, given, given.seeds[0]), "cpu")
-            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in predictors.predict_all(who, shown, 2)]
+            predictor = Checkpoint(options.folder / "models" / name_of(network, 2, recipe, options, options.seeds[0]), "cpu")
+            columns[f"{network}, {recipe}"] = [on_ground(*pair) for pair in predictors.predict_all(predictor, shown, 2)]
     wide, high, gap, head = 150, 112, 6, 24
     paper = np.full((head + len(shown) * (high + gap), len(columns) * (wide + gap) - gap, 3), 255, np.uint8)
     for column, (name, images) in enumerate(columns.items()):
@@ -247,8 +267,8 @@ def sheet(given: argparse.Namespace) -> Image:
     return paper
 
 
-def on_ground(one: sample_cache.TrainingSample, mask: Any) -> Image:
-    return drawing.on_checkerboard(one.image, np.asarray(mask > 0, np.float32), max(8, one.image.shape[1] // 20))
+def on_ground(sample_: sample_cache.TrainingSample, mask: Any) -> Image:
+    return drawing.on_checkerboard(sample_.image, np.asarray(mask > 0, np.float32), max(8, sample_.image.shape[1] // 20))
 
 
 # --- speed ---
@@ -258,21 +278,25 @@ def speed(folder: Path, release: Path, ours: TrainingSettings, rounds: int = 3, 
     """Print how many pictures a second each recipe learns from, and how many the network answers for."""
     import dataclasses
 
-    machine, found = Machine.select("cpu"), dict[str, list[float]]()
+    machine, rates = Machine.select("cpu"), dict[str, list[float]]()
     with tempfile.TemporaryDirectory(dir=folder) as bench:
-        some = [
-            one
-            for one, _ in zip(sample_cache.open_release(release, ours.classes).examples("train"), range(count), strict=False)
+        samples = [
+            sample_
+            for sample_, _ in zip(
+                sample_cache.open_release(release, ours.classes).examples("train"), range(count), strict=False
+            )
         ]
         for number in range(rounds):
             for recipe in RECIPES:
-                place = Path(bench) / f"{recipe}-{number}"
-                taught = LetterboxedSamples.create(place / "taught", some, len(some), ours.side, squashed=recipe == "plain")
-                one = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, validations=1)
-                done = train_network(one, taught, taught, place, machine)
-                found.setdefault(recipe, []).append(done.learnt_per_second)
-                found.setdefault("answers", []).append(done.looked_per_second)
-    values = {key: median(some) for key, some in found.items()}
+                cache = Path(bench) / f"{recipe}-{number}"
+                train_samples = LetterboxedSamples.create(
+                    cache / "taught", samples, len(samples), ours.side, squashed=recipe == "plain"
+                )
+                training = dataclasses.replace(ours, plain=recipe == "plain", pictures=count, validations=1)
+                result = train_network(training, train_samples, train_samples, cache, machine)
+                rates.setdefault(recipe, []).append(result.learnt_per_second)
+                rates.setdefault("answers", []).append(result.looked_per_second)
+    values = {key: median(values_) for key, values_ in rates.items()}
     print(
         f"| {ours.network} | {ours.classes} | {values['plain']:.1f} | {values['ours']:.1f} | "
         f"{values['ours'] / values['plain']:.2f} | {values['answers']:.1f} |",

@@ -27,9 +27,9 @@ def in_turn(ours: Callable[[], object], theirs: Callable[[], object]) -> tuple[f
     """Give the median seconds of both."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
-        for work, taken in zip((ours, theirs), times, strict=True):
+        for operation, taken in zip((ours, theirs), times, strict=True):
             start = time.perf_counter()
-            work()
+            operation()
             taken.append(time.perf_counter() - start)
     return statistics.median(times[0]), statistics.median(times[1])
 

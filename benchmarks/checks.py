@@ -128,7 +128,7 @@ def sharpness(seen: list[DetectedFrame], data: Path, noise: float) -> None:
     print(f"\nsharpness, noise up to {noise:g}: {len(columns['clean'])} clean, {sum(len(columns[k]) for k in spoilt)} spoilt")
     print("AUC          " + "  ".join(spoilt) + "  all  from 2 % on")
     for name, measure in baselines.items():
-        values = {kind: [measure(crop) for crop in found] for kind, found in columns.items()}
+        values = {kind: [measure(crop) for crop in crops_] for kind, crops_ in columns.items()}
         rows = [compute_auc(values["clean"], values[kind]) for kind in spoilt]
         rows += [compute_auc(values["clean"], _joined(values, kinds)) for kinds in (spoilt, [k for k in spoilt if k[-1] > "1"])]
         print(f"{name:12s} " + " ".join(f"{row:8.3f}" for row in rows))
@@ -196,7 +196,7 @@ def _summary(
 ) -> Row:
     """Print and give a check's AUC, and its precision and recall at the default limit."""
     fine, bad = _joined(values, good), _joined(values, spoilt)
-    dropped = {kind: float(np.mean([not check.accepts(v) for v in found])) for kind, found in values.items()}
+    dropped = {kind: float(np.mean([not check.accepts(v) for v in scores])) for kind, scores in values.items()}
     hits, misses = sum(not check.accepts(v) for v in bad), sum(not check.accepts(v) for v in fine)
     row = Row(name, goal, _spoiltness(check, fine, bad), rivals, hits / max(1, hits + misses), hits / len(bad))
     print(f"\n{name}: {len(fine)} good, {len(bad)} spoilt; AUC {row.auc:.3f}; baselines: {rivals or 'none'}")
@@ -255,20 +255,22 @@ def _hindered(
         ((None, None), "doubts only"),
     )
     people = train_occlusion.list_free_people(seen, data, instances)
-    found = list(train_occlusion.occlude_samples(people, seen, detector, (pose, instances), 0))
-    names = sorted({one.scene for one in found})
+    samples = list(train_occlusion.occlude_samples(people, seen, detector, (pose, instances), 0))
+    names = sorted({sample.scene for sample in samples})
     for half, members in (("first half", names[::2]), ("held out", names[1::2])):
-        head = train_occlusion.fit([one for one in found if one.scene not in members])
-        inside = {kind: [crop for crop in some if crop.source_id in members] for kind, some in columns.items()}
+        head = train_occlusion.fit([sample for sample in samples if sample.scene not in members])
+        inside = {kind: [crop for crop in crops_ if crop.source_id in members] for kind, crops_ in columns.items()}
         for networks, words in ways:
             values = {
-                kind: [occlusion_check.judged(head, crop, *networks) for crop in some] for kind, some in inside.items() if some
+                kind: [occlusion_check.judged(head, crop, *networks) for crop in crops_]
+                for kind, crops_ in inside.items()
+                if crops_
             }
             for named, spoilt in parts.items():
                 rivals = {rival: _rival(measure, inside, good, spoilt) for rival, measure in OCCLUDED.items()}
-                said = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda one: -one[1]))
+                listed = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda pair: -pair[1]))
                 title = f"{named}, {words}, learned on the other half, {half}"
-                row = _summary(title, check, values, good, spoilt, GOALS.get(named), said)
+                row = _summary(title, check, values, good, spoilt, GOALS.get(named), listed)
                 if half == "held out":
                     ROWS.append(row)
 
@@ -288,7 +290,7 @@ def touching(seen: list[DetectedFrame], data: Path) -> None:
             if kind and geometry.short_side(person.box) >= 64:
                 columns.setdefault(kind, []).append(crop)
     for name in ("overlap", "overlap with masks", "occlusion", "occlusion with a network", "occlusion with outlines"):
-        values = {kind: [CHECKS[name].measure(crop) for crop in found] for kind, found in columns.items()}
+        values = {kind: [CHECKS[name].measure(crop) for crop in crops_] for kind, crops_ in columns.items()}
         ROWS.append(_summary(f"{name}, real people touching", CHECKS[name], values, ["alone"], ["touching"], None))
 
 
@@ -307,7 +309,7 @@ def _with_thing(frame: Frame, mask: Mask, box: Box, share: float, seen: list[Det
     """Lay a pole, a low wall, an edge or a blob over about `share` of a person, with another scene's texture."""
     shape = rng.choice(["pole", "wall", "edge", "blob"])
     tries = [occluders.draw_outline(mask, box, shape, rng) for _ in range(60)]
-    covers = [float((thing & mask).sum() / mask.sum()) for thing in tries]
+    covers = [float((shape & mask).sum() / mask.sum()) for shape in tries]
     best = int(np.argmin(np.abs(np.array(covers) - share)))
     texture = cv2.resize(occluders.cut_other_scene(frame, seen, rng), mask.shape[::-1])
     cover = cv2.GaussianBlur(tries[best].astype(np.float32), (0, 0), 0.8)[..., None]
@@ -326,14 +328,14 @@ def _halves(
     named: str = "",
 ) -> None:
     """Print a check's figures on both halves of the scenes beside baselines, which are large for what is spoilt."""
-    names = sorted({crop.source_id for found in columns.values() for crop in found})
+    names = sorted({crop.source_id for crops_ in columns.values() for crop in crops_})
     for half, members in (("limits chosen here", names[::2]), ("held out", names[1::2])):
-        inside = {kind: [crop for crop in found if crop.source_id in members] for kind, found in columns.items()}
-        inside = {kind: found for kind, found in inside.items() if found}
-        values = {kind: [CHECKS[name].measure(crop) for crop in found] for kind, found in inside.items()}
+        inside = {kind: [crop for crop in crops_ if crop.source_id in members] for kind, crops_ in columns.items()}
+        inside = {kind: crops_ for kind, crops_ in inside.items() if crops_}
+        values = {kind: [CHECKS[name].measure(crop) for crop in crops_] for kind, crops_ in inside.items()}
         rivals = {rival: _rival(measure, inside, good, spoilt) for rival, measure in (baselines or {}).items()}
-        said = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda one: -one[1]))
-        row = _summary(f"{named or name}, {half}", CHECKS[name], values, good, spoilt, GOALS.get(named or name), said)
+        listed = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda pair: -pair[1]))
+        row = _summary(f"{named or name}, {half}", CHECKS[name], values, good, spoilt, GOALS.get(named or name), listed)
         if half == "held out":
             ROWS.append(row)
 
@@ -350,15 +352,15 @@ def _learned_halves(
     named: str = "",
 ) -> None:
     """Print the figures of heads that judge one half of the scenes and have learned on the other half's crops alone."""
-    names = sorted({crop.source_id for found in columns.values() for crop in found})
+    names = sorted({crop.source_id for crops_ in columns.values() for crop in crops_})
     for half, members in (("first half", names[::2]), ("held out", names[1::2])):
-        head = fitted([(kind, crop) for kind, found in columns.items() for crop in found if crop.source_id not in members])
-        inside = {kind: [crop for crop in found if crop.source_id in members] for kind, found in columns.items()}
-        values = {kind: [judged(head, crop) for crop in found] for kind, found in inside.items() if found}
+        head = fitted([(kind, crop) for kind, crops_ in columns.items() for crop in crops_ if crop.source_id not in members])
+        inside = {kind: [crop for crop in crops_ if crop.source_id in members] for kind, crops_ in columns.items()}
+        values = {kind: [judged(head, crop) for crop in crops_] for kind, crops_ in inside.items() if crops_}
         rivals = {rival: _rival(measure, inside, good, spoilt) for rival, measure in baselines.items()}
-        said = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda one: -one[1]))
+        listed = ", ".join(f"{rival} {value:.3f}" for rival, value in sorted(rivals.items(), key=lambda pair: -pair[1]))
         title = f"{named or name}, learned on the other half, {half}"
-        row = _summary(title, check, values, good, spoilt, GOALS.get(named or name), said)
+        row = _summary(title, check, values, good, spoilt, GOALS.get(named or name), listed)
         if half == "held out":
             ROWS.append(row)
 
@@ -391,15 +393,17 @@ def ghosting(seen: list[DetectedFrame], network: Weights) -> None:
 
 def _learned(columns: CropsByKind, moved: list[str], network: Weights) -> None:
     """Print the figures of heads that judge one half of the scenes and have learned on the other half's crops alone."""
-    found = [
-        train_ghosting.measure_sample(crop.source_id, kind, crop, network) for kind, some in columns.items() for crop in some
+    samples = [
+        train_ghosting.measure_sample(crop.source_id, kind, crop, network)
+        for kind, crops_ in columns.items()
+        for crop in crops_
     ]
-    names = sorted({one.scene for one in found})
+    names = sorted({sample.scene for sample in samples})
     for half, members in (("first half", names[::2]), ("held out", names[1::2])):
-        head, values = train_ghosting.fit([one for one in found if one.scene not in members]), {}
-        for one in found:
-            if one.scene in members:
-                values.setdefault(one.kind, []).append(ghosting_check.likelihood(head, one.features, one.echo_height))
+        head, values = train_ghosting.fit([sample for sample in samples if sample.scene not in members]), {}
+        for sample in samples:
+            if sample.scene in members:
+                values.setdefault(sample.kind, []).append(ghosting_check.likelihood(head, sample.features, sample.echo_height))
         spoilt = [*moved, "two moments"]
         row = _summary(f"ghosting, learned on the other half, {half}", LEARNED, values, ["clean"], spoilt, GOALS["ghosting"])
         if half == "held out":
@@ -413,9 +417,9 @@ def distortion(seen: list[DetectedFrame], detector: Any, network: Weights) -> No
     rivals = {"box's shape": lambda crop: crop.person.width / crop.person.height}
     _halves("distortion", columns, strong, list(train_distortion.STRAIGHT), rivals, "distortion, detail only")
 
-    def fitted(found: list[tuple[str, PersonCrop]]) -> Any:
+    def fitted(crops_by_kind: list[tuple[str, PersonCrop]]) -> Any:
         table: CropsByKind = {}
-        for kind, crop in found:
+        for kind, crop in crops_by_kind:
             table.setdefault(kind, []).append(crop)
         return train_distortion.fit(list(train_distortion.measure_samples(table, network)))
 
@@ -451,7 +455,7 @@ def kept(seen: list[DetectedFrame], checks: dict[str, Any], recipe: Sequence[str
     refused = {name: np.array([not check.accepts(check.measure(crop)) for crop in whole]) for name, check in checks.items()}
     dropped = np.any([refused[name] for name in recipe], axis=0)
     print(f"\nundamaged people: {len(whole)}, kept by {', '.join(recipe)}: {1 - dropped.mean():.3f}")
-    print("  refused by each", {name: int(found.sum()) for name, found in refused.items()})
+    print("  refused by each", {name: int(flags.sum()) for name, flags in refused.items()})
     for name in checks:
         if name not in recipe:
             print(f"  with {name} too: {1 - (dropped | refused[name]).mean():.3f}")
@@ -461,18 +465,18 @@ def kept(seen: list[DetectedFrame], checks: dict[str, Any], recipe: Sequence[str
 def cost(seen: list[DetectedFrame], loaded: catalog.Catalog, checks: dict[str, Any], recipe: Sequence[str]) -> None:
     """Print the milliseconds a crop of each check, beside those of finding and cutting out the same people."""
     few = [item for item in seen if item[1]][:: max(1, len(seen) // 40)]
-    found = [crop for frame, people in few for crop in crops.cut(frame, people, 0.1)]
-    stored = [crops.encode(crop.image) for crop in found]
+    cut_crops = [crop for frame, people in few for crop in crops.cut(frame, people, 0.1)]
+    stored = [crops.encode(crop.image) for crop in cut_crops]
     steps: dict[str, Callable[[], Any]] = {
         "decode": lambda: [crops.decode(content, "crop") for content in stored],
-        **{name: lambda check=check: [check.measure(crop) for crop in found] for name, check in checks.items()},
+        **{name: lambda check=check: [check.measure(crop) for crop in cut_crops] for name, check in checks.items()},
         "finding": lambda: [loaded.detector().find([frame.image]) for frame, _ in few],
-        "cutting out": lambda: loaded.remover().estimate_alphas(found),
+        "cutting out": lambda: loaded.remover().estimate_alphas(cut_crops),
     }
     for step in steps.values():
         step()
-    spent = {name: _seconds(step) * 1000 / len(found) for name, step in steps.items()}
-    print(f"\nms a crop, {len(found)} crops:", {name: round(value, 1) for name, value in spent.items()})
+    spent = {name: _seconds(step) * 1000 / len(cut_crops) for name, step in steps.items()}
+    print(f"\nms a crop, {len(cut_crops)} crops:", {name: round(value, 1) for name, value in spent.items()})
     ours = spent["decode"] + sum(spent[name] for name in recipe)
     rest = spent["finding"] + spent["cutting out"]
     print(f"  reading and measuring, the recipe's checks: {ours:.1f}; {ours / (ours + rest):.1%} of these steps together")
@@ -499,7 +503,7 @@ def main() -> None:
     here = Path(__file__).resolve().parents[1]
     parser.add_argument("--data", type=Path, default=here / "../shared/data")
     parser.add_argument("--only", nargs="*", default=list(TABLES))
-    asked = parser.parse_args()
+    options = parser.parse_args()
     loaded = catalog.load(here / "data_catalog.yaml")
     detector, instances = loaded.detector(), {"yolo26n-seg.pt": loaded.asset("yolo26n-seg.pt").weights}
     masks = {"instances": "yolo26n-seg.pt", "at_most": 0.3}
@@ -510,21 +514,21 @@ def main() -> None:
     built = loaded.checks()
     single = {name: built.get(name, CHECKS[name]) for name in SINGLE}
     recipe = [name for name in SINGLE if name in built]
-    seen = [(frame, detector.find([frame.image])[0]) for frame in scenes.read_frames(asked.data)]
+    seen = [(frame, detector.find([frame.image])[0]) for frame in scenes.read_frames(options.data)]
     print(f"{len(seen)} frames of {len({f.source_id for f, _ in seen})} scenes, {sum(len(p) for _, p in seen)} people")
     tables: dict[str, Callable[[], None]] = {
-        "sharpness": lambda: [sharpness(seen, asked.data, noise) for noise in (0, 8)] and None,
+        "sharpness": lambda: [sharpness(seen, options.data, noise) for noise in (0, 8)] and None,
         "truncation": lambda: truncation(seen, detector),
-        "occlusion": lambda: occlusion(seen, detector, asked.data),
+        "occlusion": lambda: occlusion(seen, detector, options.data),
         "ghosting": lambda: ghosting(seen, loaded.asset("yolo11n-pose.pt").weights),
         "distortion": lambda: distortion(seen, detector, loaded.asset("yolo11n-pose.pt").weights),
         "exposure": lambda: exposure(seen),
-        "touching": lambda: touching(seen, asked.data),
-        "duplicate": lambda: duplicates.table(asked.data),
+        "touching": lambda: touching(seen, options.data),
+        "duplicate": lambda: duplicates.table(options.data),
         "kept": lambda: kept(seen, single, recipe),
         "cost": lambda: cost(seen, loaded, single, recipe),
     }
-    for name in asked.only:
+    for name in options.only:
         tables[name]()
     summary()
 

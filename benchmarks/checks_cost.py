@@ -28,31 +28,31 @@ Costs = dict[str, list[float]]
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("videos", type=Path, nargs="*", help="instead of the catalog's own sources")
-    asked.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
-    asked.add_argument("--rounds", type=int, default=3)
-    asked.add_argument("--into", type=Path, help=argparse.SUPPRESS)
-    told = asked.parse_args()
-    if missing := [str(video) for video in told.videos if not video.is_file()]:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("videos", type=Path, nargs="*", help="instead of the catalog's own sources")
+    parser.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--into", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if missing := [str(video) for video in options.videos if not video.is_file()]:
         sys.exit(f"no {missing[0]}: give videos with people in them")
-    if told.into:
-        print(json.dumps(_ingested(told)))
+    if options.into:
+        print(json.dumps(_ingested(options)))
         return
-    _show([_round(told) for _ in range(told.rounds)])
+    _show([_round(options) for _ in range(options.rounds)])
 
 
-def _round(told: argparse.Namespace) -> dict[str, Any]:
+def _round(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, __file__, *map(str, told.videos), "--catalog", str(told.catalog), "--into", folder]
-        done = subprocess.run(
+        command = [sys.executable, __file__, *map(str, options.videos), "--catalog", str(options.catalog), "--into", folder]
+        completed = subprocess.run(
             command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
         )
-    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return found
+    measured: dict[str, Any] = json.loads(completed.stdout.strip().splitlines()[-1])
+    return measured
 
 
-def _ingested(told: argparse.Namespace) -> dict[str, Any]:
+def _ingested(options: argparse.Namespace) -> dict[str, Any]:
     from figureground.clients.sources.fetching import fetch_asset
     from tasks.ingest.crop import crop
     from tasks.ingest.deduplicate import deduplicate
@@ -63,41 +63,41 @@ def _ingested(told: argparse.Namespace) -> dict[str, Any]:
     from tasks.ingest.report import report
     from tasks.ingest.sample import sample
 
-    settings = _settings(told)
+    settings = _settings(options)
     for weights in settings.weights():
         fetch_asset(settings.asset(weights.name))
     costs: Costs = {}
 
-    def timed(stage: Any, *given: Any) -> Any:
+    def timed(stage: Any, *arguments: Any) -> Any:
         wall, busy = time.perf_counter(), time.process_time()
-        done = stage.fn(*given)
+        result = stage.fn(*arguments)
         spent = costs.setdefault(stage.fn.__name__, [0.0, 0.0])
         spent[0] += time.perf_counter() - wall
         spent[1] += time.process_time() - busy
-        return done
+        return result
 
     sources = [settings.source(name) for name in settings.sources]
     fetched = [fetch.fn(source, settings) for source in sources]  # a download, or a copy from the cache
     frames = [timed(sample, *pair, settings) for pair in zip(sources, fetched, strict=True)]
-    crops = [timed(crop, found, settings) for found in frames]
-    measures = [timed(measure, found, settings) for found in crops]
-    scores = [timed(deduplicate, found, settings) for found in measures]
-    verdicts = [timed(judge, found, settings) for found in scores]
+    crops = [timed(crop, ref, settings) for ref in frames]
+    measures = [timed(measure, ref, settings) for ref in crops]
+    scores = [timed(deduplicate, ref, settings) for ref in measures]
+    verdicts = [timed(judge, ref, settings) for ref in scores]
     mattes = [timed(matte, *pair, settings) for pair in zip(crops, verdicts, strict=True)]
     for source in sources:
         timed(report, source.source_id, settings)
-    counts = {name: sum(ref.rows for ref in made) for name, made in (("frames", frames), ("crops", crops), ("mattes", mattes))}
+    counts = {name: sum(ref.rows for ref in refs) for name, refs in (("frames", frames), ("crops", crops), ("mattes", mattes))}
     return {"costs": costs, "counts": counts}
 
 
-def _settings(told: argparse.Namespace) -> Any:
+def _settings(options: argparse.Namespace) -> Any:
     from figureground.catalog import Catalog
 
-    written = yaml.safe_load(told.catalog.read_text())
-    if told.videos:
+    written = yaml.safe_load(options.catalog.read_text())
+    if options.videos:
         entry = {"license": "unstated", "scenes": []}
-        written["sources"] = {f"video{n}": entry | {"path": str(path.resolve())} for n, path in enumerate(told.videos)}
-    changed = {"storage": str(told.into.resolve()), "folder": told.catalog.resolve().parent}
+        written["sources"] = {f"video{n}": entry | {"path": str(path.resolve())} for n, path in enumerate(options.videos)}
+    changed = {"storage": str(options.into.resolve()), "folder": options.catalog.resolve().parent}
     return Catalog.model_validate(written | changed)
 
 
@@ -105,10 +105,10 @@ def _show(rounds: list[dict[str, Any]]) -> None:
     print(", ".join(f"{count} {name}" for name, count in rounds[0]["counts"].items()))
     print(f"\n| median of {len(rounds)} | wall seconds | processor seconds |\n|---|---|---|")
     for stage in rounds[0]["costs"]:
-        wall, busy = (statistics.median(one["costs"][stage][at] for one in rounds) for at in (0, 1))
+        wall, busy = (statistics.median(measured["costs"][stage][at] for measured in rounds) for at in (0, 1))
         print(f"| {stage} | {wall:.2f} | {busy:.2f} |")
     for at, words in ((0, "wall time"), (1, "processor time")):
-        shares = [_share(one["costs"], at) for one in rounds]
+        shares = [_share(measured["costs"], at) for measured in rounds]
         span = f"{min(shares):.1%} to {max(shares):.1%}"
         print(f"\nmeasuring, comparing and judging: {statistics.median(shares):.1%} of the {words} ({span})")
 

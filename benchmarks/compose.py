@@ -64,14 +64,14 @@ def plain(recipe: dict[str, Any], background: Path, people: dict[str, Path], siz
         plate = plate.filter(ImageFilter.GaussianBlur(drawn["GaussianBlur"].get("sigma", 0.8)))
     canvas = np.asarray(plate).astype(np.float32)
     if "RandomBrightnessContrast" in drawn:
-        told = drawn["RandomBrightnessContrast"]
-        canvas = (canvas * told.get("alpha", 1.0) + told.get("beta", 0.0)).clip(0, 255)
+        factors = drawn["RandomBrightnessContrast"]
+        canvas = (canvas * factors.get("alpha", 1.0) + factors.get("beta", 0.0)).clip(0, 255)
     if "RandomGamma" in drawn:
         canvas = (canvas / 255) ** drawn["RandomGamma"].get("gamma", 1.0) * 255
-    layers = [_plain_layer(one, Pillow.open(people[one["id"]]), size) for one in recipe["people"]]
+    layers = [_plain_layer(person, Pillow.open(people[person["id"]]), size) for person in recipe["people"]]
     plate_levels = canvas.copy()
-    for one, (_, alpha) in zip(recipe["people"], layers, strict=True):
-        if one["framing"] == "full":
+    for person, (_, alpha) in zip(recipe["people"], layers, strict=True):
+        if person["framing"] == "full":
             canvas *= 1 - _plain_shade(alpha, recipe["light"])[:, :, None]
     truth = np.zeros(size[::-1], np.float32)
     for colours, alpha in layers:
@@ -84,13 +84,13 @@ def plain(recipe: dict[str, Any], background: Path, people: dict[str, Path], siz
     Pillow.fromarray((truth * 255).round().astype(np.uint8)).save(into / f"{stem}.png")
 
 
-def _plain_layer(one: dict[str, Any], cutout: Pillow.Image, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    x0, y0, x1, y1 = map(round, one["box"])
-    if one["mirrored"]:
+def _plain_layer(person: dict[str, Any], cutout: Pillow.Image, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    x0, y0, x1, y1 = map(round, person["box"])
+    if person["mirrored"]:
         cutout = cutout.transpose(Pillow.Transpose.FLIP_LEFT_RIGHT)
     cutout = cutout.resize((x1 - x0, y1 - y0), Pillow.Resampling.BICUBIC)
-    if one["turned"]:
-        cutout = cutout.rotate(one["turned"], Pillow.Resampling.BILINEAR, expand=True)
+    if person["turned"]:
+        cutout = cutout.rotate(person["turned"], Pillow.Resampling.BILINEAR, expand=True)
     sheet = Pillow.new("RGBA", size)
     sheet.paste(cutout, (x0, y0))
     array = np.asarray(sheet).astype(np.float32)
@@ -122,14 +122,14 @@ def _plain_shade(alpha: np.ndarray, light: dict[str, float]) -> np.ndarray:
 
 def _plain_lit(colours: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.ndarray:
     """Move the mean in L*a*b*, on the whole picture; the conversion is littleCMS's, which is fast."""
-    own, place = (
-        np.asarray(ImageCms.applyTransform(Pillow.fromarray(one.clip(0, 255).astype(np.uint8)), _TO_LAB)).astype(np.float32)
-        for one in (colours, plate)
+    own, surroundings = (
+        np.asarray(ImageCms.applyTransform(Pillow.fromarray(image.clip(0, 255).astype(np.uint8)), _TO_LAB)).astype(np.float32)
+        for image in (colours, plate)
     )
     solid = alpha > 0.98
     if not solid.any():
         return colours
-    shift = (place.reshape(-1, 3).mean(0) - own[solid].mean(0)) * 0.4
+    shift = (surroundings.reshape(-1, 3).mean(0) - own[solid].mean(0)) * 0.4
     lit = (own + shift).clip(0, 255).astype(np.uint8)
     return np.asarray(ImageCms.applyTransform(Pillow.fromarray(lit, "LAB"), _FROM_LAB)).astype(np.float32)
 
@@ -139,11 +139,13 @@ def _plain_lit(colours: np.ndarray, alpha: np.ndarray, plate: np.ndarray) -> np.
 
 def speed(plan: ours.Plan, settings: Catalog, folder: Path, pictures: int, rounds: int) -> tuple[float, float]:
     """Give the median pictures per second of ours and of the plain loop, one process each."""
-    work = Work(plan.settings, plan.pools, Store(settings.storage_root), folder)
-    maker, size = ImageMaker(work), tuple(plan.settings.size)
+    run = Work(plan.settings, plan.pools, Store(settings.storage_root), folder)
+    maker, size = ImageMaker(run), tuple(plan.settings.size)
     storage = Path(settings.storage_root.url)
-    people = {one.subject.person_id: storage / one.file for pool in plan.pools.values() for one in pool.people}
-    backgrounds = {one.background_id: storage / one.file for pool in plan.pools.values() for one in pool.backgrounds}
+    people = {person.subject.person_id: storage / person.file for pool in plan.pools.values() for person in pool.people}
+    backgrounds = {
+        background.background_id: storage / background.file for pool in plan.pools.values() for background in pool.backgrounds
+    }
     cv2.setNumThreads(1)
     rates: dict[str, list[float]] = {"ours": [], "plain": []}
     for turn in range(rounds + 1):
@@ -170,16 +172,16 @@ def scaling(plan: ours.Plan, settings: Catalog, folder: Path, rounds: int) -> di
         sys.exit(f"{len(plan.jobs)} pictures are too few to tell two processes' rate; give more than {_WARM * 2}")
     rates: dict[int, list[float]] = {1: [], 2: []}
     for turn in range(rounds):
-        for processes, found in rates.items():
+        for processes, measured in rates.items():
             bench = folder / f"{turn}-{processes}"
             bench.mkdir(parents=True)
-            work = Work(plan.settings, plan.pools, Store(settings.storage_root), bench)
+            run = Work(plan.settings, plan.pools, Store(settings.storage_root), bench)
             jobs = [job for job in plan.jobs if not job.real]
-            moments = [time.perf_counter() for _ in make_images(work, jobs, processes)]
+            moments = [time.perf_counter() for _ in make_images(run, jobs, processes)]
             skipped = _WARM * processes  # until every process is at work
-            found.append((len(moments) - skipped) / (moments[-1] - moments[skipped - 1]))
+            measured.append((len(moments) - skipped) / (moments[-1] - moments[skipped - 1]))
             shutil.rmtree(bench)
-    return {processes: median(found) for processes, found in rates.items()}
+    return {processes: median(measured) for processes, measured in rates.items()}
 
 
 def halo(backgrounds: Path, blend: Blend, people: int = 12) -> tuple[float, float]:
@@ -189,10 +191,10 @@ def halo(backgrounds: Path, blend: Blend, people: int = 12) -> tuple[float, floa
     soft alpha. Ours sees the photo and the alpha.
     """
     scenes = [cv2.imread(str(file))[:, :, ::-1] for file in sorted(backgrounds.glob("*.jpg"))]
-    some = [one for number, one in enumerate(compose_inputs.ccp()) if number % 5 == 0][:people]
-    some += list(compose_inputs.dancer(160))[: people // 2]
+    chosen = [person for number, person in enumerate(compose_inputs.ccp()) if number % 5 == 0][:people]
+    chosen += list(compose_inputs.dancer(160))[: people // 2]
     errors = []
-    for number, (_, image, alpha) in enumerate(some):
+    for number, (_, image, alpha) in enumerate(chosen):
         levels = np.rint(cv2.GaussianBlur(alpha, (0, 0), 2.0) * 255).astype(np.uint8)
         core = np.where(cv2.erode(alpha, np.ones((9, 9), np.uint8)) > 0.98, 255, 0).astype(np.uint8)
         front = cutouts.extended(image, core)
@@ -201,27 +203,27 @@ def halo(backgrounds: Path, blend: Blend, people: int = 12) -> tuple[float, floa
         naive = _painted(photo, levels, new, blend)
         cutout = cutouts.prepared(photo, levels)
         rows, columns = (np.flatnonzero((levels > 0).any(axis)) for axis in (1, 0))
-        made = new.copy()
+        blended = new.copy()
         corner = max(0, int(columns[0]) - 2), max(0, int(rows[0]) - 2)
-        alpha_blend.over(made, Layer(*corner, cutout.image, cutout.levels), blend)
+        alpha_blend.over(blended, Layer(*corner, cutout.image, cutout.levels), blend)
         band = (levels > 0) & (levels < 255)
-        errors.append([np.abs(one[band].astype(float) - ideal[band]).mean() for one in (made, naive)])
+        errors.append([np.abs(image_[band].astype(float) - ideal[band]).mean() for image_ in (blended, naive)])
     mine, plains = np.mean(errors, axis=0)
     return float(mine), float(plains)
 
 
 def _painted(front: Image, levels: Levels, behind: Image, blend: Blend) -> Image:
-    made = np.ascontiguousarray(behind).copy()
-    alpha_blend.over(made, Layer(0, 0, front, levels), blend)
-    return made
+    painted = np.ascontiguousarray(behind).copy()
+    alpha_blend.over(painted, Layer(0, 0, front, levels), blend)
+    return painted
 
 
 def prepare(folder: Path, pictures: int) -> tuple[ours.Plan, Catalog]:
     compose_inputs.write_cutouts(folder / "people")
     compose_inputs.write_backgrounds(folder / "backgrounds")
     content = catalog_defaults() | yaml.safe_load((ROOT / "data_catalog.yaml").read_text(encoding="utf-8"))
-    places = {"people": ["people"], "backgrounds": [{"path": "backgrounds"}]}
-    content["compose"] = {**places, "people_at_most": 2, "pictures": pictures}
+    inputs = {"people": ["people"], "backgrounds": [{"path": "backgrounds"}]}
+    content["compose"] = {**inputs, "people_at_most": 2, "pictures": pictures}
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     settings = catalogs.load(folder / "data_catalog.yaml")
     people, backgrounds = load_cutouts.fn(settings), filter_backgrounds.fn({}, settings)
@@ -256,32 +258,32 @@ def main() -> None:
     parser.add_argument("--page", action="store_true")
     parser.add_argument("--pairs", type=int, default=0)
     parser.add_argument("--into", type=Path)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="figureground-") as temporary:
-        folder = asked.into or Path(temporary)
+        folder = options.into or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        plan, settings = prepare(folder, asked.pictures * (asked.rounds + 1))
-        work = Path(temporary) / "made"
-        work.mkdir()
-        mine, plains = speed(plan, settings, work, asked.pictures, asked.rounds)
+        plan, settings = prepare(folder, options.pictures * (options.rounds + 1))
+        output = Path(temporary) / "made"
+        output.mkdir()
+        mine, plains = speed(plan, settings, output, options.pictures, options.rounds)
         print(f"ours {mine:.1f}, plain {plains:.1f} pictures a second: {mine / plains:.2f} ×", flush=True)
-        many = dataclasses.replace(plan, jobs=plan.jobs[: max(120, 2 * asked.pictures)])
-        rates = scaling(many, settings, work, max(1, asked.rounds - 2))
+        many = dataclasses.replace(plan, jobs=plan.jobs[: max(120, 2 * options.pictures)])
+        rates = scaling(many, settings, output, max(1, options.rounds - 2))
         print(f"1 process {rates[1]:.1f}, 2 processes {rates[2]:.1f}: {rates[2] / rates[1]:.2f} ×", flush=True)
         lines = ""
         for blend in ("display", "linear"):
             border, naive = halo(Path(settings.storage_root.url) / f"plates/{settings.composition().note}", blend)
             lines += f"| `{blend}` | {border:.2f} | {naive:.2f} | **{border / naive:.2f}** |\n"
             print(f"halo, {blend}: ours {border:.2f}, plain {naive:.2f}: {border / naive:.2f}", flush=True)
-        if asked.page:
-            told = {"plain": plains, "ours": mine, "ratio": mine / plains, "one": rates[1], "two": rates[2]}
+        if options.page:
+            rates_of = {"plain": plains, "ours": mine, "ratio": mine / plains, "one": rates[1], "two": rates[2]}
             size = f"{plan.settings.size.width} × {plan.settings.size.height}"
-            words = {"asked": f"{asked.pictures} {asked.rounds}", "size": size}
-            words |= {"rounds": asked.rounds, "pictures": asked.pictures}
-            page = _PAGE.format(**told, **words, scaling=rates[2] / rates[1], halo=lines)
+            words = {"asked": f"{options.pictures} {options.rounds}", "size": size}
+            words |= {"rounds": options.rounds, "pictures": options.pictures}
+            page = _PAGE.format(**rates_of, **words, scaling=rates[2] / rates[1], halo=lines)
             Path(__file__).with_suffix(".md").write_text(page, encoding="utf-8")
-        if asked.pairs:
-            _pairs(settings, asked.pairs)
+        if options.pairs:
+            _pairs(settings, options.pairs)
 
 
 def _pairs(settings: Catalog, pictures: int) -> None:
@@ -291,9 +293,9 @@ def _pairs(settings: Catalog, pictures: int) -> None:
     recipe = settings.composition().model_copy(update={"pictures": pictures, "note": "pairs"})
     whole = settings.model_copy(update={"compose": recipe})
     people, backgrounds = load_cutouts.fn(whole), filter_backgrounds.fn({}, whole)
-    made = ours.compose.fn(people, backgrounds, whole, cores.usable_cores())
-    verify_composites(Path(made.folder))
-    print(f"{made.counts} in {made.folder}; {write_composite_report.fn(people, backgrounds, made, whole)}")
+    release = ours.compose.fn(people, backgrounds, whole, cores.usable_cores())
+    verify_composites(Path(release.folder))
+    print(f"{release.counts} in {release.folder}; {write_composite_report.fn(people, backgrounds, release, whole)}")
 
 
 if __name__ == "__main__":

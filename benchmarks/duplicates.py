@@ -90,7 +90,7 @@ def found_in(frames: Iterator[Frame], detector: Any, short_side: float) -> Itera
 def followed(frames: Iterable[tuple[float, list[PersonCrop]]]) -> dict[float, list[Seen]]:
     """Follow boxes from frame to frame: at a tenth of a second they overlap."""
     last: list[tuple[Box, int, float]] = []
-    found: dict[float, list[Seen]] = {}
+    by_time: dict[float, list[Seen]] = {}
     count = 0
     for now_at, people in frames:
         rivals = sorted(
@@ -108,18 +108,18 @@ def followed(frames: Iterable[tuple[float, list[PersonCrop]]]) -> dict[float, li
             if n not in numbers:
                 numbers[n], count = count, count + 1
         now = [(crop.person, numbers[n], now_at) for n, crop in enumerate(people)]
-        last = [one for one in last if one[1] not in numbers.values()] + now
-        found[now_at] = [Seen(crop, numbers[n]) for n, crop in enumerate(people)]
-    return found
+        last = [entry for entry in last if entry[1] not in numbers.values()] + now
+        by_time[now_at] = [Seen(crop, numbers[n]) for n, crop in enumerate(people)]
+    return by_time
 
 
-def sampled(found: dict[float, list[Seen]]) -> list[Seen]:
+def sampled(by_time: dict[float, list[Seen]]) -> list[Seen]:
     """Take every half second and follow people over those frames alone, as `tasks.ingest.crop` does."""
     tracks, taken, due = Tracker(), [], -1.0
-    for seconds in sorted(found):
+    for seconds in sorted(by_time):
         if seconds >= due - 0.02:
             due = seconds + LATER
-            people = found[seconds]
+            people = by_time[seconds]
             numbers = tracks.update(seconds, [appearance(seen.crop) for seen in people])
             taken += [
                 Seen(dataclasses.replace(seen.crop, track=track), seen.person)
@@ -176,9 +176,9 @@ def pairs(sequences: dict[str, list[Seen]], at_most: int) -> Iterator[tuple[str,
     """Give kind, sequence and the two crops of every pair that is asked about."""
     for name, seen in sequences.items():
         rng = np.random.default_rng(zlib.crc32(name.encode()))
-        for one in [seen[n] for n in sorted(rng.choice(len(seen), min(at_most, len(seen)), replace=False))]:
-            for kind, copy in copies(one.crop, rng):
-                yield kind, name, one.crop, copy
+        for entry in [seen[n] for n in sorted(rng.choice(len(seen), min(at_most, len(seen)), replace=False))]:
+            for kind, copy in copies(entry.crop, rng):
+                yield kind, name, entry.crop, copy
         if name == "pennfudan":
             yield from (("others", name, a.crop, b.crop) for a, b in _two(seen) if a.crop.frame_id == b.crop.frame_id)
             continue
@@ -200,8 +200,8 @@ def _two(seen: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
 def _met(seen: Sequence[Seen]) -> set[tuple[int, int]]:
     """List who was in one frame with whom: those numbers are two people for certain."""
     frames: dict[str, set[int]] = defaultdict(set)
-    for one in seen:
-        frames[one.crop.frame_id].add(one.person)
+    for entry in seen:
+        frames[entry.crop.frame_id].add(entry.person)
     return {(a, b) for people in frames.values() for a in people for b in people if a != b}
 
 
@@ -241,31 +241,35 @@ def of_check(check: Any) -> Callable[[PersonCrop, PersonCrop], float]:
 def table(data: Path, at_most: int = 6) -> None:
     """Print, for each half of the sequences, how many pairs of each kind each measure calls duplicates."""
     loaded = catalog.load(Path(__file__).resolve().parents[1] / "data_catalog.yaml")
-    asked = list(pairs(_sequences(data, loaded), at_most))
+    compared = list(pairs(_sequences(data, loaded), at_most))
     checks = {"duplicate": plugins.build("checks", "duplicate", {})}
     if "sscd_distilled.onnx" in loaded.assets:
         weights = loaded.asset("sscd_distilled.onnx").weights
         checks["duplicate with SSCD"] = plugins.build("checks", "duplicate", {"weights": weights.name}, {weights.name: weights})
     measures = {name: of_check(check) for name, check in checks.items()} | baselines()
-    values = {name: np.array([measure(a, b) for _, _, a, b in asked]) for name, measure in measures.items()}
-    kinds = np.array([kind for kind, *_ in asked])
-    first = np.array([name in CHOSEN_ON for _, name, *_ in asked])
+    values = {name: np.array([measure(a, b) for _, _, a, b in compared]) for name, measure in measures.items()}
+    kinds = np.array([kind for kind, *_ in compared])
+    first = np.array([name in CHOSEN_ON for _, name, *_ in compared])
     goal = np.isin(kinds, ["recompressed", "rescaled", "half a second"])
     for half, there in (("chosen on these", first), ("held out", ~first)):
         print(f"\nduplicate, {half}:", {kind: int((there & (kinds == kind)).sum()) for kind in dict.fromkeys(kinds.tolist())})
-        for name, found in values.items():
-            limit = checks[name].at_most if name in checks else _limit(found[first & goal], found[first & (kinds == "others")])
-            _print(name, found, limit, kinds, there, goal)
+        for name, similarities in values.items():
+            limit = (
+                checks[name].at_most
+                if name in checks
+                else _limit(similarities[first & goal], similarities[first & (kinds == "others")])
+            )
+            _print(name, similarities, limit, kinds, there, goal)
 
 
 def _limit(good: Any, others: Any) -> float:
     """Choose a baseline's limit where most of both are on their side."""
-    places = np.unique(np.r_[good, others])
-    return float(max(places, key=lambda limit: (good > limit).mean() + (others <= limit).mean()))
+    candidates = np.unique(np.r_[good, others])
+    return float(max(candidates, key=lambda limit: (good > limit).mean() + (others <= limit).mean()))
 
 
-def _print(name: str, found: Any, limit: float, kinds: Any, there: Any, goal: Any) -> None:
-    called = found > limit
+def _print(name: str, similarities: Any, limit: float, kinds: Any, there: Any, goal: Any) -> None:
+    called = similarities > limit
     shares = {kind: round(float(called[there & (kinds == kind)].mean()), 3) for kind in dict.fromkeys(kinds[there].tolist())}
     recall = float(np.mean([shares[kind] for kind in ("recompressed", "rescaled", "half a second")]))
     hits, misses = int((called & there & goal).sum()), int((called & there & (kinds == "others")).sum())
@@ -281,7 +285,7 @@ def _sequences(data: Path, loaded: Any) -> dict[str, list[Seen]]:
     detectors = {
         size: plugins.build("detectors", "yolo", settings | {"image_size": size}, {pose.name: pose}) for size in (640, 1280)
     }
-    found = {
+    curves = {
         name: sampled(followed(found_in(frames, detectors[_size(name)], 24 if name == SMALL_PEOPLE else 48)))
         for name, frames in moments(data)
     }
@@ -290,7 +294,7 @@ def _sequences(data: Path, loaded: Any) -> dict[str, list[Seen]]:
         frame = _frame(f"pennfudan-{file.stem}", 0, 0.0, crops.decode(file.read_bytes(), file.name))
         people = crops.cut(frame, detectors[640].find([frame.image])[0], 0.1)
         photos += [Seen(crop, n) for n, crop in enumerate(people) if geometry.short_side(crop.person) >= 48]
-    return found | {"pennfudan": photos}
+    return curves | {"pennfudan": photos}
 
 
 def _size(name: str) -> int:
@@ -302,8 +306,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(__file__).resolve().parents[1] / "../shared/data")
     parser.add_argument("--people", type=int, default=6, help="so many crops of each sequence are copied")
-    asked = parser.parse_args()
-    table(asked.data, asked.people)
+    options = parser.parse_args()
+    table(options.data, options.people)
 
 
 if __name__ == "__main__":

@@ -43,16 +43,16 @@ class Bench:
         name = f"bench-{count}-{int(time.time())}"
         self.count, self.catalog = count, catalog_in(folder, url, name)
         self.material = material_in(self.catalog, name, count)
-        given = (self.material.crops, self.material.mattes)
-        self.push_seconds, tasks = timed(f"push {count}", push.fn, *given, self.material.source, self.catalog)
-        self.given = (*given, tasks, self.catalog)
+        tables = (self.material.crops, self.material.mattes)
+        self.push_seconds, tasks = timed(f"push {count}", push.fn, *tables, self.material.source, self.catalog)
+        self.given = (*tables, tasks, self.catalog)
         self.server = connect(self.catalog)
         self.project = self.server.find_project(self.catalog)
         self.every = self.server.list_tasks(self.project)
 
-    def answer(self, some):
+    def answer(self, tasks):
         """Submit predictions as they are."""
-        for task in some:
+        for task in tasks:
             (prediction,) = task.content["predictions"]
             result = [item | {"origin": "prediction"} for item in prediction["result"]]
             self.server.add_annotation(task, result, annotator_id=1, seconds=2.0, prediction_id=prediction["id"])
@@ -69,15 +69,15 @@ class Bench:
     def plain_import(self):
         """Send the same tasks with their predictions as the SDK does it: nothing is looked up, nothing is read back."""
         tasks = [
-            {"data": task.content["data"], "predictions": [sent(one) for one in task.content["predictions"]]}
+            {"data": task.content["data"], "predictions": [sent(prediction) for prediction in task.content["predictions"]]}
             for task in self.every
         ]
         _, xml = load_interface(self.catalog.label_config_file, self.catalog.label_studio.mask)
-        made = self.server.sdk.projects.create(title=f"plain {int(time.time())}", label_config=xml)
+        project = self.server.sdk.projects.create(title=f"plain {int(time.time())}", label_config=xml)
 
         def send():
             for start in range(0, len(tasks), PORTION):
-                self.server.sdk.projects.import_tasks(made.id, request=tasks[start : start + PORTION])
+                self.server.sdk.projects.import_tasks(project.id, request=tasks[start : start + PORTION])
 
         return timed(f"plain import {self.count}", send)[0]
 
@@ -91,26 +91,31 @@ def sent(prediction):
     return {name: prediction[name] for name in ("model_version", "score", "result") if name in prediction}
 
 
-def timed(what, deed, *given):
+def timed(what, function, *arguments):
     start = time.perf_counter()
-    found = deed(*given)
+    result = function(*arguments)
     seconds = time.perf_counter() - start
     print(f"{what:32} {seconds:7.2f} s", flush=True)
-    return seconds, found
+    return seconds, result
 
 
-def speed(folder, url, few, some, many):
+def speed(folder, url, few, medium, many):
     """Measure all; give the lines of the page."""
-    small, middle = Bench(folder, url, few), Bench(folder, url, some)
+    small, middle = Bench(folder, url, few), Bench(folder, url, medium)
     imported = middle.plain_import()
     middle.answer(middle.every)
     pulled, exported = middle.pull("all"), middle.plain_export()
     large = Bench(folder, url, many)
     at_few, at_many = changes(small, large)
-    rate = {"push": some / middle.push_seconds, "import": some / imported, "pull": some / pulled, "export": some / exported}
+    rate = {
+        "push": medium / middle.push_seconds,
+        "import": medium / imported,
+        "pull": medium / pulled,
+        "export": medium / exported,
+    }
     return [
         f"Crops of 60 x 80 pixels, SQLite, {os.cpu_count()} CPU cores.\n",
-        f"| {some:,} tasks | tasks/s | what it does |\n|---|---|---|",
+        f"| {medium:,} tasks | tasks/s | what it does |\n|---|---|---|",
         f"| `figureground push` | {rate['push']:.0f} | looked up before, checked, created in batches, read back |",
         f"| the SDK's import | {rate['import']:.0f} | the same JSON, {PORTION} at once; nothing looked up or read back |",
         f"| `figureground pull` | {rate['pull']:.0f} | fetched, decoded, fused into the mattes, written |",
@@ -128,8 +133,8 @@ def changes(small, large):
     for bench in (small, large):
         bench.changed(0)
     rounds = range(1, 1 + min(ROUNDS, small.count // CHANGED - 1))
-    some = [(small.changed(number), large.changed(number)) for number in rounds]
-    return [statistics.median(seconds) for seconds in zip(*some, strict=True)]
+    times = [(small.changed(number), large.changed(number)) for number in rounds]
+    return [statistics.median(seconds) for seconds in zip(*times, strict=True)]
 
 
 def faults(folder):
@@ -147,26 +152,26 @@ def faults(folder):
 
 
 def main():
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("folder", type=Path)
-    asked.add_argument("--small", action="store_true", help="few tasks, and the page stays as it is")
-    asked.add_argument("--faults", action="store_true", help="also the fault tests the long way")
-    told = asked.parse_args()
-    folder = told.folder.resolve()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--small", action="store_true", help="few tasks, and the page stays as it is")
+    parser.add_argument("--faults", action="store_true", help="also the fault tests the long way")
+    options = parser.parse_args()
+    folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     before = PAGE.read_text(encoding="utf-8").partition(SPEED)[0].strip() if PAGE.exists() else FAULTS
     catalog = catalog_in(folder)
     was = local_label_studio.find_running(catalog)
     server = was or local_label_studio.start(catalog)
     try:
-        lines = speed(folder, server.url, *((60, 80, 100) if told.small else (200, 2_000, 10_000)))
+        lines = speed(folder, server.url, *((60, 80, 100) if options.small else (200, 2_000, 10_000)))
     finally:
         if was is None:
             local_label_studio.stop(catalog)
-    first = "\n".join([FAULTS, "", *faults(folder)]) if told.faults else before
+    first = "\n".join([FAULTS, "", *faults(folder)]) if options.faults else before
     page = "\n".join([first, "", SPEED, "", *lines, "", "# The brush codec", "", *codec.table(), ""])
     print(page)
-    if not told.small:
+    if not options.small:
         PAGE.write_text(page, encoding="utf-8")
 
 

@@ -49,16 +49,16 @@ def clip(file: Path) -> None:
 
 
 def shown(folder: Path, model: Path, files: dict[str, Path]) -> dict[str, float]:
-    app, held = live.page(model, files), socket.socket()
-    held.bind(("127.0.0.1", 0))
+    app, listener = live.page(model, files), socket.socket()
+    listener.bind(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
-    threading.Thread(target=server.run, args=([held],), daemon=True).start()
+    threading.Thread(target=server.run, args=([listener],), daemon=True).start()
     camera = [f"--use-file-for-fake-video-capture={folder / 'clip.mjpeg'}", "--use-fake-ui-for-media-stream"]
     with sync_playwright() as playwright:
         options = ["--no-sandbox", "--disable-gpu", "--use-fake-device-for-media-stream", *camera]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
         page = browser.new_page()
-        page.goto(f"http://127.0.0.1:{held.getsockname()[1]}/")
+        page.goto(f"http://127.0.0.1:{listener.getsockname()[1]}/")
         while not page.evaluate("window.figureground && window.figureground.frames > 10"):
             time.sleep(0.2)
         before, begun = page.evaluate("window.figureground.frames"), time.perf_counter()
@@ -83,10 +83,10 @@ def main() -> None:
             about = About(network=name, side=side, names=("person",), release="none", digest="none", checkpoint="none")
             export.write_onnx(network, about, folder / "model.onnx")
             _, milliseconds = export.asked(backends.open_file(folder / "model.onnx"), [np.zeros((side, side, 3), np.uint8)])
-            found = shown(folder, folder / "model.onnx", files)
-            told = ", ".join(map(str, settings.values()))
-            row = f"{name} ({told}) | {side} | {found['fps']:.1f} | {found['milliseconds']:.0f} | {found['threads']}"
-            print(f"| {row} | {milliseconds:.1f} |", flush=True)
+            measured = shown(folder, folder / "model.onnx", files)
+            described = ", ".join(map(str, settings.values()))
+            rates = f"{measured['fps']:.1f} | {measured['milliseconds']:.0f} | {measured['threads']}"
+            print(f"| {name} ({described}) | {side} | {rates} | {milliseconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -45,32 +45,32 @@ class Row:
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data")
-    asked.add_argument("--catalog", type=Path, default=Path(__file__).parents[1] / "data_catalog.yaml")
-    asked.add_argument("--remover", help="instead of the catalog's")
-    asked.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of that remover")
-    told = asked.parse_args()
-    if not told.data.is_dir():
-        sys.exit(f"no {told.data}: this benchmark needs the annotated pictures, see its first lines")
-    settings = catalog.load(told.catalog)
-    ours = _remover(settings, told.remover, told.set)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "../shared/data")
+    parser.add_argument("--catalog", type=Path, default=Path(__file__).parents[1] / "data_catalog.yaml")
+    parser.add_argument("--remover", help="instead of the catalog's")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of that remover")
+    options = parser.parse_args()
+    if not options.data.is_dir():
+        sys.exit(f"no {options.data}: this benchmark needs the annotated pictures, see its first lines")
+    settings = catalog.load(options.catalog)
+    ours = _remover(settings, options.remover, options.set)
     for plugin in (settings.detector(), ours):
         for weights in plugins.weights(plugin):
             fetch_asset(settings.asset(weights.name))
     with tempfile.TemporaryDirectory() as folder:
-        video_table(told.data / "davis", Path(folder), settings, ours)
-    soft_table(told.data, settings, ours)
+        video_table(options.data / "davis", Path(folder), settings, ours)
+    soft_table(options.data, settings, ours)
 
 
 def _remover(settings: Any, name: str | None, pairs: Sequence[str]) -> Any:
     if not name:
         return settings.remover()
-    given = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
+    settings_ = {key: yaml.safe_load(value) for key, _, value in (pair.partition("=") for pair in pairs)}
     rvm = "rvm_mobilenetv3_fp32"
     kinds = {"person": {"matting": rvm, "instances": "yolo26n-seg"}, "rvm": {"weights": rvm}}
     known = {asset: settings.asset(asset).weights for asset in settings.assets}
-    return plugins.build("removers", name, {**kinds.get(name, {"model": "u2netp"}), **given}, known)
+    return plugins.build("removers", name, {**kinds.get(name, {"model": "u2netp"}), **settings_}, known)
 
 
 # --- video
@@ -81,10 +81,13 @@ def video_table(davis: Path, scratch: Path, settings: Any, ours: Any) -> None:
     for name in SEQUENCES:
         video = _written(davis / name, scratch / f"{name}.mp4")
         truths = [cv2.imread(str(file), 0) > 127 for file in sorted((davis / name / "masks").glob("*.png"))]
-        for rows, made, who in ((plain, _plain(video, scratch / name, settings), 0), (mine, _ours(video, settings, ours), 1)):
-            found = list(_scored(name, truths, made))
-            rows += [row for row in found if row]
-            missed[who] += found.count(None)
+        for rows, mattes, number in (
+            (plain, _plain(video, scratch / name, settings), 0),
+            (mine, _ours(video, settings, ours), 1),
+        ):
+            scored = list(_scored(name, truths, mattes))
+            rows += [row for row in scored if row]
+            missed[number] += scored.count(None)
     print("| DAVIS, five sequences | mean IoU | worst tenth | boundary F | people found | missed |\n|---|---|---|---|---|---|")
     for words, rows, absent in (("plain loop", plain, missed[0]), (_named(ours), mine, missed[1])):
         cells = (f"{value:.3f}" for value in (_mean(rows, "iou"), _worst(rows), _mean(rows, "boundary_f")))
@@ -107,8 +110,8 @@ def goals(plain: Sequence[Row], mine: Sequence[Row]) -> None:
         ("score against true error, Spearman", f"{rank:.2f}", "<= -.6", rank <= -0.6),
     )
     print("\n| against the plain loop | measured | goal | met |\n|---|---|---|---|")
-    for words, found, goal, met in rows:
-        print(f"| {words} | {found} | {goal} | {'yes' if met else 'NO'} |")
+    for words, value, goal, met in rows:
+        print(f"| {words} | {value} | {goal} | {'yes' if met else 'NO'} |")
     print()
 
 
@@ -173,17 +176,17 @@ def _crops(video: Path, settings: Any) -> Iterator[tuple[PersonCrop, int]]:
                 yield crop, taken.index
 
 
-def _scored(sequence: str, truths: Sequence[Any], made: Iterator[Made]) -> Iterator[Row | None]:
+def _scored(sequence: str, truths: Sequence[Any], mattes: Iterator[Made]) -> Iterator[Row | None]:
     """Give a row for each frame with somebody annotated, None where that person was missed."""
     by_frame: dict[int, list[Made]] = {}
-    for one in made:
-        by_frame.setdefault(one[0], []).append(one)
+    for matte in mattes:
+        by_frame.setdefault(matte[0], []).append(matte)
     for index in range(0, len(truths), EVERY):
         truth = truths[index]
         if not truth.any():
             continue
         box = _around(truth)
-        best = max(by_frame.get(index, []), key=lambda one: geometry.iou(one[1], box), default=None)
+        best = max(by_frame.get(index, []), key=lambda candidate: geometry.iou(candidate[1], box), default=None)
         yield _row(sequence, best, truth) if best and geometry.iou(best[1], box) >= 0.3 else None
 
 
@@ -192,8 +195,8 @@ def _around(truth: Any) -> Box:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def _row(sequence: str, made: Made, truth: Any) -> Row:
-    _, box, alpha, score = made
+def _row(sequence: str, matte: Made, truth: Any) -> Row:
+    _, box, alpha, score = matte
     part: Mask = truth[int(box.y0) : int(box.y1), int(box.x0) : int(box.x1)].astype(np.uint8)
     mask = masks.to_mask(alpha)
     return Row(sequence, mask_metrics.iou(mask, part), mask_metrics.boundary_f(mask, part), score)
@@ -205,13 +208,13 @@ def _row(sequence: str, made: Made, truth: Any) -> Row:
 def soft_table(data: Path, settings: Any, ours: Any) -> None:
     plain = _remover(settings, "rembg", ())
     measures = {"SAD": mask_metrics.sad, "MSE": mask_metrics.mse, "Grad": mask_metrics.grad, "Conn": mask_metrics.conn}
-    found: dict[str, list[list[float]]] = {"rembg u2netp": [], _named(ours): []}
+    scores: dict[str, list[list[float]]] = {"rembg u2netp": [], _named(ours): []}
     for crop, truth in _composites(data, settings):
-        for words, remover in zip(found, (plain, ours), strict=True):
+        for words, remover in zip(scores, (plain, ours), strict=True):
             alpha = remover.estimate_alphas([crop])[0]
-            found[words].append([measure(alpha, truth) for measure in measures.values()])
-    print(f"\n| keyed dancer, {len(found['rembg u2netp'])} frames |", " | ".join(measures), "|\n|---|---|---|---|---|")
-    means = {words: np.mean(rows, axis=0) for words, rows in found.items()}
+            scores[words].append([measure(alpha, truth) for measure in measures.values()])
+    print(f"\n| keyed dancer, {len(scores['rembg u2netp'])} frames |", " | ".join(measures), "|\n|---|---|---|---|---|")
+    means = {words: np.mean(rows, axis=0) for words, rows in scores.items()}
     for words, mean in means.items():
         print(f"| {words} |", " | ".join(f"{value:.4f}" for value in mean), "|")
     lower = 1 - means[_named(ours)] / means["rembg u2netp"]

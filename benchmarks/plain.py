@@ -15,16 +15,16 @@ from pathlib import Path
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("video")
-    asked.add_argument("folder", type=Path)
-    asked.add_argument("--every", type=float, default=0.5)
-    asked.add_argument("--detector", required=True)
-    asked.add_argument("--models", required=True, help="holds u2netp.onnx")
-    told = asked.parse_args()
-    os.environ["U2NET_HOME"] = told.models
-    told.folder.mkdir(parents=True, exist_ok=True)
-    print(json.dumps(loop(told.video, told.folder, told.every, told.detector)))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--every", type=float, default=0.5)
+    parser.add_argument("--detector", required=True)
+    parser.add_argument("--models", required=True, help="holds u2netp.onnx")
+    options = parser.parse_args()
+    os.environ["U2NET_HOME"] = options.models
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print(json.dumps(loop(options.video, options.folder, options.every, options.detector)))
 
 
 def loop(video: str, folder: Path, every: float, detector: str) -> dict[str, float]:

@@ -48,7 +48,7 @@ def _fill(root: Path, samples: int) -> None:
     """Write sources of soft spots (which compress like photos) with soft discs as labels."""
     kept = Store(str(root))
     for number in range(SOURCES):
-        looked: dict[str, duplicates.Signature] = {}
+        known_signatures: dict[str, duplicates.Signature] = {}
         name, rows = f"s{number}", {stage: [] for stage in ("videos", "frames", "crops", "labels")}
         for at in range(samples // SOURCES):
             noise = np.random.default_rng(number * samples + at).normal(128, 60, (HEIGHT // 8, WIDTH // 8, 3)).clip(0, 255)
@@ -59,16 +59,16 @@ def _fill(root: Path, samples: int) -> None:
                 (root / file).parent.mkdir(parents=True, exist_ok=True)
                 (root / file).write_bytes(content)
             (image, image_hash), (label, label_hash) = ((file, sha256(content)) for file, content in files.items())
-            looked[image_hash] = duplicates.compute_jpeg_signature(picture)
+            known_signatures[image_hash] = duplicates.compute_jpeg_signature(picture)
             ids = {"frame_id": frame, "crop_id": crop, "source_id": name}
             box = {"x1": WIDTH, "y1": HEIGHT, "width": WIDTH, "height": HEIGHT, "person_x1": WIDTH, "person_y1": HEIGHT}
             rows["frames"].append(_row("frames", **ids))
             rows["crops"].append(_row("crops", **ids, **box, file=image, sha256=image_hash))
             rows["labels"].append(_row("labels", **ids, verdict="keep", origin="prediction", file=label, sha256=label_hash))
         rows["videos"].append(_row("videos", source_id=name, path=f"{name}.mp4", license="MIT", sha256=sha256(name.encode())))
-        signatures.write(kept, name, looked)
-        for stage, some in rows.items():
-            tables.write(kept, stage, name, pd.DataFrame(some), fingerprint="made")
+        signatures.write(kept, name, known_signatures)
+        for stage, stage_rows in rows.items():
+            tables.write(kept, stage, name, pd.DataFrame(stage_rows), fingerprint="made")
 
 
 def _catalog(folder: Path) -> Catalog:
@@ -80,14 +80,14 @@ def _catalog(folder: Path) -> Catalog:
     return Catalog.model_validate({"folder": folder, "sources": sources, "recipe": recipe})
 
 
-def _copied(made: Path, copy: Path, *, flushed: bool) -> None:
+def _copied(release_folder: Path, copy: Path, *, flushed: bool) -> None:
     """Do what a script of five lines would."""
-    shutil.copytree(made, copy)
+    shutil.copytree(release_folder, copy)
     if flushed:
         os.sync()
-    for place, _, files in os.walk(copy):
+    for subfolder, _, files in os.walk(copy):
         for name in files:
-            with Path(place, name).open("rb") as file:
+            with Path(subfolder, name).open("rb") as file:
                 hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -103,21 +103,21 @@ def _round(folder: Path, note: str) -> dict[str, float]:
     """
     catalog = _catalog(folder)
     sources = [catalog.source(source_id) for source_id in catalog.sources]
-    took, made = {}, Path()
+    took, release_folder = {}, Path()
     for what in _COLUMNS:
         os.sync()
         start, busy = time.perf_counter(), time.process_time()
         if what == "release":
-            made = Path(release.fn(sources, catalog, note, "20261130").folder)
+            release_folder = Path(release.fn(sources, catalog, note, "20261130").folder)
         elif what == "verified":
-            verify(made, catalog)
+            verify(release_folder, catalog)
         elif what == "verify":
-            verify(made)
+            verify(release_folder)
         else:
-            _copied(made, folder / note / what, flushed="flushed" in what)
+            _copied(release_folder, folder / note / what, flushed="flushed" in what)
         took[what], took[what + _PROCESSOR] = time.perf_counter() - start, time.process_time() - busy
-        said = f"{took[what]:7.2f} s, {took[what + _PROCESSOR]:7.2f} s of the processors"
-        print(f"{note:6} {what:28} {said}   most memory so far {_memory()} MB", flush=True)
+        shown = f"{took[what]:7.2f} s, {took[what + _PROCESSOR]:7.2f} s of the processors"
+        print(f"{note:6} {what:28} {shown}   most memory so far {_memory()} MB", flush=True)
     (folder / "data/archive").rename(folder / note / "archive")  # the next round keeps the pictures for the first time, too
     return took
 
@@ -130,8 +130,8 @@ def measured(samples: int, rounds: int) -> dict[str, float]:
         _round(folder / "warm", "warm")  # packages are loaded once
         _fill(folder / "data", samples)
         hashing.hash_folder(folder / "data")  # the disk's cache
-        found = [_round(folder, f"round{number}") for number in range(rounds)]
-    return {what: median(one[what] for one in found) for what in found[0]} | {"memory": _memory()}
+        measured = [_round(folder, f"round{number}") for number in range(rounds)]
+    return {what: median(round_[what] for round_ in measured) for what in measured[0]} | {"memory": _memory()}
 
 
 _PROCESSOR = ", processor time"
@@ -153,26 +153,26 @@ one processor busy, ours two: the column before the last compares their time.
 """
 
 
-def _line(samples: int, found: Mapping[str, float]) -> str:
-    seconds = " | ".join(f"{found[what]:.1f} s" for what in _COLUMNS)
+def _line(samples: int, medians: Mapping[str, float]) -> str:
+    seconds = " | ".join(f"{medians[what]:.1f} s" for what in _COLUMNS)
     last = _COLUMNS[-1]
 
-    def ratio(suffix: str, *some: str) -> str:
-        return f"{sum(found[what + suffix] for what in some) / found[last + suffix]:.1f}"
+    def ratio(suffix: str, *names: str) -> str:
+        return f"{sum(medians[what + suffix] for what in names) / medians[last + suffix]:.1f}"
 
     ratios = f"**{ratio('', 'release', 'verified')}** | {ratio('', 'verify')}"
     busy = f"{ratio(_PROCESSOR, 'release', 'verified')}, {ratio(_PROCESSOR, 'verify')}"
-    return f"| {samples:,} | {seconds} | {ratios} | {busy} | {found['memory']:.0f} MB |\n"
+    return f"| {samples:,} | {seconds} | {ratios} | {busy} | {medians['memory']:.0f} MB |\n"
 
 
-def _page(asked: str, samples: int, rounds: int, line: str) -> str:
+def _page(options: str, samples: int, rounds: int, line: str) -> str:
     """Give the page with this measurement's line in place of one of as many samples; what people wrote below stays."""
     old = _PAGE.read_text(encoding="utf-8") if _PAGE.exists() else ""
     kept = [row + "\n" for row in old.splitlines() if row[:3].strip("| ").isdigit() and not row.startswith(f"| {samples:,} |")]
     rows = [*(row for row in kept if row.count("|") == line.count("|")), line]
     rows.sort(key=lambda row: int(row.split()[1].replace(",", "")))
     below = old.partition("\n## ")[1:]
-    head = _HEAD.format(asked=asked, width=WIDTH, height=HEIGHT, sources=SOURCES, rounds=rounds)
+    head = _HEAD.format(asked=options, width=WIDTH, height=HEIGHT, sources=SOURCES, rounds=rounds)
     return head + "".join(rows) + "".join(below)
 
 

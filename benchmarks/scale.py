@@ -35,39 +35,39 @@ LONG: dict[str, dict[str, Any]] = {
 
 
 def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    asked.add_argument("video", type=Path)
-    asked.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
-    asked.add_argument("--every", type=float, default=0.5, help="seconds between frames")
-    asked.add_argument("--rounds", type=int, default=2)
-    asked.add_argument("--stages", action="store_true")
-    asked.add_argument("--workers", action="store_true")
-    asked.add_argument("--long", action="store_true")
-    told = asked.parse_args()
-    if not told.video.is_file():
-        sys.exit(f"no {told.video}: give any video with people in it")
-    every = not (told.stages or told.workers or told.long)
-    if told.stages or every:
-        _stages(told)
-    if told.workers or every:
-        _workers(told, SOURCES, {"1 worker": {"workers": 1}, "2 workers": {"workers": 2}})
-    if told.long or every:
-        _workers(told, 1, LONG)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--catalog", type=Path, default=ROOT / "data_catalog.yaml")
+    parser.add_argument("--every", type=float, default=0.5, help="seconds between frames")
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--stages", action="store_true")
+    parser.add_argument("--workers", action="store_true")
+    parser.add_argument("--long", action="store_true")
+    options = parser.parse_args()
+    if not options.video.is_file():
+        sys.exit(f"no {options.video}: give any video with people in it")
+    every = not (options.stages or options.workers or options.long)
+    if options.stages or every:
+        _stages(options)
+    if options.workers or every:
+        _workers(options, SOURCES, {"1 worker": {"workers": 1}, "2 workers": {"workers": 2}})
+    if options.long or every:
+        _workers(options, 1, LONG)
 
 
-def _written(told: argparse.Namespace, folder: Path, count: int, **more: Any) -> Path:
+def _written(options: argparse.Namespace, folder: Path, count: int, **more: Any) -> Path:
     """Write a catalog with the same video under several names: nothing is shared between sources but duplicates."""
-    content = yaml.safe_load(told.catalog.read_text())
-    entry = {"path": str(told.video.resolve()), "license": "unknown"}
+    content = yaml.safe_load(options.catalog.read_text())
+    entry = {"path": str(options.video.resolve()), "license": "unknown"}
     content["sources"] = {f"video{number}": dict(entry) for number in range(count)}
-    content["recipe"]["sample"] = {"every_seconds": told.every, "sharpest_within": 0.0}
+    content["recipe"]["sample"] = {"every_seconds": options.every, "sharpest_within": 0.0}
     content["recipe"]["checks"].pop("duplicate", None)  # the copies would be each other's
     content["label_studio"]["label_config"] = str(ROOT / "label_config/person.xml")
     (folder / "data_catalog.yaml").write_text(yaml.safe_dump(content | more, sort_keys=False))
     return folder / "data_catalog.yaml"
 
 
-def _stages(told: argparse.Namespace) -> None:
+def _stages(options: argparse.Namespace) -> None:
     from figureground import catalog, tables
     from figureground.clients.sources.fetching import fetch_asset
     from figureground.storage.store import Store
@@ -81,28 +81,28 @@ def _stages(told: argparse.Namespace) -> None:
     from tasks.ingest.sample import sample
 
     with tempfile.TemporaryDirectory() as folder:
-        settings = catalog.load(_written(told, Path(folder), 2))
+        settings = catalog.load(_written(options, Path(folder), 2))
         for weights in settings.weights():
             fetch_asset(settings.asset(weights.name))
         costs: dict[str, tuple[float, float]] = {}
         for name in ("video0", "video1"):  # the first one opens the networks; only the second one counts
-            made = {"fetch": _timed(costs, fetch, settings.source(name), settings)}
-            made["sample"] = _timed(costs, sample, settings.source(name), made["fetch"], settings)
-            made["crop"] = _timed(costs, crop, made["sample"], settings)
-            measures = _timed(costs, measure, made["crop"], settings)
+            refs = {"fetch": _timed(costs, fetch, settings.source(name), settings)}
+            refs["sample"] = _timed(costs, sample, settings.source(name), refs["fetch"], settings)
+            refs["crop"] = _timed(costs, crop, refs["sample"], settings)
+            measures = _timed(costs, measure, refs["crop"], settings)
             verdicts = _timed(costs, judge, _timed(costs, deduplicate, measures, settings), settings)
-            made["matte"] = _timed(costs, matte, made["crop"], verdicts, settings)
+            refs["matte"] = _timed(costs, matte, refs["crop"], verdicts, settings)
             _timed(costs, report, name, settings)
-        facts = tables.read(Store(settings.storage_root), made["sample"]).facts
-        counts = {stage: made[stage].rows for stage in ("sample", "crop", "matte")}
+        facts = tables.read(Store(settings.storage_root), refs["sample"]).facts
+        counts = {stage: refs[stage].rows for stage in ("sample", "crop", "matte")}
         _show(costs, counts, facts, {stage: _size(Path(folder), stage, name) for stage in ("frames", "crops", "mattes")})
 
 
-def _timed(costs: dict[str, tuple[float, float]], stage: Any, *given: Any) -> Any:
+def _timed(costs: dict[str, tuple[float, float]], stage: Any, *arguments: Any) -> Any:
     wall, busy = time.monotonic(), time.process_time()
-    done = stage.fn(*given)
+    result = stage.fn(*arguments)
     costs[stage.fn.__name__] = (time.monotonic() - wall, time.process_time() - busy)
-    return done
+    return result
 
 
 def _size(folder: Path, kind: str, name: str) -> float:
@@ -123,33 +123,34 @@ def _show(costs: dict[str, tuple[float, float]], counts: dict[str, int], facts: 
     print(f"\npeak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB")
 
 
-def _workers(told: argparse.Namespace, sources: int, ways: dict[str, dict[str, Any]]) -> None:
-    found: dict[str, list[tuple[float, list[float]]]] = {way: [] for way in ways}
-    for _ in range(told.rounds):
+def _workers(options: argparse.Namespace, sources: int, ways: dict[str, dict[str, Any]]) -> None:
+    measured: dict[str, list[tuple[float, list[float]]]] = {way: [] for way in ways}
+    for _ in range(options.rounds):
         for way, dask in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                rate, busy = _rate(told, Path(folder), sources, dask)
-            found[way].append((rate, busy))
+                rate, busy = _rate(options, Path(folder), sources, dask)
+            measured[way].append((rate, busy))
             print(
-                f"{way}: {rate:.1f} frames a minute, {' + '.join(f'{one:.0f}' for one in busy)} processor seconds", flush=True
+                f"{way}: {rate:.1f} frames a minute, {' + '.join(f'{seconds:.0f}' for seconds in busy)} processor seconds",
+                flush=True,
             )
-    first, *_ = found.values()
+    first, *_ = measured.values()
     print("\n| workers of one core | frames a minute | beside the first | most processor seconds of a worker | of all |")
     print("|---|---|---|---|---|")
-    for way, rounds in found.items():
+    for way, rounds in measured.items():
         rate, most, every = (statistics.median(column) for column in zip(*map(_columns, rounds), strict=True))
         beside = rate / statistics.median(rate for rate, _ in first)
         print(f"| {way} | {rate:.1f} | {beside:.2f} | {most:.0f} | {every:.0f} |")
-    print(f"\nmedians of {told.rounds} rounds in turn; one video under {sources} names")
+    print(f"\nmedians of {options.rounds} rounds in turn; one video under {sources} names")
 
 
-def _columns(one: tuple[float, list[float]]) -> tuple[float, float, float]:
-    return one[0], max(one[1]), sum(one[1])
+def _columns(measured: tuple[float, list[float]]) -> tuple[float, float, float]:
+    return measured[0], max(measured[1]), sum(measured[1])
 
 
-def _rate(told: argparse.Namespace, folder: Path, sources: int, dask: dict[str, Any]) -> tuple[float, list[float]]:
+def _rate(options: argparse.Namespace, folder: Path, sources: int, dask: dict[str, Any]) -> tuple[float, list[float]]:
     """Give the frames a minute and each worker's processor seconds, what starting takes among them."""
-    _written(told, folder, sources, runner={"dask": dask})
+    _written(options, folder, sources, runner={"dask": dask})
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_CORES": "1", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "flows.cli", "ingest"]
     busy: dict[int, float] = {}
@@ -166,13 +167,13 @@ def _rate(told: argparse.Namespace, folder: Path, sources: int, dask: dict[str, 
 
 def _busy(run: int) -> dict[int, float]:
     """Give the processor seconds of a run's workers so far; one that ends while we look is left out."""
-    found = {}
+    rates = {}
     with suppress(psutil.NoSuchProcess):
         for child in psutil.Process(run).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
                 if "spawn_main" in " ".join(child.cmdline()):
-                    found[child.pid] = sum(child.cpu_times()[:2])
-    return found
+                    rates[child.pid] = sum(child.cpu_times()[:2])
+    return rates
 
 
 if __name__ == "__main__":

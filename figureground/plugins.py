@@ -77,8 +77,8 @@ def find(kind: str, name: str) -> type[Any]:
         )
     _check_version(classes[0])
     protocol = importlib.import_module(f"figureground.{kind}").PROTOCOL
-    asked = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
-    missing = [method for method in asked if not callable(getattr(classes[0], method, None))]
+    required = [method for method in vars(protocol) if not method.startswith("_") and callable(getattr(protocol, method))]
+    missing = [method for method in required if not callable(getattr(classes[0], method, None))]
     if missing:
         lacking = ", ".join(missing)
         raise PluginError(f"{module.__name__}.{classes[0].__name__} lacks {lacking}, which figureground.{kind} asks for")
@@ -189,14 +189,14 @@ def asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> W
     return matches[0]
 
 
-def outlining(weights: Weights, who: str) -> Weights:
+def outlining(weights: Weights, plugin: str) -> Weights:
     """Give weights on, unless by their name they are no YOLO segmentation network.
 
     Parameters
     ----------
     weights
         What somebody's setting ``instances`` names.
-    who
+    plugin
         Whose: ``removers.person``.
 
     Raises
@@ -205,14 +205,14 @@ def outlining(weights: Weights, who: str) -> Weights:
         When they are of another kind.
     """
     if not weights.name.endswith("-seg.pt"):
-        message = f"{who} has no instances {weights.name!r}; it takes yolo26n-seg.pt and its like"
-        raise _refusal(message, who.rpartition(".")[2], "instances")
+        message = f"{plugin} has no instances {weights.name!r}; it takes yolo26n-seg.pt and its like"
+        raise _refusal(message, plugin.rpartition(".")[2], "instances")
     return weights
 
 
-def _listed(given: Any, allowed: Iterable[str]) -> str:
+def _listed(wrong: Any, allowed: Iterable[str]) -> str:
     """Give what there is and, when it looks like a slip, what was probably meant."""
-    near = difflib.get_close_matches(str(given), list(allowed), n=1)
+    near = difflib.get_close_matches(str(wrong), list(allowed), n=1)
     return (", ".join(allowed) or "none") + (f". Did you mean {near[0]!r}?" if near else "")
 
 

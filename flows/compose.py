@@ -57,10 +57,10 @@ def compose(catalog: str = "data_catalog.yaml", note: str = "", workers: int = 0
     check_recipe(settings)
     with hold_storage(Store(settings.storage_root).path(".locks"), "compose"):
         people, backgrounds = inputs(settings)
-        made = make(people, backgrounds, settings, workers or cores.usable_cores())
-        verify_composites(Path(made.folder))
-        page = write_composite_report(people, backgrounds, made, settings)
-    return Composed(made, page, missing_images(settings))
+        composed = make(people, backgrounds, settings, workers or cores.usable_cores())
+        verify_composites(Path(composed.folder))
+        page = write_composite_report(people, backgrounds, composed, settings)
+    return Composed(composed, page, missing_images(settings))
 
 
 def settled(catalog: Path, note: str) -> Catalog:

@@ -38,8 +38,8 @@ def cut(catalog: str = "data_catalog.yaml", note: str = "", date: str = "", *, n
         expanded, refused = expand_sources(settings, None)
         if refused:
             raise ReleaseError("cannot release: " + "; ".join(f"{outcome.source_id}: {outcome.error}" for outcome in refused))
-        made = release(expanded, settings, note or settings.releases.note, date or _today())
-        return verify(Path(made.folder), settings)
+        released = release(expanded, settings, note or settings.releases.note, date or _today())
+        return verify(Path(released.folder), settings)
 
 
 @flow(name="rebuild", validate_parameters=False, persist_result=False)
@@ -60,8 +60,8 @@ def recut(manifest: str, catalog: str = "data_catalog.yaml", note: str = "", dat
     """
     with monitor_run("rebuild", catalog) as run:
         settings = run.catalog
-        made = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
-        return verify(Path(made.folder), settings)
+        released = rebuild(Path(manifest), settings, note or settings.releases.note, date or _today())
+        return verify(Path(released.folder), settings)
 
 
 def _today() -> str:

@@ -166,10 +166,11 @@ def compare(
             continue
         known = frozenset(tested & seen)
         result: dict[Path, list[Any]] = {}
-        for trained_on, some in folders.items():
-            places = {sample: where / f"{sample.name}-on-{release.resolve().name}" for sample in some}
+        for trained_on, checkpoint_folders in folders.items():
+            page_folders = {sample: where / f"{sample.name}-on-{release.resolve().name}" for sample in checkpoint_folders}
             result[trained_on] = [
-                score(str(sample), release, settings, place, ("test",), None, device, known) for sample, place in places.items()
+                score(str(sample), release, settings, page_folder, ("test",), None, device, known)
+                for sample, page_folder in page_folders.items()
             ]
         old_rows, new_rows = ([sample.rows for sample in result[trained_on]] for trained_on in (old, new))
         on = f"the test split of {release.resolve().name}"
@@ -199,8 +200,8 @@ def count_training_images(release: Path, classes: int) -> int:
     ReleaseError
         When the folder is no release that can be read.
     """
-    places = sample_cache.open_release(release, classes).places()
-    return sum(count for (_, split), count in places.items() if split == "train")
+    counts = sample_cache.open_release(release, classes).places()
+    return sum(count for (_, split), count in counts.items() if split == "train")
 
 
 def _places(release: Path, how: "TrainingSettings") -> Any:
@@ -235,8 +236,8 @@ def compare_models(
         _fetch(model, settings)  # both, so that a slip in the second is told before the first has been asked for minutes
     result: list[Evaluation] = []
     for model in (old, new):
-        place = (into / ("new" if result else "old")) if into else _place(settings, model, release)
-        result.append(score(model, release, settings, place, splits, wanted, device))
+        page_folder = (into / ("new" if result else "old")) if into else _place(settings, model, release)
+        result.append(score(model, release, settings, page_folder, splits, wanted, device))
     names = (result[0].who, result[1].who)
     where = into or Store(settings.storage_root).path(f"evaluations/{names[0]}-to-{names[1]}-on-{release.resolve().name}")
     on = f"{', '.join(splits) or 'all'} of {result[0].release}"

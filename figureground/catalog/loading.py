@@ -73,11 +73,11 @@ def load(path: Path, *, build_plugins: bool = True) -> Catalog:
     except ValidationError as error:
         raise CatalogError("\n".join(describe(path, node, problem, Catalog) for problem in error.errors())) from error
     _require_extras(catalog)
-    for build, place in _plugin_builders(catalog) if build_plugins else ():
+    for build, keys in _plugin_builders(catalog) if build_plugins else ():
         try:
             build()
         except PluginError as error:
-            where = (*place, *error.where)
+            where = (*keys, *error.where)
             raise PluginError(f"{path}:{line_of(node, where)}: {'.'.join(where)}: {error}") from error
     return catalog
 

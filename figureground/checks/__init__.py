@@ -51,4 +51,4 @@ def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
     >>> limits({"at_most": 0.9, "window": 0.6})
     {'at_most': 0.9}
     """
-    return {name: held for name, held in settings.items() if name.startswith(LIMITS)}
+    return {name: value for name, value in settings.items() if name.startswith(LIMITS)}

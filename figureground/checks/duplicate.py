@@ -162,10 +162,10 @@ def _joints(crop: PersonCrop) -> NDArray[np.float32]:
     return np.asarray((crop.keypoints - origin) / np.array([box.height, box.height, 1]), np.float32)
 
 
-def _moved(some: NDArray[Any], others: NDArray[Any]) -> float:
+def _moved(points: NDArray[Any], others: NDArray[Any]) -> float:
     """Give how far the joints that are seen in both have moved within the person, in heights; without any, far."""
-    seen = (some[:, 2] >= pose_regions.VISIBLE_AT_LEAST) & (others[:, 2] >= pose_regions.VISIBLE_AT_LEAST)
-    steps = np.hypot(*(some[seen, :2].astype(float) - others[seen, :2].astype(float)).T)
+    seen = (points[:, 2] >= pose_regions.VISIBLE_AT_LEAST) & (others[:, 2] >= pose_regions.VISIBLE_AT_LEAST)
+    steps = np.hypot(*(points[seen, :2].astype(float) - others[seen, :2].astype(float)).T)
     return float(steps.mean()) if seen.any() else np.inf
 
 

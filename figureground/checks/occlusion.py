@@ -152,8 +152,8 @@ def describe_cells(crop: PersonCrop, cells: FeatureCells, inside: Floats, on_bod
     box = crop.person_inside
     across = np.clip((x - box.x0) / max(1, box.width), -_AROUND, 1 + _AROUND)
     down = np.clip((y - box.y0) / max(1, box.height), -_AROUND, 1 + _AROUND)
-    places = np.stack([on_body, inside, down, across, (across - 0.5) ** 2], axis=-1)
-    known: Floats = np.concatenate([cells.values, usual, places], axis=-1).astype(np.float32)
+    positions = np.stack([on_body, inside, down, across, (across - 0.5) ** 2], axis=-1)
+    known: Floats = np.concatenate([cells.values, usual, positions], axis=-1).astype(np.float32)
     return known
 
 
@@ -172,8 +172,8 @@ def classify_cells(head: Mapping[str, Floats], known: Floats) -> Floats:
     ndarray
         (..., 3) float32 that add up to 1: background, the person, something in front.
     """
-    given = np.clip((known - head["middle"]) / head["spread"], -_FAR, _FAR)
-    hidden: Floats = np.maximum(given @ head["first"][:-1] + head["first"][-1], 0)
+    scaled = np.clip((known - head["middle"]) / head["spread"], -_FAR, _FAR)
+    hidden: Floats = np.maximum(scaled @ head["first"][:-1] + head["first"][-1], 0)
     raw = hidden @ head["second"][:-1] + head["second"][-1]
     powers = np.exp(raw - raw.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)

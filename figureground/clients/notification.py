@@ -124,10 +124,10 @@ def _run_command(entry: NotifyEntry, subject: str, text: str, notice: str) -> st
     environment = os.environ | {"FIGUREGROUND_SUBJECT": subject, "FIGUREGROUND_RUN": notice}
     message = f"{subject}\n\n{text}\n".encode()
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             entry.command, input=message, env=environment, timeout=_COMMAND_SECONDS_AT_MOST, capture_output=True, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         problem = f"cannot be run ({type(error).__name__})"
         return f"notify.command {entry.command[0]} {problem}; repair it, or failures stay unnoticed"
-    return f"notify.command {entry.command[0]} ended with {done.returncode}; repair it" if done.returncode else ""
+    return f"notify.command {entry.command[0]} ended with {completed.returncode}; repair it" if completed.returncode else ""

@@ -122,10 +122,10 @@ def _parts(manifest: Manifest) -> str:
 
 def _configs(manifest: Manifest) -> list[tuple[str, str]]:
     """Give the Hub's split names, each with the files that the Hub shows."""
-    place = manifest.layouts.get("huggingface")
-    folder = "" if place == "." else f"{place}/"
-    pattern = "img_dir/{}/*.jpg" if place is None else folder + "data/{}-*.parquet"
-    if place is None and manifest.layouts.get("mmseg_custom") != ".":
+    layout_folder = manifest.layouts.get("huggingface")
+    folder = "" if layout_folder == "." else f"{layout_folder}/"
+    pattern = "img_dir/{}/*.jpg" if layout_folder is None else folder + "data/{}-*.parquet"
+    if layout_folder is None and manifest.layouts.get("mmseg_custom") != ".":
         return []
     return [(_HUB_SPLITS[split], pattern.format(split)) for split in SPLITS if split in manifest.counts]
 

@@ -225,10 +225,10 @@ def refuse_unreadable(name: str) -> Iterator[None]:
         raise ArrayError(f"{name}: cannot be read ({type(error).__name__}{f': {reason}' if reason else ''})") from error
 
 
-def refuse_other_size(found: tuple[int, ...], size: Size, name: str) -> None:
+def refuse_other_size(actual: tuple[int, ...], size: Size, name: str) -> None:
     """Raise an `ArrayError` when a label's width and height are not its image's."""
-    if tuple(found) != size:
-        shown = f"{found[0]}x{found[1]} pixels" if len(found) == 2 else f"of shape {found[::-1]}"
+    if tuple(actual) != size:
+        shown = f"{actual[0]}x{actual[1]} pixels" if len(actual) == 2 else f"of shape {actual[::-1]}"
         raise ArrayError(f"{name}: {shown}, its image {size[0]}x{size[1]}; expected one size, and none is resized")
 
 

@@ -124,7 +124,7 @@ def score_sample(
 
 def group_scores(rows: Sequence[Row], names: Sequence[str]) -> list[Group]:
     """Give the figures of all pictures, of each split, and of each scene; each with its interval."""
-    return [Group(name, len(some), len(_sources(some)), summarise(some, names)) for name, some in _grouped(rows)]
+    return [Group(name, len(members), len(_sources(members)), summarise(members, names)) for name, members in _grouped(rows)]
 
 
 def summarise(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Interval]:
@@ -203,11 +203,11 @@ def _sources(rows: Iterable[Row]) -> list[str]:
 
 def _sums(rows: Sequence[Row], sources: Sequence[str]) -> Floats:
     """Add up by source what every figure is made of, shape (sources, columns)."""
-    place = {source: at for at, source in enumerate(sources)}
+    column = {source: at for at, source in enumerate(sources)}
     text = [_columns(sample) for sample in rows]
     sums = np.zeros((len(sources), len(text[0]) if text else 0))
     for sample, columns in zip(rows, text, strict=True):
-        sums[place[sample.source]] += columns
+        sums[column[sample.source]] += columns
     return sums
 
 

@@ -79,13 +79,13 @@ def table(names: Sequence[str] | Mapping[int, str], goal: Sequence[str], aliases
     ArrayError
         For a name the goal does not have.
     """
-    made = np.full(256, -1, np.int16)
+    table = np.full(256, -1, np.int16)
     for old, name in names.items() if isinstance(names, Mapping) else enumerate(names):
         new = aliases.get(name, name)
         if new not in goal:
             raise ArrayError(f"class {name} (id {old}) has no place among {', '.join(goal)}; give it one")
-        made[old] = list(goal).index(new)
-    return made
+        table[old] = list(goal).index(new)
+    return table
 
 
 def remap(mask: Mask, by: Table) -> Mask:

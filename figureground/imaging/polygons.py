@@ -80,9 +80,9 @@ def _strung(line: Points, loop: Points, is_on_line: Mask) -> Points:
     window[loop[:, 1] - top, loop[:, 0] - left] = 0
     is_closest = (_distances(window) == apart) & (is_on_line[top:bottom, left:right] != 0)
     inside = ((line >= (left, top)) & (line < (right, bottom))).all(axis=1)
-    places = np.flatnonzero(inside)
-    near = line[places]
-    leave = int(places[int(is_closest[near[:, 1] - top, near[:, 0] - left].argmax())])
+    indices = np.flatnonzero(inside)
+    near = line[indices]
+    leave = int(indices[int(is_closest[near[:, 1] - top, near[:, 0] - left].argmax())])
     enter = int(np.abs(loop.astype(np.int64) - line[leave]).sum(axis=1).argmin())
     around = np.roll(loop, -enter, axis=0)
     return np.concatenate([line[: leave + 1], around, around[:1], line[leave:]])

@@ -94,8 +94,8 @@ def _parse(text: str) -> NDArray[np.int64]:
     is_last = groups < 32
     ends = np.flatnonzero(is_last)
     starts = np.concatenate(([0], ends[:-1] + 1))
-    place = np.arange(groups.size) - np.repeat(starts, ends - starts + 1)
-    numbers = np.add.reduceat((groups & 31) << (5 * place), starts)
+    digit = np.arange(groups.size) - np.repeat(starts, ends - starts + 1)
+    numbers = np.add.reduceat((groups & 31) << (5 * digit), starts)
     is_negative = (groups[ends] & 16) > 0
     numbers -= np.where(is_negative, np.int64(1) << (5 * (ends - starts + 1)), 0)
     runs = numbers.copy()

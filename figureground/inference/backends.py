@@ -186,8 +186,8 @@ def open_file(file: Path, engine: Engine = "openvino") -> RunNetwork:
 
 def _network(weights: Weights, device: Device, precision: Precision, layers: tuple[str, ...] = ()) -> Network:
     """Give the process's network for these weights; the first call opens it."""
-    place = _place(weights, device)
-    return _networks.get((weights.sha256, place, precision, layers), lambda: _open(weights, place, precision, layers))
+    runs_on = _place(weights, device)
+    return _networks.get((weights.sha256, runs_on, precision, layers), lambda: _open(weights, runs_on, precision, layers))
 
 
 def _place(weights: Weights, device: Device) -> _Place:
@@ -195,10 +195,10 @@ def _place(weights: Weights, device: Device) -> _Place:
     return "cuda" if device == "auto" and not weights.name.endswith(".pt") and onnxruntime_backend.has_cuda() else "cpu"
 
 
-def _open(weights: Weights, place: _Place, precision: Precision, layers: tuple[str, ...]) -> Network:
+def _open(weights: Weights, runs_on: _Place, precision: Precision, layers: tuple[str, ...]) -> Network:
     if weights.name.endswith(".pt"):
         return openvino_backend.open_network(weights, conversion.find_or_convert(weights), precision, layers)
     path = assets.locate(weights)
-    if place == "cuda":
+    if runs_on == "cuda":
         return onnxruntime_backend.open_network(weights, path, onnxruntime_backend.CUDA)
     return openvino_backend.open_network(weights, path, precision, layers)

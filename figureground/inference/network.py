@@ -43,7 +43,7 @@ def check_batch(weights: Weights, batch: NDArray[np.float32], expected: Shape) -
     """
     sizes = expected[1:]
     fits = batch.ndim == len(expected) and all(
-        size is None or size == given for size, given in zip(sizes, batch.shape[1:], strict=True)
+        size is None or size == actual for size, actual in zip(sizes, batch.shape[1:], strict=True)
     )
     if not fits or batch.dtype != np.float32 or len(batch) == 0:
         shape = ", ".join("any" if size is None else str(size) for size in sizes)

@@ -95,9 +95,9 @@ class Aisegment:
         for entry in entries:
             image_file = _image_file(entry.number)
             for waits, name in ((f"{entry.sample_id}.jpg", image_file), (f"{entry.sample_id}.png", matting_of(image_file))):
-                place = into / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                (waiting / waits).rename(place)
+                target = into / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                (waiting / waits).rename(target)
         if waiting.exists():
             shutil.rmtree(waiting)
         (into / "index.tsv").write_bytes("".join(map(_line, entries)).encode())
@@ -187,8 +187,8 @@ def _read_index(folder: Path) -> tuple[list[_Entry], list[str]]:
 def _parse_line(line: str | None) -> _Entry:
     row = [] if line is None else line.split("\t")
     if len(row) != 4 or row[2] not in SPLITS or not _NUMBER.fullmatch(row[0]) or not row[1]:
-        found = "bytes that are not UTF-8" if line is None else documents.abridge(line)
-        raise ValueError(f"expected <group>-<img>, sample id, split and scenes with tabs between; found {found}")
+        actual = "bytes that are not UTF-8" if line is None else documents.abridge(line)
+        raise ValueError(f"expected <group>-<img>, sample id, split and scenes with tabs between; found {actual}")
     scenes = tuple(filter(None, row[3].split(",")))
     for scene in scenes:
         samples.check_name(scene, "scene")

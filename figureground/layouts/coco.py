@@ -170,9 +170,9 @@ def _entries(folder: Path, split: str) -> Iterator[tuple[dict[str, Any], Mask]]:
     if not file.exists():
         return
     try:
-        held = documents.parse_json(documents.read_bytes(file))
-        by_image = {row["image_id"]: row["segmentation"] for row in held["annotations"]}
-        for image in sorted(held["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
+        content = documents.parse_json(documents.read_bytes(file))
+        by_image = {row["image_id"]: row["segmentation"] for row in content["annotations"]}
+        for image in sorted(content["images"], key=lambda image: str(image["file_name"])[: -len(".jpg")]):
             size = _size(image)
             shape = by_image.pop(image["id"], None)
             yield image, run_lengths.union([] if shape is None else [shape], *size)
@@ -202,8 +202,8 @@ def _read_pairs(folder: Path, file: Path, category: str) -> Iterator[Pair]:
     """Give the images that one file of annotations lists; what is wrong with one of them is said in its own pair."""
     split: Split | None = next((split for split in SPLITS if split in file.stem.lower()), None)
     try:
-        held = documents.parse_json(documents.read_bytes(file))
-        images, annotations, categories = (_rows(held, name) for name in ("images", "annotations", "categories"))
+        content = documents.parse_json(documents.read_bytes(file))
+        images, annotations, categories = (_rows(content, name) for name in ("images", "annotations", "categories"))
         people = _find_category(categories, category)
     except (ValueError, OSError) as error:
         yield Pair(file.stem, None, file, f"{file.name}: not COCO's instances: {error}", split)
@@ -220,8 +220,8 @@ def _read_pairs(folder: Path, file: Path, category: str) -> Iterator[Pair]:
         yield _find_image(folder, file, split, images[number], number, shapes)
 
 
-def _rows(held: Any, name: str) -> list[Any]:
-    rows = held.get(name) if isinstance(held, dict) else None
+def _rows(value: Any, name: str) -> list[Any]:
+    rows = value.get(name) if isinstance(value, dict) else None
     if not isinstance(rows, list):
         raise ValueError(f"expected an object with the lists images, annotations and categories; found no list {name!r}")
     return rows
@@ -258,13 +258,13 @@ def _find_image(
     folder: Path, file: Path, split: Split | None, image: Any, number: int, shapes: Mapping[Any, list[_Shape]]
 ) -> Pair:
     """Look for an image where COCO's releases and other tools put them."""
-    given = image.get("file_name") if isinstance(image, dict) else None
-    if not isinstance(given, str) or not _is_storable(given) or not PurePosixPath(given).name:
+    stated = image.get("file_name") if isinstance(image, dict) else None
+    if not isinstance(stated, str) or not _is_storable(stated) or not PurePosixPath(stated).name:
         reason = f"{file.name}: image {number + 1} has no name of a file: {documents.abridge(image)}"
         return Pair(f"{file.stem}-image-{number + 1}", None, file, reason, split)
-    name = PurePosixPath(given)
+    name = PurePosixPath(stated)
     if name.is_absolute() or ".." in name.parts:
-        reason = f"{file.name}: {documents.abridge(given)} is no name below this folder"
+        reason = f"{file.name}: {documents.abridge(stated)} is no name below this folder"
         return Pair(name.stem, None, file, reason, split)
     sample_id = str(name.parent / name.stem)
     try:
@@ -272,12 +272,12 @@ def _find_image(
         if not _is_id(image.get("id")):
             raise ValueError(f"the id {documents.abridge(image.get('id'))}; expected a number")
     except (ValueError, ReleaseError) as error:
-        return Pair(sample_id, None, file, f"{file.name}: {documents.abridge(given)}: {error}", split)
+        return Pair(sample_id, None, file, f"{file.name}: {documents.abridge(stated)}: {error}", split)
     subset = file.stem.removeprefix("instances_")
     own = [f"images/{split}", split] if split else []
     folders = [f"images/{file.stem}", *own[:1], f"images/{subset}", "images", subset, *own[1:], "."]
-    image_file = next(filter(pairs.is_file, (folder / place / name for place in folders)), None)
-    reason = "" if image_file else f"{file.name}: {documents.abridge(given)} is in none of {', '.join(folders)}"
+    image_file = next(filter(pairs.is_file, (folder / subfolder / name for subfolder in folders)), None)
+    reason = "" if image_file else f"{file.name}: {documents.abridge(stated)} is in none of {', '.join(folders)}"
     label = partial(_draw, shapes.get(image["id"], []), size, file.name)
     return Pair(sample_id, image_file, file, reason, split, scenes, label)
 

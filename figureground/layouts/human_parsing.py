@@ -120,8 +120,8 @@ class HumanParsing:
         """See `figureground.layouts.ImportableLayout`; without lists, images and labels are paired by their names."""
         lists: list[tuple[Path, Split]] = [(file, split) for split in SPLITS if (file := from_ / f"{split}.txt").is_file()]
         listed = [pair for file, split in lists for pair in _listed_pairs(from_, file, split)]
-        found = listed if lists else pairs.pair_by_name(from_ / self.pictures, from_ / self.labels)
-        yield from pairs.with_scenes(found, from_ / "scenes")
+        unsorted_pairs = listed if lists else pairs.pair_by_name(from_ / self.pictures, from_ / self.labels)
+        yield from pairs.with_scenes(unsorted_pairs, from_ / "scenes")
 
     def find_problems(self, from_: Path, log: ReadLog | None = None) -> Iterator[str]:
         """See `figureground.layouts.Layout`."""
@@ -190,8 +190,8 @@ def _listed_pairs(folder: Path, file: Path, split: Split) -> Iterator[Pair]:
         if len(words) == 2 and all(PurePosixPath(word).parts[:1] != ("/",) and ".." not in word.split("/") for word in words):
             yield pairs.from_list(folder / words[0], folder / words[1], split, _name_below_first_folder(words[0]))
         elif words or line is None:
-            found = "bytes that are not UTF-8; save the list as UTF-8" if line is None else documents.abridge(line)
-            reason = f"{file.name}, line {number}: expected an image and a label below this folder; found {found}"
+            actual = "bytes that are not UTF-8; save the list as UTF-8" if line is None else documents.abridge(line)
+            reason = f"{file.name}, line {number}: expected an image and a label below this folder; found {actual}"
             yield Pair(f"{split}-{number}", None, None, reason, split)
 
 

@@ -128,8 +128,8 @@ def _sample_ids(folder: Path, kind: str, split: str, suffix: str) -> list[str]:
     return sorted(file.name.removesuffix(suffix) for file in (folder / kind / split).glob(f"*{suffix}"))
 
 
-def _less(some: list[str], others: list[str]) -> list[str]:
-    return sorted(set(some) - set(others))
+def _less(names: list[str], others: list[str]) -> list[str]:
+    return sorted(set(names) - set(others))
 
 
 def _mask(file: Path | str, log: ReadLog | None = None) -> Mask:

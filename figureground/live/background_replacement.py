@@ -43,18 +43,18 @@ def cover(picture: Image, height: int, width: int) -> Image:
     return np.ascontiguousarray(whole[top : top + height, left : left + width], np.uint8)
 
 
-def predict_alpha(ask: backends.RunNetwork, about: About, image: Image) -> Alpha:
+def predict_alpha(predict: backends.RunNetwork, about: About, image: Image) -> Alpha:
     """Ask an opened export where the person is in one picture: shape (h, w), float32, 0 to 1."""
-    answer = ask(exported_model.make_batch([exported_model.letterbox(image, about)]))[0]
+    answer = predict(exported_model.make_batch([exported_model.letterbox(image, about)]))[0]
     return exported_model.undo_letterbox(answer[0, 0], image, about)
 
 
-def replace_background(ask: backends.RunNetwork, about: About, image: Image, background: Background) -> Image:
+def replace_background(predict: backends.RunNetwork, about: About, image: Image, background: Background) -> Image:
     """Put one picture's person on another background.
 
     Parameters
     ----------
-    ask
+    predict
         An export, see `figureground.inference.backends.open_file`.
     about
         What it says of itself.
@@ -68,4 +68,4 @@ def replace_background(ask: backends.RunNetwork, about: About, image: Image, bac
     ndarray
         As `image`.
     """
-    return masks.composite(image, predict_alpha(ask, about, image), background.behind(image))
+    return masks.composite(image, predict_alpha(predict, about, image), background.behind(image))

@@ -45,8 +45,8 @@ def share_of_joints_inside(alpha: Alpha, crop: PersonCrop) -> float:
     height, width = alpha.shape
     reach = 2 * max(2, height // 100) + 1
     near = cv2.dilate(masks.to_mask(alpha), np.ones((reach, reach), np.uint8))
-    places = np.clip(visible[:, :2].astype(int), 0, [width - 1, height - 1])
-    return float((near[places[:, 1], places[:, 0]] > 0).mean())
+    pixels = np.clip(visible[:, :2].astype(int), 0, [width - 1, height - 1])
+    return float((near[pixels[:, 1], pixels[:, 0]] > 0).mean())
 
 
 def needs_review(confidence: float) -> bool:

@@ -86,7 +86,7 @@ def _fill_small_holes(mask: Mask) -> Mask:
 
 def _paint_disc(mask: Mask) -> Mask:
     """Paint a disc over the topmost pixel, or erase one where there is nothing left to paint."""
-    y, x = (int(place) for place in np.argwhere(mask)[0])
+    y, x = (int(coordinate) for coordinate in np.argwhere(mask)[0])
     radius = max(1, round(min(mask.shape) / 40))
     painted: Mask = cv2.circle(mask.copy(), (x, y), radius, 255, -1)
     if np.array_equal(painted, mask):

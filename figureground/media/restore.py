@@ -49,8 +49,8 @@ def _restore_table(store: Store, ref: TableRef) -> int:
         return 0
     _log.info("%s: making %d evicted %s again", ref.source_id, len(files), ref.stage)
     missing = {row.file for row in _rows(store, ref) if row.file in files and not store.verifies(row.file, row.sha256)}
-    made = regenerate_files(store, ref, missing)
-    for row, content in progress.track(made, f"restore {ref.stage}", ref.source_id, len(missing)):
+    regenerated = regenerate_files(store, ref, missing)
+    for row, content in progress.track(regenerated, f"restore {ref.stage}", ref.source_id, len(missing)):
         store.write(row.file, _checked(row, content))
         missing.remove(row.file)
     if missing:

@@ -63,17 +63,17 @@ def draw_person(size: tuple[int, int], keypoints: Keypoints, person: Box) -> Mas
 
 
 def _draw_skeleton(mask: Mask, keypoints: Keypoints, thickness: float) -> Mask:
-    places = {
+    points = {
         joint: (round(float(x)), round(float(y))) for joint, (x, y, seen) in enumerate(keypoints) if seen >= VISIBLE_AT_LEAST
     }
     width = max(1, round(thickness))
-    torso = np.array([places[joint] for joint in TORSO], np.int32)
+    torso = np.array([points[joint] for joint in TORSO], np.int32)
     cv2.fillConvexPoly(mask, cv2.convexHull(torso), 1)
     cv2.polylines(mask, [torso], True, 1, width)
     for start, end in LIMBS:
-        if start in places and end in places:
-            cv2.line(mask, places[start], places[end], 1, width)
+        if start in points and end in points:
+            cv2.line(mask, points[start], points[end], 1, width)
     for joint in HEAD:
-        if joint in places:
-            cv2.circle(mask, places[joint], width, 1, -1)
+        if joint in points:
+            cv2.circle(mask, points[joint], width, 1, -1)
     return mask

@@ -107,16 +107,16 @@ class Tracker:
         """
         past = [last for last in self._last if 0 < seconds - last.seconds <= LOST_AFTER_SECONDS]
         pairs = [
-            (_rate_match(last, seconds, person), -place, number)
-            for place, last in enumerate(past)
+            (_rate_match(last, seconds, person), -index, number)
+            for index, last in enumerate(past)
             for number, person in enumerate(people)
         ]
         tracks: dict[int, int] = {}
         linked: set[int] = set()
-        for rating, place, number in sorted(pairs, reverse=True):
-            if rating > 0 and number not in tracks and place not in linked:
-                tracks[number] = past[-place].track
-                linked.add(place)
+        for rating, index, number in sorted(pairs, reverse=True):
+            if rating > 0 and number not in tracks and index not in linked:
+                tracks[number] = past[-index].track
+                linked.add(index)
         for number in range(len(people)):
             if number not in tracks:
                 tracks[number], self._count = self._count, self._count + 1

@@ -23,15 +23,15 @@ def ratios(rows: Sequence[tuple[str, Ratio | None]]) -> str:
     """
     ends = [end for _, ratio in rows if ratio for end in (ratio.low, ratio.high) if end > 0]
     low, high = min([0.25, *ends]), max([4.0, *ends])
-    place = _scale(math.log(low), math.log(high))
-    drawn = [_tick(place(math.log(at)), f"{at:g}×", len(rows), at == 1) for at in _doublings(low, high)]
+    to_x = _scale(math.log(low), math.log(high))
+    drawn = [_tick(to_x(math.log(at)), f"{at:g}×", len(rows), at == 1) for at in _doublings(low, high)]
     for number, (name, ratio) in enumerate(rows):
         y = _ROW * number + _ROW / 2
         drawn.append(_name(name, y))
         if ratio is None:
-            drawn.append(_text(place(0), y, "too few labels of both kinds", _PALE, "middle"))
+            drawn.append(_text(to_x(0), y, "too few labels of both kinds", _PALE, "middle"))
             continue
-        x0, x, x1 = (place(math.log(value)) for value in ratio)
+        x0, x, x1 = (to_x(math.log(value)) for value in ratio)
         colour = _DROPPED if ratio.low > 1 else _KEPT if ratio.high < 1 else _PALE
         drawn.append(f'<line x1="{x0:.1f}" x2="{x1:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>')
         drawn.append(f'<circle cx="{x:.1f}" cy="{y}" r="6" fill="{colour}"/>')
@@ -41,37 +41,37 @@ def ratios(rows: Sequence[tuple[str, Ratio | None]]) -> str:
 
 def times(rows: Sequence[tuple[str, Sequence[float], Sequence[float]]]) -> str:
     """Draw every known time, corrected above drawn, each with its mean; the axis is logarithmic, in seconds."""
-    every = [value for _, *kinds in rows for some in kinds for value in some]
+    every = [value for _, *kinds in rows for seconds in kinds for value in seconds]
     low, high = min([1.0, *every]), max([60.0, *every])
-    place = _scale(math.log(low), math.log(high))
-    drawn = [_tick(place(math.log(at)), f"{at:g} s", len(rows), False) for at in _decades(low, high)]
+    to_x = _scale(math.log(low), math.log(high))
+    drawn = [_tick(to_x(math.log(at)), f"{at:g} s", len(rows), False) for at in _decades(low, high)]
     for number, (name, *kinds) in enumerate(rows):
         y = _ROW * number + _ROW / 2
         drawn.append(_name(name, y))
-        for some, up, colour in zip(kinds, (-7, 7), (_MACHINE, _HUMAN), strict=True):
-            drawn += [_dot(place(math.log(value)), y + up, colour) for value in _thinned(some)]
-            if some:
-                x = place(math.log(fmean(some)))
+        for seconds, up, colour in zip(kinds, (-7, 7), (_MACHINE, _HUMAN), strict=True):
+            drawn += [_dot(to_x(math.log(value)), y + up, colour) for value in _thinned(seconds)]
+            if seconds:
+                x = to_x(math.log(fmean(seconds)))
                 drawn.append(
                     f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y + up - 6}" y2="{y + up + 6}" stroke="{_INK}" stroke-width="3"/>'
                 )
-        means = " / ".join(f"{fmean(some):.0f}" if some else "–" for some in kinds)
+        means = " / ".join(f"{fmean(seconds):.0f}" if seconds else "–" for seconds in kinds)
         drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{means} s", _INK))
     return _svg(drawn, len(rows), "Seconds a picture: corrected above, drawn from blank below")
 
 
 def shares(rows: Sequence[tuple[str, float, int]]) -> str:
     """Draw which share (0 to 1) was accepted as it is, of so many; NaN says that there is none."""
-    place = _scale(0, 1)
-    drawn = [_tick(place(at / 4), f"{25 * at} %", len(rows), False) for at in range(5)]
+    to_x = _scale(0, 1)
+    drawn = [_tick(to_x(at / 4), f"{25 * at} %", len(rows), False) for at in range(5)]
     for number, (name, value, count) in enumerate(rows):
         y = _ROW * number + _ROW / 2
         drawn.append(_name(name, y))
         if not math.isnan(value):
-            wide = place(value) - place(0)
-            whole = place(1) - place(0)
-            drawn.append(f'<rect x="{place(0)}" y="{y - 8}" width="{whole:.1f}" height="16" fill="{_MACHINE}" opacity=".22"/>')
-            drawn.append(f'<rect x="{place(0)}" y="{y - 8}" width="{wide:.1f}" height="16" fill="{_KEPT}"/>')
+            wide = to_x(value) - to_x(0)
+            whole = to_x(1) - to_x(0)
+            drawn.append(f'<rect x="{to_x(0)}" y="{y - 8}" width="{whole:.1f}" height="16" fill="{_MACHINE}" opacity=".22"/>')
+            drawn.append(f'<rect x="{to_x(0)}" y="{y - 8}" width="{wide:.1f}" height="16" fill="{_KEPT}"/>')
         drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{100 * value:.0f} % of {count}" if count else "none", _INK))
     return _svg(drawn, len(rows), "Share of the pre-annotated pictures that were accepted as they are")
 
@@ -97,10 +97,10 @@ def curve(points: Sequence[tuple[int, float, float]], best: int) -> str:
         drawn.append(_text(_LEFT - 14, y, f"{highest * at / 4:.2f}", _DROPPED, "end"))
         drawn.append(_text(_WIDTH - _RIGHT + 14, y, f"{at / 4:.2f}", _KEPT))
     for colour, values in ((_DROPPED, [loss / highest for _, loss, _ in points]), (_KEPT, [score for _, _, score in points])):
-        places = [(across(seen), height * (1 - value)) for (seen, _, _), value in zip(points, values, strict=True)]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        coordinates = [(across(seen), height * (1 - value)) for (seen, _, _), value in zip(points, values, strict=True)]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in coordinates)
         drawn.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        drawn += [_dot(x, y, colour) for x, y in places]
+        drawn += [_dot(x, y, colour) for x, y in coordinates]
     drawn.append(_text(_LEFT - 14, height / 8, "loss", _DROPPED, "end"))
     drawn.append(_text(_WIDTH - _RIGHT + 14, height / 8, "score", _KEPT))
     return _svg(drawn, _CURVE_ROWS, f"Loss and score over pictures seen; kept after {best:,}")

@@ -23,8 +23,8 @@ def tile(image: Image, truth: Levels) -> Image:
 def sheets(tiles: Iterable[Image]) -> Iterator[Image]:
     """Lay tiles in rows of ten, a hundred a sheet; the last sheet is as high as it needs."""
     left = iter(tiles)
-    while some := list(islice(left, COLUMNS * ROWS)):
-        yield _sheet(some)
+    while page := list(islice(left, COLUMNS * ROWS)):
+        yield _sheet(page)
 
 
 def _sheet(tiles: Sequence[Image]) -> Image:

@@ -96,8 +96,8 @@ class _Sheet:
         self._pen = ImageDraw.Draw(self._paper)
 
     def text(self, words: str, x: float, y: float, size: int, colour: Colour, anchor: str = "la") -> None:
-        place = x * _SCALE, y * _SCALE
-        self._pen.text(place, words, fill=colour, font=drawing.font(size * _SCALE), anchor=anchor)
+        position = x * _SCALE, y * _SCALE
+        self._pen.text(position, words, fill=colour, font=drawing.font(size * _SCALE), anchor=anchor)
 
     def pill(self, words: str, x: float, y: float, size: int, colour: Colour) -> None:
         """Write white on a coloured pill, its middle at x and its upper edge at y."""
@@ -125,8 +125,8 @@ class _Sheet:
         size = round(width * _SCALE), round(height * _SCALE)
         stencil = Pillow.new("L", size, 0)
         ImageDraw.Draw(stencil).rounded_rectangle([0, 0, size[0] - 1, size[1] - 1], 6 * _SCALE, 255)
-        place = round(x * _SCALE), round(y * _SCALE)
-        self._paper.paste(Pillow.fromarray(drawing.scaled(image, *size)), place, stencil)
+        position = round(x * _SCALE), round(y * _SCALE)
+        self._paper.paste(Pillow.fromarray(drawing.scaled(image, *size)), position, stencil)
 
     def image(self) -> Image:
         small: Image = cv2.resize(np.asarray(self._paper), (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
@@ -177,13 +177,13 @@ def _around_the_change(image: Image, before: Alpha, after: Alpha) -> tuple[Image
     rows, columns = np.nonzero((before >= 0.5) != (after >= 0.5))
     if not len(rows):
         return image, before, after
-    y, x = (_window(places, size) for places, size in ((rows, image.shape[0]), (columns, image.shape[1])))
+    y, x = (_window(indices, size) for indices, size in ((rows, image.shape[0]), (columns, image.shape[1])))
     return image[y, x], before[y, x], after[y, x]
 
 
-def _window(places: NDArray[np.intp], size: int) -> slice:
-    length = max(min(size, int(places.max() - places.min()) * 3 // 2 + 1), size // 2)
-    start = (int(places.min()) + int(places.max()) - length) // 2
+def _window(indices: NDArray[np.intp], size: int) -> slice:
+    length = max(min(size, int(indices.max() - indices.min()) * 3 // 2 + 1), size // 2)
+    start = (int(indices.min()) + int(indices.max()) - length) // 2
     start = min(max(0, start), size - length)
     return slice(start, start + length)
 
@@ -201,15 +201,15 @@ def _draw_row(sheet: _Sheet, images: Sequence[Image], x: int, y: int, width: int
     return _draw_all(sheet, list(_fitting(images, width, height)), x, y, width, height)
 
 
-def _draw_all(sheet: _Sheet, some: Sequence[Image], x: int, y: int, width: int, height: int) -> list[tuple[float, float]]:
+def _draw_all(sheet: _Sheet, images: Sequence[Image], x: int, y: int, width: int, height: int) -> list[tuple[float, float]]:
     """Put pictures side by side, as high as fits, and give the middle and bottom of each."""
-    if not some:
+    if not images:
         return []
-    wide = [image.shape[1] / image.shape[0] for image in some]
-    high = min(height, (width - 12 * (len(some) - 1)) / sum(wide))
-    gap = min(40.0, (width - high * sum(wide)) / (len(some) - 1)) if len(some) > 1 else 0.0
-    at, placed = x + (width - high * sum(wide) - gap * (len(some) - 1)) / 2, []
-    for image, ratio in zip(some, wide, strict=True):
+    wide = [image.shape[1] / image.shape[0] for image in images]
+    high = min(height, (width - 12 * (len(images) - 1)) / sum(wide))
+    gap = min(40.0, (width - high * sum(wide)) / (len(images) - 1)) if len(images) > 1 else 0.0
+    at, placed = x + (width - high * sum(wide) - gap * (len(images) - 1)) / 2, []
+    for image, ratio in zip(images, wide, strict=True):
         sheet.paste(image, at, y + (height - high) / 2, high * ratio, high)
         placed.append((at + high * ratio / 2, y + (height + high) / 2))
         at += high * ratio + gap

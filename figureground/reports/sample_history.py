@@ -68,16 +68,16 @@ def describe(
     return lines
 
 
-def describe_release(name: str, held: Manifest, sample_id: str) -> Line | None:
+def describe_release(name: str, release_manifest: Manifest, sample_id: str) -> Line | None:
     """Say in which split a release holds a sample; None when it does not."""
-    sample = held.samples.get(sample_id)
+    sample = release_manifest.samples.get(sample_id)
     return Line("release", f"{name}: in {sample.split}, with annotation {sample.annotation.id}") if sample else None
 
 
-def describe_from_manifest(name: str, held: Manifest, sample_id: str) -> list[Line]:
+def describe_from_manifest(name: str, release_manifest: Manifest, sample_id: str) -> list[Line]:
     """Describe a sample that only a release still lists, because the tables no longer do."""
-    sample = held.samples[sample_id]
-    source = held.sources[sample.source]
+    sample = release_manifest.samples[sample_id]
+    source = release_manifest.sources[sample.source]
     x0, y0, x1, y1 = sample.box
     annotation = sample.annotation
     by = f"by {annotation.annotator}, {annotation.origin}, annotation {annotation.id}"

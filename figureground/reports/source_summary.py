@@ -222,9 +222,9 @@ def _labels(source: SourceTables, at_most: int) -> Iterable[Group]:
         return source_report.label_figure(row.crop_id, image, before, source.alpha(row), row.crop_id, _describe_label(row))
 
     for origin, (title, text) in _ORIGINS.items():
-        some = [row for row in labels if row.origin == origin and row.verdict == KEEP]
-        if some:
-            yield Group(f"{title}: {len(some)}", text, _drawn(figure, source_report.spread(some, at_most)), len(some))
+        kept = [row for row in labels if row.origin == origin and row.verdict == KEEP]
+        if kept:
+            yield Group(f"{title}: {len(kept)}", text, _drawn(figure, source_report.spread(kept, at_most)), len(kept))
     if rejected := [row for row in labels if row.verdict != KEEP]:
         text = "Not released; the annotator's reason stands below each."
         yield Group(f"Rejected by the annotator: {len(rejected)}", text, _drawn(figure, rejected[:at_most]), len(rejected))

@@ -213,8 +213,8 @@ def _similar_pairs(rows: _Bits, columns: _Bits, tile: _Tile, at_least: float) ->
     if _similarity(int(tile.differing.min())) < at_least:
         return []
     enough = np.array([_similarity(count) >= at_least for count in range(_SIGNS + 1)])
-    places = np.argwhere(enough[tile.differing])
-    return [_pair(rows, columns, tile.top + int(row), tile.left + int(column)) for row, column in places]
+    positions = np.argwhere(enough[tile.differing])
+    return [_pair(rows, columns, tile.top + int(row), tile.left + int(column)) for row, column in positions]
 
 
 def _pair(rows: _Bits, columns: _Bits, row: int, column: int) -> Pair:

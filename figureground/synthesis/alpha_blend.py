@@ -37,19 +37,19 @@ class Layer:
         return slice(self.y, self.y + self.levels.shape[0]), slice(self.x, self.x + self.levels.shape[1])
 
 
-def layer(cutout: Cutout, place: Placed, size: Size) -> Layer:
+def layer(cutout: Cutout, placed: Placed, size: Size) -> Layer:
     """Bring a cutout to its place: mirrored, resized to the box, turned, cut at the picture's edges.
 
     Colours and alpha go the same way, each by itself.
     """
     image, levels = cutout.image, cutout.levels
-    if place.mirrored:
+    if placed.mirrored:
         image, levels = (np.ascontiguousarray(layer[:, ::-1]) for layer in (image, levels))
-    wide, high = round(place.box.width), round(place.box.height)
-    corner = round(place.box.x0), round(place.box.y0)
+    wide, high = round(placed.box.width), round(placed.box.height)
+    corner = round(placed.box.x0), round(placed.box.y0)
     image, levels = (_resized(layer, wide, high) for layer in (image, levels))
-    if place.turned:
-        image, levels, corner = _turned(image, levels, place.turned, corner)
+    if placed.turned:
+        image, levels, corner = _turned(image, levels, placed.turned, corner)
     return _inside(image, levels, corner, size)
 
 
@@ -128,8 +128,8 @@ def inside(layer: Layer) -> Box | None:
     return Box(layer.x + int(columns[0]), layer.y + int(rows[0]), layer.x + int(columns[-1]) + 1, layer.y + int(rows[-1]) + 1)
 
 
-def _times(some: Levels, others: Levels) -> Levels:
-    product: NDArray[np.uint16] = some.astype(np.uint16) * others.astype(np.uint16) + np.uint16(127)
+def _times(first: Levels, others: Levels) -> Levels:
+    product: NDArray[np.uint16] = first.astype(np.uint16) * others.astype(np.uint16) + np.uint16(127)
     rounded: Levels = np.asarray(product // np.uint16(255)).astype(np.uint8)
     return rounded
 

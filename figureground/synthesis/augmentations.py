@@ -50,7 +50,7 @@ class Augmentations:
     """
 
     def __init__(self, settings: Settings, target: Target) -> None:
-        chain = [_transform(library(), name, given or {}, target) for name, given in settings.items()]
+        chain = [_transform(library(), name, own or {}, target) for name, own in settings.items()]
         self._chain = library().Compose(chain, save_applied_params=True) if chain else None
 
     def applied(self, image: Image, seed: int) -> tuple[Image, dict[str, Any]]:
@@ -72,8 +72,8 @@ class Augmentations:
             return image, {}
         self._chain.set_random_seed(seed % 2**32)
         cv2.setRNGSeed(seed % 2**31)
-        done = self._chain(image=image)
-        return done["image"], {name: _plain(drawn) for name, drawn in done["applied_transforms"]}
+        augmented = self._chain(image=image)
+        return augmented["image"], {name: _plain(drawn) for name, drawn in augmented["applied_transforms"]}
 
 
 def _plain(drawn: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def _plain(drawn: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in settings.items() if isinstance(value, str | int | float)}
 
 
-def _transform(library: Any, name: str, given: Mapping[str, Any], target: Target) -> Any:
+def _transform(library: Any, name: str, settings: Mapping[str, Any], target: Target) -> Any:
     kind = getattr(library, name, None)
     if not (isinstance(kind, type) and issubclass(kind, library.ImageOnlyTransform)):
         moved = " that moves no pixel" if isinstance(kind, type) else ""
@@ -93,7 +93,7 @@ def _transform(library: Any, name: str, given: Mapping[str, Any], target: Target
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+            return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()})
     except (ValueError, TypeError, UserWarning) as error:
         problem = " ".join(str(error).split())
         raise CatalogError(f"augmentations.{target}.{name}: {problem[:300]}") from error

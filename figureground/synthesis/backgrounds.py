@@ -50,8 +50,8 @@ def shown(image: Image, part: Box, mirrored: bool, of: Size) -> Image:
     """Give a part of a background at the picture's size."""
     cut = image[round(part.y0) : round(part.y1), round(part.x0) : round(part.x1)]
     shrinks = part.width > of.width
-    made = cv2.resize(cut, tuple(of), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return np.ascontiguousarray(made[:, ::-1]) if mirrored else np.asarray(made, np.uint8)
+    resized = cv2.resize(cut, tuple(of), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+    return np.ascontiguousarray(resized[:, ::-1]) if mirrored else np.asarray(resized, np.uint8)
 
 
 def roughness(plate: Image, rows: int = 24) -> NDArray[np.float32]:

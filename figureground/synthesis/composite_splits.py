@@ -76,7 +76,7 @@ def _pairs(inputs: Iterable[Input]) -> list[tuple[str, str]]:
     groups: dict[str, dict[str, list[Signature]]] = defaultdict(lambda: defaultdict(list))
     for item in inputs:
         groups["people" if item.kind == "people" else "scenes"][item.source].append(item.signature)
-    return [pair for some in groups.values() for pair in duplicates.find_similar_groups(some)]
+    return [pair for members in groups.values() for pair in duplicates.find_similar_groups(members)]
 
 
 def split_of(number: int, val: float) -> tuple[Split, int]:
@@ -137,10 +137,10 @@ def make_certificate(inputs: Sequence[Input], assigned: Mapping[str, Split], joi
 
 def _closest(entries: Mapping[str, Mapping[str, Mapping[str, str]]]) -> list[dict[str, Any]]:
     rows = []
-    for kind, some in sorted(entries.items()):
+    for kind, members in sorted(entries.items()):
         for item, other in combinations(splits.SPLITS, 2):
-            names = [[name for name, entry in sorted(some.items()) if entry["split"] == split] for split in (item, other)]
-            pair = duplicates.find_closest(*([bytes.fromhex(some[name]["signature"]) for name in own] for own in names))
+            names = [[name for name, entry in sorted(members.items()) if entry["split"] == split] for split in (item, other)]
+            pair = duplicates.find_closest(*([bytes.fromhex(members[name]["signature"]) for name in own] for own in names))
             if pair:
                 rows.append(
                     {
@@ -175,19 +175,19 @@ def find_problems(certificate: Mapping[str, Any], used: Mapping[str, Mapping[str
         Each source, input or look that two splits share, and each claim that does not hold.
     """
     problems, entries = [], certificate["inputs"]
-    places: dict[str, set[str]] = defaultdict(set)
-    for some in entries.values():
-        for entry in some.values():
-            places[entry["source"]].add(entry["split"])
+    splits_of: dict[str, set[str]] = defaultdict(set)
+    for members in entries.values():
+        for entry in members.values():
+            splits_of[entry["source"]].add(entry["split"])
     problems += [
-        f"source {name} is in {' and '.join(sorted(where))}" for name, where in sorted(places.items()) if len(where) > 1
+        f"source {name} is in {' and '.join(sorted(where))}" for name, where in sorted(splits_of.items()) if len(where) > 1
     ]
     for kind, names in sorted(used.items()):
         for name, split in sorted(names.items()):
             entry = entries.get(kind, {}).get(name)
             if entry is None or entry["split"] != split:
-                place = entry["split"] if entry else "no split"
-                problems.append(f"{kind} {name} is shown in {split}; the certificate has it in {place}")
+                assigned = entry["split"] if entry else "no split"
+                problems.append(f"{kind} {name} is shown in {split}; the certificate has it in {assigned}")
     closest = _closest(entries)
     if closest != certificate["closest"]:
         problems.append("the certificate's closest pictures are not those of its signatures")

@@ -128,9 +128,9 @@ def extended(image: Image, levels: Levels) -> Image:
     weight = (levels >= min(_SURE, int(levels.max()))).astype(np.float32)[:, :, None]
     far = _pulled(image.astype(np.float32) * weight, weight)
     clear = levels == 0
-    made: Image = image.copy()
-    made[clear] = np.clip(np.rint(far[clear]), 0, 255).astype(np.uint8)
-    return made
+    extended: Image = image.copy()
+    extended[clear] = np.clip(np.rint(far[clear]), 0, 255).astype(np.uint8)
+    return extended
 
 
 def _pulled(sums: NDArray[Any], weights: NDArray[Any]) -> NDArray[np.float32]:

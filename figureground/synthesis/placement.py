@@ -152,13 +152,13 @@ def _standing(
     stature = random.uniform(*_STATURE)
     highest = min(rules.height[1], (_FEET_AT_MOST - camera.horizon) * stature / camera.eye, _widest(subject, size, rules))
     lowest = min(rules.height[0], highest)
-    places = []
+    candidates = []
     for _ in range(_PLACES):
         height = random.uniform(lowest, highest)
         feet = camera.horizon + height * camera.eye / stature
         box = _box(subject, size, height, feet, random.random())
-        places.append((_restless(box, size, rough) * (1 + 4 * geometry.covered(box, others)), box))
-    box = min(places, key=lambda place: place[0])[1]
+        candidates.append((_restless(box, size, rough) * (1 + 4 * geometry.covered(box, others)), box))
+    box = min(candidates, key=lambda candidate: candidate[0])[1]
     return Placed(subject.person_id, box, *_turned(random, rules), "full", True)
 
 

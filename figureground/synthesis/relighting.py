@@ -20,14 +20,14 @@ _SHIFT = (60.0, 14.0, 14.0)
 _SMALL = 96
 
 
-def matched(image: Image, levels: Levels, place: Image, mean: float, contrast: float) -> Image:
+def matched(image: Image, levels: Levels, surroundings: Image, mean: float, contrast: float) -> Image:
     """Move a person's colours towards a place's.
 
     Parameters
     ----------
     image, levels
         The person: (h, w, 3) and (h, w), uint8. Only where it is opaque it is measured.
-    place
+    surroundings
         What is around it, (h', w', 3) uint8.
     mean, contrast
         How far to go, 0 (not at all) to 1 (the place's own).
@@ -43,7 +43,7 @@ def matched(image: Image, levels: Levels, place: Image, mean: float, contrast: f
     if not small.any():
         return image.copy()
     own = _statistics(_lab(_shrunk(image))[small])
-    there = _statistics(_lab(_shrunk(place)).reshape(-1, 3))
+    there = _statistics(_lab(_shrunk(surroundings)).reshape(-1, 3))
     return _mapped(image, _curves(own, there, mean, contrast))
 
 

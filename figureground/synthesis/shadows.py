@@ -90,12 +90,12 @@ def darkened(plate: Image, shade: Shade) -> Image:
     """Take away a plate's light where there is shade."""
     left = cv2.resize(1 - shade, (plate.shape[1], plate.shape[0]), interpolation=cv2.INTER_LINEAR)
     rows = np.flatnonzero((left < 0.998).any(1))
-    made: Image = plate.copy()
+    shaded: Image = plate.copy()
     if len(rows):
         band = slice(int(rows[0]), int(rows[-1]) + 1)
         factor = cv2.merge([left[band]] * 3)
-        made[band] = cv2.multiply(plate[band], factor, dtype=cv2.CV_8U)
-    return made
+        shaded[band] = cv2.multiply(plate[band], factor, dtype=cv2.CV_8U)
+    return shaded
 
 
 def _coarse(layer: Layer, size: Size) -> Shade:

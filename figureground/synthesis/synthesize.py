@@ -144,10 +144,10 @@ class Composer:
         light = shadows.drawn(stream("light"), manner.cast, manner.contact)
         quality = int(stream("quality").integers(manner.quality[0], manner.quality[1] + 1))
         subjects = [person.subject for person in people]
-        places = placement.placed(stream("places"), subjects, manner.size, camera, manner.rules, rough)
+        placements = placement.placed(stream("places"), subjects, manner.size, camera, manner.rules, rough)
         cutouts = {person.subject.person_id: inputs.cutout(person) for person in people}
-        layers = [alpha_blend.layer(cutouts[place.person_id], place, manner.size) for place in places]
-        canvas = self._shaded(plate, layers, places, light)
+        layers = [alpha_blend.layer(cutouts[placed.person_id], placed, manner.size) for placed in placements]
+        canvas = self._shaded(plate, layers, placements, light)
         lit = []
         for at, layer in enumerate(layers):
             layer, drawn = self._lit(layer, plate, rng.derive_seed(manner.seed, "picture", number, "person", at))
@@ -159,12 +159,14 @@ class Composer:
             "background": {"window": _corners(window), "mirrored": flipped, "augmentations": plate_drawn},
             "camera": {"horizon": round(camera.horizon, 4), "eye": round(camera.eye, 3)},
             "light": asdict(light),
-            "people": [_describe_place(place) | {"augmentations": drawn} for place, drawn in zip(places, lit, strict=True)],
+            "people": [
+                _describe_place(placed) | {"augmentations": drawn} for placed, drawn in zip(placements, lit, strict=True)
+            ],
             "augmentations": whole_drawn,
             "jpeg": quality,
         }
         boxes = tuple(alpha_blend.inside(layer) or Box(0, 0, 0, 0) for layer in layers)
-        ids = tuple(place.person_id for place in places)
+        ids = tuple(placed.person_id for placed in placements)
         return Composite(image, truth, tuple(each), ids, boxes, background.background_id, seed, quality, recipe)
 
     def _plate(self, random: np.random.Generator, background: Background, inputs: Inputs) -> tuple[Image, Box, bool]:
@@ -183,8 +185,8 @@ class Composer:
         beside = random.permutation(len(others))[: count - 1]
         return [first, *(others[int(at)] for at in beside)]
 
-    def _shaded(self, plate: Image, layers: Sequence[Layer], places: Sequence[Placed], light: Light) -> Image:
-        grounded = [layer for layer, place in zip(layers, places, strict=True) if place.grounded and layer.levels.size]
+    def _shaded(self, plate: Image, layers: Sequence[Layer], placements: Sequence[Placed], light: Light) -> Image:
+        grounded = [layer for layer, placed in zip(layers, placements, strict=True) if placed.grounded and layer.levels.size]
         if not grounded or not (light.cast or light.contact):
             return plate.copy()
         return shadows.darkened(
@@ -234,11 +236,11 @@ def _corners(box: Box) -> list[float]:
     return [box.x0, box.y0, box.x1, box.y1]
 
 
-def _describe_place(place: Placed) -> dict[str, Any]:
+def _describe_place(placed: Placed) -> dict[str, Any]:
     return {
-        "id": place.person_id,
-        "box": _corners(place.box),
-        "mirrored": place.mirrored,
-        "turned": place.turned,
-        "framing": place.framing,
+        "id": placed.person_id,
+        "box": _corners(placed.box),
+        "mirrored": placed.mirrored,
+        "turned": placed.turned,
+        "framing": placed.framing,
     }

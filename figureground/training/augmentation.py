@@ -48,5 +48,5 @@ def augment(square: Square, seed: int, *, soft: bool) -> Square:
     chain = _chain(soft)
     chain.set_random_seed(seed % 2**32)
     cv2.setRNGSeed(seed % 2**31)
-    done = chain(image=square.image, mask=square.truth)
-    return Square(done["image"], done["mask"])
+    augmented = chain(image=square.image, mask=square.truth)
+    return Square(augmented["image"], augmented["mask"])

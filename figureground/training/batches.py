@@ -22,8 +22,8 @@ class _BudgetedSamples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor
         return self.how.steps * self.how.batch
 
     def __getitem__(self, turn: int) -> tuple[torch.Tensor, torch.Tensor]:
-        epoch, place = divmod(turn, len(self.samples))
-        square = self.samples[_order(len(self.samples), self.how.seed, epoch)[place]]
+        epoch, position = divmod(turn, len(self.samples))
+        square = self.samples[_order(len(self.samples), self.how.seed, epoch)[position]]
         if not self.how.plain:
             square = augmentation.augment(square, rng.derive_seed(self.how.seed, "picture", turn), soft=self.how.soft)
         return torch.from_numpy(square.image), torch.from_numpy(square.truth)

@@ -145,8 +145,8 @@ def write(folder: Path, card: Card, weights: Mapping[str, Any], extra: Mapping[s
         sealed = card.model_copy(update={"weights": hashing.sha256(content)})
         sealed = sealed.model_copy(update={"digest": digest(sealed)})
         bench.mkdir(parents=True)
-        for name, held in {**(extra or {}), WEIGHTS: content, CARD: canonical(sealed)}.items():
-            (bench / name).write_bytes(held)
+        for name, data in {**(extra or {}), WEIGHTS: content, CARD: canonical(sealed)}.items():
+            (bench / name).write_bytes(data)
         atomic.flush_folder(bench)
         bench.rename(folder)
         atomic.flush(folder.parent)

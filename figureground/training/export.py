@@ -95,9 +95,9 @@ def tell_anything(predictions: Answers) -> bool:
 
 def _shared(first: NDArray[np.float32], second: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count, for each class but the background, the pixels that both give it and that either does."""
-    wanted = [first[0] >= 0.5] if len(first) == 1 else [first.argmax(0) == number for number in range(1, len(first))]
-    given = [second[0] >= 0.5] if len(second) == 1 else [second.argmax(0) == number for number in range(1, len(second))]
-    pairs = list(zip(wanted, given, strict=True))
+    first_masks = [first[0] >= 0.5] if len(first) == 1 else [first.argmax(0) == number for number in range(1, len(first))]
+    second_masks = [second[0] >= 0.5] if len(second) == 1 else [second.argmax(0) == number for number in range(1, len(second))]
+    pairs = list(zip(first_masks, second_masks, strict=True))
     return np.array([(a & b).sum() for a, b in pairs]), np.array([(a | b).sum() for a, b in pairs])
 
 
@@ -123,22 +123,22 @@ def by_torch(network: nn.Module, squares: Sequence[Image]) -> tuple[Answers, flo
         The answers, and the median of single pictures in milliseconds.
     """
 
-    def ask(pixels: NDArray[np.float32]) -> list[NDArray[Any]]:
+    def predict(pixels: NDArray[np.float32]) -> list[NDArray[Any]]:
         with torch.inference_mode():
             outputs = network(torch.from_numpy(pixels))
         return [output.numpy() for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
 
-    return asked(ask, squares)
+    return asked(predict, squares)
 
 
-def asked(ask: backends.RunNetwork, squares: Sequence[Image]) -> tuple[Answers, float]:
+def asked(predict: backends.RunNetwork, squares: Sequence[Image]) -> tuple[Answers, float]:
     """Ask for every picture alone and time it: as `by_torch`."""
-    predictions = [ask(exported_model.make_batch([square]))[-1][0] for square in squares]
+    predictions = [predict(exported_model.make_batch([square]))[-1][0] for square in squares]
     seconds = []
     for number in range(_ROUNDS):
         pixels = exported_model.make_batch([squares[number % len(squares)]])
         begun = time.perf_counter()
-        ask(pixels)
+        predict(pixels)
         seconds.append(time.perf_counter() - begun)
     return predictions, float(np.median(seconds) * 1000)
 
@@ -173,7 +173,9 @@ def write_openvino(onnx_file: Path, file: Path) -> None:
     openvino.save_model(openvino.Core().read_model(str(onnx_file)), str(file), compress_to_fp16=False)
 
 
-def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Sequence[Image], expected: Answers) -> str:
+def write_int8(
+    onnx_file: Path, file: Path, calibration_images: Sequence[Image], check_images: Sequence[Image], expected: Answers
+) -> str:
     """Write an OpenVINO network whose convolutions multiply in 8 bits.
 
     Activations are scaled by what they are on a release's own pictures. Where the whole network in 8 bits would not keep to
@@ -185,9 +187,9 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
         As `write_onnx` made it.
     file
         The ``.xml`` to write.
-    teach
-        Pictures that teach the scales.
-    check, expected
+    calibration_images
+        Images from which the scales are computed.
+    check_images, expected
         Pictures that decide, and what torch says of them.
 
     Returns
@@ -206,7 +208,7 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
         return exported_model.make_batch([square])
 
     def predictions(network: Any) -> Answers:
-        return [np.asarray(list(network(ready(square)).values())[-1][0]) for square in check]
+        return [np.asarray(list(network(ready(square)).values())[-1][0]) for square in check_images]
 
     def off(network: Any) -> float:
         pairs = zip(expected, predictions(network), strict=True)
@@ -220,9 +222,13 @@ def write_int8(onnx_file: Path, file: Path, teach: Sequence[Image], check: Seque
 
     file.parent.mkdir(parents=True, exist_ok=True)
     with _quiet():
-        made = quantisation.quantised(read, teach, ready, off, good)
-    openvino.save_model(made.model, str(file), compress_to_fp16=False)
-    return "all layers in 8 bits" if made.whole else f"{made.layers - made.kept} of {made.layers} layers with weights in 8 bits"
+        quantised = quantisation.quantised(read, calibration_images, ready, off, good)
+    openvino.save_model(quantised.model, str(file), compress_to_fp16=False)
+    return (
+        "all layers in 8 bits"
+        if quantised.whole
+        else f"{quantised.layers - quantised.kept} of {quantised.layers} layers with weights in 8 bits"
+    )
 
 
 def litert_folder() -> Path | None:
@@ -269,12 +275,12 @@ def write_tflite(checkpoint: Path, about: About, file: Path, check: Sequence[Ima
             *map(str, (checkpoint, about.side, file, input_file, result_file)),
         ]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), str(folder)])}
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
-        if done.returncode or not result_file.is_file():
-            problem = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        completed = subprocess.run(command, capture_output=True, text=True, errors="replace", env=environment, check=False)
+        if completed.returncode or not result_file.is_file():
+            problem = (completed.stderr.strip().splitlines() or ["it said nothing"])[-1]
             raise AssetError(f"{checkpoint} cannot be converted to TFLite: {problem[:400]}")
-        with np.load(result_file) as held:
-            return list(held["answers"]), float(np.median(held["seconds"]) * 1000)
+        with np.load(result_file) as content:
+            return list(content["answers"]), float(np.median(content["seconds"]) * 1000)
 
 
 def as_json(checks: dict[str, Any]) -> bytes:

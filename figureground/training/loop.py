@@ -80,7 +80,7 @@ def train_network(
     val_samples: LetterboxedSamples,
     bench: Path,
     machine: Machine,
-    tell: Callable[[int, int], None] | None = None,
+    report_progress: Callable[[int, int], None] | None = None,
     keep_every_seconds: float = 60.0,
 ) -> TrainingResult:
     """Teach a network, or carry on where a killed run left off.
@@ -98,7 +98,7 @@ def train_network(
         A folder of this training alone; what it needs to carry on is kept there.
     machine
         Where it runs.
-    tell
+    report_progress
         Hears after each step how many are done, and of how many.
     keep_every_seconds
         How often it keeps what it needs to carry on, besides after each look.
@@ -110,7 +110,7 @@ def train_network(
     """
     if not len(train_samples):
         raise AssetError("there is no picture to learn from: the release has none in its split train")
-    return _Course(how, train_samples, val_samples, bench, machine, keep_every_seconds).run(tell)
+    return _Course(how, train_samples, val_samples, bench, machine, keep_every_seconds).run(report_progress)
 
 
 class _Course:
@@ -139,7 +139,7 @@ class _Course:
         self._carry_on()
         self.runs = torch.compile(self.module) if machine.compiled else self.module
 
-    def run(self, tell: Callable[[int, int], None] | None) -> TrainingResult:
+    def run(self, report_progress: Callable[[int, int], None] | None) -> TrainingResult:
         begun = self.step
         score_after = {math.ceil(self.how.steps * part / self.how.validations) for part in range(1, self.how.validations + 1)}
         kept = time.monotonic()
@@ -154,8 +154,8 @@ class _Course:
             if self.step in score_after or time.monotonic() - kept >= self.keep_every:
                 self._keep()
                 kept = time.monotonic()
-            if tell:
-                tell(self.step, self.how.steps)
+            if report_progress:
+                report_progress(self.step, self.how.steps)
         trained, validated = (self.step - begun) * self.how.batch, len(self.val_samples) * len(score_after)
         speeds = trained / self.learning if self.learning else math.nan, validated / self.looking if self.looking else math.nan
         return TrainingResult(self.kept if self.chosen else _copied(self.module), tuple(self.curve), self.chosen, *speeds)

@@ -39,7 +39,7 @@ class Quantised(NamedTuple):
 
 def quantised(
     read: Callable[[], Any],
-    teach: Sequence[Image],
+    calibration_images: Sequence[Image],
     ready: Callable[[Image], NDArray[np.float32]],
     off: Callable[[Any], float],
     good: Callable[[Any], bool],
@@ -50,7 +50,7 @@ def quantised(
     ----------
     read
         Gives the network in 32 bits, each time a new ``openvino.Model``.
-    teach
+    calibration_images
         Pictures by which to learn how large activations get.
     ready
         Makes of a picture what the network takes.
@@ -68,43 +68,45 @@ def quantised(
     import nncf
     import openvino
 
-    calibration_data = nncf.Dataset(list(teach), ready)
+    calibration_data = nncf.Dataset(list(calibration_images), ready)
 
     def without(names: Iterable[str] = (), types: Iterable[str] = ()) -> Any:
         left = nncf.IgnoredScope(names=list(names), types=sorted(types), validate=False)
         half_range = nncf.AdvancedQuantizationParameters(overflow_fix=nncf.OverflowFix.ENABLE)
         return nncf.quantize(
-            read(), calibration_data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(teach), ignored_scope=left,
-            advanced_parameters=half_range,
+            read(), calibration_data, preset=nncf.QuantizationPreset.MIXED, subset_size=len(calibration_images),
+            ignored_scope=left, advanced_parameters=half_range,
         )  # fmt: skip
 
     def compiled(model: Any) -> Any:
         return openvino.compile_model(model, "CPU", openvino_backend.EXACT)
 
-    made = without()
-    layers, others = _layers(made)
-    if good(compiled(made)):
-        return Quantised(made, len(layers), 0, True)
+    quantised_model = without()
+    layers, others = _layers(quantised_model)
+    if good(compiled(quantised_model)):
+        return Quantised(quantised_model, len(layers), 0, True)
     weightless = set[str]()
     while others - weightless:  # sparing one kind may move its 8 bits on to another
         weightless |= others
-        made = without(types=weightless)
-        layers, others = _layers(made)
-    if good(compiled(made)):
-        return Quantised(made, len(layers), 0, False)
-    alone = {name: off(compiled(_alone(read(), made, name))) for name in layers}
+        quantised_model = without(types=weightless)
+        layers, others = _layers(quantised_model)
+    if good(compiled(quantised_model)):
+        return Quantised(quantised_model, len(layers), 0, False)
+    alone = {name: off(compiled(_alone(read(), quantised_model, name))) for name in layers}
     worst = sorted(layers, key=lambda name: alone[name], reverse=True)
-    made, kept = _keep_fewest(worst, made, lambda names: without(names, weightless), lambda model: good(compiled(model)))
+    quantised_model, kept = _keep_fewest(
+        worst, quantised_model, lambda names: without(names, weightless), lambda model: good(compiled(model))
+    )
     if kept == len(layers):
         raise AssetError(
             f"whichever of its {len(layers)} layers are in 8 bits, its answers change; leave openvino-int8 out with --format, "
             "or train longer: an unsure network changes with every bit"
         )
-    return Quantised(made, len(layers), kept, False)
+    return Quantised(quantised_model, len(layers), kept, False)
 
 
 def _keep_fewest(
-    worst: Sequence[str], made: Any, without: Callable[[Sequence[str]], Any], good: Callable[[Any], bool]
+    worst: Sequence[str], model: Any, without: Callable[[Sequence[str]], Any], good: Callable[[Any], bool]
 ) -> tuple[Any, int]:
     """Halve for the fewest layers that have to stay in 32 bits; give the network and their number, all when none suffices."""
     too_few, enough = 0, len(worst)
@@ -112,10 +114,10 @@ def _keep_fewest(
         middle = (too_few + enough) // 2
         tried = without(worst[:middle])
         if good(tried):
-            made, enough = tried, middle
+            model, enough = tried, middle
         else:
             too_few = middle
-    return made, enough
+    return model, enough
 
 
 def _layers(model: Any) -> tuple[list[str], set[str]]:

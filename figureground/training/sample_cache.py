@@ -128,15 +128,15 @@ def _released(folder: Path, classes: int) -> OpenedRelease:
     content = (folder / manifest.FILE).read_bytes()
     if ill := manifest.check_seal(content):
         raise ReleaseError(f"{folder}: {ill}")
-    held = manifest.parse(content)
-    layout = _chosen(folder, held.layouts, held.settings, classes)
-    licenses = tuple(sorted({source.license for source in held.sources.values() if source.license}))
-    settings, inside = held.settings.get(layout, {}), held.layouts[layout]
+    release_manifest = manifest.parse(content)
+    layout = _chosen(folder, release_manifest.layouts, release_manifest.settings, classes)
+    licenses = tuple(sorted({source.license for source in release_manifest.sources.values() if source.license}))
+    settings, inside = release_manifest.settings.get(layout, {}), release_manifest.layouts[layout]
     origins = {
         stem: Origin(sample.source, Box(*sample.person) if any(sample.person) else None)
-        for stem, sample in held.samples.items()
+        for stem, sample in release_manifest.samples.items()
     }
-    return OpenedRelease(folder, folder.name, held.digest, layout, settings, inside, classes, origins, licenses)
+    return OpenedRelease(folder, folder.name, release_manifest.digest, layout, settings, inside, classes, origins, licenses)
 
 
 def _composed(folder: Path, classes: int) -> OpenedRelease:

@@ -42,18 +42,18 @@ def main(checkpoint: str, side: str, file: str, squares: str, predictions: str) 
     interpreter = Interpreter(model_path=file, num_threads=torch.get_num_threads())
     interpreter.allocate_tensors()
     taken = interpreter.get_input_details()[0]["index"]
-    given = next(sample["index"] for sample in interpreter.get_output_details() if sample["shape"][-1] == card.classes)
+    output_index = next(sample["index"] for sample in interpreter.get_output_details() if sample["shape"][-1] == card.classes)
     result, seconds = [], []
-    held = np.load(squares)
-    for number in range(len(held) + _ROUNDS):
-        pixels = held[number % len(held)][None].astype(np.float32) / np.float32(255)
+    images = np.load(squares)
+    for number in range(len(images) + _ROUNDS):
+        pixels = images[number % len(images)][None].astype(np.float32) / np.float32(255)
         begun = time.perf_counter()
         interpreter.set_tensor(taken, pixels)
         interpreter.invoke()
-        answer = interpreter.get_tensor(given)
+        answer = interpreter.get_tensor(output_index)
         seconds.append(time.perf_counter() - begun)
         result.append(answer[0].transpose(2, 0, 1))
-    np.savez(predictions, answers=np.stack(result[: len(held)]), seconds=np.array(seconds[len(held) :]))
+    np.savez(predictions, answers=np.stack(result[: len(images)]), seconds=np.array(seconds[len(images) :]))
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ class SegNet(nn.Module):  # type: ignore[misc]  # torch's types are not read her
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Give logits of the pixels' own size."""
-        places = []
+        all_indices = []
         for stage in self.down:
-            pixels, place = pool(stage(pixels))
-            places.append(place)
-        for stage, place in zip(reversed(self.up), reversed(places), strict=True):
-            pixels = stage(unpool(pixels, place))
+            pixels, indices = pool(stage(pixels))
+            all_indices.append(indices)
+        for stage, indices in zip(reversed(self.up), reversed(all_indices), strict=True):
+            pixels = stage(unpool(pixels, indices))
         logits: torch.Tensor = self.head(pixels)
         return logits
 
@@ -68,10 +68,10 @@ def pool(values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return most, torch.stack((a, b * not_a, c * not_a * not_b, d * not_a * not_b * not_c), -1)
 
 
-def unpool(values: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+def unpool(values: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Put each value where the maximum was, and 0 beside it: the inverse of `pooled`, shape (n, c, 2h, 2w)."""
     n, c, h, w = values.shape
-    window = (values.unsqueeze(-1) * places).reshape(n, c, h, w, 2, 2)
+    window = (values.unsqueeze(-1) * indices).reshape(n, c, h, w, 2, 2)
     return window.permute(0, 1, 2, 4, 3, 5).reshape(n, c, 2 * h, 2 * w)
 
 

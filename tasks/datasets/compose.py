@@ -237,11 +237,11 @@ def _fixed_splits(
     people: Sequence[PersonRow], real: Sequence[tuple[Input, Split]], catalog: Catalog, store: Store
 ) -> dict[str, Split]:
     """Give the splits that releases and the catalog have given to sources; the most held-out wins."""
-    given: list[tuple[str, Split]] = [(row.origin, cast(Split, row.split)) for row in people if row.split]
-    given += [(item.source, split) for item, split in real]
-    given += [(name, entry.split) for name, entry in catalog.sources.items() if entry.split != "auto"]
-    given += manifest.read_released_splits(store.path("releases"))
-    return splits.most_held_out_by_source(given)
+    assigned: list[tuple[str, Split]] = [(row.origin, cast(Split, row.split)) for row in people if row.split]
+    assigned += [(item.source, split) for item, split in real]
+    assigned += [(name, entry.split) for name, entry in catalog.sources.items() if entry.split != "auto"]
+    assigned += manifest.read_released_splits(store.path("releases"))
+    return splits.most_held_out_by_source(assigned)
 
 
 # --- real pairs ---
@@ -259,8 +259,10 @@ def _read_real(recipe: ComposeRecipe, catalog: Catalog) -> Iterator[tuple[Sample
     if problem := manifest.check_seal(content):
         raise ReleaseError(f"compose.real: {folder}: {problem}; `figureground verify {folder}` says more")
     release = manifest.parse(content)
-    name, place = min(release.layouts.items(), key=lambda entry: (entry[0] not in ("im_gt", "aisegment"), entry[1] != "."))
-    for sample in layouts.build(name, release.settings.get(name, {})).read(folder / place):
+    name, layout_folder = min(
+        release.layouts.items(), key=lambda entry: (entry[0] not in ("im_gt", "aisegment"), entry[1] != ".")
+    )
+    for sample in layouts.build(name, release.settings.get(name, {})).read(folder / layout_folder):
         if sample.split != "test":
             yield sample, release.samples[sample.sample_id].source
 

@@ -22,14 +22,14 @@ PAIRS_AT_MOST = 1000
 
 
 @retried_task
-def write_composite_report(people: TableRef, backgrounds: TableRef, made: Release, catalog: Catalog) -> str:
+def write_composite_report(people: TableRef, backgrounds: TableRef, release: Release, catalog: Catalog) -> str:
     """Write the page of a composition.
 
     Parameters
     ----------
     people, backgrounds
         What could go in, see `tasks.datasets.load_cutouts` and `tasks.datasets.filter_backgrounds`.
-    made
+    release
         The finished folder.
     catalog
         Gives the storage.
@@ -44,12 +44,12 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
     ReleaseError
         When a pair cannot be read.
     """
-    store, name = Store(catalog.storage_root), f"reports/{made.name}.html"
+    store, name = Store(catalog.storage_root), f"reports/{release.name}.html"
     table = tables.find(store, "composites", catalog.composition().note)
     if table is None:
-        raise ReleaseError(f"{made.name} has no table composites; run `figureground compose` again")
+        raise ReleaseError(f"{release.name} has no table composites; run `figureground compose` again")
     inputs = [people, backgrounds, table]
-    mark = tables.fingerprint("contact", inputs, version=source_report.VERSION, digest=made.digest).digest
+    mark = tables.fingerprint("contact", inputs, version=source_report.VERSION, digest=release.digest).digest
     if store.exists(name) and source_report.seal(store.read(name)) == mark:
         return name
     rows, lacking = tables.read_rows(store, table, CompositeRow), tables.read_facts(store, table)["lacking"]
@@ -57,12 +57,14 @@ def write_composite_report(people: TableRef, backgrounds: TableRef, made: Releas
         "people": tables.read_rows(store, people, PersonRow),
         "backgrounds": tables.read_rows(store, backgrounds, BackgroundRow),
     }
-    facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(made.counts.items())))]
-    facts += [(stage, _count_usable(some)) for stage, some in inputs_of.items()]
-    facts += [("real pairs", str(sum(not row.seed for row in rows))), ("digest", made.digest)]
-    refused = [{"title": stage, "reasons": reasons} for stage, some in inputs_of.items() if (reasons := _reasons(some))]
-    sheets = tuple(_sheets(rows, Path(made.folder)))
-    title = f"{made.name}: {len(rows)} pairs"
+    facts = [("pictures", ", ".join(f"{count} in {split}" for split, count in sorted(release.counts.items())))]
+    facts += [(stage, _count_usable(input_rows)) for stage, input_rows in inputs_of.items()]
+    facts += [("real pairs", str(sum(not row.seed for row in rows))), ("digest", release.digest)]
+    refused = [
+        {"title": stage, "reasons": reasons} for stage, input_rows in inputs_of.items() if (reasons := _reasons(input_rows))
+    ]
+    sheets = tuple(_sheets(rows, Path(release.folder)))
+    title = f"{release.name}: {len(rows)} pairs"
     page = source_report.rendered(
         "composition.html", title=title, warnings=lacking, facts=facts, refused=refused, sheets=sheets
     )

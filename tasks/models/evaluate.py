@@ -100,8 +100,8 @@ def evaluate(
         raise LabelError(f"{release} has no picture in {', '.join(splits) or 'any split'}; nothing can be scored")
     chosen = (sample for sample in opened.examples(*splits) if _counts(sample.source, sample.split, splits, without))
     rows, worst = [], _Worst()
-    asked = predictors.predict_all(answerer, chosen, wanted)
-    for example, answer in progress.track(asked, "evaluate", opened.name, total):
+    predictions = predictors.predict_all(answerer, chosen, wanted)
+    for example, answer in progress.track(predictions, "evaluate", opened.name, total):
         row = scores.score_sample(example.stem, example.source, example.split, example.scenes, answer, example.truth, names)
         rows.append(row)
         worst.see(row, example, answer)
@@ -147,9 +147,9 @@ def build_remover(model: str, catalog: Catalog) -> RemoverPlugin:
             f"{model!r} is neither a checkpoint nor a folder of predictions nor a remover; "
             f"removers are: {', '.join(plugins.names('removers'))}"
         )
-    given = settings if settings is not None else own.get(name) or {}
+    chosen = settings if settings is not None else own.get(name) or {}
     assets = {key: catalog.asset(key).weights for key in catalog.assets}
-    remover: RemoverPlugin = plugins.build("removers", name, given, assets)
+    remover: RemoverPlugin = plugins.build("removers", name, chosen, assets)
     return remover
 
 

@@ -74,28 +74,28 @@ def export(
     if side is not None and (side % 32 or side < 32):
         raise AssetError(f"--image-size: expected a multiple of 32, found {side}")
     about = About.of(card, side)
-    teach, check = _pictures(release, card, about)
+    calibration_images, check_images = _pictures(release, card, about)
     answering = exporting.Answering(network, card.classes).eval()
     mark = hashing.sha256(repr((card.digest, about, wanted, VERSION)).encode())
     with atomic.build_folder(folder, mark) as bench:
         for left in bench.iterdir():
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         exporting.write_onnx(answering, about, bench / exporting.FILES["onnx"])
-        expected, milliseconds = exporting.by_torch(answering, check)
+        expected, milliseconds = exporting.by_torch(answering, check_images)
         if not exporting.tell_anything(expected):
             raise AssetError(
-                f"{checkpoint}: it finds nobody on any of {len(check)} pictures of {release}, so exports cannot be held "
+                f"{checkpoint}: it finds nobody on any of {len(check_images)} pictures of {release}, so exports cannot be held "
                 "against it; train longer"
             )
         checks: dict[str, dict[str, Any]] = {"torch": {"milliseconds": milliseconds}}
-        for made in progress.track(wanted, "export", checkpoint.name, len(wanted)):
-            checks[made] = _made(made, checkpoint, about, bench, teach, check, expected)
+        for made_format in progress.track(wanted, "export", checkpoint.name, len(wanted)):
+            checks[made_format] = _made(made_format, checkpoint, about, bench, calibration_images, check_images, expected)
         if "onnx" not in wanted:
             (bench / exporting.FILES["onnx"]).unlink()
         files = {name: {"sha256": sha, "bytes": size} for name, (sha, size) in hashing.hash_folder(bench).items()}
         text = {"format": 1, "about": about.model_dump(mode="json"), "checks": checks, "files": files, "code": __version__}
         (bench / TOLD).write_bytes(exporting.as_json(text))
-        (bench / "README.md").write_text(_page(card, about, checks, files, len(teach)), encoding="utf-8")
+        (bench / "README.md").write_text(_page(card, about, checks, files, len(calibration_images)), encoding="utf-8")
         atomic.flush_folder(bench)
         bench.rename(folder)
         atomic.flush(folder.parent)
@@ -121,15 +121,15 @@ def _pictures(folder: Path, card: checkpoints.Card, about: About) -> tuple[list[
             f"expected {card.trained_on.digest}, that of {card.trained_on.release}"
         )
     stems = {split: [sample.sample_id for sample in result.samples() if sample.split == split] for split in ("train", "val")}
-    teach, check = _spread(stems["train"], _TEACH), _spread(stems["val"] or stems["train"], _CHECK)
-    if not teach:
+    calibration_ids, check_ids = _spread(stems["train"], _TEACH), _spread(stems["val"] or stems["train"], _CHECK)
+    if not calibration_ids:
         raise ReleaseError(f"{folder} has no pictures to train with")
     squares = {
         sample.stem: exported_model.letterbox(sample.image, about)
         for sample in result.examples("train", "val")
-        if sample.stem in {*teach, *check}
+        if sample.stem in {*calibration_ids, *check_ids}
     }
-    return [squares[stem] for stem in teach], [squares[stem] for stem in check]
+    return [squares[stem] for stem in calibration_ids], [squares[stem] for stem in check_ids]
 
 
 def _spread(stems: list[str], at_most: int) -> list[str]:
@@ -142,26 +142,33 @@ def _spread(stems: list[str], at_most: int) -> list[str]:
 
 
 def _made(
-    made: str, checkpoint: Path, about: About, bench: Path, teach: list[Image], check: list[Image], expected: list[Any]
+    made_format: str,
+    checkpoint: Path,
+    about: About,
+    bench: Path,
+    calibration_images: list[Image],
+    check_images: list[Image],
+    expected: list[Any],
 ) -> dict[str, Any]:
     """Make one format and hold it against torch."""
     from figureground.training import export as exporting
 
-    onnx_file, file, layers = bench / exporting.FILES["onnx"], bench / exporting.FILES[made], ""
-    if made == "openvino":
+    onnx_file, file, layers = bench / exporting.FILES["onnx"], bench / exporting.FILES[made_format], ""
+    if made_format == "openvino":
         exporting.write_openvino(onnx_file, file)
-    elif made == "openvino-int8":
-        layers = exporting.write_int8(onnx_file, file, teach, check, expected)
-    if made == "tflite":
-        result, milliseconds = exporting.write_tflite(checkpoint, about, file, check)
+    elif made_format == "openvino-int8":
+        layers = exporting.write_int8(onnx_file, file, calibration_images, check_images, expected)
+    if made_format == "tflite":
+        result, milliseconds = exporting.write_tflite(checkpoint, about, file, check_images)
     else:
-        ask = backends.open_file(file, "onnxruntime" if made == "onnx" else "openvino")
-        result, milliseconds = exporting.asked(ask, check)
+        predict = backends.open_file(file, "onnxruntime" if made_format == "onnx" else "openvino")
+        result, milliseconds = exporting.asked(predict, check_images)
     kept = exporting.agreement(expected, result, milliseconds)
     if not np.isfinite(kept.difference) or kept.iou < exporting.IOU_AT_LEAST:
         raise AssetError(
-            f"the export {made} does not keep to torch: IoU {kept.iou:.4f} on {kept.pictures} pictures, expected at least "
-            f"{exporting.IOU_AT_LEAST}; leave it out with --format, or train longer: an unsure network changes with every bit"
+            f"the export {made_format} does not keep to torch: IoU {kept.iou:.4f} on {kept.pictures} pictures, expected at "
+            f"least {exporting.IOU_AT_LEAST}; leave it out with --format, or train longer: an unsure network changes with "
+            "every bit"
         )
     return {**asdict(replace(kept, iou=round(kept.iou, 6), worst=round(kept.worst, 6))), "layers": layers}
 
@@ -181,7 +188,7 @@ def _page(
         autoescape=False, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    given = {"card": card, "about": about, "checks": checks, "files": files, "code": __version__}
-    given["calibration_crops"] = calibration_crops
+    context = {"card": card, "about": about, "checks": checks, "files": files, "code": __version__}
+    context["calibration_crops"] = calibration_crops
     templates.filters |= {"escaped": escape_markdown, "code": markdown_code}
-    return templates.get_template("model.md.jinja").render(given)
+    return templates.get_template("model.md.jinja").render(context)

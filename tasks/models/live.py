@@ -40,7 +40,7 @@ _ALONE = {
 _TICKS = 90_000
 
 
-def find_model(place: Path) -> tuple[Path, About]:
+def find_model(path: Path) -> tuple[Path, About]:
     """Find the network in an export's folder, a checkpoint's, or take the file itself; and what it says of itself.
 
     Raises
@@ -48,10 +48,10 @@ def find_model(place: Path) -> tuple[Path, About]:
     AssetError
         When there is none.
     """
-    near = [place, place / MODEL, place / "export" / MODEL]
+    near = [path, path / MODEL, path / "export" / MODEL]
     file = next((sample for sample in near if sample.is_file()), None)
     if file is None:
-        raise AssetError(f"{place} holds no {MODEL}; `figureground export-model` makes one")
+        raise AssetError(f"{path} holds no {MODEL}; `figureground export-model` makes one")
     return file, exported_model.read(file)
 
 
@@ -116,7 +116,7 @@ def _until_stopped(frames: Iterator[tuple[float, Image]]) -> Iterator[tuple[floa
 
 def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, background: Background, fps: float) -> int:
     file, about = find_model(model)
-    ask, count = backends.open_file(file), 0
+    predict, count = backends.open_file(file), 0
     with write_beside(into.with_suffix(".mp4")) as temporary, av.open(str(temporary), "w", format="mp4") as container:
         stream: Any = None
         for seconds, image in frames:
@@ -126,7 +126,7 @@ def _written(model: Path, frames: Iterator[tuple[float, Image]], into: Path, bac
                 stream.width, stream.height, stream.pix_fmt = even.shape[1], even.shape[0], "yuv420p"
                 stream.codec_context.time_base = Fraction(1, _TICKS)
             frame = av.VideoFrame.from_ndarray(
-                background_replacement.replace_background(ask, about, even, background), format="rgb24"
+                background_replacement.replace_background(predict, about, even, background), format="rgb24"
             )
             frame.pts, frame.time_base = round(seconds * _TICKS), Fraction(1, _TICKS)
             container.mux(stream.encode(frame))
@@ -168,7 +168,7 @@ def page(
 
     file, about = find_model(model)
     load_background(background, blur)
-    served = {"model.onnx": file, **{f"ort/{name}": place for name, place in files.items()}}
+    served = {"model.onnx": file, **{f"ort/{name}": path for name, path in files.items()}}
     served |= {name: _PAGE / name for name in _PAGES} | {"": _PAGE / "live.html"}
     served |= {"background": background} if background else {}
     if video:
@@ -180,10 +180,10 @@ def page(
     }  # fmt: skip
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
 
-    def serving(place: Path) -> Callable[[], FileResponse]:
-        return lambda: FileResponse(place, media_type=_KINDS.get(place.suffix), headers=_ALONE)
+    def serving(served_file: Path) -> Callable[[], FileResponse]:
+        return lambda: FileResponse(served_file, media_type=_KINDS.get(served_file.suffix), headers=_ALONE)
 
-    for name, place in served.items():
-        app.add_api_route(f"/{name}", serving(place), methods=["GET", "HEAD"])
+    for name, served_file in served.items():
+        app.add_api_route(f"/{name}", serving(served_file), methods=["GET", "HEAD"])
     app.add_api_route("/about.json", lambda: JSONResponse(text, headers=_ALONE), methods=["GET"])
     return app

@@ -151,14 +151,14 @@ def paste_person(
     for _ in range(80):
         x = int(rng.uniform(box.x0 - 1.1 * size[0], box.x1 + 0.1 * size[0]))
         y = int(box.y1 - size[1] + rng.uniform(-0.03, 0.05) * box.height)
-        place = geometry.clip(Box(x, y, x + size[0], y + size[1]), Box(0, 0, mask.shape[1], mask.shape[0]))
-        if place is None or place.width < 0.5 * size[0] or place.height < 0.5 * size[1]:
+        around = geometry.clip(Box(x, y, x + size[0], y + size[1]), Box(0, 0, mask.shape[1], mask.shape[0]))
+        if around is None or around.width < 0.5 * size[0] or around.height < 0.5 * size[1]:
             continue
-        target = (slice(int(place.y0), int(place.y1)), slice(int(place.x0), int(place.x1)))
-        part = (slice(int(place.y0) - y, int(place.y1) - y), slice(int(place.x0) - x, int(place.x1) - x))
+        target = (slice(int(around.y0), int(around.y1)), slice(int(around.x0), int(around.x1)))
+        part = (slice(int(around.y0) - y, int(around.y1) - y), slice(int(around.x0) - x, int(around.x1) - x))
         area = np.zeros(mask.shape, np.uint8)
         area[target] = outline[part]
-        if _fits(kind, area, mask, near, box, place):
+        if _fits(kind, area, mask, near, box, around):
             layer = image.copy()
             layer[target] = pasted[part]
             cover = (area * (1 - mask) if kind == "behind" else area).astype(np.float32)
@@ -167,10 +167,10 @@ def paste_person(
     return None
 
 
-def _fits(kind: str, area: Mask, mask: Mask, near: Mask, box: Box, place: Box) -> bool:
+def _fits(kind: str, area: Mask, mask: Mask, near: Mask, box: Box, target: Box) -> bool:
     shared = (area & mask).sum()
     if kind == "apart":
-        return not (area & near).any() and geometry.covered(box, [place]) > 0
+        return not (area & near).any() and geometry.covered(box, [target]) > 0
     if kind == "front":
         return bool(0.08 < shared / mask.sum() < 0.5)
     return bool(0.08 < shared / max(1, area.sum()) < 0.5)

@@ -36,10 +36,10 @@ class ProjectCalls(Connection):
         if project is None:
             began = time.monotonic()
             with self.translating(f"making the project {title!r}"):
-                made = self.sdk.projects.create(title=title, label_config=_read_xml(catalog), show_collab_predictions=True)
+                created = self.sdk.projects.create(title=title, label_config=_read_xml(catalog), show_collab_predictions=True)
             time.sleep(max(_SETTLE_SECONDS, _SETTLE_TIMES * (time.monotonic() - began)))
             project, duplicates = self._choose(catalog)
-            project = project or Project(made.id, f"{self.url}/projects/{made.id}")
+            project = project or Project(created.id, f"{self.url}/projects/{created.id}")
             _log.info("made the project %r: %s", title, project.url)
         for duplicate in duplicates:
             # A program that still pushes to it finds in the end that it is not the project, and pushes again. It is not
@@ -100,11 +100,11 @@ class ProjectCalls(Connection):
                 f"(numbers {', '.join(str(project.id) for project in annotated)}): rename all but one"
             )
         chosen = [*annotated, *same, *titled][0]
-        place = f"{self.url}/projects/{chosen.id}"
+        address = f"{self.url}/projects/{chosen.id}"
         if chosen not in same:
-            raise LabelError(_describe_difference(catalog, place))
+            raise LabelError(_describe_difference(catalog, address))
         duplicates = [project.id for project in same if project.id != chosen.id]
-        return Project(chosen.id, place, int(chosen.num_tasks_with_annotations or 0)), duplicates
+        return Project(chosen.id, address, int(chosen.num_tasks_with_annotations or 0)), duplicates
 
     def _serve_folder(self, project: Project, folder: str) -> None:
         """Let the server serve a folder to the project's members. It is never synced: only pushing makes tasks."""
@@ -128,11 +128,11 @@ def _read_xml(catalog: Catalog) -> str:
     return label_interface.load_interface(catalog.label_config_file, catalog.label_studio.mask)[1]
 
 
-def _describe_difference(catalog: Catalog, place: str) -> str:
+def _describe_difference(catalog: Catalog, address: str) -> str:
     bitmask = catalog.label_studio.mask == "bitmask"
     tag = " with BitmaskLabels for BrushLabels (label_studio.mask is bitmask)" if bitmask else ""
     return (
-        f"the project {catalog.label_studio.project!r} ({place}) has another labelling interface than "
-        f"{catalog.label_config_file}{tag}: paste that {'so ' if bitmask else 'file '}into {place}/settings/labeling, or name "
-        "another project in label_studio.project"
+        f"the project {catalog.label_studio.project!r} ({address}) has another labelling interface than "
+        f"{catalog.label_config_file}{tag}: paste that {'so ' if bitmask else 'file '}into {address}/settings/labeling, or "
+        "name another project in label_studio.project"
     )

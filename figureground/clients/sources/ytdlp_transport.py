@@ -123,12 +123,12 @@ class GuardedRH(RequestHandler):
 
     def _resume(self, request: YtdlpRequest) -> int:
         """Let a partial download be resumed only if the file is still the same one; give how many bytes of it are here."""
-        asked = _OPEN_RANGE.fullmatch(request.headers.get("Range") or "")
-        if asked is None:
+        open_range = _OPEN_RANGE.fullmatch(request.headers.get("Range") or "")
+        if open_range is None:
             return 0
         if mark := self._state.validator_of(request.url):
             request.headers["If-Range"] = mark
-            return int(asked[1])
+            return int(open_range[1])
         del request.headers["Range"]  # nothing tells of which file the part is
         return 0
 
