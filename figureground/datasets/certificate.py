@@ -121,8 +121,8 @@ def check(content: bytes, images: Mapping[str, Mapping[str, AnySignature]]) -> l
         problems += _describe_similar(list(images[first]), list(images[second]), pairs)
         claim = claimed.get((first, second))
         if closest and (claim is None or abs(closest.similarity - claim) > TOLERANCE):
-            given = f"the files give {closest.similarity:.4f}"
-            problems.append(f"{FILE}: claims {claim} for the closest of {first} and {second}; {given}")
+            actual = f"the files give {closest.similarity:.4f}"
+            problems.append(f"{FILE}: claims {claim} for the closest of {first} and {second}; {actual}")
     return problems
 
 

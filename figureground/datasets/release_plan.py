@@ -199,15 +199,15 @@ def plan(
         When two splits would share a source, a video or an image.
     """
     records = {source_id: own.record for source_id, own in sorted(contributions.items()) if own.record}
-    made = manifest.build(layouts, records, {pick.sample_id: pick.record for pick in picks})
-    made = made.model_copy(update={"previous": _find_previous(releases, made)})
+    planned = manifest.build(layouts, records, {pick.sample_id: pick.record for pick in picks})
+    planned = planned.model_copy(update={"previous": _find_previous(releases, planned)})
     images = {f"{pick.record.split}/{pick.sample_id}.jpg": (pick.record.sha256, 0) for pick in picks}
-    if leaks := manifest.find_leaks(made, images):
+    if leaks := manifest.find_leaks(planned, images):
         raise ReleaseError(
             "the release would leak between its splits: " + "; ".join(leaks) + ". "
             "Give these sources the same `split:` in the catalog, or leave one out"
         )
-    return ReleasePlan(picks, made, certificate.build(made, signatures, similar))
+    return ReleasePlan(picks, planned, certificate.build(planned, signatures, similar))
 
 
 def move_to(pick: Pick, split: Split) -> Pick:

@@ -44,8 +44,8 @@ def predict_all(
 ) -> Iterator[tuple[TrainingSample, Mask | Alpha]]:
     """Ask for every picture, a few at a time, and give each with its answer."""
     coming = iter(examples)
-    while some := list(islice(coming, _TOGETHER)):
-        yield from zip(some, model.predict(some, classes), strict=True)
+    while batch := list(islice(coming, _TOGETHER)):
+        yield from zip(batch, model.predict(batch, classes), strict=True)
 
 
 class Checkpoint:

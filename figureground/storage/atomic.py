@@ -136,17 +136,17 @@ def build_folder(folder: Path, fingerprint: str = "") -> Iterator[Path]:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        place = _make_build_folder(folder, fingerprint)
-        handle = os.open(place, os.O_RDONLY)
+        build = _make_build_folder(folder, fingerprint)
+        handle = os.open(build, os.O_RDONLY)
         try:
             _lock_build_folder(handle, folder, fingerprint)
             for left in sorted(folder.parent.glob(f".tmp-{folder.name}-*" if fingerprint else ".tmp-*")):
-                if left != place:
+                if left != build:
                     remove_unlocked(left)
-            yield place
+            yield build
         finally:
             if not fingerprint:
-                shutil.rmtree(place, ignore_errors=True)
+                shutil.rmtree(build, ignore_errors=True)
             os.close(handle)
     except OSError as error:
         if lacking := find_shortage(error):
@@ -160,9 +160,9 @@ def build_folder(folder: Path, fingerprint: str = "") -> Iterator[Path]:
 def _make_build_folder(folder: Path, fingerprint: str) -> Path:
     if not fingerprint:
         return Path(tempfile.mkdtemp(prefix=f".tmp-{folder.name}-", dir=folder.parent))
-    place = folder.parent / f".tmp-{folder.name}-{fingerprint[:16]}"
-    place.mkdir(exist_ok=True)
-    return place
+    build = folder.parent / f".tmp-{folder.name}-{fingerprint[:16]}"
+    build.mkdir(exist_ok=True)
+    return build
 
 
 def _lock_build_folder(handle: int, folder: Path, fingerprint: str) -> None:

@@ -214,9 +214,9 @@ def list_folder(folder: Path) -> tuple[list[str], list[Path]]:
         When a folder cannot be read.
     """
     names, folders = [], []
-    for place, _, files in os.walk(folder, topdown=False, onerror=_raise):
-        folders.append(Path(place))
-        inside = Path(place).relative_to(folder).as_posix()
+    for subfolder, _, files in os.walk(folder, topdown=False, onerror=_raise):
+        folders.append(Path(subfolder))
+        inside = Path(subfolder).relative_to(folder).as_posix()
         names += files if inside == "." else [f"{inside}/{file}" for file in files]
     return sorted(names), folders
 

@@ -68,7 +68,7 @@ def count_source_images(folder: Path, sources: Collection[str]) -> dict[str, int
     files = {}
     for file in sorted(folder.glob(f"{FOLDER}*/{CERTIFICATE}")):
         inputs = json.loads(file.read_bytes())["inputs"].values()
-        if count := sum(entry["source"] in sources for some in inputs for entry in some.values()):
+        if count := sum(entry["source"] in sources for entries in inputs for entry in entries.values()):
             files[file.parent.name] = count
     return files
 

@@ -283,7 +283,7 @@ class Records(Mapping[str, dict[str, Any]]):
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
-        self._places = {str(key): place for place, key in enumerate(table.column(0).to_pylist())}
+        self._places = {str(key): number for number, key in enumerate(table.column(0).to_pylist())}
 
     def __getitem__(self, key: str) -> dict[str, Any]:
         return self._table.slice(self._places[key], 1).to_pylist()[0]  # type: ignore[no-any-return]

@@ -100,13 +100,13 @@ def train(
     with show_progress():
         if epochs is not None:
             training = replace(training, pictures=max(1, epochs * count_training_images(folder, classes)))
-        made = train_network(folder, training, str(catalog), into, device)
-    card, metrics = made.card, made.card.metrics
+        trained = train_network(folder, training, str(catalog), into, device)
+    card, metrics = trained.card, trained.card.metrics
     console.print(
-        f"trained on {card.trained_on.release}: {format_counts(card.trained_on.pictures)}\n  {made.folder}", soft_wrap=True
+        f"trained on {card.trained_on.release}: {format_counts(card.trained_on.pictures)}\n  {trained.folder}", soft_wrap=True
     )
     console.print(
-        f"score on its val split {metrics['score']:.3f}, at step {metrics['at_step']:.0f}; curve: {made.folder}/curve.svg",
+        f"score on its val split {metrics['score']:.3f}, at step {metrics['at_step']:.0f}; curve: {trained.folder}/curve.svg",
         soft_wrap=True,
     )
 
@@ -271,13 +271,13 @@ def export_model(
     from tasks.models.export import export
 
     with show_progress():
-        made = export(checkpoint, locate_release(release, catalog), into, formats or (), image_size)
-    for name, check in made.checks.items():
+        exported = export(checkpoint, locate_release(release, catalog), into, formats or (), image_size)
+    for name, check in exported.checks.items():
         agreement = f"IoU {check['iou']:.4f} with torch on {check['pictures']} crops, " if "iou" in check else ""
         console.print(f"{name}: {agreement}{check['milliseconds']:.1f} ms per crop")
-    if "tflite" not in made.checks and not formats:
+    if "tflite" not in exported.checks and not formats:
         console.print("tflite: left out, the converter is not installed; `make litert` installs it")
-    console.print(f"exported: {made.folder}", soft_wrap=True)
+    console.print(f"exported: {exported.folder}", soft_wrap=True)
 
 
 @commands.command(rich_help_panel=PANEL)

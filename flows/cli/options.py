@@ -94,12 +94,12 @@ def open_catalog(
     return catalog
 
 
-def locate_release(given: Path, catalog_file: Path) -> Path:
+def locate_release(folder_or_name: Path, catalog_file: Path) -> Path:
     """Find a release by its folder, or by its name in the catalog's storage.
 
     Parameters
     ----------
-    given
+    folder_or_name
         A folder, or the name of a release.
     catalog_file
         The catalog; it is read only when there is no such folder.
@@ -107,12 +107,12 @@ def locate_release(given: Path, catalog_file: Path) -> Path:
     Returns
     -------
     Path
-        The folder; `given` as it is when the storage has no such release either.
+        The folder; `folder_or_name` as it is when the storage has no such release either.
     """
-    if given.exists() or len(given.parts) != 1 or not catalog_file.is_file():
-        return given
+    if folder_or_name.exists() or len(folder_or_name.parts) != 1 or not catalog_file.is_file():
+        return folder_or_name
     from figureground.catalog import load
     from figureground.storage.store import Store
 
-    stored = Store(load(catalog_file).storage_root).path(f"releases/{given}")
-    return stored if stored.is_dir() else given
+    stored = Store(load(catalog_file).storage_root).path(f"releases/{folder_or_name}")
+    return stored if stored.is_dir() else folder_or_name

@@ -37,8 +37,10 @@ def release(
     from flows.release import cut, recut
 
     with show_progress():
-        made = recut(str(manifest), str(catalog), note, date) if manifest else cut(str(catalog), note, date)
-    console.print(f"released and verified: {made.name} ({format_counts(made.counts)})\n  {made.folder}", soft_wrap=True)
+        released = recut(str(manifest), str(catalog), note, date) if manifest else cut(str(catalog), note, date)
+    console.print(
+        f"released and verified: {released.name} ({format_counts(released.counts)})\n  {released.folder}", soft_wrap=True
+    )
 
 
 @commands.command(rich_help_panel=PANEL)
@@ -64,12 +66,12 @@ def compose(
         console.print(f"not as in the composition: {', '.join(differing)}" if differing else "the same as in the composition")
         return
     with show_progress():
-        made = run_compose(str(catalog), note, workers)
-    for message in made.lacking:
+        composed = run_compose(str(catalog), note, workers)
+    for message in composed.lacking:
         print_message(message)
-    counts = format_counts(made.release.counts)
-    console.print(f"composed and verified: {made.release.name} ({counts})\n  {made.release.folder}", soft_wrap=True)
-    console.print(f"page: {settings.storage_root}/{made.page}", soft_wrap=True)
+    counts = format_counts(composed.release.counts)
+    console.print(f"composed and verified: {composed.release.name} ({counts})\n  {composed.release.folder}", soft_wrap=True)
+    console.print(f"page: {settings.storage_root}/{composed.page}", soft_wrap=True)
 
 
 @commands.command(rich_help_panel=PANEL)

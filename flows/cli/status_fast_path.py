@@ -110,8 +110,8 @@ def _made(source: "SourceStatus") -> str:
     rows = {stage.stage: stage.rows for stage in source.stages}
     if len(pending) == len(source.stages):
         return "nothing yet"
-    made = f"{rows.get('frames', 0)} frames, {rows.get('crops', 0)} crops"
-    return made + (f"; pending: {', '.join(pending)}" if pending else "")
+    counts_text = f"{rows.get('frames', 0)} frames, {rows.get('crops', 0)} crops"
+    return counts_text + (f"; pending: {', '.join(pending)}" if pending else "")
 
 
 def _now(source: "SourceStatus") -> str:

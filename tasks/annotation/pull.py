@@ -84,9 +84,9 @@ def pull(
     """
     store, source_id = Store(catalog.storage_root), crops.source_id
     interface, xml = label_interface.load_interface(catalog.label_config_file, catalog.label_studio.mask)
-    place = [catalog.label_studio.url, catalog.label_studio.project]
+    server_project = [catalog.label_studio.url, catalog.label_studio.project]
     fingerprint = tables.fingerprint(
-        "labels", [crops, mattes, tasks], version=VERSION, interface=xml, server=place, reach=edit_fusion.REACH
+        "labels", [crops, mattes, tasks], version=VERSION, interface=xml, server=server_project, reach=edit_fusion.REACH
     )
     table = LabelTable(store, interface, crops, mattes, tasks, fingerprint)
     if not tasks.rows:

@@ -88,14 +88,14 @@ def _read_manifests(store: Store) -> Iterator[tuple[str, Manifest | ReleaseError
 
 
 def _describe_releases(store: Store, sample_id: str) -> list[Line]:
-    lines, held = [], False
+    lines, in_release = [], False
     for name, read in _read_manifests(store):
         if isinstance(read, ReleaseError):
             lines.append(Line("release", f"{name} cannot be read: {read}"))
         elif line := sample_history.describe_release(name, read, sample_id):
-            held = True
+            in_release = True
             lines.append(line)
-    return lines if held else [*lines, Line("release", "in none")]
+    return lines if in_release else [*lines, Line("release", "in none")]
 
 
 def _describe_from_releases(store: Store, sample_id: str) -> list[Line]:

@@ -48,7 +48,12 @@ def find_source_ids(source_id: str, catalog: Catalog) -> tuple[str, ...]:
     store = Store(catalog.storage_root)
     stored = {stored_id for stage in tables.SCHEMAS for stored_id in tables.sources(store, stage)}
     stored |= {file.split("/")[1] for folder in _FOLDERS for file in store.names(folder)}
-    released = {released_id for held in _read_manifests(store).values() if held for released_id in held.sources}
+    released = {
+        released_id
+        for release_manifest in _read_manifests(store).values()
+        if release_manifest
+        for released_id in release_manifest.sources
+    }
     entries = set(catalog.sources)
     own = {name for name in stored | released if name == source_id or _is_expanded_from(name, source_id, entries)}
     if not own:
@@ -83,12 +88,21 @@ def forget(source_id: str, catalog: Catalog) -> Deleted:
 def _delete(store: Store, source_id: str, catalog: Catalog) -> Deleted:
     own = find_source_ids(source_id, catalog)
     manifests = _read_manifests(store)
-    releases = {name: count for name, held in manifests.items() if held and (count := _count_samples(held, own))}
+    releases = {
+        name: count
+        for name, release_manifest in manifests.items()
+        if release_manifest and (count := _count_samples(release_manifest, own))
+    }
     releases |= composition_manifest.count_source_images(store.path("releases"), own)
     pushed = {name: _read_tasks(store, name) for name in own}
     deleted_tasks, reason = _delete_tasks(pushed, catalog)
     hashes = {sha256 for name in own for sha256 in _table_hashes(store, name)}
-    hashes |= {sha256 for held in manifests.values() if held for sha256 in _manifest_hashes(held, own)}
+    hashes |= {
+        sha256
+        for release_manifest in manifests.values()
+        if release_manifest
+        for sha256 in _manifest_hashes(release_manifest, own)
+    }
     downloads.forget(store, own)  # first: a table that is deleted could be made again from there
     files = sum(_delete_files(store, name, keep_tasks=bool(reason and pushed[name])) for name in own)
     for name in own:
@@ -99,9 +113,9 @@ def _delete(store: Store, source_id: str, catalog: Catalog) -> Deleted:
         sources=own,
         files=files,
         releases=releases,
-        unreadable=tuple(name for name, held in manifests.items() if held is None),
+        unreadable=tuple(name for name, release_manifest in manifests.items() if release_manifest is None),
         tasks=deleted_tasks,
-        task_ids=tuple(sorted(task.task_id for some in pushed.values() for task in some)) if reason else (),
+        task_ids=tuple(sorted(task.task_id for tasks in pushed.values() for task in tasks)) if reason else (),
         reason=reason,
     )
 
@@ -123,12 +137,12 @@ def _read_manifests(store: Store) -> dict[str, Manifest | None]:
     return manifests
 
 
-def _count_samples(held: Manifest, own: Sequence[str]) -> int:
-    return sum(sample.source in own for sample in held.samples.values())
+def _count_samples(release_manifest: Manifest, own: Sequence[str]) -> int:
+    return sum(sample.source in own for sample in release_manifest.samples.values())
 
 
-def _manifest_hashes(held: Manifest, own: Sequence[str]) -> set[str]:
-    samples = (sample for sample in held.samples.values() if sample.source in own)
+def _manifest_hashes(release_manifest: Manifest, own: Sequence[str]) -> set[str]:
+    samples = (sample for sample in release_manifest.samples.values() if sample.source in own)
     return {sha256 for sample in samples for sha256 in (sample.sha256, *sample.annotation.digests)}
 
 

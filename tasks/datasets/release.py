@@ -129,11 +129,11 @@ def _write(store: Store, folder: Path, plan: ReleasePlan, expected: Manifest | N
     """Write everything beside the release's place, flush it, and rename it when it is the expected one."""
     log, planned = hashing.ReadLog(), plan.manifest
     with atomic.build_folder(folder) as build_folder:
-        for name, place in planned.layouts.items():
+        for name, layout_folder in planned.layouts.items():
             settings = planned.settings.get(name, {})
             purpose, side = f"{folder.name} as {name}", settings.get(layouts.LETTERBOX)
             samples = release_files.read_samples(store, plan.picks, purpose, side)
-            layouts.build(name, settings).write(samples, build_folder / place, log)
+            layouts.build(name, settings).write(samples, build_folder / layout_folder, log)
         release_files.write_certificate(store, plan, build_folder)
         release_files.write_card(store, plan, build_folder)
         with atomic.flush_in_background(build_folder):

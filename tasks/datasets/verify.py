@@ -42,20 +42,20 @@ def verify(folder: Path, catalog: Catalog | None = None) -> Release:
     content = _read_content(folder)
     problems = [problem for problem in [manifest.check_seal(content)] if problem]
     try:
-        held = manifest.parse(content)
+        release_manifest = manifest.parse(content)
     except ReleaseError as error:
         raise _failure(folder, [*problems, str(error)]) from error
-    known = _read_signatures(held, catalog) if catalog else {}
+    known = _read_signatures(release_manifest, catalog) if catalog else {}
     del content
-    files, layout_problems = _examine_files(folder, held, known)
-    problems += manifest.compare_files(manifest.file_hashes(held), files)
-    problems += manifest.find_leaks(held, files)
+    files, layout_problems = _examine_files(folder, release_manifest, known)
+    problems += manifest.compare_files(manifest.file_hashes(release_manifest), files)
+    problems += manifest.find_leaks(release_manifest, files)
     problems += layout_problems
-    problems += _find_missing_images(held, files)
-    problems += _check_certificate(folder, held, files, known)
+    problems += _find_missing_images(release_manifest, files)
+    problems += _check_certificate(folder, release_manifest, files, known)
     if problems:
         raise _failure(folder, problems)
-    return Release(folder.resolve().name, str(folder), held.digest, dict(held.counts))
+    return Release(folder.resolve().name, str(folder), release_manifest.digest, dict(release_manifest.counts))
 
 
 def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
@@ -89,9 +89,9 @@ def diff_page(old: Path, new: Path) -> str:
 
 
 def _read_samples(folder: Path, wanted: set[str]) -> dict[str, Sample]:
-    held = _read_manifest(folder)
-    name = next(name for name, place in held.layouts.items() if place == ".")
-    samples = layouts.build(name, held.settings.get(name, {})).read(folder)
+    release_manifest = _read_manifest(folder)
+    name = next(name for name, layout_folder in release_manifest.layouts.items() if layout_folder == ".")
+    samples = layouts.build(name, release_manifest.settings.get(name, {})).read(folder)
     return {sample.sample_id: sample for sample in samples if sample.sample_id in wanted}
 
 
@@ -111,14 +111,14 @@ def _read_content(folder: Path) -> bytes:
         ) from error
 
 
-def _read_signatures(held: Manifest, catalog: Catalog) -> dict[str, bytes]:
+def _read_signatures(release_manifest: Manifest, catalog: Catalog) -> dict[str, bytes]:
     """Give the packed signatures that the storage keeps of the release's sources, by the hashes of the images."""
     store = Store(catalog.storage_root)
-    stored = (signatures.read(store, source_id).items() for source_id in held.sources)
+    stored = (signatures.read(store, source_id).items() for source_id in release_manifest.sources)
     return {sha256: duplicates.pack(signature) for own in stored for sha256, signature in own}
 
 
-def _examine_files(folder: Path, held: Manifest, known: dict[str, bytes]) -> tuple[FileHashes, list[str]]:
+def _examine_files(folder: Path, release_manifest: Manifest, known: dict[str, bytes]) -> tuple[FileHashes, list[str]]:
     """Hash every file, add the packed signature of every new image to those known, and collect the layouts' problems.
 
     A file that a layout reads is hashed at the same time, and is not read again.
@@ -130,7 +130,7 @@ def _examine_files(folder: Path, held: Manifest, known: dict[str, bytes]) -> tup
 
     log = hashing.ReadLog(add_signature)
     try:
-        problems = [*_find_layout_problems(folder, held, log)]
+        problems = [*_find_layout_problems(folder, release_manifest, log)]
         files = hashing.hash_folder(folder, log)
     except OSError as error:
         raise ReleaseError(f"{folder}: cannot be read: {error}") from error
@@ -138,8 +138,8 @@ def _examine_files(folder: Path, held: Manifest, known: dict[str, bytes]) -> tup
     return files, problems
 
 
-def _find_layout_problems(folder: Path, held: Manifest, log: hashing.ReadLog) -> Iterator[str]:
-    for name, prefix, layout in _build_layouts(held):
+def _find_layout_problems(folder: Path, release_manifest: Manifest, log: hashing.ReadLog) -> Iterator[str]:
+    for name, prefix, layout in _build_layouts(release_manifest):
         if isinstance(layout, PluginError):
             yield f"{manifest.FILE}: {layout}"
             continue
@@ -147,28 +147,33 @@ def _find_layout_problems(folder: Path, held: Manifest, log: hashing.ReadLog) ->
         yield from (f"{prefix}{problem}" for problem in problems)
 
 
-def _find_missing_images(held: Manifest, files: FileHashes) -> Iterator[str]:
+def _find_missing_images(release_manifest: Manifest, files: FileHashes) -> Iterator[str]:
     """Name the samples whose image a layout lacks, for each layout that keeps images byte for byte."""
-    for name, prefix, layout in _build_layouts(held):
-        if isinstance(layout, PluginError) or not layout.verbatim or layouts.LETTERBOX in held.settings.get(name, {}):
+    for name, prefix, layout in _build_layouts(release_manifest):
+        if (
+            isinstance(layout, PluginError)
+            or not layout.verbatim
+            or layouts.LETTERBOX in release_manifest.settings.get(name, {})
+        ):
             continue
         own = {file: content for file, content in files.items() if file.startswith(prefix)} if prefix else files
-        yield from (f"{name}: {problem}" for problem in manifest.find_missing_images(held, own))
+        yield from (f"{name}: {problem}" for problem in manifest.find_missing_images(release_manifest, own))
 
 
-def _build_layouts(held: Manifest) -> Iterator[tuple[str, str, Layout | PluginError]]:
+def _build_layouts(release_manifest: Manifest) -> Iterator[tuple[str, str, Layout | PluginError]]:
     """Give each layout's name, what its files' names begin with ("" for the release itself), and it, or why it is not built."""
-    for name, place in sorted(held.layouts.items()):
-        prefix = "" if place == "." else f"{place}/"
+    for name, layout_folder in sorted(release_manifest.layouts.items()):
+        prefix = "" if layout_folder == "." else f"{layout_folder}/"
         try:
-            yield name, prefix, layouts.build(name, held.settings.get(name, {}))
+            yield name, prefix, layouts.build(name, release_manifest.settings.get(name, {}))
         except PluginError as error:
             yield name, prefix, error
 
 
-def _check_certificate(folder: Path, held: Manifest, files: FileHashes, known: Mapping[str, bytes]) -> list[str]:
+def _check_certificate(folder: Path, release_manifest: Manifest, files: FileHashes, known: Mapping[str, bytes]) -> list[str]:
     """Compute the leak certificate's claims again from the images that are there."""
-    listed = {sample.sha256: sample.split for sample in held.samples.values()}  # for layouts without folders of splits
+    # for layouts without folders of splits
+    listed = {sample.sha256: sample.split for sample in release_manifest.samples.values()}
     seen: set[tuple[str, str]] = set()
     images: dict[str, dict[str, bytes]] = defaultdict(dict)
     for name, (sha256, size) in files.items():

@@ -48,14 +48,14 @@ def verify_composites(folder: Path) -> Release:
 
 def _misplaced(folder: Path, manifest: dict[str, object]) -> list[str]:
     misplaced = []
-    for name, place in sorted(manifest["layouts"].items()):  # type: ignore[attr-defined]
+    for name, layout_folder in sorted(manifest["layouts"].items()):  # type: ignore[attr-defined]
         try:
             plugin = layouts.build(name, manifest["settings"].get(name, {}))  # type: ignore[attr-defined]
         except PluginError as error:
             misplaced.append(f"{composition_manifest.FILE}: {error}")
             continue
-        where = "" if place == "." else f"{place}/"
-        problems = progress.track(plugin.find_problems(folder / place), "verify", f"{folder.name} as {name}", 0)
+        where = "" if layout_folder == "." else f"{layout_folder}/"
+        problems = progress.track(plugin.find_problems(folder / layout_folder), "verify", f"{folder.name} as {name}", 0)
         misplaced += [f"{where}{problem}" for problem in problems]
     return misplaced
 

@@ -49,14 +49,14 @@ def list_videos(source: Source, catalog: Catalog) -> list[Path]:
     SourceError
         When there are none.
     """
-    place = resolve_path(source.path, catalog)
-    if not place.is_dir():
+    location = resolve_path(source.path, catalog)
+    if not location.is_dir():
         return _match(source, catalog)
-    inside = sorted(place.iterdir())
-    videos = [path for path in inside if path.suffix.lower() in SUFFIXES and not _is_hidden(path, place) and path.is_file()]
+    inside = sorted(location.iterdir())
+    videos = [path for path in inside if path.suffix.lower() in SUFFIXES and not _is_hidden(path, location) and path.is_file()]
     if not videos:
         raise SourceError(
-            f"source {source.source_id}: {place} is a folder without videos: none of its {len(inside)} entries ends in "
+            f"source {source.source_id}: {location} is a folder without videos: none of its {len(inside)} entries ends in "
             f"{', '.join(sorted(SUFFIXES))}. Put videos there, or give a glob such as {source.path.rstrip('/')}/**/*.mp4"
         )
     return videos
@@ -73,15 +73,15 @@ def list_photos(source: Source, catalog: Catalog) -> list[Path]:
     SourceError
         When there are none.
     """
-    place = resolve_path(source.path, catalog)
-    if not place.is_dir():
-        return [place] if place.is_file() else _match(source, catalog)
-    inside = [path for path in sorted(place.iterdir()) if not path.is_dir() and not _is_hidden(path, place)]
+    location = resolve_path(source.path, catalog)
+    if not location.is_dir():
+        return [location] if location.is_file() else _match(source, catalog)
+    inside = [path for path in sorted(location.iterdir()) if not path.is_dir() and not _is_hidden(path, location)]
     files = [path for path in inside if _is_picture(path)]
     if not files:
         without = f"photos: none of its {len(inside)} files is a picture" if inside else "files"
         raise SourceError(
-            f"source {source.source_id}: {place} is a folder without {without}. Put photos there, or give a glob such as "
+            f"source {source.source_id}: {location} is a folder without {without}. Put photos there, or give a glob such as "
             f"{source.path.rstrip('/')}/**/*.jpg for those in its folders"
         )
     return files
@@ -143,11 +143,11 @@ def resolve_path(path: str, catalog: Catalog) -> Path:
 
 def photo_root(source: Source, catalog: Catalog) -> Path:
     """Give the folder below which photos are named: what comes before the first wildcard."""
-    place = resolve_path(source.path, catalog)
-    if place.is_dir():
-        return place
-    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), place.parts))
-    return root.parent if root == place else root
+    location = resolve_path(source.path, catalog)
+    if location.is_dir():
+        return location
+    root = Path(*itertools.takewhile(lambda part: not glob.has_magic(part), location.parts))
+    return root.parent if root == location else root
 
 
 def catalog_path(file: Path, source: Source, catalog: Catalog) -> str:
@@ -175,13 +175,13 @@ def source_state(source: Source, catalog: Catalog) -> list[int] | None:
     """
     if addresses.is_address(source.path):
         return None
-    place = resolve_path(source.path, catalog)
+    location = resolve_path(source.path, catalog)
     try:
-        status = place.stat()
+        status = location.stat()
     except OSError as error:
-        raise SourceError(f"source {source.source_id}: {place}: {error.strerror}; {_near_names(place)}") from error
-    if not place.is_file():
-        raise SourceError(f"source {source.source_id}: {place} is no file; expected one video here (see `expand`)")
+        raise SourceError(f"source {source.source_id}: {location}: {error.strerror}; {_near_names(location)}") from error
+    if not location.is_file():
+        raise SourceError(f"source {source.source_id}: {location} is no file; expected one video here (see `expand`)")
     return [status.st_size, status.st_mtime_ns]
 
 
@@ -193,24 +193,24 @@ def _modified(path: Path) -> float:
 
 
 def _match(source: Source, catalog: Catalog) -> list[Path]:
-    place = resolve_path(source.path, catalog)
+    location = resolve_path(source.path, catalog)
     pattern = str(Path(source.path).expanduser())  # Path.glob takes no absolute pattern
     names = sorted(glob.glob(pattern, root_dir=catalog.folder, recursive=True))  # noqa: PTH207
     matched = [catalog.folder / name for name in names if (catalog.folder / name).is_file()]
-    root, ending = photo_root(source, catalog), place.suffix.lower()
+    root, ending = photo_root(source, catalog), location.suffix.lower()
     takes = _is_picture if source.kind == "images" else _may_be_video
     visible = [path for path in matched if not _is_hidden(path, root)]
     files = [path for path in visible if takes(path) or (path.suffix and path.suffix.lower() == ending)]
     if not files:
-        raise SourceError(f"source {source.source_id}: {place}: no such file, folder or glob; {_near_names(place)}")
+        raise SourceError(f"source {source.source_id}: {location}: no such file, folder or glob; {_near_names(location)}")
     return files
 
 
-def _near_names(place: Path) -> str:
-    folder = next(parent for parent in place.parents if parent.is_dir())
+def _near_names(location: Path) -> str:
+    folder = next(parent for parent in location.parents if parent.is_dir())
     if not os.access(folder, os.R_OK):
         return f"{folder} cannot be listed by this user"
     names = sorted(path.name for path in folder.iterdir())
-    lost = place.relative_to(folder).parts[0]
+    lost = location.relative_to(folder).parts[0]
     near = difflib.get_close_matches(lost, names, n=3) or names[:5]
     return f"{folder} has no {lost!r}, it has {', '.join(near) or 'nothing'}"

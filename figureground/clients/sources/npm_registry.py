@@ -42,17 +42,17 @@ class NpmRegistry:
         options = ["--ignore-scripts", "--no-update-notifier", "--no-fund", "--loglevel=error"]
         command = [*_npm_command(), "pack", package, *options, "--pack-destination", str(folder)]
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_AT_MOST, check=False, cwd=folder
             )
         except subprocess.TimeoutExpired as error:
             raise TransientError(f"npm did not fetch {package} in {_SECONDS_AT_MOST // 60} minutes; run again") from error
         tarballs = list(folder.glob("*.tgz"))
-        if done.returncode or not tarballs:
-            kind = TransientError if any(f"code {code}" in done.stderr for code in _TRANSIENT) else SourceError
+        if completed.returncode or not tarballs:
+            kind = TransientError if any(f"code {code}" in completed.stderr for code in _TRANSIENT) else SourceError
             raise kind(
-                f"npm could not download {package}: {summarize_errors(done.stderr)}. Check the name and version, that this "
-                "machine reaches a registry that has it (`npm view` by hand shows more), or give another path"
+                f"npm could not download {package}: {summarize_errors(completed.stderr)}. Check the name and version, that "
+                "this machine reaches a registry that has it (`npm view` by hand shows more), or give another path"
             )
         return tarballs[0]
 

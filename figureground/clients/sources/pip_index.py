@@ -39,18 +39,19 @@ class PipIndex:
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "-q", "-d", str(folder)]
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options, requirement]
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_AT_MOST, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise TransientError(f"pip did not fetch {requirement} in {_SECONDS_AT_MOST // 60} minutes; run again") from error
-        if "No module named pip" in done.stderr:
+        if "No module named pip" in completed.stderr:
             raise SourceError(f"this Python ({sys.executable}) has no pip to download with; `uv pip install pip` adds it")
         wheels = list(folder.glob("*.whl"))
-        if done.returncode or not wheels:
+        if completed.returncode or not wheels:
             raise SourceError(
-                f"pip could not download {requirement}: {summarize_errors(done.stderr)}. Check the name and version, that this "
-                "machine reaches a package index that has it (`pip download` by hand shows more), or give another path"
+                f"pip could not download {requirement}: {summarize_errors(completed.stderr)}. Check the name and version, "
+                "that this machine reaches a package index that has it (`pip download` by hand shows more), or give another "
+                "path"
             )
         return wheels[0]
 

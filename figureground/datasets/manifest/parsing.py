@@ -32,8 +32,8 @@ def parse(content: bytes) -> Manifest:
         parsed = _parse_lines(content) or Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole file"
-        raise ReleaseError(f"{FILE}: damaged, or of another version of figureground: {place}: {first['msg']}") from error
+        key = ".".join(map(str, first["loc"])) or "the whole file"
+        raise ReleaseError(f"{FILE}: damaged, or of another version of figureground: {key}: {first['msg']}") from error
     if unsafe := next(find_unsafe_names(parsed), ""):
         raise ReleaseError(f"{FILE}: {unsafe}. No release has that: somebody else made this file")
     return parsed
