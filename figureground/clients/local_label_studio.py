@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from figureground import progress
 from figureground.catalog import Catalog
-from figureground.clients import label_studio_template
+from figureground.clients import label_studio_template, studio_guard
 from figureground.errors import FiguregroundError
 from figureground.storage.atomic import write_file
 from figureground.storage.processes import start_time
@@ -35,12 +35,6 @@ USERNAME = "admin@figureground.local"
 USUAL_PORT = 8080
 _BOOT_SECONDS = 420  # the very first start compiles all its code: on two cores with a load of 8 it took more than 180
 _STOP_SECONDS = 10
-_PRIVATE = (
-    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,192.88.99.0/24,"
-    "192.168.0.0/16,198.18.0.0/15,198.51.100.0/24,203.0.113.0/24,224.0.0.0/4,240.0.0.0/4,::/128,::ffff:0:0/96,"
-    "::ffff:0:0:0/96,64:ff9b::/96,64:ff9b:1::/48,100::/64,2001::/32,2001:20::/28,2001:db8::/32,2002::/16,fc00::/7,"
-    "fe80::/10,ff00::/8"
-)
 _FOREIGN = ("LABEL_STUDIO_", "HEARTEX_", "POSTGRE_", "DJANGO_", "PYTHON", "VIRTUAL_ENV")
 
 _log = logging.getLogger(__name__)
@@ -146,6 +140,19 @@ def is_local(catalog: Catalog) -> bool:
     return here and (_home(catalog) / "token").exists()
 
 
+def let_through(catalog: Catalog, address: str) -> contextlib.AbstractContextManager[None]:
+    """Let the local Label Studio, if the catalog's is one, reach a receiver on this machine while the block lasts.
+
+    Parameters
+    ----------
+    catalog
+        Gives the server and its storage.
+    address
+        The receiver's ``http(s)://HOST:PORT/``.
+    """
+    return studio_guard.let_through(_home(catalog), address) if is_local(catalog) else contextlib.nullcontext()
+
+
 def served_crops(catalog: Catalog) -> Path:
     """Give the folder of the crops as the catalog's server sees it.
 
@@ -249,7 +256,7 @@ def _start(home: Path, executable: Path, port: int, catalog: Catalog) -> Studio:
     for name, length in (("token", 20), ("password", 8)):
         if not (home / name).exists():
             _write_secret(home / name, secrets.token_hex(length))
-    environment = _environment(home, catalog)
+    environment = _environment(home, catalog) | studio_guard.make_environment(home, port)
     label_studio_template.lay(home, executable, environment)
     where = ["--data-dir", str(home), "--internal-host", HOST, "--port", str(port)]
     log = home / "studio.log"
@@ -290,9 +297,6 @@ def _environment(home: Path, catalog: Catalog) -> dict[str, str]:
         "LOCAL_FILES_SERVING_ENABLED": "true",
         "LOCAL_FILES_DOCUMENT_ROOT": str(_make_served_folder(home, catalog)),
         "DISABLE_SIGNUP_WITHOUT_LINK": "true",
-        # a webhook may go to this machine, and still to no other private address
-        "USE_DEFAULT_BANNED_SUBNETS": "false",
-        "USER_ADDITIONAL_BANNED_SUBNETS": _PRIVATE,
         "COLLECT_ANALYTICS": "false",
         "LATEST_VERSION_CHECK": "false",
         "SENTRY_DSN": "",

@@ -19,7 +19,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 
 from figureground.catalog import Catalog, load
-from figureground.clients import webhook
+from figureground.clients import local_label_studio, webhook
 from figureground.clients.annotation_server import connect, read_secret
 from figureground.clients.label_studio import AnnotationServer, Project
 from figureground.errors import FiguregroundError, StoreError
@@ -129,6 +129,7 @@ def receive_webhooks(
     debouncer, reached = Debouncer(), threading.Event()
     with (
         serving(make_receiver(secret, debouncer.hint, reached), host, port) as stopped,
+        local_label_studio.let_through(catalog, address),
         _registered(catalog, address, secret) as (server, project),
     ):
         if webhook.try_webhook(server, project, catalog, reached.wait):
