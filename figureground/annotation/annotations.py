@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from figureground import documents
 from figureground.annotation import bitmask, brush_rle
 from figureground.annotation.label_interface import BITMASK, KEEP, Interface
 from figureground.errors import LabelError
@@ -16,6 +17,7 @@ from figureground.types import Mask
 
 COLLAPSED_BELOW = 0.1
 _COMPARED_FROM = 0.01
+_ITEMS_AT_MOST = 1000
 Origin = Literal["manual", "prediction", "prediction-changed"]
 
 
@@ -65,15 +67,14 @@ def read_annotation(
             regions.append(item)
     verdict = next(iter(chosen.get("verdict", ())), KEEP)
     mask = _merged(regions, interface, width, height, where) if verdict == KEEP else None
-    parent = annotation.get("parent_prediction")
     return Annotation(
         annotation_id=int(annotation["id"]),
         mask=mask,
         verdict=verdict,
         scenes=tuple(chosen.get("scenes", ())),
         origin=_origin(regions),
-        parent_prediction=None if parent is None else int(parent),
-        seconds_spent=float(annotation.get("lead_time") or 0.0),
+        parent_prediction=_whole_number(annotation.get("parent_prediction")),
+        seconds_spent=_seconds(annotation.get("lead_time")),
     )
 
 
@@ -124,13 +125,15 @@ def read_items(annotation: Mapping[str, Any], where: str) -> Sequence[Mapping[st
     Raises
     ------
     LabelError
-        When its result is no list of objects with a value.
+        When its result is no list of objects with a value, or has more than an editor gives.
     """
     items = annotation.get("result") or []
     if not isinstance(items, Sequence) or not all(
         isinstance(item, Mapping) and isinstance(item.get("value"), Mapping) for item in items
     ):
-        raise LabelError(f"{where}: its result is not a list of regions and answers: {str(items)[:80]!r}")
+        raise LabelError(f"{where}: its result is not a list of regions and answers: {documents.abridge(items)}")
+    if len(items) > _ITEMS_AT_MOST:
+        raise LabelError(f"{where}: {len(items):,} regions and answers; expected at most {_ITEMS_AT_MOST:,}")
     return items
 
 
@@ -157,21 +160,22 @@ def read_region(region: Mapping[str, Any], interface: Interface, width: int, hei
     unknown = [label for label in labels if label not in interface.labels]
     if region.get("type") != interface.kind or unknown or not labels:
         raise LabelError(
-            f"{where}: region {region.get('id')!r} is {region.get('type')!r} labelled "
+            f"{where}: region {documents.abridge(region.get('id'))} is {documents.abridge(region.get('type'))} labelled "
             f"{', '.join(labels) or 'nothing'}; expected {interface.kind!r} labelled {' or '.join(interface.labels)}"
         )
     size = region.get("original_width"), region.get("original_height")
     if size != (width, height) or region.get("image_rotation"):
         raise LabelError(
-            f"{where}: region {region.get('id')!r} is for an image of {size[0]}x{size[1]} rotated by "
-            f"{region.get('image_rotation') or 0}; the crop has {width}x{height}, not rotated"
+            f"{where}: region {documents.abridge(region.get('id'))} is for an image of {documents.abridge(size[0])}x"
+            f"{documents.abridge(size[1])} rotated by {documents.abridge(region.get('image_rotation') or 0)}; "
+            f"the crop has {width}x{height}, not rotated"
         )
     try:
         if interface.kind == BITMASK:
             return bitmask.decode(value.get("imageDataURL") or "", width, height)
         return brush_rle.decode(value.get("rle") or [], width, height)
     except LabelError as error:
-        raise LabelError(f"{where}: region {region.get('id')!r}: {error}") from error
+        raise LabelError(f"{where}: region {documents.abridge(region.get('id'))}: {error}") from error
 
 
 def read_choices(item: Mapping[str, Any], interface: Interface, where: str) -> tuple[str, ...]:
@@ -197,14 +201,25 @@ def _check_tags(item: Mapping[str, Any], interface: Interface, names: set[str], 
     from_name, to_name = item.get("from_name"), item.get("to_name")
     if from_name not in tuple(names) or to_name != interface.image:
         raise LabelError(
-            f"{where}: item {item.get('id')!r} goes from {from_name!r} to {to_name!r}; the label config has "
-            f"{', '.join(sorted(names))} to {interface.image}"
+            f"{where}: item {documents.abridge(item.get('id'))} goes from {documents.abridge(from_name)} to "
+            f"{documents.abridge(to_name)}; the label config has {', '.join(sorted(names))} to {interface.image}"
         )
 
 
 def _texts(values: Any) -> tuple[str, ...]:
     """Convert a list of answers to text; a single value counts as a list of one, None as an empty list."""
-    return tuple(map(str, values)) if isinstance(values, (list, tuple)) else () if values is None else (str(values),)
+    every = values if isinstance(values, (list, tuple)) else () if values is None else (values,)
+    return tuple(value if isinstance(value, str) else documents.abridge(value) for value in every)
+
+
+def _whole_number(value: Any) -> int | None:
+    """Give a number of the server's; whatever else an annotator's program sends in its place is none."""
+    return value if type(value) is int and 0 < value < 2**63 else None
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value) if isinstance(value, int | float) and 0 < value < 2**53 else 0.0
+    return seconds if math.isfinite(seconds) else 0.0
 
 
 def _origin(regions: Sequence[Mapping[str, Any]]) -> Origin:

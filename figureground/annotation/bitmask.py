@@ -15,6 +15,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from figureground.errors import ArrayError, LabelError
+from figureground.imaging.file_headers import read_header
 from figureground.types import Mask
 
 PREFIX = "data:image/png;base64,"
@@ -80,6 +81,8 @@ def decode(address: str, width: int, height: int) -> Mask:
     try:
         # Not Image.open: once ultralytics is imported, that tries to install pi_heif when it cannot read a file.
         with PngImageFile(io.BytesIO(content)) as picture:
+            if picture.size != (width, height):  # the decoder's own size: what it makes room for
+                raise _wrong_size(picture.size, width, height)
             picture.load()
             transparent = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
             alpha = np.array(picture.convert("RGBA").getchannel("A"))
@@ -102,6 +105,12 @@ def _content(address: str) -> bytes:
 def _check_size(content: bytes, width: int, height: int) -> None:
     if content[:8] != _SIGNATURE or content[12:16] != b"IHDR" or len(content) < 24:
         raise LabelError(f"bitmask's data URL holds no PNG: it starts with {content[:8].hex(' ') or 'nothing'}")
-    size = struct.unpack(">II", content[16:24])
-    if size != (width, height):
-        raise LabelError(f"bitmask is a picture of {size[0]}x{size[1]}, expected {width}x{height}")
+    header = read_header(content)
+    if (header.width, header.height) != (width, height):
+        raise _wrong_size((header.width, header.height), width, height)
+    if header.fault:
+        raise LabelError(f"bitmask's PNG is damaged: {header.fault}")
+
+
+def _wrong_size(size: tuple[int, int], width: int, height: int) -> LabelError:
+    return LabelError(f"bitmask is a picture of {size[0]}x{size[1]}, expected {width}x{height}")

@@ -22,6 +22,7 @@ _SIZES = (3, 4, 8, 16)
 _HEADER_BITS = 32 + 5 + 4 * 4
 _LONGEST = 1 << _SIZES[-1]
 _SIZE_AT_MOST = 16
+_BYTES_PER_VALUE_AT_MOST = 4  # each value a run of its own, its length written with 16 bits
 
 
 def encode(mask: Bytes) -> list[int]:
@@ -121,7 +122,7 @@ def unpack(rle: Sequence[int] | Bytes, count: int) -> Bytes:
     LabelError
         As `decode`. Nothing of the promised size is allocated before the stream is known to hold it.
     """
-    stream = _checked(rle)
+    stream = _checked(rle, count)
     bits = np.unpackbits(stream)
     sizes = _sizes(bits, count)
     starts, end = _walk(bits, stream, sizes, count)
@@ -173,7 +174,9 @@ def _write(codes: NDArray[np.int64], widths: NDArray[np.int64], count: int) -> B
     return out[: end // 8 + 1]
 
 
-def _checked(rle: Sequence[int] | Bytes) -> Bytes:
+def _checked(rle: Sequence[int] | Bytes, count: int) -> Bytes:
+    if isinstance(rle, Sequence) and len(rle) > 16 + _BYTES_PER_VALUE_AT_MOST * count:
+        raise LabelError(f"brush stream has {len(rle)} bytes, more than {count} values can take")
     try:
         values = np.asarray(rle)
     except (TypeError, ValueError, OverflowError) as error:

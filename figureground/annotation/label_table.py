@@ -9,19 +9,21 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from figureground import tables
+from figureground import documents, tables
 from figureground.annotation import annotations, class_resolution, edit_fusion, predictions, sync_cursor
 from figureground.annotation.annotations import Annotation
 from figureground.annotation.label_interface import PERSON, Interface
 from figureground.annotation.sync_cursor import SyncCursor
-from figureground.errors import LabelError
+from figureground.errors import ArrayError, LabelError
 from figureground.imaging import crops as cropping
 from figureground.imaging import mask_metrics, masks
+from figureground.shortage import find_shortage
 from figureground.storage.store import Store
 from figureground.tables import CropRow, LabelRow, MatteRow, TaskRow
 from figureground.types import Alpha, Mask, TableRef
 
 _log = logging.getLogger(__name__)
+_FOREIGN = (ArithmeticError, ArrayError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 class ReturnNote(TypedDict):
@@ -69,7 +71,6 @@ class LabelTable:
         self._tasks = tables.records(self.store, self.tasks)
         pairs = zip(self._tasks.column("key"), self._tasks, strict=True)
         self._crop_ids = {str(key): crop_id for key, crop_id in pairs if crop_id in self._crops}
-        self._parts = PERSON not in self.interface.labels
 
     def restore(self) -> SyncCursor:
         """Read what the last pull left, when it came from the same tables and its files are there."""
@@ -137,15 +138,16 @@ class LabelTable:
         task, crop = TaskRow(**self._tasks[crop_id]), CropRow(**self._crops[crop_id])
         self.drop(key, None)
         try:
-            read, drawn = self._read(annotation, crop)
+            read, drawn = read_with_classes(annotation, self.interface, crop.width, crop.height, crop_id)
         except LabelError as error:
-            return self._refuse(crop_id, annotation, str(error), doubt=False)
+            return self._refuse(crop_id, int(annotation["id"]), str(error), doubt=False)
         alpha = self._read_alpha(crop)
         shown = np.zeros_like(alpha) if task.blank else alpha
         if read.mask is not None and not insisted:
             reason = annotations.explain_collapse(read.mask, predictions.binarize(shown))
             if reason:
-                return self._refuse(crop_id, annotation, f"annotation {read.annotation_id} of {crop_id}: {reason}", doubt=True)
+                where = f"annotation {read.annotation_id} of {crop_id}"
+                return self._refuse(crop_id, read.annotation_id, f"{where}: {reason}", doubt=True)
         row = self._compare_annotators(self._row(crop_id, read, annotation, task), read, other, crop)
         if read.mask is not None:
             row = self._write_mask(row, crop, alpha, shown, read.mask)
@@ -154,17 +156,10 @@ class LabelTable:
         self.rows[crop_id] = row
         return None
 
-    def _read(
-        self, annotation: Mapping[str, Any], crop: CropRow
-    ) -> tuple[Annotation, class_resolution.ResolvedClasses | None]:
-        """Read an annotation; where parts are asked for, its mask is the person they make up."""
-        size = crop.width, crop.height, crop.crop_id
-        read = annotations.read_annotation(annotation, self.interface, *size)
-        if not self._parts or read.mask is None:
-            return read, None
-        drawn = class_resolution.read_classes(annotation, self.interface, *size)
-        mask = class_resolution.merge_to_person(drawn, f"annotation {read.annotation_id} of {crop.crop_id}")
-        return replace(read, mask=mask), drawn
+    def note_unreadable(self, key: str, reason: str) -> None:
+        """Drop a task's label, and note why its annotations could not be read from the server."""
+        self.drop(key, None)
+        self._refuse(self._crop_ids[key], 0, reason, doubt=False)
 
     def _compare_annotators(
         self, row: LabelRow, read: Annotation, other: Mapping[str, Any] | None, crop: CropRow
@@ -173,7 +168,7 @@ class LabelTable:
         if other is None:
             return row
         try:
-            second, _ = self._read(other, crop)
+            second, _ = read_with_classes(other, self.interface, crop.width, crop.height, crop.crop_id)
         except LabelError as error:
             _log.warning("no second opinion: %s", error)
             return row
@@ -184,9 +179,10 @@ class LabelTable:
         agreement, of_boundaries = mask_metrics.iou(own, others), mask_metrics.boundary_iou(own, others)
         return replace(row, agreement=agreement, boundary_agreement=of_boundaries)
 
-    def _refuse(self, crop_id: str, annotation: Mapping[str, Any], reason: str, doubt: bool) -> ReturnNote:
+    def _refuse(self, crop_id: str, annotation_id: int, reason: str, doubt: bool) -> ReturnNote:
+        reason = reason.encode("utf-8", "backslashreplace").decode()  # half a character ends up in no table
         _log.warning("%s", reason)
-        note = ReturnNote(annotation=int(annotation["id"]), reason=reason, doubt=doubt)
+        note = ReturnNote(annotation=annotation_id, reason=reason, doubt=doubt)
         self.unusable[crop_id] = _unusable(crop_id, note)
         return note
 
@@ -223,6 +219,41 @@ class LabelTable:
         if isinstance(user, Mapping):
             return str(user.get("username") or user.get("email") or user.get("id"))
         return self.names.get(user, f"user {user}") if isinstance(user, int) else f"user {user}"
+
+
+def read_with_classes(
+    annotation: Mapping[str, Any], interface: Interface, width: int, height: int, crop_id: str
+) -> tuple[Annotation, class_resolution.ResolvedClasses | None]:
+    """Read an annotation of any form; where parts are asked for, its mask is the person they make up.
+
+    Parameters
+    ----------
+    annotation
+        As the server gives it.
+    interface
+        The label config.
+    width, height
+        The crop's size in pixels.
+    crop_id
+        For messages.
+
+    Raises
+    ------
+    LabelError
+        When it cannot be used: whatever its form makes our code raise is a reason.
+    """
+    try:
+        read = annotations.read_annotation(annotation, interface, width, height, crop_id)
+        if PERSON in interface.labels or read.mask is None:
+            return read, None
+        drawn = class_resolution.read_classes(annotation, interface, width, height, crop_id)
+    except _FOREIGN as error:
+        if find_shortage(error):
+            raise
+        where = f"annotation {annotation['id']} of {crop_id}: it has a form that no editor gives"
+        raise LabelError(f"{where} ({type(error).__name__}: {documents.abridge(str(error))})") from error
+    mask = class_resolution.merge_to_person(drawn, f"annotation {read.annotation_id} of {crop_id}")
+    return replace(read, mask=mask), drawn
 
 
 def annotator_id(annotation: Mapping[str, Any]) -> Any:

@@ -8,16 +8,17 @@ fetched then.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from figureground import progress, tables
 from figureground.annotation import edit_fusion, label_interface
-from figureground.annotation.label_table import LabelTable, annotator_id
+from figureground.annotation.label_table import LabelTable, ReturnNote, annotator_id
 from figureground.annotation.sync_cursor import ListedTask, SyncCursor
 from figureground.catalog import Catalog
 from figureground.clients.annotation_server import Connect, connect
 from figureground.clients.label_studio import AnnotationServer, Project, ServerTask
+from figureground.clients.label_studio.errors import DeepAnswerError
 from figureground.errors import LabelError, TransientError
 from figureground.storage.store import Store
 from figureground.types import TableRef
@@ -120,6 +121,7 @@ class _Pull:
     table: LabelTable
     source_id: str
     settings: PullSettings
+    lost: list[str] = field(default_factory=list)
 
     def run(self) -> TableRef:
         before = cursor = self.table.restore()
@@ -138,10 +140,14 @@ class _Pull:
             return self.table.current
         for number, portion in enumerate(self._portions(todo), 1):
             returned = self._update(portion)
-            cursor = cursor.after([_seen(task) for task in (*portion, *returned)], started)
+            if not self.lost:  # what the server could not send is listed again by the next pull
+                cursor = cursor.after([_seen(task) for task in (*portion, *returned)], started)
             if number % self.settings.portions_per_table == 0 and self.table.grows:
                 self.table.write(cursor)
-        return self.table.write(cursor)
+        table = self.table.write(cursor)
+        if self.lost:
+            raise TransientError(f"{len(self.lost)} tasks could not be read, all others are pulled; the first: {self.lost[0]}")
+        return table
 
     def _recount(self) -> None:
         """Make sure that the server's lists show every annotation that it has."""
@@ -174,25 +180,42 @@ class _Pull:
         """Update a portion's labels; give the tasks that went back to the annotators, as they are now."""
         listed = {task.key: task for task in portion if self.table.has_task(task.key)}
         keys = [key for key, task in listed.items() if task.annotations or self.table.has_label(key)]
-        whole: dict[str, list[ServerTask]] = {}
-        for task in self.server.list_annotated_tasks(self.project, keys):
-            whole.setdefault(task.key, []).append(task)
-        if whole and not self.table.names:
+        whole = self._read_whole(keys)
+        if any(whole.values()) and not self.table.names:
             self.table.names = self.server.list_annotators()
-        returned = [key for key, task in listed.items() if not self._label(task, whole.get(key, ()))]
+        read = {key: task for key, task in listed.items() if key in whole or key not in keys}
+        returned = [key for key, task in read.items() if not self._label(task, whole.get(key, ()))]
         return [task for same in self.server.find_tasks(self.project, returned).values() for task in same]
+
+    def _read_whole(self, keys: Sequence[str]) -> dict[str, list[ServerTask]]:
+        """Read tasks with their annotations, without those that cannot be read: one annotator's answer hides no other's."""
+        whole: dict[str, list[ServerTask]] = {key: [] for key in keys}
+        try:
+            for task in self.server.list_annotated_tasks(self.project, keys):
+                whole.setdefault(task.key, []).append(task)
+            return whole
+        except (DeepAnswerError, TransientError) as error:
+            self.server.read_clock()  # a server that does not answer at all ends the pull
+            if len(keys) > 1:
+                middle = len(keys) // 2
+                return self._read_whole(keys[:middle]) | self._read_whole(keys[middle:])
+            if isinstance(error, DeepAnswerError):
+                self.table.note_unreadable(keys[0], str(error))
+            else:
+                self.lost.append(str(error))
+            return {}
 
     def _label(self, listed: ServerTask, whole: Sequence[ServerTask]) -> bool:
         """Make a label of a task's latest annotation, or return the task to the annotators and give False."""
         standing = [(_age(annotation), task, annotation) for task in whole for annotation in _standing(task)]
         if not standing:
-            self.table.drop(listed.key, listed.content["data"].get("returned"))
+            self.table.drop(listed.key, _read_note(listed))
             return True
         standing.sort(key=lambda entry: entry[0], reverse=True)
         _, task, latest = standing[0]
         others = [other for _, _, other in standing if annotator_id(other) != annotator_id(latest)]
-        returned = task.content["data"].get("returned") or {}
-        note = self.table.put(task.key, latest, others[0] if others else None, insisted=bool(returned.get("doubt")))
+        returned = _read_note(task)
+        note = self.table.put(task.key, latest, others[0] if others else None, insisted=bool(returned and returned["doubt"]))
         if note is None:
             return True
         # where two are asked, the other's annotation stands, and one more is asked
@@ -203,6 +226,14 @@ class _Pull:
 
 def _seen(task: ServerTask) -> ListedTask:
     return ListedTask(task.task_id, task.updated_at, task.annotations)
+
+
+def _read_note(task: ServerTask) -> ReturnNote | None:
+    """Read why a task was returned to the annotators; None when it was not. They may change a task's data themselves."""
+    note = task.content["data"].get("returned")
+    if not isinstance(note, Mapping) or type(note.get("annotation")) is not int or not isinstance(note.get("reason"), str):
+        return None
+    return ReturnNote(annotation=note["annotation"], reason=note["reason"], doubt=bool(note.get("doubt")))
 
 
 def _age(annotation: Mapping[str, Any]) -> tuple[str, int]:

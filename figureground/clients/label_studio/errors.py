@@ -17,6 +17,10 @@ TOKEN_VARIABLE = "LABEL_STUDIO_API_KEY"
 BUSY_STATUS = (408, 425, 429)
 
 
+class DeepAnswerError(LabelError):
+    """What the server sends nests too deep to be read: no editor gives that, but whoever may label can send it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Redactor:
     """Removes secrets from messages."""
@@ -53,6 +57,8 @@ def translate_errors(url: str, action: str, redactor: Redactor, token_origin: st
     ------
     LabelError
         When the server refuses.
+    DeepAnswerError
+        When what it sends nests too deep.
     TransientError
         When the connection broke, the server took too long, or it says that it is broken or busy.
     """
@@ -60,6 +66,8 @@ def translate_errors(url: str, action: str, redactor: Redactor, token_origin: st
         yield
     except httpx.HTTPError as error:
         raise TransientError(f"lost the Label Studio at {url} while {action} ({redactor.describe(error)})") from error
+    except RecursionError as error:
+        raise DeepAnswerError(f"an answer at {url} nests too deep to be read, while {action}; expected a few levels") from error
     except api_error() as error:
         error.headers = None  # type: ignore[attr-defined]  # among them a session's cookie, which is as good as the token
         error.body = redactor.redact(describe_body(error.body))  # type: ignore[attr-defined]
