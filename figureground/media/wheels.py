@@ -2,14 +2,18 @@
 
 import difflib
 import re
-import shutil
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from figureground.errors import SourceError
 
+BYTES_AT_MOST = 10_000_000_000
+"""Of one file of a package."""
+
+_BLOCK = 1 << 20
 _PREFIX = "package:"
 _PATH = re.compile(
     r"package:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)==(?P<version>[A-Za-z0-9][A-Za-z0-9.+_-]*)!(?P<member>.+)"
@@ -95,7 +99,7 @@ def leaves_folder(member: str) -> bool:
     return "\\" in member or ":" in member or member.startswith("/") or ".." in member.split("/") or "\0" in member
 
 
-def extract_member(wheel: Path, member: str, into: Path) -> None:
+def extract_member(wheel: Path, member: str, into: Path, bytes_at_most: int = BYTES_AT_MOST) -> None:
     """Write one member's bytes into a file, without holding it in memory.
 
     Parameters
@@ -106,11 +110,14 @@ def extract_member(wheel: Path, member: str, into: Path) -> None:
         Its name in the wheel.
     into
         A file to overwrite.
+    bytes_at_most
+        How many bytes the member may have, whatever the archive says of it.
 
     Raises
     ------
     SourceError
-        When the wheel is not an archive, is damaged, holds a name that would leave a folder, or lacks the member.
+        When the wheel is not an archive, is damaged, holds a name that would leave a folder, lacks the member, or the member is
+        too big.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
@@ -118,9 +125,26 @@ def extract_member(wheel: Path, member: str, into: Path) -> None:
             if member not in archive.namelist() or member.endswith("/"):
                 raise SourceError(f"{wheel.name} has no file {member!r}; {suggest_members(member, archive.namelist())}")
             with archive.open(member) as source, into.open("wb") as file:
-                shutil.copyfileobj(source, file, 1 << 20)
+                copy_limited(source, file, bytes_at_most, f"{member!r} of {wheel.name}")
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{wheel.name} is damaged or no wheel ({error}); try again, or another path") from error
+
+
+def copy_limited(source: IO[bytes], file: IO[bytes], bytes_at_most: int, shown: str) -> None:
+    """Copy a stream that some bytes of an archive may stand for gigabytes of.
+
+    Raises
+    ------
+    SourceError
+        When more bytes come than allowed; what was written is to be thrown away.
+    """
+    left = bytes_at_most
+    while block := source.read(_BLOCK):
+        left -= len(block)
+        if left < 0:
+            expected = f"expected at most {bytes_at_most:,} bytes; raise limits.bytes_at_most of its source for more"
+            raise SourceError(f"{shown} is too big: {expected}")
+        file.write(block)
 
 
 def _refuse_escapes(wheel: Path, members: list[str]) -> None:

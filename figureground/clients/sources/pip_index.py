@@ -8,6 +8,8 @@ from pathlib import Path
 from figureground.errors import SourceError, TransientError
 
 _SECONDS_AT_MOST = 1800
+FILE_BYTES_AT_MOST = 20_000_000_000
+"""Of a package that is downloaded, and of each file on the way."""
 
 
 class PipIndex:
@@ -37,7 +39,8 @@ class PipIndex:
         """
         requirement = f"{name}=={version}"
         options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "-q", "-d", str(folder)]
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", *options, requirement]
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+        command = [*limit_files(), *pip, "download", *options, requirement]
         try:
             completed = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=_SECONDS_AT_MOST, check=False
@@ -54,6 +57,16 @@ class PipIndex:
                 "path"
             )
         return wheels[0]
+
+
+def limit_files() -> list[str]:
+    """Give the beginning of a command whose files may not become larger than `FILE_BYTES_AT_MOST`: a disk is not filled."""
+    code = (
+        "import os, resource, sys; hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]; "
+        f"most = {FILE_BYTES_AT_MOST} if hard == resource.RLIM_INFINITY else min(hard, {FILE_BYTES_AT_MOST}); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)); os.execvp(sys.argv[1], sys.argv[1:])"
+    )
+    return [sys.executable, "-c", code]
 
 
 def summarize_errors(stderr: str) -> str:
