@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from figureground import documents
 from figureground.datasets.manifest import Manifest
 from figureground.datasets.splits import SPLITS
 from figureground.errors import ReleaseError
@@ -111,8 +112,8 @@ def check(content: bytes, images: Mapping[str, Mapping[str, AnySignature]]) -> l
         One message for each near-duplicate pair in two splits, and for each similarity that is not the claimed one.
     """
     try:
-        claimed = {tuple(pair["splits"]): float(pair["similarity"]) for pair in json.loads(content)["pairs"]}
-    except (ValueError, KeyError, TypeError) as error:
+        claimed = {tuple(pair["splits"]): float(pair["similarity"]) for pair in documents.parse_json(content)["pairs"]}
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         return [f"{FILE}: not readable: {type(error).__name__}: {error}"]
     present = [split for split in SPLITS if images.get(split)]
     problems = []

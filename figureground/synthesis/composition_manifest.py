@@ -16,6 +16,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from figureground import documents
 from figureground.datasets.manifest import sealing
 from figureground.datasets.manifest.sealing import FileHashes
 from figureground.errors import ReleaseError
@@ -46,11 +47,14 @@ def parse(content: bytes, where: str) -> dict[str, Any]:
         When it is not what `written` wrote.
     """
     try:
-        manifest = json.loads(content)
+        manifest = documents.parse_json(content)
         if not isinstance(manifest, dict) or not isinstance(manifest["files"], dict):
             raise TypeError("not a mapping with files")
+        for entry in manifest["files"].values():
+            if not (isinstance(entry, dict) and isinstance(entry["sha256"], str) and isinstance(entry["bytes"], int)):
+                raise TypeError("a file without its sha256 and bytes")
         recorded, computed = manifest["digest"], _digest(manifest)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReleaseError(f"{where}/{FILE}: not readable: {type(error).__name__}: {error}; take a good copy") from error
     if recorded != computed:
         raise ReleaseError(f"{where}/{FILE}: altered: its digest is {computed}, it says {recorded}; take a good copy")

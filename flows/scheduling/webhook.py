@@ -4,7 +4,6 @@ A call is a hint and nothing more. The receiver pulls at its start, after a hint
 lost webhook delays a label, and never loses one.
 """
 
-import json
 import logging
 import signal
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Request, Response
 
+from figureground import documents
 from figureground.catalog import Catalog, load
 from figureground.clients import local_label_studio, webhook
 from figureground.clients.annotation_server import connect, read_secret
@@ -83,7 +83,7 @@ def make_receiver(secret: str, hint: Callable[[], None], reached: threading.Even
             if len(body) > _BODY_AT_MOST:
                 return Response(status_code=413)
         try:
-            action = json.loads(body)["action"]
+            action = documents.parse_json(bytes(body))["action"]
         except (ValueError, TypeError, KeyError):
             return Response("expected a JSON object with the key action", status_code=400)
         reached.set()

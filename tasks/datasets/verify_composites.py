@@ -1,12 +1,11 @@
 """Looking at a folder of synthetic pairs: is it what it says, and do train and val share nothing."""
 
 import io
-import json
 from pathlib import Path
 
 import pandas as pd
 
-from figureground import layouts, progress
+from figureground import documents, layouts, progress
 from figureground.errors import PluginError, ReleaseError
 from figureground.storage import hashing
 from figureground.synthesis import composite_splits, composition_manifest
@@ -64,7 +63,7 @@ def _shared(folder: Path) -> list[str]:
     """Compare what the recipes say was shown where with the certificate, and all inputs of two splits with each other."""
     try:
         rows = pd.read_parquet(io.BytesIO((folder / composition_manifest.RECIPES).read_bytes())).to_dict("records")
-        proof = json.loads((folder / composite_splits.FILE).read_bytes())
+        proof = documents.parse_json((folder / composite_splits.FILE).read_bytes())
         used: dict[str, dict[str, str]] = {"people": {}, "backgrounds": {}, "real": {}}
         problems = []
         for row in rows:

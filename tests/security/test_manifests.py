@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from figureground.datasets import manifest
+from figureground.datasets import certificate, manifest
 from figureground.datasets.manifest import AnnotationRecord, FileRecord, Manifest, SampleRecord, SourceRecord
 from figureground.errors import ReleaseError
+from figureground.synthesis import composition_manifest
 from tasks.datasets.release import rebuild
 from tasks.datasets.verify import verify
 
@@ -89,3 +90,12 @@ def test_a_manifest_of_any_form_is_refused_by_name(tmp_path: Path, make_catalog,
         rebuild.fn(file, make_catalog(tmp_path, "http://127.0.0.1:9", "none"), "again", "20270101")
     with pytest.raises(ReleaseError, match=r"manifest\.json"):
         manifest.parse(content)
+    with pytest.raises(ReleaseError, match=r"there/composition\.json: not readable"):
+        composition_manifest.parse(content, "there")
+    assert certificate.check(content, {})[0].startswith("certificate.json: not readable")
+
+
+def test_files_of_a_composition_that_say_nothing_are_refused() -> None:
+    for entry in (None, 7, [], {"sha256": 7, "bytes": 1}, {"sha256": "a"}):
+        with pytest.raises(ReleaseError, match="not readable"):
+            composition_manifest.parse(json.dumps({"files": {"a": entry}, "digest": ""}).encode(), "there")
