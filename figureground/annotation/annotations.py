@@ -218,8 +218,7 @@ def _whole_number(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float:
-    seconds = float(value) if isinstance(value, int | float) and 0 < value < 2**53 else 0.0
-    return seconds if math.isfinite(seconds) else 0.0
+    return float(value) if isinstance(value, int | float) and 0 < value < 2**53 else 0.0
 
 
 def _origin(regions: Sequence[Mapping[str, Any]]) -> Origin:
