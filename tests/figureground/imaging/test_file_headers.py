@@ -15,6 +15,7 @@ from figureground.imaging.file_headers import read_header
 
 START = b"\x89PNG\r\n\x1a\n"
 ROWS = zlib.compress(b"\0" * 161 * 240)
+BOMB = zlib.compress(b"a" * 100_000_000, 9)
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -35,11 +36,11 @@ BOMBS = {
     "two headers": (START + head(160, 240) + head(4000, 3000) + chunk(b"IDAT", ROWS) + END, "2 headers"),
     "no header": (START + chunk(b"IDAT", ROWS) + END, "does not begin with its header"),
     "a text bomb": (
-        START + head(160, 240) + chunk(b"zTXt", b"k\0\0" + zlib.compress(b"a" * 100_000_000, 9)) + chunk(b"IDAT", ROWS) + END,
+        START + head(160, 240) + chunk(b"zTXt", b"k\0\0" + BOMB) + chunk(b"IDAT", ROWS) + END,
         "zTXt.* once decompressed",
     ),
     "a bomb as profile": (
-        START + head(160, 240) + chunk(b"iCCP", b"k\0\0" + zlib.compress(b"a" * 100_000_000, 9)) + chunk(b"IDAT", ROWS) + END,
+        START + head(160, 240) + chunk(b"iCCP", b"k\0\0" + BOMB) + chunk(b"IDAT", ROWS) + END,
         "iCCP.* once decompressed",
     ),
     "a bitmap of gigabytes": (
