@@ -62,7 +62,7 @@ def test_a_catalog_with_sources_only_suffices_in_any_folder(installed: Path, tmp
 
 
 @pytest.mark.slow
-def test_the_command_line_answers_there(installed: Path, tmp_path: Path) -> None:
+def test_the_command_line_runs_outside_the_checkout(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "data_catalog.yaml").write_text("sources: {park: {path: park.mp4, license: MIT}}\n")
     done = run(installed, tmp_path, "-m", "flows.cli", "status")
     assert done.returncode == 0, done.stderr

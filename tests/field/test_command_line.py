@@ -26,7 +26,7 @@ def finished(folder: Path, source_id: str) -> bool:
     return all((folder / "data" / file).exists() for file in files)
 
 
-def test_all_of_them_beside_a_healthy_one(tmp_path: Path, run) -> None:
+def test_every_odd_file_has_its_outcome_beside_a_healthy_one(tmp_path: Path, run) -> None:
     content = cases.clip(tmp_path / "healthy.mp4").read_bytes()
     cases.clip(tmp_path / "gbk.avi", codec="mpeg4", title="小明散步".encode("gbk"))
     cases.replaced(cases.clip(tmp_path / "duration.mkv"), b"00:00:03.0", b"00:00:03o0")
@@ -107,7 +107,7 @@ def test_a_foreign_error_in_any_stage_is_the_sources_outcome(tmp_path: Path, pre
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ulimit -v")
-def test_with_little_memory_the_outcome_says_so_and_the_next_run_finishes(tmp_path: Path, run, prefect_server: str) -> None:
+def test_little_memory_is_reported_as_the_outcome_and_the_next_run_finishes(tmp_path: Path, run, prefect_server: str) -> None:
     cases.clip(tmp_path / "a.mp4", frames=4)
     write_catalog(tmp_path, {"park": {"path": "a.mp4"}})
     environment = os.environ | {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": prefect_server}

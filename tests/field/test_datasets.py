@@ -215,7 +215,7 @@ def test_an_index_alone_is_the_outcome_of_its_source(tmp_path: Path) -> None:
     assert "index.tsv: line 1: expected <group>-<img>, sample id, split and scenes with tabs between" in reasons[0]
 
 
-def test_folders_and_files_that_a_layout_does_not_have_are_no_end(tmp_path: Path) -> None:
+def test_missing_folders_and_files_of_a_layout_do_not_end_the_import(tmp_path: Path) -> None:
     write(tmp_path / "other/clip_img/a/b/c.jpg", jpeg(figure(20)[0]))
     write(tmp_path / "other/matting/a/b/d.png", png(figure(20)[1]))
     taken, reasons = import_source(tmp_path, {"aisegment": {}})

@@ -94,7 +94,7 @@ def lay_neighbours(album: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["album", "album/*", "album/**/*"])
-def test_what_is_no_picture_takes_part_in_nothing(catalog_of: Callable[..., Catalog], path: str) -> None:
+def test_files_that_are_no_pictures_get_no_id(catalog_of: Callable[..., Catalog], path: str) -> None:
     catalog = catalog_of(trip={"kind": "images", "path": path})
     for number in (1, 2, 3):
         lay_photo(catalog.folder / f"album/IMG_000{number}.JPG", 25 * number)
@@ -168,7 +168,7 @@ def remember(catalog: Catalog, name: str) -> dict[str, str]:
     return {Path(one.path).name: one.source_id for one in expand_and_remember(catalog.source(name), catalog)}
 
 
-def test_hidden_files_and_twins_stop_no_watched_folder(catalog_of: Callable[..., Catalog]) -> None:
+def test_hidden_files_and_files_of_equal_names_stop_no_watched_folder(catalog_of: Callable[..., Catalog]) -> None:
     catalog = catalog_of(inbox={"path": "in"})
     lay_clips(catalog.folder / "in", "clip.mp4", "other.mp4", "GX010042.MP4")
     before = remember(catalog, "inbox")
@@ -182,7 +182,7 @@ def test_hidden_files_and_twins_stop_no_watched_folder(catalog_of: Callable[...,
     assert_healthy(catalog)
 
 
-def test_twins_that_come_together_are_two_sources_whatever_their_order(catalog_of: Callable[..., Catalog]) -> None:
+def test_files_of_equal_names_are_two_sources_whatever_their_order(catalog_of: Callable[..., Catalog]) -> None:
     catalog = catalog_of(inbox={"path": "in/**/*"})
     lay_clips(catalog.folder / "in", "GX010042.MP4", "GX010042.mov", "a/clip.mp4", "b/clip.mp4", "notes.txt", "a/.hidden.mp4")
     found = [one.source_id for one in expand(catalog.source("inbox"), catalog)]

@@ -17,7 +17,7 @@ BOTH = ["images/vidA/0001.jpg", "images/vidB/0002.jpg"]
     [LINES, b"\xef\xbb\xbf" + LINES, LINES.replace(b"\n", b"\r\n"), b"\n\n" + LINES + b"  \n", LINES.rstrip(b"\n")],
     ids=["plain", "byte-order mark", "lines of Windows", "empty lines", "no last line end"],
 )
-def test_both_lines_count(tmp_path: Path, content: bytes) -> None:
+def test_both_lines_of_a_list_are_read(tmp_path: Path, content: bytes) -> None:
     lists(tmp_path / "other", content)
     taken, reasons = import_source(tmp_path, {"human_parsing": {}})
     assert (sorted(taken), reasons) == (BOTH, [])

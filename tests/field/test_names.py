@@ -26,7 +26,7 @@ def test_a_clip_whose_name_is_not_utf8_is_taken_and_shown_escaped(tmp_path: Path
     assert all("\\" not in path.name for path in (tmp_path / "data/videos").rglob("*.mp4"))
 
 
-def test_one_that_cannot_be_read_names_the_file_escaped(tmp_path: Path) -> None:
+def test_a_clip_that_cannot_be_read_is_named_with_its_name_escaped(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / os.fsdecode(b"b\xe9.mp4")).write_bytes(b"")
     cases.clip(tmp_path / "in/good.mp4")

@@ -70,14 +70,14 @@ def test_size_is_the_short_side_in_the_sources_pixels():
     assert Size().measure(figure(frame_height=150)) == 40
 
 
-def test_someone_whole_is_not_truncated():
+def test_a_whole_person_is_not_truncated():
     assert Truncation().measure(figure()) == 0, "no side is near"
     toes_at_the_edge = figure(frame_height=270)
     assert Truncation().measure(toes_at_the_edge) > 0
     assert Truncation().accepts(Truncation().measure(toes_at_the_edge))
 
 
-def test_the_more_is_cut_the_likelier_is_a_cut():
+def test_truncation_grows_with_the_share_that_is_cut():
     values = [Truncation().measure(figure(frame_height=height)) for height in (276, 270, 255, 240, 215, 190, 160)]
     assert values[0] < values[1] < values[2] and min(values[3:]) > 0.9
     assert not any(Truncation().accepts(value) for value in values[3:]), "at the shins and above"
@@ -91,7 +91,7 @@ def test_unseen_joints_are_cut_near_an_edge_and_hidden_elsewhere():
     assert Truncation().accepts(Truncation().measure(figure(unseen=(7, 9), frame_height=270))), "an arm behind the back"
 
 
-def test_what_speaks_for_a_cut_is_described_alike_left_and_right():
+def test_truncation_features_are_the_same_left_and_right():
     crop = figure()
     left = dataclasses.replace(crop, box=Box(-35, 100, 65, 280), person=Box(0, 110, 55, 270))
     right = dataclasses.replace(crop, box=Box(100, 100, 200, 280), person=Box(110, 110, 165, 270), frame_width=165)
@@ -122,7 +122,7 @@ def test_occlusion_grows_with_what_others_overlap():
     assert Occlusion().accepts(Occlusion().measure(figure(others=[Box(0, 0, 12, 180)]))), "somebody beside"
 
 
-def test_whom_the_detector_doubts_is_rather_hidden():
+def test_a_low_detector_score_raises_occlusion():
     doubtful = dataclasses.replace(figure(), score=0.5, keypoints=figure().keypoints[:0])
     assert Occlusion().measure(doubtful) > 0.7 > 0.4 > Occlusion().measure(dataclasses.replace(doubtful, score=0.85))
 
@@ -312,7 +312,7 @@ def test_a_lens_is_likely_by_what_the_network_sees():
 
 @pytest.mark.weights
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="no ../shared/data")
-def test_people_stretched_or_bent_are_told_by_the_committed_head():
+def test_the_committed_head_detects_stretched_and_bent_people():
     loaded = catalog.load(Path(__file__).parents[2] / "data_catalog.yaml")
     check = Distortion(network=loaded.asset("yolo11n-pose.pt").weights, at_most=0.8)
     photos = [cv2.resize(cv2.imread(str(file))[..., ::-1], None, fx=0.5, fy=0.5) for file in sorted(PHOTOS.iterdir())[:8]]
@@ -411,7 +411,7 @@ def test_a_ghost_is_likely_by_the_echo_or_by_what_the_network_sees():
     assert math.isnan(likelihood(head(), usual, math.nan))
 
 
-def test_what_lies_far_from_anything_learned_on_counts_no_more_than_six_spreads():
+def test_features_are_clipped_at_six_standard_deviations():
     assert head().score(np.array([1e6, 0], np.float32)) == pytest.approx(3)
 
 

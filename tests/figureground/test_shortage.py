@@ -47,7 +47,7 @@ def wrapped(cause: Exception) -> Exception:
     ],
     ids=str,
 )
-def test_shortages_are_told_from_other_errors(error: Exception, lacking: str) -> None:
+def test_shortages_are_distinguished_from_other_errors(error: Exception, lacking: str) -> None:
     assert find_shortage(error) == lacking
 
 

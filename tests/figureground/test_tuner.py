@@ -57,7 +57,7 @@ def test_every_crop_and_check_is_there_and_not_measured_is_null() -> None:
 
 
 @pytest.mark.browser
-def test_dragging_a_limit_shows_who_would_change_side_and_the_lines_to_paste(chromium, tmp_path) -> None:
+def test_moving_a_limit_shows_which_verdicts_flip_and_the_lines_to_paste(chromium, tmp_path) -> None:
     page_file = tmp_path / "park.html"
     told = SourceReport("park", (), (), (), tuner=source_report.tuner(CHECKS, CROPS))
     page_file.write_text(source_report.source_page(told))

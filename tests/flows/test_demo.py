@@ -56,7 +56,7 @@ def test_the_release_has_ten_pairs_to_train_and_one_to_validate_from_different_s
             assert mask.shape == cv2.imread(str(release / "img_dir" / split / f"{path.stem}.jpg")).shape[:2]
 
 
-def test_the_stand_in_accepted_most_corrected_one_and_rejected_one(demo: Path) -> None:
+def test_the_simulated_annotator_accepted_most_corrected_one_and_rejected_one(demo: Path) -> None:
     import pandas as pd
 
     labels = pd.concat([pd.read_parquet(path) for path in (demo / "data/tables/labels").iterdir()])
@@ -120,7 +120,7 @@ def test_doctor_finds_everything_in_order(demo: Path, run) -> None:
         assert f"ok   {what}: " in found.stdout
 
 
-def test_explain_tells_the_whole_story(demo: Path, release: Path, run) -> None:
+def test_explain_lists_every_stage(demo: Path, release: Path, run) -> None:
     stem = next((release / "img_dir/train").iterdir()).stem
     story = run("explain", stem, "--catalog", "catalog.yaml", cwd=demo).stdout
     for step in ("video", "frame", "crop", "score", "verdict", "matte", "task", "label", "release"):

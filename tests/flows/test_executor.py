@@ -47,7 +47,7 @@ def test_a_worker_looks_the_verb_up_and_raises_what_it_raises(tmp_path, monkeypa
         run_stage("tasks.ingest.measure", "measure", (ref, catalog))
 
 
-def test_shards_are_told_as_one_stage_until_it_goes_on_itself() -> None:
+def test_the_progress_of_shards_is_shown_as_one_stage() -> None:
     heard: list[tuple[str, str, int, int]] = []
     silence, shards = progress.subscribe(lambda *told: heard.append(told)), executor._ShardProgress()
     try:
@@ -150,7 +150,7 @@ class Gone:
 
 @pytest.mark.parametrize("client", [Silent(), Gone()])
 @pytest.mark.parametrize("stage", ["matte", "crop"])
-def test_nothing_is_cut_for_workers_that_are_not_there(client, stage) -> None:
+def test_without_workers_a_stage_is_not_split_into_shards(client, stage) -> None:
     entry = DaskEntry(workers=2, gpu_stages=["matte"])
     cluster, ref = executor._Cluster(client, entry, None, None), TableRef("crops", "park", "", "", 10_000)
     assert cluster._count_slots_of(stage) == 0

@@ -121,7 +121,7 @@ def test_of_two_starts_one_leaves_the_sources_alone(told: dict) -> None:
     assert all("left alone" in one["said"] for one in cancelled)
 
 
-def test_a_day_without_label_studio_is_told_once_and_made_good(month: Path, told: dict) -> None:
+def test_a_day_without_label_studio_is_reported_once_and_caught_up(month: Path, told: dict) -> None:
     away = days(told, "Label Studio is away")
     failed = [one for one in told["diary"] if one.get("state") == "Failed"]
     assert {one["when"][:10] for one in failed} == set(away)

@@ -61,13 +61,13 @@ def test_our_errors_keep_their_message() -> None:
     assert find_first_failure([Future(Completed(data=1))]) == ""
 
 
-def test_a_shortage_is_called_so() -> None:
+def test_a_shortage_is_reported_as_such() -> None:
     assert "lacks memory" in describe_error(MemoryError())
     assert "defect" not in describe_error(MemoryError())
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
-def test_whoever_stops_the_run_stops_it(stop: type[BaseException]) -> None:
+def test_an_interruption_stops_the_run(stop: type[BaseException]) -> None:
     with pytest.raises(stop):
         try_source("park", lambda: raise_in_place(stop()))
 

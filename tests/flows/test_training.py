@@ -44,7 +44,7 @@ def folder(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_releases_are_compared_by_what_they_teach(folder):
+def test_two_releases_are_compared_by_training_on_both(folder):
     done = run(folder, "compare", folder / "old", folder / "new", *SMALL, "--steps", 8, "--into", folder / "c")
     assert done.returncode == 0, done.stderr
     models = sorted(file.name for file in (folder / "data/models").iterdir())
@@ -58,7 +58,7 @@ def test_two_releases_are_compared_by_what_they_teach(folder):
 
 
 @pytest.mark.slow
-def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
+def test_invalid_arguments_are_refused_before_anything_is_read(folder):
     for words, said in (
         (["--network", "unet2"], "has no 'unet2'; it has: deeplabv3, segnet, segresnet, unet"),
         (["--image-size", "100"], "--image-size: "),
@@ -68,6 +68,6 @@ def test_what_cannot_be_meant_is_told_before_anything_is_read(folder):
         assert done.returncode == 1 and said in done.stderr.replace("\n", " "), done.stderr
 
 
-def test_what_neither_name_can_mean_is_told_before_the_other_is_asked(folder):
+def test_an_unknown_second_model_is_refused_before_the_first_is_evaluated(folder):
     with pytest.raises(PluginError, match=r"no asset 'mine\.onnx'"):
         compare_models.fn(str(folder), "{trained: {weights: mine.onnx}}", folder, str(folder / "data_catalog.yaml"))

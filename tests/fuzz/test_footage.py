@@ -208,7 +208,7 @@ def test_the_seeds_are_read(doors: Doors, name: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "mutations"), FOUND)
-def test_what_was_found_stays_mended(doors: Doors, name: str, mutations: list[Mutation]) -> None:
+def test_inputs_that_once_failed_are_handled(doors: Doors, name: str, mutations: list[Mutation]) -> None:
     check(doors, name, mutations)
 
 

@@ -114,7 +114,7 @@ def test_a_full_disk_is_one_message_and_with_room_the_run_ends_in_the_same_bytes
     assert folder_contents(place / "data") == folder_contents(calm / "data")
 
 
-def test_everything_that_was_made_and_is_cut_short_is_made_again(calm, tmp_path, folder_contents) -> None:
+def test_every_truncated_output_is_made_again(calm, tmp_path, folder_contents) -> None:
     shutil.copytree(calm, tmp_path / "hurt", copy_function=shutil.copy2)
     data = tmp_path / "hurt/data"
     tables = sorted((data / "tables").rglob("*.parquet"))

@@ -219,7 +219,7 @@ def sources(real, make_material):
     return catalog, some
 
 
-def test_whatever_the_wire_and_the_kills_do_each_key_is_there_once_and_each_answer_comes_back(
+def test_with_network_faults_and_kills_each_task_exists_once_and_each_annotation_is_pulled(
     sources, lossy, real_studio, alpha_of, make_catalog
 ):
     catalog, some = sources
@@ -426,7 +426,7 @@ def test_eight_pushers_at_once_end_complete_on_postgresql_too(
         local_label_studio.stop(make_catalog(tmp_path))
 
 
-def test_answers_that_the_server_does_not_count_are_found_and_counted(
+def test_annotations_that_the_server_does_not_count_are_pulled(
     tmp_path, monkeypatch, make_catalog, make_material, alpha_of
 ):
     """Two projects deleted at once blind the server: what is answered from then on looks open in every list."""

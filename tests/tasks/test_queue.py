@@ -137,7 +137,7 @@ def test_a_drawing_from_blank_is_a_label_of_its_own(real):
     assert alpha[:14].max() == alpha[68:].max() == 0  # nothing of the matte, whom nobody saw
 
 
-def test_a_scene_that_does_not_pay_is_left_blank_from_then_on(real):
+def test_a_scene_where_preannotation_takes_longer_gets_no_predictions(real):
     queue = Queue(real(30), preannotation_gate={"left_blank": 0.5, "labels_at_least": 5})
     rows = queue.push()
     with connect(queue.catalog) as server:

@@ -239,7 +239,7 @@ def test_what_is_pushed_from_s3_is_seen_through_label_studio(
     assert not store.names("crops/park-s3")
 
 
-def test_copies_that_a_killed_push_left_half_are_swept(bucket, tmp_path) -> None:
+def test_incomplete_copies_of_a_killed_push_are_removed(bucket, tmp_path) -> None:
     store = Store(StorageAddress("s3://bucket/swept", local_folder=str(tmp_path)))
     orphan = tmp_path / "crops/park" / f".tmp-{os.uname().nodename.replace('-', '_')}-999999999-a.jpg"
     orphan.parent.mkdir(parents=True)

@@ -121,7 +121,7 @@ def test_a_flipped_or_cut_stream_gives_the_picture_s_size_or_a_label_error(data)
         assert brush_rle.decode(broken, mask.shape[1], mask.shape[0]).shape == mask.shape
 
 
-def test_a_stream_that_promises_the_sky_costs_nothing():
+def test_a_stream_that_announces_a_huge_mask_is_refused_at_once():
     count = 2**32 - 1
     tracemalloc.start()
     with pytest.raises(LabelError, match="ends early"):

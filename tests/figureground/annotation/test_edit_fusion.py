@@ -88,7 +88,7 @@ def test_a_seam_inside_the_person_is_closed():
     assert (fused[:, 45:] < 0.5).all()
 
 
-def test_a_dab_in_a_grey_place_leaves_no_blot():
+def test_a_small_stroke_in_a_soft_region_leaves_no_spot():
     """One pixel was switched on where the matte is unsure: its neighbours but one stay as they are."""
     alpha = np.full(SIZE, 0.45, np.float32)
     pushed = predictions.binarize(alpha)
@@ -113,7 +113,7 @@ def test_the_rim_follows_the_picture():
     assert fused[30, 26] > fused[30, 24] + 0.1
 
 
-def test_the_guided_filter_is_the_papers():
+def test_the_guided_filter_matches_the_paper():
     """Against the paper's formulas written out window by window."""
     rng = np.random.default_rng(5)
     guide, values, radius = rng.random((9, 8)), rng.random((9, 8)), 2

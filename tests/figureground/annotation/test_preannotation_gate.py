@@ -22,7 +22,7 @@ def works(corrected, drawn, count=400, share=0.1, seed=0):
     ]
 
 
-def test_a_share_is_blank_whatever_was_found_and_as_many_are_never():
+def test_a_fixed_share_of_tasks_is_blank_whatever_the_detector_found():
     found = {stopped: [preannotation_gate.explain_blank(key, 0.1, stopped) for key in KEYS] for stopped in (False, True)}
     assert 0.08 < found[False].count(MEASURE) / len(KEYS) < 0.12
     assert found[False].count("") + found[False].count(MEASURE) == len(KEYS)
@@ -80,14 +80,14 @@ def test_too_few_labels_of_either_kind_decide_nothing():
     assert preannotation_gate.compare_means([1.0], [2.0, 3.0]) is None
 
 
-def test_noise_hardly_ever_stops_a_scene_and_never_flutters():
+def test_noise_rarely_stops_a_scene_and_never_switches_it_often():
     """No difference: of 100 projects with 600 labels each at most a few are stopped, none changes its mind twice."""
     found = [preannotation_gate.apply_rule(works(50, 50, count=600, seed=seed), 20) for seed in range(100)]
     assert sum(gate.stopped for gate in found) <= 4
     assert max(gate.switches for gate in found) <= 1
 
 
-def test_a_tab_left_open_is_no_nine_hours_of_work():
+def test_a_very_long_annotation_time_is_winsorised():
     honest, open_ = [30.0, 40.0, 35.0, 50.0, 45.0] * 4, [30.0, 40.0, 35.0, 50.0, 45.0] * 4 + [9 * 3600.0]
     assert max(preannotation_gate.winsorise(open_)) < 100
     assert preannotation_gate.compare_means(

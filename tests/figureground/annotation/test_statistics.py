@@ -21,7 +21,7 @@ def test_a_scene_says_what_was_accepted_changed_and_how_long_it_took():
     assert not row.gate.stopped
 
 
-def test_annotators_and_pairs_are_told_apart():
+def test_annotators_and_pairs_are_counted_separately():
     page = compute_statistics(made_by_hand(), gated=False, labels_at_least=5)
     assert [(row.name, row.accepted.count) for row in page.annotators] == [("anna", 11), ("chen", 1)]
     (pair,) = page.agreements

@@ -233,7 +233,7 @@ def test_a_plugins_mistake_is_a_plugin_error(tmp_path: Path) -> None:
         load(tmp_path, GOOD.replace("sharpness:", "sharpnes:"))
 
 
-def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(CatalogError) as caught:
         load(tmp_path, GOOD.replace("margin: 0.1", "margin: 3").replace("split: train", "split: trian"))
 

@@ -69,7 +69,7 @@ def tidy(catalog):
     local_label_studio.stop(catalog)
 
 
-def test_up_twice_is_the_same_one_and_down_ends_it(fake, tidy):
+def test_starting_twice_gives_one_server_and_stopping_ends_it(fake, tidy):
     first = local_label_studio.start(tidy)
     assert local_label_studio.start(tidy) == first == local_label_studio.find_running(tidy)
     assert httpx.get(f"{first.url}/health").status_code == 200
@@ -120,7 +120,7 @@ def test_it_outlives_the_command_that_started_it(fake, tidy, tmp_path):
     assert local_label_studio.stop(tidy)
 
 
-def test_all_it_started_ends_with_it_even_what_does_not_hear(fake, tidy, monkeypatch):
+def test_stopping_ends_all_child_processes_even_those_that_ignore_signals(fake, tidy, monkeypatch):
     monkeypatch.setattr(local_label_studio, "_STOP_SECONDS", 1)
     fake(
         "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -182,7 +182,7 @@ def test_another_port_than_the_one_it_runs_on_is_refused(fake, tidy):
         local_label_studio.start(tidy, 1)
 
 
-def test_a_crash_while_starting_shows_its_last_words(fake, tidy):
+def test_a_crash_while_starting_shows_the_last_lines_of_the_log(fake, tidy):
     fake("sys.exit('no such table: users')")
     with pytest.raises(FiguregroundError, match=r"ended with code 1 while starting.*studio\.log[\s\S]*no such table: users"):
         local_label_studio.start(tidy)
@@ -197,7 +197,7 @@ def test_one_that_never_answers_is_stopped(fake, tidy, monkeypatch):
     assert not start_time(int(Path(tidy.storage_root.url, ".studio/pid").read_text()))
 
 
-def test_a_database_with_another_token_is_said(fake, tidy):
+def test_a_database_with_another_token_is_reported(fake, tidy):
     fake("os.environ['LABEL_STUDIO_USER_TOKEN'] = 'other'")
     with pytest.raises(FiguregroundError, match=r"does not know the token in .*token"):
         local_label_studio.start(tidy)
@@ -218,7 +218,7 @@ def test_without_a_program_the_way_out_is_named(catalog, monkeypatch):
         local_label_studio.start(catalog)
 
 
-def test_a_program_that_cannot_be_run_is_said(catalog, monkeypatch, tmp_path):
+def test_a_program_that_cannot_be_run_is_reported(catalog, monkeypatch, tmp_path):
     program = tmp_path / "label-studio"
     program.write_text("#!/no/such/python\n")
     program.chmod(0o755)

@@ -53,7 +53,7 @@ def test_one_post_with_what_failed(listening, monkeypatch) -> None:
     assert heard == [{"text": "night failed\npark: no video", "subject": "night failed", "flow": "nightly-ingest"}]
 
 
-def test_a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not(listening) -> None:
+def test_a_temporary_server_error_is_retried_and_a_refusal_is_not(listening) -> None:
     address, heard = listening(503, 429, 200)
     assert notify(NotifyEntry(webhook=address), "s", "t", {}) == []
     assert len(heard) == 3
@@ -63,7 +63,7 @@ def test_a_server_that_stumbles_is_asked_again_and_one_that_refuses_is_not(liste
     assert "answered 404" in problem and "very-secret" not in problem
 
 
-def test_a_server_that_is_gone_is_told_without_its_address(caplog) -> None:
+def test_an_unreachable_server_is_reported_without_its_address(caplog) -> None:
     [problem] = notify(NotifyEntry(webhook="http://127.0.0.1:9/very-secret-path"), "s", "t", {})
     assert "cannot be reached" in problem
     assert "very-secret" not in problem + caplog.text
@@ -84,7 +84,7 @@ def test_no_secret_goes_out(listening, monkeypatch, tmp_path: Path) -> None:
             assert secret not in told
 
 
-def test_a_variable_that_is_not_set_and_a_command_that_fails_are_told(monkeypatch) -> None:
+def test_an_unset_variable_and_a_failing_command_are_reported(monkeypatch) -> None:
     monkeypatch.delenv("HOOK", raising=False)
     entry = NotifyEntry(webhook="env:HOOK", command=(sys.executable, "-c", "raise SystemExit(3)"))
     first, second = notify(entry, "s", "t", {})
@@ -94,5 +94,5 @@ def test_a_variable_that_is_not_set_and_a_command_that_fails_are_told(monkeypatc
     assert "cannot be run (FileNotFoundError)" in gone
 
 
-def test_nobody_named_nobody_told() -> None:
+def test_without_a_setting_no_notification_is_sent() -> None:
     assert notify(None, "s", "t", {}) == []

@@ -34,7 +34,7 @@ def sample(source: str, split: str, origin: str, iou: float | None, scenes: tupl
     )  # fmt: skip
 
 
-def test_footage_from_a_page_says_whom_it_is_owed_to_and_its_words_stay_words() -> None:
+def test_footage_from_a_page_is_attributed_and_its_text_is_escaped() -> None:
     owed = AttributionRecord(
         title="<script>alert(1)</script> [x](http://evil)", uploader="anna|b", page="https://e.org/w?v=1`<b>",
         uploaded="2026-11-21", site="Youtube",
@@ -95,7 +95,7 @@ def test_the_table_counts_pictures_and_boxes_of_each_scene() -> None:
     assert row(page, "| 人物 |")[3:8] == ["outdoor", "`split_dir/outdoor.txt`", "1", "1", "50 x 100"]
 
 
-def test_routes_funnel_splits_limits_and_changes_are_told_in_both_languages() -> None:
+def test_routes_funnel_splits_limits_and_changes_are_described_in_both_languages() -> None:
     previous = manifest.PreviousRecord(name="CustomSeg_Person_20261101_x", digest="d" * 64, changes={"added": 2})
     page = card.render(made(previous=previous), PROOF)
     assert (row(page, "| corrected")[1:], row(page, "| 修正")[1:]) == (["2", "0.850"], ["2", "0.850"])
@@ -142,7 +142,7 @@ def test_the_example_sheet_shows_pictures_over_cutouts() -> None:
     assert abs(int(sheet[360, 60, 0]) - 90) < 6 and sheet[245, 5, 0] > 200
 
 
-def test_two_opinions_are_counted_and_told_in_both_languages() -> None:
+def test_second_opinions_are_counted_and_described_in_both_languages() -> None:
     pair = {"annotator": "bo", "verdict": "keep", "iou": 0.9, "boundary_iou": 0.7}
     samples = made().samples
     told = [pair, pair | {"verdict": "blurred", "iou": None, "boundary_iou": None}, pair | {"iou": 0.8, "boundary_iou": 0.5}]

@@ -33,7 +33,7 @@ def test_good_pairs_have_no_reason(folders: tuple[Path, Path]) -> None:
     assert reasons(folders) == {"a": "", "b": "", "c": ""}
 
 
-def test_one_missing_mask_shifts_nobody_elses(folders: tuple[Path, Path]) -> None:
+def test_one_missing_mask_does_not_shift_the_other_pairs(folders: tuple[Path, Path]) -> None:
     (folders[1] / "a.png").unlink()
     (folders[0] / "c.jpg").unlink()
     found = pairs.pair_by_name(*folders)
@@ -58,7 +58,7 @@ def test_a_mask_saved_as_jpeg_is_refused(folders: tuple[Path, Path]) -> None:
     assert "lossy" in reasons(folders)["b"]
 
 
-def test_ids_nobody_announced_are_refused(folders: tuple[Path, Path]) -> None:
+def test_ids_that_the_settings_do_not_list_are_refused(folders: tuple[Path, Path]) -> None:
     mask = np.zeros((20, 30), np.uint8)
     mask[0, :6] = 255
     cv2.imwrite(str(folders[1] / "b.png"), mask)

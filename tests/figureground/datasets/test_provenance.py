@@ -96,7 +96,7 @@ def test_footage_from_a_page_is_attributed_and_other_footage_is_not() -> None:
     assert provenance.source({"videos": table(row)}).attribution is None
 
 
-def test_several_photos_are_told_as_their_folder_and_the_hash_of_their_hashes() -> None:
+def test_several_photos_are_recorded_as_their_folder_and_the_hash_of_their_hashes() -> None:
     rows = [{"path": f"shoot/{name}.jpg", "sha256": name, "license": "MIT"} for name in "ba"]
     one, other = (provenance.source({"videos": table(*some)}) for some in (rows, rows[::-1]))
     assert one == other

@@ -16,14 +16,14 @@ def source(source_id: str, split: str = "auto") -> Source:
 
 
 @given(st.sets(IDS, max_size=30), st.sets(IDS, max_size=30), st.floats(0, 0.5), st.floats(0, 0.49))
-def test_adding_sources_moves_nobody(old: set[str], new: set[str], val: float, test: float) -> None:
+def test_adding_sources_moves_no_source(old: set[str], new: set[str], val: float, test: float) -> None:
     before = splits.assign([source(name) for name in sorted(old)], val, test)
     after = splits.assign([source(name) for name in sorted(old | new, reverse=True)], val, test)
     assert {name: after[name] for name in before} == before
 
 
 @given(st.sets(IDS, max_size=30), st.floats(0, 0.45), st.floats(0, 0.45), st.floats(0, 0.45), st.floats(0, 0.45))
-def test_changing_shares_moves_nobody_between_test_and_val(
+def test_changing_shares_moves_no_source_between_test_and_val(
     names: set[str], val: float, test: float, other_val: float, other_test: float
 ) -> None:
     before = splits.assign([source(name) for name in names], val, test)
@@ -81,7 +81,7 @@ def test_an_empty_split_is_refused_with_the_way_out(
         ({"a": "train", "b": "test"}, (0.0, 0.0)),
     ],
 )
-def test_a_split_nobody_asked_for_may_be_empty(assigned: dict[str, splits.Split], shares: tuple[float, float]) -> None:
+def test_a_split_that_was_not_requested_may_be_empty(assigned: dict[str, splits.Split], shares: tuple[float, float]) -> None:
     splits.require_all({"a": 1, "b": 1}, assigned, *shares)
 
 

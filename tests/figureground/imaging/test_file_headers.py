@@ -52,7 +52,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_bombs_are_named_and_never_decoded(name: str) -> None:
+def test_decompression_bombs_are_named_and_never_decoded(name: str) -> None:
     content, fault = BOMBS[name]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

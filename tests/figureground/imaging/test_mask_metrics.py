@@ -33,7 +33,7 @@ def test_mask_metrics_are_symmetric_within_0_and_1_and_1_for_equals(metric, a, b
 
 
 @pytest.mark.parametrize("metric", PAIRS)
-def test_nothing_against_nothing_is_1_and_against_something_0(metric):
+def test_two_empty_masks_score_1_and_an_empty_against_a_full_one_0(metric):
     empty = np.zeros((60, 80), np.uint8)
     assert metric(empty, empty) == 1
     assert metric(empty, square(10)) == 0
@@ -73,7 +73,7 @@ def test_boundary_f_forgives_three_pixels(shift, expected):
     assert mask_metrics.boundary_f(left, right, width=3) == expected
 
 
-def test_boundary_f_is_the_reference_scorers():
+def test_boundary_f_equals_that_of_the_reference_scorer():
     scorer = SHARED / "bench/score_mattes.py"
     if not scorer.exists():
         pytest.skip("no ../shared/data")

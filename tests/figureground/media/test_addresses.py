@@ -20,14 +20,14 @@ from figureground.media import addresses
         "2001:0:7f00:1::", "64:ff9b:1::1",
     ],
 )  # fmt: skip
-def test_numbers_that_are_not_the_internets(number: str) -> None:
+def test_private_ip_addresses_are_recognised(number: str) -> None:
     assert not addresses.is_public(number)
 
 
 @pytest.mark.parametrize(
     "number", ["93.184.216.34", "8.8.8.8", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8"]
 )
-def test_numbers_of_the_internet(number: str) -> None:
+def test_public_ip_addresses_are_recognised(number: str) -> None:
     assert addresses.is_public(number)
 
 
@@ -38,7 +38,7 @@ HOLDING = "https://me:{}@example.org/clips/a.mp4?X-Amz-Signature={}&v=dQw4w9WgXc
 @pytest.mark.parametrize(
     "tell", [addresses.hide_secrets, addresses.make_public, addresses.identify, addresses.file_name, addresses.hide_addresses]
 )
-def test_nothing_secret_is_told(tell: object) -> None:
+def test_secrets_are_hidden_in_addresses(tell: object) -> None:
     said = tell(HOLDING)  # type: ignore[operator]
     assert not [secret for secret in SECRETS if secret in said]
     assert "me" not in re.split(r"\W", said)

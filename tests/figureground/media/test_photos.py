@@ -136,7 +136,7 @@ def test_other_channels_become_rgb(tmp_path: Path, make: Callable[[], bytes], co
     assert np.abs(photos.read(tmp_path / "photo").astype(int) - colour).max() <= 4
 
 
-def test_a_colour_profile_is_applied_and_a_broken_one_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_colour_profile_is_applied_and_a_broken_one_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     grey = Image.new("L", (8, 8), 100)
     linear = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     (tmp_path / "other").write_bytes(saved(grey.convert("RGB"), "PNG", icc_profile=linear))
@@ -220,7 +220,7 @@ def test_damage_gives_a_photo_or_its_reason_and_nothing_else(kind: str, data: st
     assert image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8
 
 
-def test_a_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     header = saved(Image.new("1", (1, 1)), "PNG")
     body = b"IHDR" + struct.pack(">IIBBBBB", 30_000, 30_000, 1, 0, 0, 0, 0)
     (tmp_path / "bomb.png").write_bytes(header[:12] + body + struct.pack(">I", zlib.crc32(body)) + header[33:])

@@ -69,13 +69,13 @@ def test_one_member_is_unpacked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("member", ["a.js", "dist/link.js"])
-def test_a_missing_member_and_one_that_is_no_file_are_told(tmp_path: Path, member: str) -> None:
+def test_a_missing_member_and_one_that_is_no_file_are_named(tmp_path: Path, member: str) -> None:
     with pytest.raises(SourceError, match=rf"runtime-1\.0\.0\.tgz has no file '{member}'; did you mean 'dist/a\.js'"):
         tarballs.extract_member(tarball(tmp_path, {"package/dist/a.js": b"code"}), member, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_damaged_tarball_is_told(tmp_path: Path) -> None:
+def test_a_damaged_tarball_is_named(tmp_path: Path) -> None:
     path = tarball(tmp_path, {"package/a.js": bytes(range(256)) * 100})
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(SourceError, match="damaged or no npm package"):

@@ -44,7 +44,7 @@ def test_a_face_goes_to_the_head_it_lies_on(seen: list[Face]) -> None:
     assert faces.find_face_of_each(BLACK, people, YUNET) == [FIRST, SECOND]
 
 
-def test_who_turns_the_back_gets_nobodys_face(seen: list[Face]) -> None:
+def test_a_person_seen_from_behind_gets_no_face(seen: list[Face]) -> None:
     seen += [FIRST]
     assert faces.find_face_of_each(BLACK, [Person(Box(80, 40, 260, 390), 0.9, head(121, 80, 0.1))], YUNET) == [None]
 

@@ -42,7 +42,7 @@ def evidence(low=(), **found):
     return occlusion_features.summarise(dataclasses.replace(WHOLE, **found), area(16, 16, 112, 240), seen, promised)
 
 
-def test_a_whole_outline_speaks_of_nothing_but_its_own_doubts():
+def test_a_whole_outline_gives_only_its_own_uncertainty():
     said = evidence()
     assert len(said) == occlusion_features.FEATURE_COUNT
     assert said == pytest.approx([0, 0, 0, 0, 0, 0, 0, 0.1, 0.05, 1, 0, 0], abs=1e-5)
@@ -67,7 +67,7 @@ def test_others_and_things_count_where_they_are_on_the_person():
     assert not evidence(others=beside)[2:4].any() and not evidence(objects=beside)[4:6].any()
 
 
-def test_who_is_surer_of_a_place_than_the_person_stands_there():
+def test_pixels_where_another_person_scores_higher_count_as_overlapped():
     half = {"own": area(16, 16, 64, 240), "others": area(64, 16, 112, 240) * 0.7}
     assert evidence(**half)[10] == pytest.approx(0.7, abs=1e-5)
 
@@ -84,7 +84,7 @@ def test_outlines_are_sorted_by_whose_they_are():
     assert found.others.max() == 0.5 and found.carried[100, 10] == np.float32(0.4) and found.objects[230, 50] == np.float32(0.6)
 
 
-def test_where_nobody_is_found_everything_is_doubt():
+def test_without_an_instance_all_features_are_uncertain():
     found = occlusion_features.sort_masks([], Box(16, 16, 112, 240), (HIGH, WIDE))
     assert (found.score, found.fit) == (0, 0) and not found.own.any()
     said = evidence(own=found.own, score=0.0, fit=0.0)

@@ -65,7 +65,7 @@ def test_a_large_source_is_shrunk(frame: Frame) -> None:
     assert portrait.box.height == 720 and portrait.scale == pytest.approx(80 / 720)
 
 
-def test_who_shows_no_face_is_cut_whole_with_a_score_of_0(frame: Frame) -> None:
+def test_a_person_without_a_face_is_cut_whole_with_a_score_of_0(frame: Frame) -> None:
     _, whole = portraits.cut_portraits(frame, [ANN, BOB], [FACE, None], 0.1, AISEGMENT)
     [plain] = crops.cut(frame, [BOB], 0.1)
     assert whole.box == plain.box and np.array_equal(whole.image, plain.image)

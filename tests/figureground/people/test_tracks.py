@@ -24,14 +24,14 @@ def at(x, colours=RED, tall=100):
     return Appearance(Box(x, 100, x + tall * 0.4, 100 + tall), colours)
 
 
-def test_two_who_cross_keep_their_numbers_by_what_they_wear() -> None:
+def test_two_people_who_cross_keep_their_track_numbers_by_colour() -> None:
     followed = Tracker()
     assert followed.update(0.0, [at(0), at(120, BLUE)]) == [0, 1]
     assert followed.update(0.5, [at(70), at(50, BLUE)]) == [0, 1]
     assert followed.update(1.0, [at(0, BLUE), at(120)]) == [1, 0]
 
 
-def test_alike_people_are_told_apart_by_place() -> None:
+def test_similar_people_are_distinguished_by_position() -> None:
     followed = Tracker()
     assert followed.update(0.0, [at(0), at(100)]) == [0, 1]
     assert followed.update(0.5, [at(110), at(10)]) == [1, 0]
@@ -49,13 +49,13 @@ def test_alike_people_are_told_apart_by_place() -> None:
         (at(0), 0.0, False),  # photos have no time
     ],
 )
-def test_what_makes_somebody_the_same(later, seconds, same) -> None:
+def test_the_conditions_for_continuing_a_track(later, seconds, same) -> None:
     followed = Tracker()
     assert followed.update(0.0, [at(0)]) == [0]
     assert (followed.update(seconds, [later]) == [0]) is same
 
 
-def test_one_who_is_hidden_for_a_frame_comes_back_as_the_same() -> None:
+def test_a_person_hidden_for_a_frame_keeps_the_track_number() -> None:
     followed = Tracker()
     followed.update(0.0, [at(0), at(300, BLUE)])
     assert followed.update(0.5, [at(310, BLUE)]) == [1]

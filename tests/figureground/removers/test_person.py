@@ -62,14 +62,14 @@ def inside(alpha, x0, y0, x1, y1):
     return alpha[y0 + 4 : y1 - 4, x0 + 4 : x1 - 4].mean()
 
 
-def test_somebody_else_in_the_matte_is_taken_away(answers):
+def test_another_person_in_the_matte_is_removed(answers):
     answers(part(20, 10, 58, 90), instance(0, *ME), instance(0, 42, 10, 58, 90))
     (alpha,) = REMOVER.estimate_alphas([crop()])
     assert inside(alpha, *ME) > 0.95
     assert inside(alpha, 42, 10, 58, 90) < 0.05
 
 
-def test_a_second_guess_at_the_same_person_takes_nothing_away(answers):
+def test_a_second_detection_of_the_same_person_removes_nothing(answers):
     answers(part(*ME), instance(0, *ME), instance(0, 20, 10, 40, 50, score=0.5))
     assert inside(REMOVER.estimate_alphas([crop()])[0], *ME) > 0.95
 
@@ -95,7 +95,7 @@ def test_ridden_things_can_be_left_out(answers):
     assert walker.estimate_alphas([crop((30, 80))])[0][70:80, 13].mean() < 0.1
 
 
-def test_nobody_in_nobody_out(answers):
+def test_a_crop_without_people_gives_an_empty_matte(answers):
     answers(part(0, 0, 0, 0))
     ((alpha, score),) = REMOVER.estimate_with_confidence([crop()])
     assert not alpha.any()
@@ -108,7 +108,7 @@ def test_joints_overrule_a_matte_that_misses_them(answers):
     assert inside(REMOVER.estimate_alphas([crop()])[0], 20, 30, 40, 90) < 0.7
 
 
-def test_what_nobody_vouches_for_is_nothing(answers):
+def test_a_matte_that_neither_instances_nor_joints_support_is_empty(answers):
     answers(part(*ME))
     ((alpha, score),) = REMOVER.estimate_with_confidence([crop()])
     assert not alpha.any()

@@ -96,13 +96,13 @@ def test_a_page_has_a_title_a_language_and_words_for_every_picture(page):
     assert all(len(image["alt"]) > 10 and int(image["width"]) > 0 and int(image["height"]) > 0 for image in read.images)
 
 
-def test_a_source_page_tells_counts_reasons_values_and_what_is_not_shown():
+def test_a_source_page_shows_counts_reasons_values_and_what_is_left_out():
     text = Page(source_report.source_page(told())).text
     for words in ("park", "BSD-3-Clause", "promises 41 frames", "dropped: size 1", "61.8, at least 96", "1 of 1,200 shown"):
         assert words in text
 
 
-def test_a_way_page_tells_counts_and_the_release():
+def test_a_pipeline_page_shows_counts_and_the_release():
     text = Page(source_report.pipeline_page(way())).text
     for words in ("1,016", "CustomSeg/ └── img_dir/", "Corrected", "Released pairs"):
         assert words in text
@@ -115,7 +115,7 @@ def test_names_are_escaped():
     assert '"><b>' not in page
 
 
-def test_a_source_without_crops_is_told_in_words():
+def test_a_source_without_crops_has_a_sentence_on_its_page():
     warning = "This source gives no crops: no person was found in its 16 frames."
     empty = told(warnings=(warning,), steps=(), kept=None, dropped=())
     text = Page(source_report.source_page(empty)).text

@@ -41,11 +41,11 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_copy_is_alike(change: str) -> None:
+def test_a_copy_is_similar(change: str) -> None:
     assert min(similarity(jpeg(picture(seed)), CHANGES[change](picture(seed))) for seed in range(8)) > 0.9
 
 
-def test_strangers_are_not() -> None:
+def test_other_images_are_not_similar() -> None:
     signatures = [duplicates.compute_jpeg_signature(jpeg(picture(seed))) for seed in range(60)]
     assert list(duplicates.find_similar(signatures[:30], signatures[30:])) == []
     found = duplicates.find_closest(signatures[:30], signatures[30:])

@@ -21,7 +21,7 @@ def found() -> dict[str, Signature]:
     return {f"{number:064x}": duplicates.compute_signature(picture) for number, picture in enumerate(pictures)}
 
 
-def test_they_come_back(store: Store, found: dict[str, Signature]) -> None:
+def test_signatures_are_read_back(store: Store, found: dict[str, Signature]) -> None:
     signatures.write(store, "park", found)
     back = signatures.read(store, "park")
     assert back.keys() == found.keys()
@@ -30,7 +30,7 @@ def test_they_come_back(store: Store, found: dict[str, Signature]) -> None:
         np.testing.assert_array_equal(back[digest], one)
 
 
-def test_none_are_none(store: Store) -> None:
+def test_no_signatures_are_read_back_as_none(store: Store) -> None:
     assert signatures.read(store, "park") == {}
     signatures.write(store, "park", {})
     assert signatures.read(store, "park") == {}

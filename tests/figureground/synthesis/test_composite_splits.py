@@ -55,7 +55,7 @@ def test_people_and_backgrounds_of_one_source_go_together() -> None:
     )
 
 
-def test_the_certificate_holds_and_lies_are_found() -> None:
+def test_the_certificate_holds_and_false_claims_are_found() -> None:
     found, joined = composite_splits.assign_splits(inputs(), {}, 0.2)
     proof = composite_splits.make_certificate(inputs(), found, joined)
     used = {"people": {"a-0": found["a"]}, "backgrounds": {"u-1": found["u"]}}
@@ -101,7 +101,7 @@ def test_the_digest_of_a_composition_never_changes() -> None:
     assert sealed["digest"] == "c23b17497887551fb53dcd2e35156857b085f38a0cd21614e438068eac0ca79b"
 
 
-def test_a_composition_tells_what_was_done_to_it(tmp_path: Path) -> None:
+def test_changes_to_a_composition_are_named(tmp_path: Path) -> None:
     files = {"im/train/000000.jpg": ("a" * 64, 3), "gt/train/000000.png": ("b" * 64, 4)}
     content = composition_manifest.render(composition_manifest.seal({"counts": {"train": 1}}, files))
     told = composition_manifest.parse(content, "here")

@@ -32,7 +32,7 @@ def test_size_follows_from_where_the_feet_are(seed: int, horizon: float, eye: fl
         assert one.box.y1 <= SIZE.height and one.box.x0 >= 0 and one.box.x1 <= SIZE.width
 
 
-def test_who_is_farther_comes_first() -> None:
+def test_farther_people_come_first() -> None:
     for seed in range(20):
         feet = [one.box.y1 for one in places(seed, *(Subject(name, 200, 600) for name in "abc"))]
         assert feet == sorted(feet)
@@ -72,6 +72,6 @@ def test_where_a_cutout_is_cut_the_picture_cuts_it(sides: tuple[str, ...], edge:
         assert wanted[edge] and not one.grounded and not one.turned
 
 
-def test_who_is_wider_than_the_picture_is_known_before() -> None:
+def test_people_wider_than_the_image_are_known_before_placement() -> None:
     assert placement.too_wide(Subject("a", 4000, 1000), SIZE, Rules(height=(0.35, 0.9)))
     assert not placement.too_wide(Subject("a", 3500, 1000), SIZE, Rules(height=(0.35, 0.9)))

@@ -26,7 +26,7 @@ def written(tmp_path):
     return tmp_path / "model", module, card
 
 
-def test_it_comes_back_as_it_was(written):
+def test_a_checkpoint_is_read_back_unchanged(written):
     folder, module, card = written
     found, same = checkpoints.load(folder)
     assert same == card == CARD.model_copy(update={"weights": card.weights, "digest": card.digest})
@@ -36,7 +36,7 @@ def test_it_comes_back_as_it_was(written):
     assert [file.name for file in folder.parent.iterdir()] == ["model"]
 
 
-def test_it_is_never_written_over(written):
+def test_a_checkpoint_is_never_overwritten(written):
     folder, module, _ = written
     with pytest.raises(AssetError, match="exists and is never changed"):
         checkpoints.write(folder, CARD, module.state_dict())

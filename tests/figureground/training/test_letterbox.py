@@ -59,7 +59,7 @@ def test_squares_are_made_once_and_come_back(tmp_path):
         assert all(np.array_equal(x, y) for x, y in zip(again[at], letterbox_sample(one, 32), strict=True))
 
 
-def test_more_pictures_than_were_counted_are_told(tmp_path):
+def test_more_images_than_were_counted_are_reported(tmp_path):
     with pytest.raises(ReleaseError, match="expected 1 pictures"):
         LetterboxedSamples.create(tmp_path / "s", [example(9, 9), example(9, 9)], 1, 32)
     assert not (tmp_path / "s/list.json").exists()

@@ -55,7 +55,7 @@ def squares(folder, count=20, classes=2, side=64):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("network", list(BY_HEART))
-def test_each_network_learns_twenty_pictures_by_heart(network, tmp_path):
+def test_each_network_overfits_twenty_images(network, tmp_path):
     """At a fixed rate a larger budget on the same bench carries on where the smaller one ended."""
     side, rate, first = BY_HEART[network]
     taught, score = squares(tmp_path / "taught", side=side), 0.0
@@ -116,7 +116,7 @@ def run(bench, taught, watched, kill_after=None):
 
 
 @pytest.mark.faults
-def test_a_killed_training_carries_on_and_ends_with_the_same_weights_to_the_last_bit(tmp_path):
+def test_a_killed_training_continues_and_ends_with_identical_weights(tmp_path):
     for name, count in (("taught", 10), ("watched", 4)):
         squares(tmp_path / name, count, side=32)
     places = tmp_path / "taught", tmp_path / "watched"
@@ -191,7 +191,7 @@ def test_where_there_is_nothing_to_choose_by_the_last_weights_are_kept(tmp_path)
     assert train_network(how, taught, nothing, tmp_path, CPU).chosen is None
 
 
-def test_nothing_to_learn_from_and_numbers_that_run_away_are_told(tmp_path, monkeypatch):
+def test_an_empty_training_set_and_a_diverging_loss_are_reported(tmp_path, monkeypatch):
     nothing, taught = LetterboxedSamples.create(tmp_path / "nothing", [], 0, 32), squares(tmp_path / "taught", 4, side=32)
     with pytest.raises(AssetError, match="no picture to learn from"):
         train_network(TrainingSettings("segnet", {"width": 2}, side=32), nothing, nothing, tmp_path, CPU)

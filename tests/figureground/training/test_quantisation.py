@@ -61,7 +61,7 @@ def test_all_are_in_8_bits_where_that_is_good_enough() -> None:
     assert in_8_bits(made.model) == {"layer0", "layer1", "layer2"}
 
 
-def test_the_one_that_harms_stays_in_32() -> None:
+def test_the_layer_that_harms_stays_in_32_bits() -> None:
     errors: list[float] = []
 
     def good(network: Any) -> bool:
@@ -73,7 +73,7 @@ def test_the_one_that_harms_stays_in_32() -> None:
     assert in_8_bits(made.model) == {"layer0", "layer2"}
 
 
-def test_what_only_32_bits_answer_is_refused() -> None:
+def test_a_network_that_needs_32_bits_in_every_layer_is_refused() -> None:
     said = r"whichever of its \d+ layers are in 8 bits, its answers change; leave openvino-int8 out with --format"
     with pytest.raises(AssetError, match=said):
         quantisation.quantised(chain, SHOWN, ready, off, lambda network: off(network) == 0)

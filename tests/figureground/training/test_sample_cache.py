@@ -60,7 +60,7 @@ def test_what_it_was_is_in_its_digest(tmp_path):
     assert before != sample_cache.open_release(folder, 1).digest
 
 
-def test_what_cannot_teach_so_many_classes_says_what_could(tmp_path):
+def test_a_layout_without_the_classes_says_which_layouts_have_them(tmp_path):
     with pytest.raises(ReleaseError, match="cannot teach 5 classes: it has the layouts mmseg_custom; cut it with"):
         sample_cache.open_release(laid(tmp_path / "r", "mmseg_custom"), 5)
     with pytest.raises(ReleaseError, match="found 3"):

@@ -23,7 +23,7 @@ def test_a_new_home_begins_with_tables_and_no_secret_in_them(tmp_path: Path) -> 
     assert filled == {"alembic_version"}, "no key, and nobody's runs"
 
 
-def test_a_home_that_is_told_of_another_database_gets_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_with_another_database_gets_no_template(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREFECT_API_DATABASE_CONNECTION_URL", "postgresql+asyncpg://prefect@127.0.0.1/prefect")
     monkeypatch.setenv("FIGUREGROUND_CACHE", str(tmp_path / "cache"))
     create_tables(tmp_path)

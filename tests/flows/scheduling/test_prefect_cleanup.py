@@ -51,7 +51,7 @@ def test_only_servers_of_this_folder_whose_owner_is_gone_are_ended(
     assert [process.poll() for process in spared] == [None] * 4
 
 
-def test_a_process_says_whose_its_children_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_processes_carry_the_mark_of_their_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(prefect_cleanup.OWNER, "")
     prefect_cleanup.mark_environment(tmp_path)
     assert os.environ[prefect_cleanup.OWNER] == f"{Process.own()}|{tmp_path.resolve()}"

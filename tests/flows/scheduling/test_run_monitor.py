@@ -53,7 +53,7 @@ def running(catalog: Path, name: str, action: Callable[[], Any], *, nested: bool
         return run.add_outcomes(name, action() or [])
 
 
-def test_a_run_leaves_a_summary_and_no_note(catalog: Path, letters: list[tuple[str, str]]) -> None:
+def test_a_run_leaves_a_summary_and_no_run_note(catalog: Path, letters: list[tuple[str, str]]) -> None:
     def action() -> list[Outcome]:
         with progress.measure_duration("crop"):
             pass
@@ -71,7 +71,7 @@ def test_a_run_leaves_a_summary_and_no_note(catalog: Path, letters: list[tuple[s
     assert letters == []
 
 
-def test_one_letter_for_the_same_trouble_and_another_for_other_trouble(catalog: Path, letters: list[tuple[str, str]]) -> None:
+def test_the_same_problem_is_notified_once_and_another_problem_again(catalog: Path, letters: list[tuple[str, str]]) -> None:
     for _ in range(3):
         running(catalog, "ingest", lambda: [Outcome("park", "no video"), Outcome("walk", "")])
     assert len(letters) == 1
@@ -85,14 +85,14 @@ def test_one_letter_for_the_same_trouble_and_another_for_other_trouble(catalog: 
     assert len(letters) == 4
 
 
-def test_it_is_told_again_when_the_catalog_says_so(catalog: Path, letters: list[tuple[str, str]]) -> None:
+def test_a_notification_is_repeated_when_the_catalog_says_so(catalog: Path, letters: list[tuple[str, str]]) -> None:
     catalog.write_text(catalog.read_text().replace("notify:", "notify:\n  repeat_after_hours: 0"))
     for _ in range(2):
         running(catalog, "ingest", lambda: [Outcome("park", "no video")])
     assert len(letters) == 2
 
 
-def test_what_could_not_be_told_is_told_the_next_time(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_notification_is_sent_the_next_time(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([["nobody answers"], [], []])
     tried: list[str] = []
     monkeypatch.setattr(failure_notice, "notify", lambda entry, subject, *_: tried.append(subject) or next(answers))
@@ -101,7 +101,7 @@ def test_what_could_not_be_told_is_told_the_next_time(catalog: Path, monkeypatch
     assert len(tried) == 2
 
 
-def test_errors_and_stops_are_told_apart(catalog: Path, letters: list[tuple[str, str]]) -> None:
+def test_errors_and_interruptions_are_distinguished(catalog: Path, letters: list[tuple[str, str]]) -> None:
     def fails() -> None:
         raise StoreError("the disk is full")
 
@@ -152,7 +152,7 @@ with monitor_run("nightly-ingest", sys.argv[1]):
 
 
 @pytest.mark.faults
-def test_a_run_that_was_killed_is_told_once_by_whoever_starts_next(catalog: Path, letters: list[tuple[str, str]]) -> None:
+def test_a_killed_run_is_reported_once_by_the_next_run(catalog: Path, letters: list[tuple[str, str]]) -> None:
     environment = os.environ | {"PYTHONPATH": f"{os.environ.get('PYTHONPATH', '')}:{ROOT}"}
     subprocess.run([sys.executable, "-c", KILLED, str(catalog)], env=environment, check=False)
     assert list(run_records.list_runs(store_of(catalog))) == []
@@ -181,7 +181,7 @@ def test_a_summary_is_json_for_programs(catalog: Path) -> None:
     assert told["sources"] == [{"source": "park", "error": "", "left": ""}]
 
 
-def test_who_sits_there_is_not_written_to_but_schedules_and_crashes_are(
+def test_interactive_runs_are_not_notified_but_schedules_and_crashes_are(
     catalog: Path, letters: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)

@@ -166,7 +166,7 @@ def servers_of(folder: Path) -> list[int]:
 @pytest.mark.weights
 @pytest.mark.faults
 @pytest.mark.browser
-def test_nights_are_made_up_for_overlaps_refused_and_kills_told(
+def test_missed_nights_are_caught_up_overlaps_refused_and_kills_reported(
     tmp_path: Path, listener: Listener, chromium: Any, request: pytest.FixtureRequest
 ) -> None:
     file = write_catalog(

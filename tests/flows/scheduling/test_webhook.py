@@ -45,19 +45,19 @@ def post(url, word=WORD, **how):
 
 
 @pytest.mark.parametrize("action", sorted(hook.ANNOTATION_EVENTS))
-def test_who_knows_the_word_rings(url, rings, action):
+def test_a_request_with_the_secret_starts_a_pull(url, rings, action):
     assert post(url, json={"action": action, "more": 1}) == 204
     assert rings.count == 1
 
 
 @pytest.mark.parametrize("word", [None, "", "wrong", WORD[:-1], WORD + "x", WORD.upper(), "w\xf6rd".encode("latin-1")])
-def test_a_wrong_word_is_401_and_no_ring(url, rings, word):
+def test_a_wrong_secret_is_answered_401_and_starts_no_pull(url, rings, word):
     assert post(url, word) == 401
     assert post(url, word, content=b"{") == 401
     assert rings.count == 0 and not rings.proof.is_set()
 
 
-def test_words_are_compared_in_constant_time(monkeypatch):
+def test_secrets_are_compared_in_constant_time(monkeypatch):
     asked, real = [], secrets.compare_digest
     monkeypatch.setattr(secrets, "compare_digest", lambda one, other: asked.append((one, other)) or real(one, other))
     assert hook.is_right_secret(WORD, WORD)
@@ -65,7 +65,7 @@ def test_words_are_compared_in_constant_time(monkeypatch):
     assert asked == [(WORD.encode(), WORD.encode()), (b"wrong", WORD.encode())]
 
 
-def test_another_event_proves_the_way_and_rings_nothing(url, rings):
+def test_another_event_is_answered_and_starts_no_pull(url, rings):
     assert post(url, json={"action": "PROJECT_UPDATED"}) == 204
     assert rings.proof.is_set() and rings.count == 0
 
@@ -80,18 +80,18 @@ def test_another_event_proves_the_way_and_rings_nothing(url, rings):
         ({"content": b"x" * 70_000}, 413),
     ],
 )
-def test_what_is_no_event_rings_nothing(url, rings, how, status):
+def test_an_invalid_event_starts_no_pull(url, rings, how, status):
     assert post(url, **how) == status
     assert rings.count == 0
 
 
-def test_there_is_nothing_else(url):
+def test_other_paths_and_methods_are_refused(url):
     for path in ("/docs", "/openapi.json", "/redoc", "/x"):
         assert httpx.get(url + path, trust_env=False).status_code == 404
     assert httpx.get(url + "/", trust_env=False).status_code == 405
 
 
-def test_a_port_in_use_is_said():
+def test_a_port_in_use_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with (
@@ -146,7 +146,7 @@ def pulling():
         assert not thread.is_alive(), "it ends when the server has ended"
 
 
-def test_a_flood_is_one_pull(pulling):
+def test_many_requests_at_once_are_one_pull(pulling):
     pulls, bell = pulling(Pulls(), Debouncer(quiet=0.2, at_most=5))
     until(lambda: pulls.count == 1)
     time.sleep(0.1)
@@ -157,7 +157,7 @@ def test_a_flood_is_one_pull(pulling):
     assert (pulls.count, pulls.most) == (2, 1), "one at the start, one for all of them"
 
 
-def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
+def test_a_request_during_a_pull_starts_one_more_and_never_two_at_once(pulling):
     pulls, bell = pulling(Pulls(0.3), Debouncer(quiet=0.01, at_most=1))
     until(pulls.begun.is_set)
     for _ in range(20):
@@ -168,7 +168,7 @@ def test_a_ring_during_a_pull_makes_one_more_and_never_two_at_once(pulling):
 
 
 @pytest.mark.slow
-def test_who_never_stops_ringing_does_not_stop_the_pulls(pulling):
+def test_endless_requests_do_not_stop_the_pulls(pulling):
     pulls, bell = pulling(Pulls(0.0), Debouncer(quiet=0.2, at_most=0.3))
     end = time.monotonic() + 1.2
     while time.monotonic() < end:
@@ -177,7 +177,7 @@ def test_who_never_stops_ringing_does_not_stop_the_pulls(pulling):
     assert 3 <= pulls.count <= 6
 
 
-def test_without_a_ring_it_pulls_all_the_same(pulling):
+def test_without_a_request_it_still_pulls_regularly(pulling):
     pulls, _ = pulling(Pulls(0.0), Debouncer(), seconds=0.05)
     until(lambda: pulls.count >= 3)
 
@@ -189,7 +189,7 @@ def secret(host):
     return hook.choose_secret(host, read_secret(hook.SECRET_VARIABLE))
 
 
-def test_a_public_address_needs_a_word(monkeypatch):
+def test_a_public_address_needs_a_secret(monkeypatch):
     monkeypatch.delenv(hook.SECRET_VARIABLE, raising=False)
     for host in ("0.0.0.0", "::", "192.168.1.7", "labels.example.org"):
         with pytest.raises(
@@ -201,19 +201,19 @@ def test_a_public_address_needs_a_word(monkeypatch):
 
 
 @pytest.mark.parametrize("word", ["short", "fifteen letters", "sechzehn Zeichen ä lang", "with a\ttab in the middle"])
-def test_a_word_that_is_none_is_refused_and_not_repeated(monkeypatch, word):
+def test_an_invalid_secret_is_refused_and_not_printed(monkeypatch, word):
     monkeypatch.setenv(hook.SECRET_VARIABLE, word)
     with pytest.raises(CatalogError, match=f"{hook.SECRET_VARIABLE} cannot be used as a secret") as caught:
         secret("0.0.0.0")
     assert word not in str(caught.value)
 
 
-def test_the_word_of_the_environment_counts_everywhere(monkeypatch):
+def test_the_secret_of_the_environment_is_used_everywhere(monkeypatch):
     monkeypatch.setenv(hook.SECRET_VARIABLE, f" {WORD} ")
     assert secret("0.0.0.0") == secret("127.0.0.1") == WORD
 
 
-def test_the_word_may_be_a_prefect_secret(monkeypatch):
+def test_the_secret_may_be_a_prefect_secret(monkeypatch):
     block = type("Block", (), {"get": lambda self: WORD})()
     monkeypatch.setattr("prefect.blocks.system.Secret", type("Secret", (), {"load": staticmethod(lambda name: block)}))
     monkeypatch.setenv(hook.SECRET_VARIABLE, "prefect:hook")

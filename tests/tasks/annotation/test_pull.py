@@ -89,7 +89,7 @@ def desk(real):
     return Desk(real(4))
 
 
-def test_an_untouched_prediction_comes_back_as_the_identical_soft_alpha(desk, alpha_of):
+def test_an_unchanged_prediction_is_pulled_as_the_identical_soft_alpha(desk, alpha_of):
     desk.accept(1, seconds=7.25)
     (row,) = desk.labels().values()
     assert np.array_equal(desk.file(row), masks.to_levels(alpha_of(1, 61, 80)))
@@ -121,13 +121,13 @@ def test_a_stroke_is_obeyed_and_changes_nothing_far_from_it(desk, alpha_of):
     assert 0.8 < row["iou_with_matte"] < 1
 
 
-def test_a_changed_mask_that_says_it_is_none_is_found_out(desk, alpha_of):
+def test_a_changed_mask_that_is_marked_as_unchanged_is_detected(desk, alpha_of):
     other = predictions.binarize(alpha_of(9, 60, 80))
     desk.accept(0, value=predictions.make_result(desk.interface, mask=other, origin="prediction")[0]["value"])
     assert desk.labels()[desk.crop(0)]["origin"] == "prediction-changed"
 
 
-def test_drawn_by_hand_rejected_and_open_tasks(desk, alpha_of):
+def test_tasks_drawn_by_hand_rejected_or_open_are_read(desk, alpha_of):
     by_hand = predictions.binarize(alpha_of(5, 60, 80))
     desk.answer(0, predictions.make_result(desk.interface, mask=by_hand, origin="manual", scenes=["night"]), lead_time=30)
     desk.answer(2, predictions.make_result(desk.interface, mask=None, origin="manual", verdict="blurred"))
@@ -190,14 +190,14 @@ def test_an_unusable_annotation_is_named_and_goes_back_and_the_others_go_on(desk
         ({"image_rotation": 90}, "rotated by 90"),
     ],
 )
-def test_what_is_suspicious_becomes_no_label(desk, change, says):
+def test_a_suspicious_annotation_becomes_no_label(desk, change, says):
     desk.accept(0, **change)
     table = desk.table()
     assert table.rows.empty
     assert says in table.facts["unusable"][0]["reason"]
 
 
-def test_a_mask_that_collapsed_is_asked_for_once_more_and_then_believed(desk, alpha_of):
+def test_a_mask_that_shrank_to_little_is_fetched_once_more_and_then_accepted(desk, alpha_of):
     little = predictions.binarize(alpha_of(0, 60, 80)).copy()
     little[:, 30:] = 0
     little[:55] = 0
@@ -233,7 +233,7 @@ class Recorder:
         return server
 
 
-def test_only_what_was_touched_is_fetched(desk, alpha_of):
+def test_only_changed_tasks_are_fetched(desk, alpha_of):
     for number in range(3):
         desk.accept(number)
     first = desk.labels()
@@ -303,7 +303,7 @@ def test_edits_while_paging_lose_nothing(real):
 
 
 @pytest.mark.faults
-def test_a_pull_that_broke_off_carries_on(real):
+def test_an_interrupted_pull_continues(real):
     desk = Desk(real(6))
     for number in range(6):
         desk.accept(number)
@@ -332,7 +332,7 @@ def test_pulling_twice_writes_nothing_the_second_time(desk):
     assert (root / f"labels/{desk.material.source.source_id}/{desk.crop(0)}.png").exists()
 
 
-def test_a_project_that_is_gone_is_said(desk):
+def test_a_deleted_project_is_reported(desk):
     with desk.server() as server:
         project = server.find_project(desk.material.catalog)
         server.sdk.projects.delete(project.project_id)
@@ -350,7 +350,7 @@ def test_a_lost_connection_says_what_to_run_next(desk):
     assert len(desk.labels()) == 1
 
 
-def test_the_stand_in_accepts_most_corrects_one_and_rejects_one(real, alpha_of):
+def test_the_simulated_annotator_accepts_most_corrects_one_and_rejects_one(real, alpha_of):
     desk = Desk(real(8, empty=3))
     desk.accept(6)
     counts = simulate_annotator(desk.material.catalog)

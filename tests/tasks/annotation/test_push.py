@@ -171,7 +171,7 @@ def forget(material):
     Path(material.catalog.storage_root.url, tables.name("tasks", material.source.source_id)).unlink()
 
 
-def test_a_task_tells_all_that_is_known_of_its_crop(memory, material, alpha_of):
+def test_a_task_holds_all_metadata_of_its_crop(memory, material, alpha_of):
     table = rows(material, run(material, memory))
     assert list(table["crop_id"]) == [f"park-{number:06d}-00" for number in range(30)]
     sent = memory.tasks[int(table["task_id"][3])]
@@ -238,14 +238,14 @@ def test_nothing_to_push_calls_no_server(memory, catalog, make_material):
     ],
     ids=lambda broken: "-".join(how or "well" for how in broken),
 )
-def test_whatever_a_call_left_behind_each_key_ends_up_once(memory, material, broken):
+def test_after_any_interrupted_call_each_key_exists_once(memory, material, broken):
     memory.broken = list(broken)
     assert run(material, memory).rows == 30
     memory.exactly_once(30)
 
 
 @pytest.mark.faults
-def test_a_server_that_stays_away_is_told_with_what_is_safe_and_the_next_run_completes(memory, material):
+def test_an_unreachable_server_is_reported_with_what_is_saved_and_the_next_run_completes(memory, material):
     memory.broken = ["", "", "", "dropped", "away", "away", "away"]
     with pytest.raises(
         TransientError,
@@ -258,7 +258,7 @@ def test_a_server_that_stays_away_is_told_with_what_is_safe_and_the_next_run_com
 
 
 @pytest.mark.faults
-def test_a_server_that_keeps_no_predictions_is_told(material):
+def test_a_server_that_stores_no_predictions_is_reported(material):
     memory = Forgetful()
     memory.broken = ["", "blind"]
     with pytest.raises(TransientError, match=r"does not hold what it took: 25 of 25 tasks, first that of park-000000-00"):
@@ -267,7 +267,7 @@ def test_a_server_that_keeps_no_predictions_is_told(material):
 
 @pytest.mark.faults
 @pytest.mark.parametrize("killed", [False, True])
-def test_what_arrives_after_everybody_has_looked_is_found_all_the_same(material, killed):
+def test_tasks_that_arrive_after_the_lookup_are_found(material, killed):
     """The server does what timed out, or what a killed process sent, when the others have long been read back."""
     server = Late(killed)
     sent = Path(material.catalog.storage_root.url, ".locks/park.sent")
@@ -286,7 +286,7 @@ def test_what_arrives_after_everybody_has_looked_is_found_all_the_same(material,
 
 
 @pytest.mark.faults
-def test_twins_are_removed_but_not_the_one_somebody_worked_on(memory, material):
+def test_duplicate_tasks_are_removed_but_not_the_annotated_one(memory, material):
     run(material, memory)
     twin = memory.tasks[1]
     memory.add(twin["data"], twin["predictions"], annotations=1)
@@ -297,7 +297,7 @@ def test_twins_are_removed_but_not_the_one_somebody_worked_on(memory, material):
 
 
 @pytest.mark.faults
-def test_a_twin_with_an_answer_that_the_server_does_not_count_stays_too(memory, material):
+def test_a_duplicate_with_an_annotation_that_the_server_does_not_count_stays(memory, material):
     run(material, memory)
     twin = memory.tasks[1]
     memory.add(twin["data"], twin["predictions"])
@@ -331,7 +331,7 @@ def test_a_project_that_is_another_in_the_end_leaves_no_table(memory, material, 
     memory.exactly_once(30)
 
 
-def test_two_annotated_twins_are_for_a_person_to_decide(memory, material):
+def test_two_annotated_duplicates_are_left_to_a_person(memory, material):
     run(material, memory)
     memory.tasks[1]["annotations"] = 1
     memory.add(memory.tasks[1]["data"], [], annotations=1)
@@ -371,13 +371,13 @@ def test_a_damaged_matte_is_named(memory, material):
         run(material, memory)
 
 
-def test_without_frames_the_way_out_is_named(memory, material):
+def test_without_frames_the_message_says_what_to_run(memory, material):
     Path(material.catalog.storage_root.url, "tables/frames/park.parquet").unlink()
     with pytest.raises(StoreError, match="no table frames; run `figureground ingest park`"):
         run(material, memory)
 
 
-def test_scenes_the_interface_does_not_offer_are_told(memory, material, caplog):
+def test_scenes_that_the_interface_lacks_are_reported(memory, material, caplog):
     odd = material._replace(source=material.source.__class__("park", "video", "p", "", "MIT", ("park", "moon"), "auto"))
     ref = run(odd, memory)
     assert "does not offer the scenes ['moon']" in caplog.text
@@ -411,13 +411,13 @@ def test_without_a_token_the_variable_is_named(catalog, monkeypatch):
         connect(catalog)
 
 
-def test_where_nothing_listens_the_way_out_is_named(catalog, monkeypatch):
+def test_where_no_server_runs_the_message_says_what_to_do(catalog, monkeypatch):
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
     with pytest.raises(LabelError, match=r"no Label Studio answers at http://127.0.0.1:9 .*studio up.*label_studio.url"):
         connect(catalog)
 
 
-def test_what_is_no_label_studio_is_said(tmp_path, monkeypatch, make_catalog, httpserver_in_a_thread):
+def test_a_server_that_is_no_label_studio_is_reported(tmp_path, monkeypatch, make_catalog, httpserver_in_a_thread):
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
     with pytest.raises(LabelError, match=r"is not a Label Studio \(its /api/version says 200\)"):
         connect(make_catalog(tmp_path, httpserver_in_a_thread))
@@ -471,7 +471,7 @@ def test_pushing_twice_to_the_real_one_creates_each_task_once(real):
 
 @pytest.mark.studio
 @pytest.mark.faults
-def test_two_who_make_the_project_at_once_on_a_slow_server_take_the_same_one(real):
+def test_two_pushes_that_create_the_project_at_once_use_the_same_one(real):
     """The slower one's project is not to be seen yet when the faster one looks whether it is alone, a second later."""
     catalog = real(0).catalog
 
@@ -514,7 +514,7 @@ def test_of_two_filled_projects_all_take_the_first_until_somebody_answers(real):
 
 
 @pytest.mark.studio
-def test_a_proxy_of_the_environment_does_not_stand_before_the_local_one(real, monkeypatch):
+def test_a_proxy_of_the_environment_is_not_used_for_the_local_server(real, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -588,7 +588,7 @@ def test_another_interface_is_not_written_to(real, tmp_path):
 
 
 @pytest.mark.studio
-def test_a_wrong_token_is_refused_and_told_nowhere(real, real_studio, monkeypatch, caplog):
+def test_a_wrong_token_is_refused_and_printed_nowhere(real, real_studio, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", ELSEWHERE)
     monkeypatch.setattr("figureground.clients.local_label_studio.find_token", lambda *_: None)
@@ -603,7 +603,7 @@ def test_a_wrong_token_is_refused_and_told_nowhere(real, real_studio, monkeypatc
 
 
 @pytest.mark.studio
-def test_a_good_token_is_told_nowhere_either(real, real_studio, caplog):
+def test_a_valid_token_is_printed_nowhere(real, real_studio, caplog):
     caplog.set_level(logging.DEBUG)
     material = real(2)
     run(material)
@@ -696,7 +696,7 @@ class Wire:
 
 @pytest.mark.studio
 @pytest.mark.faults
-def test_a_server_that_stops_in_the_middle_leaves_nothing_double(real, real_studio, monkeypatch):
+def test_a_server_that_stops_during_a_push_leaves_no_duplicates(real, real_studio, monkeypatch):
     """The connection breaks after the server has created the first tasks and before it can say so, and stays broken."""
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", real_studio.token)
     hasty = {"connect": connect_hastily, "settings": PushSettings(pauses_seconds=(0.1,))}

@@ -230,7 +230,7 @@ def test_no_backgrounds_left_says_why(tmp_path: Path) -> None:
         made(catalog(tmp_path))
 
 
-def test_a_split_without_backgrounds_is_told_and_the_other_goes_on(tmp_path: Path) -> None:
+def test_a_split_without_backgrounds_is_reported_and_the_other_is_made(tmp_path: Path) -> None:
     inputs(tmp_path)
     for at in (1, 2, 3):
         (tmp_path / f"scenes/s{at}.jpg").unlink()
@@ -282,7 +282,7 @@ def test_recheck_names_what_was_done_to_a_folder(tmp_path: Path) -> None:
         assert problem in said
 
 
-def test_near_copies_never_face_each_other(tmp_path: Path) -> None:
+def test_near_duplicates_are_never_in_two_splits(tmp_path: Path) -> None:
     """Every scene is there twice, recompressed under a name of its own: both go into one split."""
     inputs(tmp_path)
     for at in range(4):
@@ -310,7 +310,7 @@ def test_real_pairs_are_mixed_in_byte_for_byte(tmp_path: Path, labelled: Any) ->
     verify_composites(folder)
 
 
-def test_a_forgotten_source_is_in_no_composition_unsaid(tmp_path: Path, labelled: Any) -> None:
+def test_a_forgotten_source_is_reported_for_every_composition_that_has_it(tmp_path: Path, labelled: Any) -> None:
     from tasks.datasets.forget import forget
 
     labelled(tmp_path, {"park": ["keep"] * 2, "walk": ["keep"]}, {"park": "train", "walk": "val"})

@@ -32,7 +32,7 @@ def said(story: list[Line], subject: str) -> str:
     return "\n".join(line.text for line in story if line.subject == subject)
 
 
-def test_a_photo_tells_of_its_own_file_and_why_it_cannot_be_read(catalog: Catalog) -> None:
+def test_explain_shows_the_file_of_a_photo_and_why_it_cannot_be_read(catalog: Catalog) -> None:
     store, nothing = Store(catalog.storage_root), {"width": 0, "height": 0, "file": "", "sha256": ""}
     ids = {"source_id": "shoot", "seconds": 0.0}
     good = {"frame_id": "shoot-a", "index": 0, "original": "in/a.jpg", "reason": "", **ids, **nothing}
@@ -48,7 +48,7 @@ def test_a_photo_tells_of_its_own_file_and_why_it_cannot_be_read(catalog: Catalo
     assert said(explain("shoot-a", catalog), "frame").startswith("shoot-a: photo 0, 0x0 px")
 
 
-def test_a_crops_story_goes_from_its_video_to_its_release(catalog: Catalog) -> None:
+def test_explain_follows_a_crop_from_its_video_to_its_release(catalog: Catalog) -> None:
     release.fn([catalog.source(name) for name in TWO], catalog, "demo", "20261130")
     story = explain("park-000000-00", catalog)
     assert subjects(story) == ["video", "frame", "crop", "score", "verdict", "matte", "task", "label", "release"]
@@ -70,15 +70,15 @@ def test_a_rejected_crop_is_in_no_release(catalog: Catalog) -> None:
     assert said(story, "release") == "in none"
 
 
-def test_the_longest_source_that_fits_is_the_one(catalog: Catalog) -> None:
+def test_the_longest_matching_source_id_is_used(catalog: Catalog) -> None:
     assert "clips/park-000.mp4" in said(explain("park-000-000000-00", catalog), "video")
 
 
-def test_a_frames_story_is_that_of_its_crops(catalog: Catalog) -> None:
+def test_explain_lists_the_crops_of_a_frame(catalog: Catalog) -> None:
     assert subjects(explain("park-000015", catalog))[:3] == ["video", "frame", "crop"]
 
 
-def test_a_score_is_told_with_the_limit_of_today(labelled: Make, catalog: Catalog) -> None:
+def test_a_score_is_shown_with_the_present_limit(labelled: Make, catalog: Catalog) -> None:
     recipe = catalog.recipe.model_copy(update={"checks": {"size": {"at_least": 30}}})
     strict = catalog.model_copy(update={"recipe": recipe})
     assert said(explain("park-000000-00", strict), "score") == "size 24: rejected by at_least 30.0"
@@ -86,7 +86,7 @@ def test_a_score_is_told_with_the_limit_of_today(labelled: Make, catalog: Catalo
     assert "the recipe no longer has this check" in said(explain("park-000000-00", without), "score")
 
 
-def test_what_has_not_happened_yet_is_said(catalog: Catalog) -> None:
+def test_stages_that_have_not_run_yet_are_listed(catalog: Catalog) -> None:
     for stage in ("scores", "verdicts", "mattes", "tasks", "labels"):
         (Path(catalog.storage_root.url) / tables.name(stage, "park")).unlink()
     story = explain("park-000000-00", catalog)
@@ -108,7 +108,7 @@ def test_a_frame_without_people_says_so(catalog: Catalog) -> None:
     assert said(explain("park-000000", catalog), "crop") == "no person was cut out of this frame"
 
 
-def test_a_sample_only_a_release_remembers_is_told_from_there(catalog: Catalog) -> None:
+def test_a_sample_that_only_a_release_has_is_explained_from_its_manifest(catalog: Catalog) -> None:
     release.fn([catalog.source(name) for name in TWO], catalog, "demo", "20261130")
     for stage in ("frames", "crops"):
         (Path(catalog.storage_root.url) / tables.name(stage, "park")).unlink()
@@ -117,14 +117,14 @@ def test_a_sample_only_a_release_remembers_is_told_from_there(catalog: Catalog) 
     assert said(story, "release") == "CustomSeg_Person_20261130_demo: in train"
 
 
-def test_an_unknown_name_gets_the_nearest(catalog: Catalog) -> None:
+def test_an_unknown_name_suggests_the_nearest(catalog: Catalog) -> None:
     with pytest.raises(StoreError, match=r"'park-000016-00'.*the nearest are .*park-000015-00"):
         explain("park-000016-00", catalog)
     with pytest.raises(StoreError, match="3 crops are known"):
         explain("zzzzzzzzzzzzzzzzzzzzzzzzzzz", catalog)
 
 
-def test_a_damaged_release_is_said(catalog: Catalog) -> None:
+def test_a_damaged_release_is_reported(catalog: Catalog) -> None:
     file = Path(catalog.storage_root.url) / "releases/CustomSeg_Person_20260101_old/manifest.json"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"{")

@@ -88,7 +88,7 @@ def test_picture_is_the_crop_and_mask_is_the_label_cut_at_one_half(labelled: Mak
     np.testing.assert_array_equal(mask, stored >= 128)
 
 
-def test_manifest_tells_where_a_sample_comes_from(labelled: Make, tmp_path: Path) -> None:
+def test_the_manifest_records_the_origin_of_a_sample(labelled: Make, tmp_path: Path) -> None:
     folder = Path(cut(labelled(tmp_path, TWO, SPLITS)).folder)
     held = json.loads((folder / "manifest.json").read_bytes())
     sample = held["samples"]["walk-000015-00"]
@@ -229,7 +229,7 @@ def test_a_date_that_is_none_is_refused(labelled: Make, tmp_path: Path, date: st
         cut(labelled(tmp_path, TWO, SPLITS), date=date)
 
 
-def test_nothing_to_release_says_what_was_looked_at(labelled: Make, tmp_path: Path) -> None:
+def test_with_nothing_to_release_the_message_lists_the_sources(labelled: Make, tmp_path: Path) -> None:
     catalog = labelled(tmp_path, {"park": ["blurred", "blurred", "occluded"], "walk": []})
     (tmp_path / "data/tables/labels/walk.parquet").unlink()
     with pytest.raises(ReleaseError) as caught:
@@ -288,7 +288,7 @@ def test_sources_with_pictures_alike_go_into_the_most_held_out_of_their_splits(l
     assert verify(Path(made.folder)) == made
 
 
-def test_what_was_held_out_stays_so_when_the_source_it_was_like_is_gone(labelled: Make, tmp_path: Path, caplog) -> None:
+def test_a_held_out_source_stays_held_out_when_the_similar_source_is_gone(labelled: Make, tmp_path: Path, caplog) -> None:
     catalog = alike(labelled, tmp_path, {"walk": "train", "again": "val"})
     cut(catalog, note="x")
     forget("again", catalog)

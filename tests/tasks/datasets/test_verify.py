@@ -188,7 +188,7 @@ def test_the_same_video_under_two_names_is_named(folder: Path) -> None:
         (b"walk-000000-00\nwalk-000000-00\n", "each once"),
     ],
 )
-def test_a_list_that_cannot_be_meant_is_named(folder: Path, content: bytes, said: str) -> None:
+def test_an_invalid_list_of_a_layout_is_named(folder: Path, content: bytes, said: str) -> None:
     (folder / "split_dir/walk.txt").write_bytes(content)
     reseal(folder)
     assert said in problems(folder)
@@ -208,7 +208,7 @@ def test_a_sample_whose_files_are_gone_is_named(folder: Path) -> None:
     assert "sample park-000000-00: no file holds its image" in problems(folder)
 
 
-def test_all_problems_are_told_at_once(folder: Path) -> None:
+def test_all_problems_are_reported_at_once(folder: Path) -> None:
     (folder / MASK).write_bytes(b"no picture")
     (folder / PICTURE).unlink()
     (folder / "extra.txt").write_text("")
@@ -221,7 +221,7 @@ def test_a_folder_without_manifest_is_no_release(tmp_path: Path) -> None:
     assert "manifest.json" in problems(tmp_path / "nowhere")
 
 
-def test_a_layout_nobody_knows_is_told(folder: Path) -> None:
+def test_an_unknown_layout_is_reported(folder: Path) -> None:
     held = json.loads((folder / "manifest.json").read_bytes())
     held["layouts"] = {"papyrus": "."}
     (folder / "manifest.json").write_text(json.dumps(held))

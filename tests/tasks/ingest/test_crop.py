@@ -74,7 +74,7 @@ def detector(monkeypatch):
     return use
 
 
-def test_portraits_have_one_size_and_who_shows_no_face_is_dropped_for_that(catalog, frames, detector, monkeypatch):
+def test_portraits_have_one_size_and_a_person_without_a_face_is_rejected(catalog, frames, detector, monkeypatch):
     detector((ANN, BOB), ())
     asset = {"face_detection_yunet_2023mar.onnx": {"sha256": "d" * 64, "license": "MIT", "path": "x"}}
     content = catalog.model_dump() | {"assets": asset}
@@ -99,7 +99,7 @@ def test_portraits_have_one_size_and_who_shows_no_face_is_dropped_for_that(catal
     assert list(verdicts["reason"])[:2] == ["", "face"]
 
 
-def test_what_cannot_be_read_is_passed_over(catalog, frames, detector):
+def test_unreadable_frames_are_skipped(catalog, frames, detector):
     detector((ANN,))
     store = Store(catalog.storage_root)
     rows = tables.read(store, frames).rows

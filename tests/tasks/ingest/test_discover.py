@@ -190,7 +190,7 @@ def test_a_kill_between_table_and_archive_costs_no_download(site: Any, walks: Ca
     assert len(downloads.list_names(here.store)) == 3
 
 
-def test_what_was_forgotten_stays_away(site: Any, walks: Callable[..., Walks]) -> None:
+def test_a_forgotten_clip_is_not_fetched_again(site: Any, walks: Callable[..., Walks]) -> None:
     here = walks(site.url + "/feed.xml")
     gone = sorted(here.look())[0]
     here.fetch()
@@ -290,7 +290,7 @@ def test_a_rate_is_kept(site: Any, walks: Callable[..., Walks], monkeypatch: pyt
     assert sum(slept) > 0
 
 
-def test_what_says_no_size_is_cut_at_the_bound(site: Any, walks: Callable[..., Walks]) -> None:
+def test_a_download_of_unknown_size_stops_at_the_limit(site: Any, walks: Callable[..., Walks]) -> None:
     site.files["/clips/one.mp4"] += b"\0" * 30_000_000
     site.unsized.add("/clips/one.mp4")
     site.files["/feed.xml"] = site.feed("/clips/one.mp4")
@@ -311,7 +311,7 @@ def test_a_page_that_never_ends_is_cut(site: Any, walks: Callable[..., Walks]) -
 
 
 @pytest.mark.parametrize("path", ["/feed.xml", "/clips/one.mp4"])
-def test_a_site_that_drips_holds_nobody_up(
+def test_a_very_slow_site_is_given_up(
     site: Any, walks: Callable[..., Walks], monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     here = walks(site.url + "/feed.xml")
@@ -449,7 +449,7 @@ def test_pieces_on_a_private_host_are_refused_and_all_pieces_count(
         here.fetch()
 
 
-def test_behind_a_proxy_the_gate_stands_too(site: Any, walks: Callable[..., Walks], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_does_not_open_private_hosts(site: Any, walks: Callable[..., Walks], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     for host in ("169.254.169.254", "localhost"):
         with pytest.raises(HostError, match=r"is not a public host"):
@@ -483,7 +483,7 @@ def test_a_site_that_does_not_answer_now(site: Any, walks: Callable[..., Walks])
     assert set(here.look().values()) == {""}  # asked again, as nobody had looked at it
 
 
-def test_a_hostile_title_and_name_stay_words(site: Any, walks: Callable[..., Walks]) -> None:
+def test_a_hostile_title_or_name_leads_to_no_other_folder(site: Any, walks: Callable[..., Walks]) -> None:
     path = "/clips/..%2f..%2f..%2fetc%2fpasswd%00.mp4"
     site.files[path] = site.files["/clips/one.mp4"]
     feed = site.feed(path).replace(b"<title>clip", b"<title>&lt;script&gt;../../\x0bx")
@@ -582,7 +582,7 @@ def test_limits_of_a_prefix(bucket: Any, below: Walks, limits: dict[str, int], r
     assert found["walks-a"] == "" and found["walks-b"].startswith(reason)
 
 
-def test_keys_are_no_paths(bucket: Any, below: Walks) -> None:
+def test_object_keys_cannot_lead_out_of_the_folder(bucket: Any, below: Walks) -> None:
     bucket.pipe(
         {
             "bucket/clips/x/..%2f..%2fy.mp4": b"a",

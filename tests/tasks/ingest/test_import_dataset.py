@@ -159,7 +159,7 @@ def test_no_folder_is_named(tmp_path: Path) -> None:
         expand(settings.source("old"), settings)
 
 
-def test_tags_of_pictures_go_no_further(tmp_path: Path) -> None:
+def test_metadata_of_images_is_removed(tmp_path: Path) -> None:
     plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train")], tmp_path / "old")
     file = tmp_path / "old/img_dir/train/old1.jpg"
     tags = Pillow.Exif()
@@ -180,7 +180,7 @@ def test_tags_of_pictures_go_no_further(tmp_path: Path) -> None:
         ({}, "kind: layout needs to know which"),
     ],
 )
-def test_what_the_catalog_cannot_mean_is_refused_when_it_is_read(tmp_path: Path, entry: dict, said: str) -> None:
+def test_invalid_settings_are_refused_when_the_catalog_is_read(tmp_path: Path, entry: dict, said: str) -> None:
     import yaml
 
     recipe = {"sample": {"every_seconds": 1}, "detector": {"yolo": {"weights": "y.pt"}}, "checks": {}}
@@ -328,7 +328,7 @@ def test_dirty_pairs_whose_ids_are_announced_are_taken_as_they_are_or_refused_fo
         assert (row["height"], row["width"]) == mask.shape and np.array_equal(label, mask / np.float32(255))
 
 
-def test_the_story_of_an_adopted_picture_begins_with_its_own_file(tmp_path: Path) -> None:
+def test_explain_of_an_imported_image_begins_with_its_own_file(tmp_path: Path) -> None:
     plugins.build("layouts", "mmseg_custom", {}).write([sample(1, "train"), sample(2, "train")], tmp_path / "old")
     settings = catalog(tmp_path, old={"path": "old", "layout": {"mmseg_custom": {}}})
     adopted(settings, "old")

@@ -83,7 +83,7 @@ def test_no_crops_no_verdicts(store, catalog):
     assert judge.fn(ref, catalog(CHECKS)).rows == 0
 
 
-def test_a_crop_without_a_score_is_not_passed_over(store, catalog):
+def test_a_crop_without_a_score_is_named(store, catalog):
     scores = {**SCORES, "park-000005-00": {"size": 90, "truncation": 0.0}}
     with pytest.raises(StoreError, match="park-000005-00 has no score of the check 'sharpness'"):
         judge.fn(stored(store, scores), catalog(CHECKS))

@@ -149,7 +149,7 @@ def test_moving_a_limit_back_and_forth_runs_the_remover_once_a_crop(store, catal
     assert len(ASKED) == 19
 
 
-def test_the_table_does_not_remember_the_way_it_was_reached(store, catalog, use, tmp_path):
+def test_the_table_does_not_depend_on_the_order_of_runs(store, catalog, use, tmp_path):
     use(Halves())
     crops = cropped(store)
     matte.fn(crops, judged(store, crops), catalog)
@@ -259,7 +259,7 @@ def test_progress_counts_every_kept_crop(store, catalog, use):
     assert heard[-1] == ("matte", "park", 19, 19)
 
 
-def test_the_mark_tells_crops_apart(store, catalog, use):
+def test_the_mark_of_a_matte_depends_on_its_crop(store, catalog, use):
     use(Halves())
     crops = cropped(store, count=3)
     matte.fn(crops, judged(store, crops), catalog)
@@ -288,7 +288,7 @@ def test_the_removers_own_score_stands_in_the_table_and_survives_the_tables_loss
     assert not ASKED
 
 
-def test_a_remover_that_cannot_say_is_judged_by_its_matte(store, catalog, use):
+def test_a_remover_without_a_score_is_judged_by_its_matte(store, catalog, use):
     use(Halves())
     crops = cropped(store, count=1)
     (score,) = tables.read(store, matte.fn(crops, judged(store, crops), catalog)).rows["score"]

@@ -81,7 +81,7 @@ def test_a_check_of_another_version_is_measured_again(tmp_path, store, monkeypat
     assert len(decoded) == 3
 
 
-def test_nothing_measurable_is_stored_as_nan(tmp_path, store, monkeypatch):
+def test_a_score_that_cannot_be_measured_is_stored_as_nan(tmp_path, store, monkeypatch):
     @dataclass(frozen=True)
     class Blind:
         VERSION = 1

@@ -106,7 +106,7 @@ def read(store, name):
     return page, " ".join(words.split())
 
 
-def test_a_source_page_tells_the_way_of_its_people(store, catalog):
+def test_a_source_page_shows_the_counts_of_every_stage(store, catalog):
     facts = {"promised": 41, "decoded": 28, "truncated": True, "seconds": 1.5, "fps": 29.97, "codec": "h264", "corrupt": 0}
     tables_of(store, "park", facts=facts, crop_facts={"people": 5, "too_small": 1})
     assert report.fn("park", catalog) == "reports/park.html"
@@ -180,7 +180,7 @@ def test_a_source_without_crops_says_so_in_words_and_shows_its_frames(store, cat
     assert "Kept crops" not in words
 
 
-def test_all_dropped_is_told(store, catalog):
+def test_a_source_whose_crops_are_all_rejected_says_so(store, catalog):
     tables_of(store, "park", frames=2)
     crops = [f"park-{number:06d}-00" for number in range(2)]
     rows = [{"crop_id": crop, "kept": False, "reason": "size"} for crop in crops]
@@ -218,7 +218,7 @@ def released(store, catalog):
     return store.path(f"releases/{made.name}")
 
 
-def test_the_way_tells_counts_labels_and_the_release(store, catalog, released):
+def test_the_pipeline_page_shows_counts_labels_and_the_release(store, catalog, released):
     path = write_pipeline_page(catalog, released)
     assert path == store.path("reports/pipeline.html")
     page, words = read(store, "reports/pipeline.html")

@@ -105,7 +105,7 @@ def test_a_lost_frame_is_made_again(catalog: Catalog, park: Source) -> None:
     assert lost.read_bytes() == content
 
 
-def test_a_run_that_broke_off_ends_in_the_same_bytes(catalog: Catalog, park: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_run_ends_in_the_same_bytes(catalog: Catalog, park: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     videos = fetch.fn(park, catalog)
     whole = sample.fn(park, videos, catalog)
     expected = {name: digest for name, (_, _, digest) in snapshot(catalog.folder).items()}
@@ -154,7 +154,7 @@ def album(catalog: Catalog) -> Source:
     return replace(catalog.source("park"), kind="images", path="album")
 
 
-def test_every_photo_is_a_row_and_what_is_none_says_why(catalog: Catalog) -> None:
+def test_every_photo_is_a_row_and_a_refused_file_has_its_reason(catalog: Catalog) -> None:
     source, store = album(catalog), Store(catalog.storage_root)
     ref = sample.fn(source, fetch.fn(source, catalog), catalog)
     frames = tables.read(store, ref)
@@ -226,7 +226,7 @@ def test_a_storage_that_is_not_a_folder(catalog: Catalog, park: Source) -> None:
     assert all(Store("memory://sample-test").exists(name) for name in names)
 
 
-def test_progress_is_told(catalog: Catalog, park: Source) -> None:
+def test_progress_is_reported(catalog: Catalog, park: Source) -> None:
     heard: list[tuple[str, str, int, int]] = []
     stop = progress.subscribe(lambda *told: heard.append(told))
     try:
@@ -256,7 +256,7 @@ sample.fn(read.source("park"), fetch.fn(read.source("park"), read), read)
 
 
 @pytest.mark.faults
-def test_a_killed_process_is_carried_on_to_the_same_bytes(catalog: Catalog, park: Source) -> None:
+def test_a_killed_run_is_continued_to_the_same_bytes(catalog: Catalog, park: Source) -> None:
     text = (ROOT / "data_catalog.yaml").read_text().split("sources:")[0] + "sources:\n  park: {path: park.mp4, license: MIT}\n"
     file = catalog.folder / "data_catalog.yaml"
     file.write_text(text)

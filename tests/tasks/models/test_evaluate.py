@@ -58,7 +58,7 @@ def settings():
     return catalog.load(Path(__file__).parents[3] / "data_catalog.yaml")
 
 
-def test_a_checkpoint_says_what_it_learnt_from(release, trained):
+def test_a_checkpoint_records_what_it_was_trained_on(release, trained):
     folder, card = trained
     assert card == checkpoints.read(folder)
     assert (card.trained_on.release, card.trained_on.layout) == ("drawn", "mmseg_custom")
@@ -111,7 +111,7 @@ def test_predictions_that_lack_or_do_not_fit_are_named(release, settings, tmp_pa
     assert not (tmp_path / "e").exists()
 
 
-def test_nobody_of_that_name_says_who_there_is(settings):
+def test_an_unknown_model_lists_the_known_ones(settings):
     with pytest.raises(PluginError, match="neither a checkpoint nor a folder of predictions nor a remover; removers are: "):
         build_remover("nobody", settings)
     assert type(build_remover("person", settings)).__name__ == "OnePerson"
@@ -123,7 +123,7 @@ def test_sources_that_are_left_out_are_not_scored(release, settings, tmp_path):
     assert [row.source for row in found.rows] == ["s11", "s15", "s7"]
 
 
-def test_a_contest_tells_who_is_better(release, settings, tmp_path):
+def test_a_comparison_says_which_model_is_better(release, settings, tmp_path):
     worse = tmp_path / "worse"
     for file in (release / "ann_dir/test").glob("*.png"):
         mask = cv2.imread(str(file), cv2.IMREAD_UNCHANGED)

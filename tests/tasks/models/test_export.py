@@ -26,7 +26,7 @@ def made(learnt: Path) -> Export:
     return export(learnt / "checkpoint", learnt / "release", formats=OURS)
 
 
-def test_every_export_keeps_to_torch(made: Export) -> None:
+def test_every_export_agrees_with_torch(made: Export) -> None:
     assert set(made.checks) == {"torch", *OURS}
     for name in OURS:
         assert made.checks[name]["iou"] >= exporting.IOU_AT_LEAST
@@ -36,7 +36,7 @@ def test_every_export_keeps_to_torch(made: Export) -> None:
     assert made.checks["openvino-int8"]["difference"] > made.checks["openvino"]["difference"]  # 8 bits are fewer
 
 
-def test_the_network_has_learnt_and_its_export_tells_where_the_figure_is(made: Export) -> None:
+def test_the_trained_network_and_its_export_segment_the_figure(made: Export) -> None:
     image, mask = taught.drawn(150, 110, seed=999)
     about = exported_model.read(made.folder / "model.onnx")
     assert about.stretch == taught.STRETCH > 1
@@ -59,7 +59,7 @@ def test_the_onnx_file_is_whole_by_itself_and_takes_several_pictures(made: Expor
     assert b"/site-packages/" not in file.read_bytes()
 
 
-def test_the_card_says_what_it_learnt_from(learnt: Path, made: Export) -> None:
+def test_the_card_records_what_the_model_was_trained_on(learnt: Path, made: Export) -> None:
     card, told = checkpoints.read(learnt / "checkpoint"), json.loads((made.folder / "export.json").read_text())
     page = (made.folder / "README.md").read_text()
     for word in (card.trained_on.digest, "12 in train, 4 in val", "CC0-1.0", sha256_file(made.folder / "model.onnx")):
@@ -74,7 +74,7 @@ OTHERS = {"segnet": ({"width": 4}, 2), "segresnet": ({"width": 8}, 1), "deeplabv
 
 
 @pytest.mark.parametrize("network", list(OTHERS))
-def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> None:
+def test_the_other_networks_agree_with_torch(network: str, tmp_path: Path) -> None:
     settings, classes = OTHERS[network]
     release = taught.release(tmp_path / "release", classes)
     taught.checkpoint(tmp_path / "checkpoint", release, network_of=network, settings=settings)
@@ -94,13 +94,13 @@ def test_the_other_networks_keep_to_torch_too(network: str, tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(exporting.litert_folder() is None, reason="no TFLite converter; `make litert` installs it")
-def test_tflite_keeps_to_torch(learnt: Path, tmp_path: Path) -> None:
+def test_tflite_agrees_with_torch(learnt: Path, tmp_path: Path) -> None:
     made = export(learnt / "checkpoint", learnt / "release", tmp_path / "out", ["tflite"])
     assert made.checks["tflite"]["iou"] >= exporting.IOU_AT_LEAST
     assert {path.name for path in made.folder.iterdir()} == {"model.tflite", "export.json", "README.md"}
 
 
-def test_what_cannot_be_meant_is_refused_and_leaves_nothing(
+def test_invalid_arguments_are_refused_and_leave_no_files(
     learnt: Path, made: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint, release = learnt / "checkpoint", learnt / "release"
@@ -119,7 +119,7 @@ def test_what_cannot_be_meant_is_refused_and_leaves_nothing(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_export_that_does_not_keep_to_torch_is_refused(
+def test_an_export_that_differs_from_torch_is_refused(
     learnt: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = verb.backends.open_file
@@ -134,7 +134,7 @@ def test_an_export_that_does_not_keep_to_torch_is_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_network_that_finds_nobody_is_refused_because_everything_agrees_with_it(learnt: Path, tmp_path: Path) -> None:
+def test_a_network_that_predicts_only_background_is_refused(learnt: Path, tmp_path: Path) -> None:
     network, card = checkpoints.load(learnt / "checkpoint")
     blind = dict(network.state_dict())
     blind["network.segmentation_head.0.bias"] = blind["network.segmentation_head.0.bias"] - 50
@@ -144,7 +144,7 @@ def test_a_network_that_finds_nobody_is_refused_because_everything_agrees_with_i
     assert not (tmp_path / "out").exists()
 
 
-def test_a_file_that_is_no_export_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_export_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_bytes(b"\xff no network")
     with pytest.raises(AssetError, match="is no ONNX file"):
         exported_model.read(tmp_path / "a.onnx")
@@ -152,7 +152,7 @@ def test_a_file_that_is_no_export_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stretch", [1.0, 4 / 3])
 @pytest.mark.parametrize(("height", "width"), [(40, 90), (90, 40), (200, 200), (33, 500)])
-def test_an_answer_comes_back_to_where_it_was(height: int, width: int, stretch: float) -> None:
+def test_a_prediction_is_mapped_back_to_the_image(height: int, width: int, stretch: float) -> None:
     about = exported_model.About(
         network="n", side=128, stretch=stretch, names=("person",), release="r", digest="d", checkpoint="c"
     )

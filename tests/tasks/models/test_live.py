@@ -96,7 +96,7 @@ def test_a_camera_gets_another_background(model: Path, picture: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_what_is_not_there_is_told_and_leaves_nothing(model: Path, tmp_path: Path) -> None:
+def test_missing_inputs_are_named_and_leave_no_files(model: Path, tmp_path: Path) -> None:
     blurred = live.load_background(None, 5)
     with pytest.raises(SourceError, match=r"the camera /dev/nowhere .* cannot be opened"):
         live.replace_camera(model, "/dev/nowhere", tmp_path / "out.mp4", blurred, None)

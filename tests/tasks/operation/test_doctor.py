@@ -62,7 +62,7 @@ def test_every_picture_is_fetched_through_the_server_and_is_the_stored_one(mater
     assert "1 pushed images have no task there any more" in doctor._check_images(material.catalog)
 
 
-def test_a_prediction_that_nobody_would_see_is_told(material):
+def test_a_hidden_prediction_is_reported(material):
     rows = pushed(material)
     assert "fits task" in doctor._check_predictions(material.catalog)
     with connect(material.catalog) as server:
@@ -80,7 +80,7 @@ def test_a_prediction_that_nobody_would_see_is_told(material):
             doctor._check_predictions(material.catalog)
 
 
-def test_a_project_that_shows_no_predictions_is_told(material):
+def test_a_project_that_shows_no_predictions_is_reported(material):
     rows = pushed(material)
     project = int(rows["project_id"][0])
     with connect(material.catalog) as server:

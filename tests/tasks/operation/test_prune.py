@@ -80,7 +80,7 @@ def files(catalog: Catalog, *kinds: str) -> set[str]:
     return {name for kind in kinds for name in store.names(kind)}
 
 
-def test_what_was_dropped_comes_back_with_the_same_bytes(
+def test_evicted_files_are_restored_with_the_same_bytes(
     catalog: Catalog, folder_contents: Callable[[Path], dict[str, str]]
 ) -> None:
     refs = {name: made(catalog, name) for name in ("lake", "park")}
@@ -113,7 +113,7 @@ def test_a_changed_detector_gets_its_frames_again(catalog: Catalog, monkeypatch:
     assert len(files(catalog, "frames")) == 5
 
 
-def test_the_oldest_goes_first_and_only_as_much_as_is_needed(catalog: Catalog) -> None:
+def test_the_oldest_files_are_evicted_first_and_no_more_than_needed(catalog: Catalog) -> None:
     made(catalog, "park")
     made(catalog, "lake")
     store = Store(catalog.storage_root)
@@ -126,7 +126,7 @@ def test_the_oldest_goes_first_and_only_as_much_as_is_needed(catalog: Catalog) -
     assert prune_storage(with_budget(catalog, frames=f"{used - 1}")) == []
 
 
-def test_what_annotators_see_and_who_is_at_work_are_left_alone(catalog: Catalog) -> None:
+def test_files_of_open_tasks_and_of_running_sources_are_kept(catalog: Catalog) -> None:
     _, cut = made(catalog, "park")
     store = Store(catalog.storage_root)
     ids = list(tables.read(store, cut).rows["crop_id"])
@@ -150,7 +150,7 @@ def test_without_its_original_nothing_is_dropped(catalog: Catalog) -> None:
     assert len(files(catalog, "frames")) == 5
 
 
-def test_what_comes_out_differently_is_refused(catalog: Catalog) -> None:
+def test_a_restored_file_with_other_bytes_is_refused(catalog: Catalog) -> None:
     made(catalog, "park")
     store = Store(catalog.storage_root)
     prune_storage(with_budget(catalog, frames="0"))

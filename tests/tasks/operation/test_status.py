@@ -33,7 +33,7 @@ def tasks(count: int) -> list[dict[str, Any]]:
     return [{"crop_id": f"park-{n:06d}-00", **fixed} for n in range(count)]
 
 
-def test_each_state_is_told(catalog: Catalog) -> None:
+def test_each_state_is_shown(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     write(store, "frames", "park", frames(6))
     write(store, "verdicts", "park", verdicts(6))
@@ -59,7 +59,7 @@ def vars_of(summary: run_records.RunSummary) -> dict[str, Any]:
     return {name: getattr(summary, name) for name in run_records.RunSummary.__slots__}
 
 
-def test_what_failed_once_and_is_done_since_is_no_failure(catalog: Catalog) -> None:
+def test_a_failure_that_was_repaired_since_is_not_shown(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     for hour, error in ((1, "no detector"), (2, "")):
         run = f"20261121T0{hour}0000.000Z-ingest"
@@ -104,7 +104,7 @@ def test_ten_thousand_frames_are_counted_in_a_fraction_of_a_second(catalog: Cata
     assert cold < 0.5 and warm < 0.1, (cold, warm)  # of a processor's time: a wall clock would time the neighbours
 
 
-def test_a_note_of_another_table_counts_nothing(catalog: Catalog) -> None:
+def test_a_row_count_of_another_table_is_ignored(catalog: Catalog) -> None:
     store = Store(catalog.storage_root)
     write(store, "frames", "park", frames(6))
     note = store.path(".locks/tallies/frames/park.json")

@@ -41,14 +41,14 @@ def test_a_name_that_means_this_machine_is_refused(names: Resolve) -> None:
         HostAllowlist().resolve("evil.example", 80)
 
 
-def test_one_private_number_among_public_ones_is_enough(names: Resolve) -> None:
+def test_one_private_ip_address_among_public_ones_is_refused(names: Resolve) -> None:
     names(["93.184.216.34", "10.0.0.1"])
     with pytest.raises(HostError, match=r"10\.0\.0\.1"):
         HostAllowlist().resolve("half.example", 443)
 
 
 @pytest.mark.parametrize("number", ["2130706433", "0x7f.1", "127.1", "0", "[::1]".strip("[]"), "localhost"])
-def test_numbers_in_disguise_are_refused(number: str) -> None:
+def test_ip_addresses_in_other_notations_are_refused(number: str) -> None:
     with pytest.raises(HostError):
         HostAllowlist().resolve(number, 80)
 
@@ -80,7 +80,7 @@ def test_what_was_checked_is_what_is_connected_to(names: Resolve, monkeypatch: p
     assert reached == [("93.184.216.34", 80)]
 
 
-def test_the_next_number_is_tried(names: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_ip_address_is_tried(names: Resolve, monkeypatch: pytest.MonkeyPatch) -> None:
     names(["2606:2800:220:1::1", "93.184.216.34"])
     reached: list[str] = []
     listening = socket.create_server(("127.0.0.1", 0))

@@ -90,7 +90,7 @@ def test_without_a_validator_it_begins_anew(site: Any, bring: Callable[..., byte
 
 
 @pytest.mark.parametrize("unsized", [False, True])
-def test_what_is_too_big_is_refused_before_or_cut_at_the_bound(
+def test_a_file_that_is_too_large_is_refused_before_or_during_the_download(
     site: Any, bring: Callable[..., bytes], tmp_path: Path, unsized: bool
 ) -> None:
     if unsized:
@@ -103,7 +103,7 @@ def test_what_is_too_big_is_refused_before_or_cut_at_the_bound(
     assert site.sent.get("/clip.mp4", 0) < len(site.files["/clip.mp4"]) or not unsized
 
 
-def test_what_nobody_carried_on_for_a_month_is_dropped(site: Any, bring: Callable[..., bytes], tmp_path: Path) -> None:
+def test_a_partial_download_is_removed_after_a_month(site: Any, bring: Callable[..., bytes], tmp_path: Path) -> None:
     site.cut_after["/clip.mp4"] = 100_000
     with pytest.raises(TransientError):
         bring()
@@ -116,7 +116,7 @@ def test_what_nobody_carried_on_for_a_month_is_dropped(site: Any, bring: Callabl
     assert not left(tmp_path)
 
 
-def test_a_server_that_drips_holds_nobody_up(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_very_slow_server_is_given_up(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfer, "PATIENCE_SECONDS", 0.3)
     site.dripping.add("/clip.mp4")
     begun = time.monotonic()
@@ -152,7 +152,7 @@ def test_a_redirect_off_the_web_is_refused(site: Any, bring: Callable[..., bytes
         bring("/moved.mp4")
 
 
-def test_a_circle_ends(site: Any, bring: Callable[..., bytes]) -> None:
+def test_a_circle_of_redirects_ends(site: Any, bring: Callable[..., bytes]) -> None:
     site.redirects["/a"], site.redirects["/b"] = "/b", "/a"
     with pytest.raises(SourceError, match="redirects more than 10 times"):
         bring("/a")
@@ -169,7 +169,7 @@ def test_a_name_that_resolves_to_this_machine_is_refused(
     assert bring(f"http://evil.example:{site.port}/clip.mp4", allow="evil.example") == CLIP
 
 
-def test_behind_a_proxy_the_gate_stands_too(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_does_not_open_private_hosts(site: Any, bring: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", site.url)
     with pytest.raises(HostError):
         bring("http://169.254.169.254/clip.mp4")
@@ -208,7 +208,7 @@ def test_https_is_checked_by_the_name_although_a_number_is_connected_to(
         download(f"https://other.test:{site.port}/clip.mp4", tmp_path / "out", rules, lambda *_: None)
 
 
-def test_no_secret_is_told(site: Any, bring: Callable[..., bytes]) -> None:
+def test_no_secret_is_printed(site: Any, bring: Callable[..., bytes]) -> None:
     site.redirects["/moved.mp4"] = "/gone.mp4?sign=s3cret"
     for path in ("/gone.mp4?sign=s3cret", "/moved.mp4?sign=s3cret"):
         with pytest.raises(SourceError) as caught:

