@@ -30,11 +30,11 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(scope="session")
 def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a drawn release and a checkpoint that it taught in seconds: soft alpha."""
-    from tests import taught  # torch takes seconds to import
+    """A folder with a drawn release and a checkpoint that was trained on it in seconds: soft alpha."""
+    from tests import trained_network  # torch takes seconds to import
 
     folder = tmp_path_factory.mktemp("learnt")
-    taught.checkpoint(folder / "checkpoint", taught.release(folder / "release", 1))
+    trained_network.checkpoint(folder / "checkpoint", trained_network.release(folder / "release", 1))
     return folder
 
 

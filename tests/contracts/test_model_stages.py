@@ -17,7 +17,7 @@ from figureground.training import export as exporting
 from figureground.training.settings import TrainingSettings
 from figureground.types import Weights
 from tasks.models import export, train
-from tests import taught
+from tests import trained_network
 from tests.contracts.goldens import GoldenCheck, thumbnail
 
 pytestmark = pytest.mark.slow  # networks are trained, exported and converted
@@ -34,7 +34,7 @@ def one_thread() -> Any:
 @pytest.mark.usefixtures("one_thread")
 def test_a_training_gives_the_losses_of_its_version(tmp_path: Path, golden: GoldenCheck) -> None:
     """Twelve steps on one thread: another processor adds in another order, so losses and scores within a twentieth."""
-    taught.release(tmp_path / "release", 2, 8)
+    trained_network.release(tmp_path / "release", 2, 8)
     how = TrainingSettings("segnet", {"width": 4}, 2, 32, 48, 4, validations=3, seed=3)
     card = train.train.fn(tmp_path / "release", how, tmp_path / "checkpoint", "cpu")
     curve = [{"step": point.step, "loss": point.loss, "score": point.score} for point in card.curve]
@@ -50,8 +50,8 @@ def output(file: Path) -> Any:
 
 def test_an_export_gives_the_networks_of_its_version(tmp_path: Path, golden: GoldenCheck) -> None:
     """Weights drawn from one seed: another processor gives other digits, within a fiftieth."""
-    release = taught.release(tmp_path / "release", 2, 8)
-    taught.checkpoint(tmp_path / "checkpoint", release, steps=0)
+    release = trained_network.release(tmp_path / "release", 2, 8)
+    trained_network.checkpoint(tmp_path / "checkpoint", release, steps=0)
     made = export.export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", ["onnx", "openvino"])
     content = json.loads((made.folder / "export.json").read_text(encoding="utf-8"))
     about = {key: value for key, value in content["about"].items() if key not in ("checkpoint", "digest")}

@@ -50,12 +50,12 @@ def _taught(folder):
     import skimage.data
 
     from figureground.training.export import Answering, write_onnx
-    from tests import taught
+    from tests import trained_network
 
     image, mask = skimage.data.astronaut(), np.zeros((512, 512), np.uint8)
     cv2.fillPoly(mask, [np.array([[150, 512], [90, 300], [170, 40], [290, 40], [300, 200], [440, 330], [460, 512]])], 255)
-    shown = taught.written(folder / "release", 1, [(image, mask)] * 8)
-    card = taught.checkpoint(folder / "checkpoint", shown, 64, 40, "segnet", {"width": 8})
+    shown = trained_network.written(folder / "release", 1, [(image, mask)] * 8)
+    card = trained_network.checkpoint(folder / "checkpoint", shown, 64, 40, "segnet", {"width": 8})
     network, _ = checkpoints.load(folder / "checkpoint")
     about = exported_model.About.of(card)
     write_onnx(Answering(network, 1), about, folder / "model.onnx")

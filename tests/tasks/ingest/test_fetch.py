@@ -643,7 +643,7 @@ def test_a_damaged_cached_asset_is_fetched_again(pip: Callable[..., FakeIndex]) 
     assert fetch_asset(asset, index.indexes).read_bytes() == CLIP
 
 
-def test_the_error_lists_each_paths_problem(pip: Callable[..., FakeIndex], server: tuple[str, list[str]], tmp_path: Path) -> None:
+def test_the_error_lists_every_problem(pip: Callable[..., FakeIndex], server: tuple[str, list[str]], tmp_path: Path) -> None:
     index = pip({"net.onnx": b"altered"})
     paths = ("package:nets==1.0!net.onnx", f"{server[0]}/status/404", str(tmp_path / "gone.onnx"))
 

@@ -15,7 +15,7 @@ from figureground.training import checkpoints, exported_model
 from figureground.training import export as exporting
 from tasks.models import export as verb
 from tasks.models.export import Export, export
-from tests import taught
+from tests import trained_network
 
 pytestmark = pytest.mark.slow  # networks are taught and exported
 OURS = ("onnx", "openvino", "openvino-int8")
@@ -37,9 +37,9 @@ def test_every_export_agrees_with_torch(made: Export) -> None:
 
 
 def test_the_trained_network_and_its_export_segment_the_figure(made: Export) -> None:
-    image, mask = taught.drawn(150, 110, seed=999)
+    image, mask = trained_network.drawn(150, 110, seed=999)
     about = exported_model.read(made.folder / "model.onnx")
-    assert about.stretch == taught.STRETCH > 1
+    assert about.stretch == trained_network.STRETCH > 1
     answer = backends.open_file(made.folder / "model.onnx")(
         exported_model.make_batch([exported_model.letterbox(image, about)])
     )[0]
@@ -76,8 +76,8 @@ OTHERS = {"segnet": ({"width": 4}, 2), "segresnet": ({"width": 8}, 1), "deeplabv
 @pytest.mark.parametrize("network", list(OTHERS))
 def test_the_other_networks_agree_with_torch(network: str, tmp_path: Path) -> None:
     settings, classes = OTHERS[network]
-    release = taught.release(tmp_path / "release", classes)
-    taught.checkpoint(tmp_path / "checkpoint", release, network_of=network, settings=settings)
+    release = trained_network.release(tmp_path / "release", classes)
+    trained_network.checkpoint(tmp_path / "checkpoint", release, network_name=network, settings=settings)
     made = export(tmp_path / "checkpoint", tmp_path / "release", tmp_path / "out", side=96)
     wanted = exporting.FORMATS if exporting.litert_folder() else OURS
     assert set(made.checks) == {"torch", *wanted}
@@ -110,7 +110,7 @@ def test_invalid_arguments_are_refused_and_leave_no_files(
         export(checkpoint, release, tmp_path / "out", ["coreml"])
     with pytest.raises(AssetError, match="multiple of 32, found 100"):
         export(checkpoint, release, tmp_path / "out", ["onnx"], side=100)
-    other = taught.release(tmp_path / "other", 1, 5)
+    other = trained_network.release(tmp_path / "other", 1, 5)
     with pytest.raises(ReleaseError, match=f"not what this network learnt from: its digest is {other.digest}"):
         export(checkpoint, other.folder, tmp_path / "out", ["onnx"])
     monkeypatch.setenv(exporting.LITERT, str(tmp_path))

@@ -19,7 +19,7 @@ from figureground.media import decoding
 from figureground.training import checkpoints, export, exported_model
 from flows.live import runtime
 from tasks.models import live
-from tests import taught
+from tests import trained_network
 
 ROOT = Path(__file__).parents[3]
 WIDTH, HEIGHT, BLUE = 128, 96, (10, 40, 200)  # drawn out to the whole square
@@ -45,7 +45,7 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def frames() -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """A figure that walks over the ground."""
-    return (taught.drawn(HEIGHT, WIDTH, 7, place) for place in PLACES)
+    return (trained_network.drawn(HEIGHT, WIDTH, 7, place) for place in PLACES)
 
 
 def clip(file: Path, codec: str, pixels: str, fps: int = 12) -> Path:
@@ -62,7 +62,7 @@ def replaced(image: np.ndarray, mask: np.ndarray) -> tuple[float, float]:
     """How far, in levels, the figure's middle is from what it was, and the ground far from it from the new background."""
     sure = cv2.erode(mask, np.ones((15, 15), np.uint8)) > 0
     away = cv2.dilate(mask, np.ones((31, 31), np.uint8)) == 0
-    figure = np.abs(image[sure].astype(int) - taught.FIGURE).mean()
+    figure = np.abs(image[sure].astype(int) - trained_network.FIGURE).mean()
     return float(figure), float(np.abs(image[away].astype(int) - BLUE).mean())
 
 
@@ -114,7 +114,7 @@ def test_a_picture_covers_any_size_and_a_blur_keeps_the_mean() -> None:
     picture = np.zeros((40, 20, 3), np.uint8)
     picture[10:30] = 200  # the middle stays
     assert (background_replacement.cover(picture, 20, 20) == 200).mean() > 0.9
-    image, _ = taught.drawn(60, 90, 1)
+    image, _ = trained_network.drawn(60, 90, 1)
     behind = background_replacement.Background(None, 6).behind(image)
     assert behind.shape == image.shape
     assert abs(behind.mean() - image.mean()) < 2
@@ -140,7 +140,7 @@ def served(model: Path, picture: Path) -> Iterator[str]:
 @pytest.mark.browser
 def test_the_page_replaces_the_background_of_a_camera(served: str, tmp_path: Path, chromium_with: Any) -> None:
     """A fake camera plays one drawn picture; the page's canvas shows its figure before blue, and how many frames a second."""
-    image, mask = taught.drawn(HEIGHT, WIDTH, 7, (0.5, 0.5))
+    image, mask = trained_network.drawn(HEIGHT, WIDTH, 7, (0.5, 0.5))
     with av.open(str(tmp_path / "camera.mjpeg"), "w") as container:
         stream = container.add_stream("mjpeg", rate=20)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj420p"

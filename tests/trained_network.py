@@ -1,4 +1,4 @@
-"""A network taught in seconds to tell a drawn figure from a noisy ground, and the release that taught it."""
+"""A network trained in seconds to segment a drawn figure on noise, and the release it was trained on."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -41,14 +41,14 @@ def release(folder: Path, classes: int, count: int = 16) -> sample_cache.OpenedR
 
 def written(folder: Path, classes: int, pairs: Sequence[tuple[Image, Mask]]) -> sample_cache.OpenedRelease:
     """Write pictures with their masks (0 or 255) in a layout and open it; every fourth validates."""
-    made = []
+    drawn_samples = []
     for number, (image, mask) in enumerate(pairs):
         split: Split = "val" if number % 4 == 3 else "train"
         parts = None if classes < 5 else _parts(mask)
         person = mask / np.float32(255)
-        made.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), person, parts))
+        drawn_samples.append(Sample(f"drawn-{number:06d}-00", split, ("drawn",), crops.encode(image), person, parts))
     name = {1: "im_gt", 2: "mmseg_custom", 5: "human_parsing"}[classes]
-    layouts.build(name, {"classes": 5} if classes == 5 else {}).write(iter(made), folder)
+    layouts.build(name, {"classes": 5} if classes == 5 else {}).write(iter(drawn_samples), folder)
     return sample_cache.open_release(folder, classes)
 
 
@@ -62,40 +62,44 @@ def _parts(mask: Mask) -> Mask:
 
 def checkpoint(
     folder: Path,
-    taught_by: sample_cache.OpenedRelease,
+    trained_on_release: sample_cache.OpenedRelease,
     side: int = SIDE,
     steps: int = 60,
-    network_of: str = "unet",
+    network_name: str = "unet",
     settings: Mapping[str, Any] = SETTINGS,
 ) -> Card:
-    """Teach a small network and leave a checkpoint as a training would."""
-    classes = taught_by.classes
+    """Train a small network and write a checkpoint, as a training would."""
+    classes = trained_on_release.classes
     torch.manual_seed(0)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # threads that wait for each other on a busy machine take ten times as long
-    network = plugins.build("networks", network_of, dict(settings)).build(classes).train()
-    shown = [letterbox_sample(one, side, stretch=STRETCH) for one in taught_by.examples("train")]
-    pixels = torch.from_numpy(np.stack([one.image for one in shown])).permute(0, 3, 1, 2).float() / 255
-    truths = torch.from_numpy(np.stack([one.truth for one in shown]))
+    network = plugins.build("networks", network_name, dict(settings)).build(classes).train()
+    shown = [letterbox_sample(sample, side, stretch=STRETCH) for sample in trained_on_release.examples("train")]
+    pixels = torch.from_numpy(np.stack([sample.image for sample in shown])).permute(0, 3, 1, 2).float() / 255
+    truths = torch.from_numpy(np.stack([sample.truth for sample in shown]))
     optimiser = torch.optim.AdamW(network.parameters(), 5e-3)
     for step in range(steps):
-        some = torch.arange(step * 6, step * 6 + 6) % len(pixels)
-        logits, wanted = network(pixels[some]), truths[some]
+        batch = torch.arange(step * 6, step * 6 + 6) % len(pixels)
+        logits, expected = network(pixels[batch]), truths[batch]
         if classes == 1:
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 0], wanted / 255.0)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits[:, 0], expected / 255.0)
         else:
-            loss = torch.nn.functional.cross_entropy(logits, wanted.long())
+            loss = torch.nn.functional.cross_entropy(logits, expected.long())
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
     torch.set_num_threads(threads)
-    counts = {split: sum(one.split == split for one in taught_by.samples()) for split in ("train", "val")}
+    counts = {split: sum(sample.split == split for sample in trained_on_release.samples()) for split in ("train", "val")}
     trained_on = TrainedOn(
-        release=taught_by.name, digest=taught_by.digest, layout=taught_by.layout, pictures=counts, licenses=("CC0-1.0",)
+        release=trained_on_release.name,
+        digest=trained_on_release.digest,
+        layout=trained_on_release.layout,
+        pictures=counts,
+        licenses=("CC0-1.0",),
     )
     names = ("person",) if classes == 1 else class_maps.NAMES[classes]
     card = Card(
-        network=network_of, settings=dict(settings), classes=classes, names=names, side=side, trained_on=trained_on,
+        network=network_name, settings=dict(settings), classes=classes, names=names, side=side, trained_on=trained_on,
         letterbox=Letterbox(stretch=STRETCH),
     )  # fmt: skip
     return checkpoints.write(folder, card, network.state_dict())
