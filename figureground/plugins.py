@@ -9,9 +9,9 @@ import dataclasses
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any, ClassVar, Protocol, get_type_hints, runtime_checkable
+from typing import Any, ClassVar, Protocol, get_args, get_type_hints, runtime_checkable
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -120,10 +120,7 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
     if unknown:
         raise _refusal(f"{kind}.{name} has no setting {unknown[0]!r}; it has: {_listed(unknown[0], fields)}", name, unknown[0])
     hints = get_type_hints(plugin)
-    values = {
-        key: asset(value, assets or {}, name, key) if hints[key] in (Weights, Weights | None) else value
-        for key, value in settings.items()
-    }
+    values = {key: _resolve_assets(hints[key], value, assets or {}, name, key) for key, value in settings.items()}
     try:
         return TypeAdapter(plugin).validate_python(values)
     except ValidationError as error:
@@ -135,6 +132,26 @@ def build(kind: str, name: str, settings: Mapping[str, Any], assets: Mapping[str
     except PluginError as error:
         error.where = error.where or (name,)
         raise
+
+
+def _resolve_assets(hint: Any, value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> Any:
+    """Replace the names of assets in a setting by their weights, also in a group of settings."""
+    if hint in (Weights, Weights | None):
+        return asset(value, assets, plugin, key)
+    group = _group(hint)
+    if group is None or not isinstance(value, Mapping):
+        return value
+    hints = get_type_hints(group)
+    if unknown := [name for name in value if name not in hints]:
+        listed = _listed(unknown[0], hints)
+        raise _refusal(f"{plugin}.{key} has no setting {unknown[0]!r}; it has: {listed}", plugin, key, str(unknown[0]))
+    return {name: _resolve_assets(hints[name], part, assets, plugin, key) for name, part in value.items()}
+
+
+def _group(hint: Any) -> type[Any] | None:
+    """Give the dataclass of a setting that is a group of settings, such as ``Refinement | None``."""
+    members = [member for member in get_args(hint) or (hint,) if member is not Weights]
+    return next((member for member in members if isinstance(member, type) and dataclasses.is_dataclass(member)), None)
 
 
 def describe(plugin: Plugin) -> dict[str, Any]:
@@ -155,6 +172,8 @@ def identity(plugin: Plugin, leave_out: tuple[str, ...] = ()) -> dict[str, Any]:
     kind, name = type(plugin).__module__.split(".")[-2:]
     head = plugin.HEAD if isinstance(plugin, HasHead) else None
     settings = {key: value for key, value in describe(plugin).items() if key != "name" and not key.startswith(leave_out)}
+    hints = get_type_hints(type(plugin))  # a group of settings that is not given is left out: plug-ins may gain one
+    settings = {key: value for key, value in settings.items() if value is not None or _group(hints[key]) is None}
     return {
         "plugin": f"{kind}.{name}",
         "version": type(plugin).VERSION,
@@ -171,8 +190,16 @@ def version(kind: str, name: str) -> int:
 
 def weights(plugin: Plugin) -> tuple[Weights, ...]:
     """List the weights a plug-in needs before it can work."""
-    values = (getattr(plugin, field.name) for field in dataclasses.fields(plugin))
-    return tuple(value for value in values if isinstance(value, Weights))
+    return tuple(_weights(plugin))
+
+
+def _weights(settings: Any) -> Iterator[Weights]:
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, Weights):
+            yield value
+        elif dataclasses.is_dataclass(value):
+            yield from _weights(value)
 
 
 def asset(value: Any, assets: Mapping[str, Weights], plugin: str, key: str) -> Weights:

@@ -1,7 +1,7 @@
 """Runs networks: in OpenVINO on a CPU, in ONNX Runtime's CUDA provider where there is a device.
 
 A process opens each network once for each precision, on first use and behind a lock, after the weights' hash is verified. A
-``.pt`` file is converted once, see `figureground.inference.conversion`.
+``.pt`` or ``.ort`` file is converted once, see `figureground.inference.conversion`.
 """
 
 import os
@@ -196,7 +196,7 @@ def _place(weights: Weights, device: Device) -> _Place:
 
 
 def _open(weights: Weights, runs_on: _Place, precision: Precision, layers: tuple[str, ...]) -> Network:
-    if weights.name.endswith(".pt"):
+    if weights.name.endswith((".pt", ".ort") if runs_on == "cpu" else ".pt"):
         return openvino_backend.open_network(weights, conversion.find_or_convert(weights), precision, layers)
     path = assets.locate(weights)
     if runs_on == "cuda":

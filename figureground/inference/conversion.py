@@ -1,9 +1,11 @@
-"""ultralytics' .pt files as OpenVINO networks: converted once, kept in the cache, opened without torch from then on.
+"""Files that OpenVINO cannot read, as OpenVINO networks: converted once, kept in the cache, opened quickly from then on.
 
-Conversion needs ultralytics and torch, 1 GB of memory and half a minute; running the result needs neither. So it is a
-process of its own (``python -m figureground.inference.conversion FILE.pt FILE.xml``), started when the cache has no network
-for a file's sha256. The network is the exporter's: it takes letterboxed RGB in 0..1, shape (n, 3, h, w) with h and w multiples
-of 32, and gives the head's predictions before any non-maximum suppression.
+These are ultralytics' ``.pt`` and ONNX Runtime's ``.ort`` files. Conversion needs torch or ONNX Runtime, 1 GB of memory and
+half a minute; running the result needs neither. So it is a process of its own
+(``python -m figureground.inference.conversion FILE FILE.xml``), started when the cache has no network for a file's sha256.
+
+Of a ``.pt`` file the network is the exporter's: it takes letterboxed RGB in 0..1, shape (n, 3, h, w) with h and w multiples
+of 32, and gives the head's predictions before any non-maximum suppression. Of an ``.ort`` file it is the file's own.
 """
 
 import os
@@ -28,7 +30,7 @@ _CLASS_NAMES = "figureground_classes"
 
 
 def find_or_convert(weights: Weights) -> Path:
-    """Give the OpenVINO network of a .pt file, converting it when the cache has none.
+    """Give the OpenVINO network of a .pt or .ort file, converting it when the cache has none.
 
     Several processes may ask at once: one converts, the others wait. A .pt file is a pickle and is opened only after its
     hash matched, by torch's ``weights_only`` reader.
@@ -36,7 +38,7 @@ def find_or_convert(weights: Weights) -> Path:
     Parameters
     ----------
     weights
-        A ``.pt`` file of ultralytics in the cache.
+        A ``.pt`` file of ultralytics or an ``.ort`` file of ONNX Runtime in the cache.
 
     Returns
     -------
@@ -103,16 +105,37 @@ def main(source: str, network: str) -> None:
     Parameters
     ----------
     source
-        A verified ``.pt`` file.
+        A verified ``.pt`` or ``.ort`` file.
     network
         The ``.xml`` to write, with its ``.bin`` beside it.
     """
     import openvino
 
+    converted = _read_ort(source, f"{network}.onnx") if source.endswith(".ort") else _convert_pt(source)
+    openvino.save_model(converted, network, compress_to_fp16=False)
+
+
+def _read_ort(source: str, scratch: str) -> Any:
+    """Let ONNX Runtime write its own format as plain ONNX, which OpenVINO reads."""
+    import onnxruntime
+    import openvino
+
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.load_model_format", "ORT")
+    options.add_session_config_entry("session.save_model_format", "ONNX")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else it writes operators of its own
+    options.optimized_model_filepath, options.log_severity_level = scratch, 3
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return openvino.Core().read_model(scratch)
+
+
+def _convert_pt(source: str) -> Any:
+    import openvino
+
     model, names = _load(source)
     converted = openvino.convert_model(model, example_input=_example(), input=[openvino.PartialShape([-1, 3, -1, -1])])
     converted.set_rt_info(",".join(names[number] for number in sorted(names)), _CLASS_NAMES)
-    openvino.save_model(converted, network, compress_to_fp16=False)
+    return converted
 
 
 def _load(source: str) -> tuple[Any, dict[int, str]]:

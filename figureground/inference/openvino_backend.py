@@ -76,7 +76,8 @@ def open_network(
         reason = "".join(str(error).strip().splitlines()[-1:])
         raise AssetError(f"{weights.name} ({path}) is not a network OpenVINO can open: {reason}") from error
     shapes = {port.any_name: tuple(_size(size) for size in port.partial_shape) for port in compiled.inputs}
-    outputs = tuple(port.any_name if port.names else str(number) for number, port in enumerate(compiled.outputs))
+    # the model's own names: compiled, an output may carry an inner layer's name too
+    outputs = tuple(port.any_name if port.names else str(number) for number, port in enumerate(model.outputs))
     return Network(shapes, outputs, _Requests(compiled), conversion.read_class_names(model))
 
 

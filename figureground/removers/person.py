@@ -27,7 +27,8 @@ from figureground import plugins
 from figureground.errors import PluginError
 from figureground.imaging import geometry, masks
 from figureground.inference.yolo import Instance
-from figureground.mattes import confidence, video_matting
+from figureground.mattes import confidence, refinement, video_matting
+from figureground.mattes.refinement import Refinement, RoughMatte
 from figureground.people import instances, pose_regions
 from figureground.types import Alpha, Box, Keypoints, PersonCrop, Weights
 
@@ -40,6 +41,7 @@ RIDDEN = frozenset(("bicycle", "motorcycle", "skis", "snowboard", "skateboard", 
 """COCO's classes of objects that carry a person and move with it."""
 
 _SCORE_AT_LEAST, _OTHER_SCORE_AT_LEAST, _OBJECT_SCORE_AT_LEAST = 0.15, 0.25, 0.25
+_REFINED_OBJECT_SCORE_AT_LEAST = 0.4  # SAM 2 outlines whatever it is pointed at: a doubtful object would come out whole
 _SAME_PERSON_AT_LEAST = 0.5  # of the smaller mask inside the other
 _JOINTS_AT_LEAST = 0.6  # of the visible ones on the matte
 _BORDER = 0.015  # of the crop's height
@@ -63,6 +65,8 @@ class OnePerson:
         The longer side of the matting network's small copy, pixels.
     device
         ``auto`` takes CUDA for the matting network where there is a device, ``cpu`` never does.
+    refine
+        Settings of a refinement with SAM 2, see `figureground.mattes.refinement`; None means no refinement.
 
     Raises
     ------
@@ -77,6 +81,7 @@ class OnePerson:
     ridden: bool = True
     matting_size: Annotated[int, Field(ge=64, le=2048)] = 384
     device: Literal["auto", "cpu"] = "auto"
+    refine: Refinement | None = None
 
     def __post_init__(self) -> None:
         """Refuse weights of another kind."""
@@ -121,13 +126,30 @@ class OnePerson:
             unconfirmed = confidence.measure_confidence(matte, crop, matte, np.zeros_like(matte))
             return _confirm_by_joints(matte, crop), unconfirmed
         others = _others(people, own)
-        objects = _maximum([instance.alpha for instance in segmented if _belongs(instance, crop, own, others)], matte)
-        mask = np.maximum(own.alpha, objects)
-        weight = _matte_weight(matte, own, crop)
-        alpha = np.maximum(weight * matte + (1 - weight) * _blur(own.alpha), _blur(objects))
-        strangers = _maximum(others, matte)
-        alpha, matte = _subtract(alpha, mask, strangers), _subtract(matte, mask, strangers)
-        return _decide(alpha), confidence.measure_confidence(alpha, crop, np.maximum(matte, objects), mask)
+        belongings = [instance for instance in segmented if _belongs(instance, crop, own, [other.alpha for other in others])]
+        alpha, measured = _fuse(matte, own, belongings, others, crop)
+        if self.refine is None or measured >= self.refine.below:
+            return alpha, measured
+        likely = [instance for instance in belongings if instance.score >= _REFINED_OBJECT_SCORE_AT_LEAST]
+        if len(likely) < len(belongings):
+            alpha, _ = _fuse(matte, own, likely, others, crop)
+        body, _ = _fuse(matte, own, [], others, crop) if likely else (alpha, measured)
+        objects, rivals = [(instance.box, instance.alpha) for instance in likely], [other.box for other in others]
+        refined, agreement = refinement.refine(self.refine, crop, RoughMatte(alpha, body, objects, rivals), self.device)
+        return _decide(refined), confidence.measure_refined_confidence(refined, crop, measured, agreement)
+
+
+def _fuse(
+    matte: Alpha, own: Instance, belongings: Sequence[Instance], others: Sequence[Instance], crop: PersonCrop
+) -> tuple[Alpha, float]:
+    """Fuse the matte and the masks of the person, their objects and other people; give the alpha and its confidence."""
+    objects = _maximum([instance.alpha for instance in belongings], matte)
+    mask = np.maximum(own.alpha, objects)
+    weight = _matte_weight(matte, own, crop)
+    alpha = np.maximum(weight * matte + (1 - weight) * _blur(own.alpha), _blur(objects))
+    strangers = _maximum([other.alpha for other in others], matte)
+    alpha, matte = _subtract(alpha, mask, strangers), _subtract(matte, mask, strangers)
+    return _decide(alpha), confidence.measure_confidence(alpha, crop, np.maximum(matte, objects), mask)
 
 
 def _belongs(instance: Instance, crop: PersonCrop, own: Instance, others: Sequence[Alpha]) -> bool:
@@ -179,11 +201,11 @@ def _matte_weight(matte: Alpha, own: Instance, crop: PersonCrop) -> np.float32:
     return np.float32(0.5 if on_matte >= min(_JOINTS_AT_LEAST, on_mask) else on_matte / (on_matte + on_mask))
 
 
-def _others(people: Sequence[Instance], own: Instance) -> list[Alpha]:
-    """Give the masks of other people: a mask that lies mostly on the person's is a second detection of the same one."""
+def _others(people: Sequence[Instance], own: Instance) -> list[Instance]:
+    """Give the other people: a mask that lies mostly on the person's is a second detection of the same one."""
     own_mask = own.alpha > 0.5
-    rivals = [instance.alpha for instance in people if instance is not own and instance.score >= _OTHER_SCORE_AT_LEAST]
-    return [rival for rival in rivals if _shared_part(rival > 0.5, own_mask) < _SAME_PERSON_AT_LEAST]
+    rivals = [instance for instance in people if instance is not own and instance.score >= _OTHER_SCORE_AT_LEAST]
+    return [rival for rival in rivals if _shared_part(rival.alpha > 0.5, own_mask) < _SAME_PERSON_AT_LEAST]
 
 
 def _shared_part(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:

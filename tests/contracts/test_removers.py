@@ -28,6 +28,8 @@ def needs_weights(name):
 
 
 REMOVERS = [pytest.param(name, marks=pytest.mark.weights if needs_weights(name) else ()) for name in plugins.names("removers")]
+REFINED = "person-refined"
+REMOVERS.append(pytest.param(REFINED, marks=pytest.mark.weights))
 
 
 @pytest.fixture(scope="module", params=REMOVERS)
@@ -39,7 +41,8 @@ def remover(request, tmp_path_factory):
         yield from _taught(tmp_path_factory.mktemp("taught"))
         return
     whole = catalog.load(ROOT / "data_catalog.yaml")
-    plugin = _built(request.param, {name: whole.asset(name).weights for name in whole.assets})
+    known = {name: whole.asset(name).weights for name in whole.assets}
+    plugin = _refined(known) if request.param == REFINED else _built(request.param, known)
     for weights in plugins.weights(plugin):
         fetch_asset(whole.asset(weights.name))
     yield plugin  # noqa: PT022 (the other yields from a generator)
@@ -65,6 +68,12 @@ def _taught(folder):
         assets.path_in_cache(weights).parent.mkdir(parents=True)
         (folder / "model.onnx").rename(assets.path_in_cache(weights))
         yield plugins.build("removers", "trained", {"weights": "taught"}, {weights.name: weights})
+
+
+def _refined(assets):
+    networks = {"encoder": "sam2_hiera_tiny_encoder.ort", "decoder": "sam2_hiera_tiny_decoder.onnx", "below": 1}
+    settings = {"matting": "rvm_mobilenetv3_fp32.onnx", "instances": "yolo26n-seg.pt", "refine": networks}
+    return plugins.build("removers", "person", settings, assets)
 
 
 def _built(name, assets):
@@ -125,7 +134,12 @@ def test_its_output_is_that_of_its_version(request, remover, answers, golden, mo
     name = plugins.identity(remover)["plugin"]
     if name == "removers.trained":  # its network was taught a moment ago: one that is drawn from a seed is the same everywhere
         remover = request.getfixturevalue("untaught")
-    alphas = remover.estimate_alphas(answers[0])
+    crops = answers[0]
+    if request.node.callspec.id == REFINED:  # which refines where there is a person
+        import skimage.data
+
+        name, crops = f"{name}.refined", [pictured(skimage.data.astronaut())]
+    alphas = remover.estimate_alphas(crops)
     golden(name, type(remover).VERSION, [thumbnail(alpha) for alpha in alphas], tolerance=0.05)
 
 

@@ -167,3 +167,39 @@ def test_an_identity_is_the_name_the_version_the_head_and_the_settings(folder: P
 def test_a_head_is_part_of_the_identity() -> None:
     distortion = plugins.build("checks", "distortion", {})
     assert plugins.identity(distortion)["head"] == ["distortion", 1]
+
+
+NETWORKS = {"a.onnx": Weights("a.onnx", "0" * 64), "b.onnx": Weights("b.onnx", "1" * 64)}
+PERSON = {"matting": "rvm_1.onnx", "instances": "yolo-seg.pt"}
+PERSON_NETWORKS = NETWORKS | {name: Weights(name, "2" * 64) for name in PERSON.values()}
+
+
+def test_assets_of_a_group_of_settings_are_found_too() -> None:
+    refine = {"encoder": "a", "decoder": "b.onnx", "below": 0.5}
+    remover = plugins.build("removers", "person", PERSON | {"refine": refine}, PERSON_NETWORKS)
+
+    assert (remover.refine.encoder, remover.refine.decoder, remover.refine.below) == (*NETWORKS.values(), 0.5)
+    assert set(plugins.weights(remover)) == set(PERSON_NETWORKS.values())
+    assert plugins.identity(remover)["settings"]["refine"]["decoder"]["sha256"] == "1" * 64
+
+
+@pytest.mark.parametrize(
+    ("refine", "message"),
+    [
+        ({"encoder": "a", "decoder": "c"}, r"no asset 'c'; the catalog's assets are: "),
+        ({"encoder": "a", "decoder": "b", "under": 1}, r"person\.refine has no setting .under.; it has: encoder, "),
+        ({"encoder": "a", "decoder": "b", "below": 2}, r"removers\.person\.refine.*below: .*less than or equal to 1; found 2"),
+        ({"encoder": "a"}, r"removers\.person\.refine.*decoder: Field required"),
+        ("yes", r"removers\.person\.refine.*; found 'yes'"),
+    ],
+)
+def test_a_wrong_group_of_settings_is_refused_by_name(refine: object, message: str) -> None:
+    with pytest.raises(PluginError, match=message) as caught:
+        plugins.build("removers", "person", PERSON | {"refine": refine}, PERSON_NETWORKS)
+    assert caught.value.where[:2] == ("person", "refine")
+
+
+def test_a_group_of_settings_that_is_not_given_does_not_count() -> None:
+    """What was made before a plug-in had the group stays what it was."""
+    remover = plugins.build("removers", "person", PERSON, PERSON_NETWORKS)
+    assert "refine" not in plugins.identity(remover)["settings"]

@@ -62,3 +62,13 @@ def test_sources_that_share_nothing_leave_little():
     apart = half() * 0
     apart[:, 20:] = 1
     assert confidence.measure_confidence(half(), crop(), half(), apart) < 0.5
+
+
+def test_disagreement_and_joints_outside_lower_the_confidence_of_a_refined_matte():
+    sure = confidence.measure_refined_confidence(half(), crop((5, 5, 0.9)), 0.8, 1.0)
+    assert 0.8 < sure < 1
+    assert confidence.measure_refined_confidence(half(), crop((5, 5, 0.9)), 0.8, 0.9) < sure
+    assert confidence.measure_refined_confidence(half(), crop((5, 5, 0.9)), 0.6, 1.0) < sure
+    assert confidence.measure_refined_confidence(half(), crop((35, 5, 0.9)), 0.8, 1.0) < sure
+    assert confidence.measure_refined_confidence(half(), crop(), 0.0, 1.0) == 0
+    assert confidence.measure_refined_confidence(half(), crop(), 1.0, 1.0) <= 1
