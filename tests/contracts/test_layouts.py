@@ -106,6 +106,7 @@ def test_shapes_come_back(layout: Layout, tmp_path: Path, shape: str) -> None:
     assert overlap(item, found) >= (1 if layout.exact else 0.97)
 
 
+@pytest.mark.slow
 @layouts
 @settings(max_examples=15, deadline=None)
 @given(items=samples())
@@ -117,6 +118,7 @@ def test_the_order_does_not_matter_and_nothing_is_wrong(layout: Layout, items: S
         assert list(layout.find_problems(Path(one))) == []
 
 
+@pytest.mark.slow
 @layouts
 @settings(max_examples=15, deadline=None)
 @given(items=samples())
@@ -194,7 +196,7 @@ def test_samples_are_taken_a_few_at_a_time(layout: Layout, tmp_path: Path) -> No
     def items():
         for number in range(200):
             yield sample(f"s{number:03d}")
-            seen.append(len(list(tmp_path.rglob("*.*"))))
+        seen.append(len(list(tmp_path.rglob("*.*"))))
 
     layout.write(items(), tmp_path)
     assert seen[-1] > 100

@@ -4,12 +4,15 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from figureground.errors import SourceError
 from flows.outcomes import Outcome
 from tests.field import footage_cases as cases
 from tests.field.ingested import sample_all
 
 
+@pytest.mark.slow
 def test_a_clip_whose_name_is_not_utf8_is_taken_and_shown_escaped(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     content = cases.clip(tmp_path / "healthy.mp4").read_bytes()

@@ -62,6 +62,7 @@ def test_the_advice_for_an_animation_can_be_followed(tmp_path: Path, kind: str) 
     assert len(ends["clip"].frames) == 5
 
 
+@pytest.mark.slow
 def test_frames_of_one_time_keep_the_containers_times(tmp_path: Path) -> None:
     cases.clip(tmp_path / "a.webm", codec="libvpx", ticks=[number // 2 * 2 for number in range(30)])
     frames = sample_all(tmp_path, {"pairs": {"path": "a.webm"}})["pairs"].frames

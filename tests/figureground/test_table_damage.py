@@ -31,6 +31,7 @@ def said(store: Store) -> str:
     return "" if found is None else json.dumps([found.rows.to_dict("records"), found.facts], sort_keys=True)
 
 
+@pytest.mark.slow
 def test_a_changed_bit_is_noticed_or_changes_nothing(written) -> None:
     store, ref, content = written
     whole, dice, noticed = said(store), random.Random(3), 0

@@ -109,6 +109,7 @@ def done(catalog: Catalog, count: int, damaged: str = "") -> None:
     assert len(shards.remove_shards(store, ["park"])) == (3 * count if count > 1 else 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recurrent", [True, False])
 def test_shards_leave_the_bytes_of_a_whole(catalog_in, folder_contents, tmp_path, recurrent) -> None:
     done(catalog_in("whole", recurrent=recurrent), 1)
@@ -121,6 +122,7 @@ def test_shards_leave_the_bytes_of_a_whole(catalog_in, folder_contents, tmp_path
     assert len(crops) > 20 and 1 < crops["track"].nunique() < len(crops), "there was somebody to follow"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", ["crop", "measure", "matte"])
 def test_shards_that_were_lost_change_nothing(catalog_in, folder_contents, tmp_path, damaged) -> None:
     done(catalog_in("whole"), 1)

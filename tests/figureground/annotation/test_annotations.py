@@ -58,6 +58,7 @@ def test_an_unusable_annotation_is_named_with_its_crop(found, says):
 anything = st.none() | st.integers(-3, 300) | st.text(max_size=3) | st.lists(st.integers(-1, 300), max_size=3) | st.just({})
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_no_annotation_breaks_the_reader(data):

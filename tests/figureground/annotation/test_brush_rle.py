@@ -110,6 +110,7 @@ def test_noise_gives_the_picture_s_size_or_a_label_error(content, head, count):
         assert brush_rle.unpack(rle, count).shape == (count,)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_a_flipped_or_cut_stream_gives_the_picture_s_size_or_a_label_error(data):

@@ -48,6 +48,7 @@ def test_an_untouched_submit_gives_the_identical_alpha(seed):
     assert fused is not alpha
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000), strokes(), st.integers(1, 8))
 @settings(max_examples=150, deadline=None)
 def test_a_stroke_changes_only_pixels_near_it_and_is_obeyed(seed, some, reach):

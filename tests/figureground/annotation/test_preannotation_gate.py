@@ -96,6 +96,7 @@ def test_a_very_long_annotation_time_is_winsorised():
     assert preannotation_gate.winsorise([0.0, 5.0, float("nan"), 7.0]) == (5.0, 7.0)
 
 
+@pytest.mark.slow
 @given(st.permutations(range(80)))
 def test_the_same_labels_give_the_same_answer_in_any_order(order):
     some = works(100, 40, count=80, share=0.4)

@@ -103,6 +103,7 @@ def test_one_source_has_no_interval():
     assert found.value == pytest.approx(0.6) and math.isnan(found.low) and math.isnan(found.high)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say():
     random, held = np.random.default_rng(5), 0
     for _ in range(60):

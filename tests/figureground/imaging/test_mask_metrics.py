@@ -24,6 +24,7 @@ def square(at: int, size: int = 20) -> np.ndarray:
     return mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", PAIRS)
 @given(MASKS, MASKS)
 def test_mask_metrics_are_symmetric_within_0_and_1_and_1_for_equals(metric, a, b):

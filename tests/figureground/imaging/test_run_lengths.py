@@ -32,6 +32,7 @@ def test_the_text_is_pycocotools(mask: np.ndarray, text: str) -> None:
     np.testing.assert_array_equal(run_lengths.decode(text, *mask.shape), mask)
 
 
+@pytest.mark.slow
 @given(arrays(np.uint8, st.tuples(st.integers(1, 50), st.integers(1, 50)), elements=st.integers(0, 1)))
 def test_masks_come_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(run_lengths.decode(run_lengths.encode(mask), *mask.shape), mask)

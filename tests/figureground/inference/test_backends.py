@@ -122,6 +122,7 @@ def test_a_batch_that_does_not_divide_is_refused(cached, negating):
         backends.run(cached(negating((2, 4))), BATCH)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_makes_its_own_session(cached, negating):
     weights = cached(negating((1, 4)))

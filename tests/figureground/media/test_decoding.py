@@ -387,6 +387,7 @@ def test_a_video_without_one_readable_frame_says_what_was_promised(tmp_path: Pat
 # --- real clips -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_videos
 @pytest.mark.parametrize(
     ("name", "promised", "decoded", "shape"),

@@ -108,6 +108,7 @@ def test_shots_of_a_real_file(tmp_path: Path) -> None:
     assert taken[0].image().shape == (144, 256, 3)
 
 
+@pytest.mark.slow
 @needs_videos
 @pytest.mark.parametrize("name", ["ballet_single.mp4", "lab_two_cam01.mp4"])
 def test_one_take_is_one_shot(name: str) -> None:

@@ -69,6 +69,7 @@ VALUES = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # a busy machine is no defect
 @given(data=st.data(), stage=st.sampled_from(sorted(tables.SCHEMAS)), count=st.integers(0, 3))
 def test_every_schema_gives_back_what_was_written(data: st.DataObject, stage: str, count: int) -> None:

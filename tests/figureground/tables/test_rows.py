@@ -37,6 +37,7 @@ def rows_of(row_class: type[Row]) -> st.SearchStrategy[list[Any]]:
     return st.lists(st.builds(row_class, **{name: VALUES[hints[name]] for name in fields}), max_size=3)
 
 
+@pytest.mark.slow
 @settings(deadline=None)  # a busy machine is no defect
 @given(data=st.data(), stage=st.sampled_from(sorted(tables.ROW_CLASSES)))
 def test_every_row_class_gives_back_what_was_written(data: st.DataObject, stage: str) -> None:

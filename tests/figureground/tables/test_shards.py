@@ -72,6 +72,7 @@ class Stage:
 SLOW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @SLOW
 @given(st.integers(1, 60), st.integers(1, 5), st.lists(st.integers(1, 6), max_size=3), st.data())
 def test_what_shards_left_and_what_is_missing_are_together_the_whole(tmp_path_factory, rows, together, several, data) -> None:

@@ -129,6 +129,7 @@ def test_a_killed_training_continues_and_ends_with_identical_weights(tmp_path):
     assert (tmp_path / "whole/curve.txt").read_text() == (tmp_path / "killed/curve.txt").read_text()
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_ends_as_an_undisturbed_one(tmp_path):
     taught = squares(tmp_path / "taught", 6, side=32)
     how = TrainingSettings("segnet", {"width": 2}, side=32, pictures=40, batch=4, validations=3)

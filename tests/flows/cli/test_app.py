@@ -25,6 +25,7 @@ def test_starting_imports_nothing_heavy(statement: str) -> None:
     assert imported_by(statement) & HEAVY == set()
 
 
+@pytest.mark.slow
 def test_loading_the_catalog_imports_no_network_of_any_kind() -> None:
     load = "from pathlib import Path; from figureground.catalog import load; load(Path('data_catalog.yaml'))"
     assert imported_by(load) & {"prefect", "torch", "ultralytics", "rembg", "label_studio_sdk", "onnxruntime"} == set()
@@ -83,6 +84,7 @@ def test_an_error_is_one_message_without_traceback_and_exit_code_1(tmp_path: Pat
     assert "Traceback" not in found.stderr
 
 
+@pytest.mark.slow
 def test_verbose_shows_the_traceback(tmp_path: Path) -> None:
     found = run("ingest", "--verbose", cwd=tmp_path)
     assert found.returncode == 1

@@ -37,6 +37,7 @@ def test_status_needs_no_prefect_no_pandas_and_no_network(tmp_path: Path) -> Non
     assert imported(tmp_path, "prefect", "pandas", "cv2", "torch", "httpx", "pyarrow") == []
 
 
+@pytest.mark.slow
 def test_a_valid_catalog_is_not_validated_again(tmp_path: Path) -> None:
     file, slow = tmp_path / "data_catalog.yaml", ("numpy", "pydantic", "fsspec", "yaml", "typer", "rich", "pyarrow", "prefect")
     file.write_text((ROOT / "data_catalog.yaml").read_text())
@@ -50,6 +51,7 @@ def test_a_valid_catalog_is_not_validated_again(tmp_path: Path) -> None:
     assert "pydantic" in imported(tmp_path, *slow)
 
 
+@pytest.mark.slow
 def test_a_broken_catalog_is_reported_as_by_other_commands(tmp_path: Path) -> None:
     file = tmp_path / "data_catalog.yaml"
     file.write_text((ROOT / "data_catalog.yaml").read_text())
@@ -65,6 +67,7 @@ def test_other_arguments_go_to_the_whole_command_line(arguments: list[str]) -> N
     assert status_fast_path.parse_plain_status(arguments) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_the_command_prints_text_or_json(tmp_path: Path, options: list[str]) -> None:
     (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())

@@ -30,6 +30,7 @@ def test_a_home_with_another_database_gets_no_template(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_command_that_runs_no_flow_waits_for_no_tables(tmp_path: Path) -> None:
     (tmp_path / "data_catalog.yaml").write_text((ROOT / "data_catalog.yaml").read_text())
     environment = os.environ | {"PYTHONPATH": str(ROOT), "FIGUREGROUND_CACHE": str(tmp_path / "cache")}

@@ -120,6 +120,7 @@ def _tables(settings: Catalog) -> list[Any]:
     return [load_cutouts.fn(settings), filter_backgrounds.fn({}, settings)]
 
 
+@pytest.mark.slow
 def test_a_second_run_writes_nothing_and_other_settings_another_note(tmp_path: Path, folder_snapshot: Any) -> None:
     inputs(tmp_path)
     made(catalog(tmp_path))
@@ -153,6 +154,7 @@ def test_a_picture_is_made_again_alone(tmp_path: Path) -> None:
         compose_again("000099", *_tables(settings), settings)
 
 
+@pytest.mark.slow
 def test_a_killed_run_carries_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("whole", "killed"):
         inputs(tmp_path / name)
@@ -294,6 +296,7 @@ def test_near_duplicates_are_never_in_two_splits(tmp_path: Path) -> None:
     assert all(row["similarity"] < 0.75 for row in proof["closest"])
 
 
+@pytest.mark.slow
 def test_real_pairs_are_mixed_in_byte_for_byte(tmp_path: Path, labelled: Any) -> None:
     from tasks.datasets.release import release as cut
 
@@ -310,6 +313,7 @@ def test_real_pairs_are_mixed_in_byte_for_byte(tmp_path: Path, labelled: Any) ->
     verify_composites(folder)
 
 
+@pytest.mark.slow
 def test_a_forgotten_source_is_reported_for_every_composition_that_has_it(tmp_path: Path, labelled: Any) -> None:
     from tasks.datasets.forget import forget
 

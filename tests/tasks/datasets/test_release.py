@@ -114,6 +114,7 @@ def test_the_manifest_records_the_origin_of_a_sample(labelled: Make, tmp_path: P
     assert set(held["files"]) == set(tree(folder)) - {"manifest.json"}
 
 
+@pytest.mark.slow
 def test_all_layouts_lie_in_one_release(labelled: Make, tmp_path: Path) -> None:
     names = ["mmseg_custom", *(name for name in plugins.names("layouts") if name != "mmseg_custom")]
     made = cut(labelled(tmp_path, TWO, SPLITS, layouts=names))
@@ -142,6 +143,7 @@ def test_second_run_writes_nothing(labelled: Make, tmp_path: Path) -> None:
     assert times(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_another_folder_order_and_day_give_the_same_digest(labelled: Make, tmp_path: Path) -> None:
     one = cut(labelled(tmp_path / "one", TWO, SPLITS))
     catalog = labelled(tmp_path / "two" / "deep", TWO, SPLITS, reverse=True)
@@ -151,6 +153,7 @@ def test_another_folder_order_and_day_give_the_same_digest(labelled: Make, tmp_p
     assert tree(Path(one.folder)) == tree(Path(two.folder))
 
 
+@pytest.mark.slow
 def test_a_release_is_cut_again_from_its_manifest_after_all_was_labelled_anew(labelled: Make, tmp_path: Path) -> None:
     catalog = labelled(tmp_path, TWO, SPLITS, layouts=["mmseg_custom", "coco"])
     first = cut(catalog)
@@ -180,6 +183,7 @@ def test_a_manifest_that_was_altered_or_whose_pictures_are_gone_is_not_rebuilt(l
     assert [path.name for path in (tmp_path / "data/releases").iterdir()] == ["CustomSeg_Person_20261130_demo"]
 
 
+@pytest.mark.slow
 def test_the_second_release_tells_what_changed_since_the_first(labelled: Make, tmp_path: Path) -> None:
     first = cut(labelled(tmp_path, TWO, SPLITS))
     second = cut(labelled(tmp_path, {"park": ["keep"] * 4, "walk": ["keep"] * 2}, SPLITS), note="v2")
@@ -188,6 +192,7 @@ def test_the_second_release_tells_what_changed_since_the_first(labelled: Make, t
     assert f"Since {first.name}" in (Path(second.folder) / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_another_content_under_the_same_name_is_refused_and_nothing_changes(labelled: Make, tmp_path: Path) -> None:
     catalog = labelled(tmp_path, TWO, SPLITS)
     folder = Path(cut(catalog).folder)
@@ -288,6 +293,7 @@ def test_sources_with_pictures_alike_go_into_the_most_held_out_of_their_splits(l
     assert verify(Path(made.folder)) == made
 
 
+@pytest.mark.slow
 def test_a_held_out_source_stays_held_out_when_the_similar_source_is_gone(labelled: Make, tmp_path: Path, caplog) -> None:
     catalog = alike(labelled, tmp_path, {"walk": "train", "again": "val"})
     cut(catalog, note="x")
@@ -440,6 +446,7 @@ def test_a_folder_another_process_builds_in_is_left_alone(labelled: Make, tmp_pa
     assert not alive.exists()
 
 
+@pytest.mark.slow
 def test_a_picture_is_looked_at_once_and_again_when_it_is_another(
     labelled: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

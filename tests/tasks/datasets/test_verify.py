@@ -229,6 +229,7 @@ def test_an_unknown_layout_is_reported(folder: Path) -> None:
     assert "manifest.json: figureground.layouts has no 'papyrus'" in problems(folder)
 
 
+@pytest.mark.slow
 def test_diff_names_what_came_went_and_was_drawn_again(labelled: Make, tmp_path: Path) -> None:
     old = labelled(tmp_path / "old", {"park": ["keep", "keep", "blurred"], "walk": ["keep"]}, SPLITS)
     new = labelled(tmp_path / "new", {"park": ["blurred", "keep", "keep"], "walk": ["keep"]}, SPLITS, seeds={"walk": 77})

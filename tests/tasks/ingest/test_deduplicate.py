@@ -70,6 +70,7 @@ def test_of_two_copies_in_two_sources_the_one_with_more_detail_is_kept(tmp_path,
     assert dropped(store, catalog, park, sky) == {"park-000001-00": "duplicate", "sky-000002-00": "duplicate"}
 
 
+@pytest.mark.slow
 def test_the_scores_do_not_depend_on_the_order_of_the_sources(tmp_path):
     found = []
     for place, order in enumerate(itertools.permutations(("park", "sky", "yard"))):

@@ -516,6 +516,7 @@ def pip(tmp_path: Path) -> Callable[..., FakeIndex]:
 WALK = "package:clips==1.0!clips/demo/walk.webm"
 
 
+@pytest.mark.slow
 def test_pip_downloads_a_wheel_and_one_member_is_taken(catalog: Catalog, index: Path) -> None:
     row, content = fetched(catalog, source(WALK, sha256(CLIP)))
 
@@ -523,6 +524,7 @@ def test_pip_downloads_a_wheel_and_one_member_is_taken(catalog: Catalog, index: 
     assert not rubbish(catalog.folder)
 
 
+@pytest.mark.slow
 def test_pip_says_what_versions_there_are_and_source_archives_are_never_taken(catalog: Catalog, index: Path) -> None:
     (index / "clips-2.0.tar.gz").write_bytes(b"pip would run what is in here")
 

@@ -250,6 +250,7 @@ def real(name: str) -> Path:
     return SHARED / name
 
 
+@pytest.mark.slow
 def test_cihp_and_ccp_come_in_are_remapped_and_go_out_with_every_pixel_counted(tmp_path: Path) -> None:
     from scipy.io import loadmat
 

@@ -218,6 +218,7 @@ def released(store, catalog):
     return store.path(f"releases/{made.name}")
 
 
+@pytest.mark.slow
 def test_the_pipeline_page_shows_counts_labels_and_the_release(store, catalog, released):
     path = write_pipeline_page(catalog, released)
     assert path == store.path("reports/pipeline.html")
@@ -243,6 +244,7 @@ def test_the_pipeline_page_shows_counts_labels_and_the_release(store, catalog, r
     assert path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_the_picture_is_one_png_of_one_source(store, catalog, released):
     path = write_poster(catalog, released, "park")
     drawn = cv2.imread(str(path))

@@ -80,6 +80,7 @@ def files(catalog: Catalog, *kinds: str) -> set[str]:
     return {name for kind in kinds for name in store.names(kind)}
 
 
+@pytest.mark.slow
 def test_evicted_files_are_restored_with_the_same_bytes(
     catalog: Catalog, folder_contents: Callable[[Path], dict[str, str]]
 ) -> None:

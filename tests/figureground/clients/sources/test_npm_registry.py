@@ -66,6 +66,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[s
     server.server_close()
 
 
+@pytest.mark.slow
 def test_an_asset_is_taken_from_a_package_and_verified(registry: list[str]) -> None:
     asset = Asset(WANTED, "MIT", ("npm:@here/runtime@1.0.0!dist/runtime.mjs",))
     assert fetch_asset(asset) == locate(WANTED)
@@ -73,6 +74,7 @@ def test_an_asset_is_taken_from_a_package_and_verified(registry: list[str]) -> N
     assert set(registry) == {"/@here/runtime", "/runtime-1.0.0.tgz"}
 
 
+@pytest.mark.slow
 def test_messages_of_npm_are_shown_without_addresses(registry: list[str]) -> None:
     paths = ("npm:@here/runtime@2.0.0!dist/runtime.mjs", "npm:nowhere@1.0.0!a.mjs", "npm:@here/runtime@1.0.0!runtime.mjs")
     with pytest.raises(AssetError) as caught:
