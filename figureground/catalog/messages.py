@@ -99,7 +99,7 @@ def _expected(problem: Mapping[str, Any]) -> str:
         return EXPECTED_BY_PATTERN[context["pattern"]]
     if problem["type"] == "literal_error":
         return f"expected {context['expected']}"
-    if problem["loc"][-1] == "[key]":
+    if problem["loc"][-1:] == ("[key]",):
         return "expected words as a name; put it in quotes"
     if problem["type"] in ("model_type", "dict_type"):
         return "expected keys with values below it"

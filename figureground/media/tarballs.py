@@ -3,11 +3,11 @@
 import gzip
 import re
 import tarfile
-import zlib
 from pathlib import Path
 
 from figureground.errors import SourceError
-from figureground.media.wheels import BYTES_AT_MOST, PackageFile, copy_limited, match_package_path, suggest_members
+from figureground.media.wheels import BYTES_AT_MOST, DAMAGE, PackageFile, copy_limited, match_package_path, suggest_members
+from figureground.shortage import find_shortage
 
 _AT_ONCE_AT_MOST = 4 << 20
 _FILES_AT_MOST = 1_000_000
@@ -111,5 +111,7 @@ def extract_member(tarball: Path, member: str, into: Path, bytes_at_most: int = 
                     if len(names) > _FILES_AT_MOST:
                         raise tarfile.ReadError(f"more than {_FILES_AT_MOST:,} files")
         raise SourceError(f"{tarball.name} has no file {member!r}; {suggest_members(member, names)}")
-    except (tarfile.TarError, zlib.error, EOFError, OSError, ValueError, OverflowError, UnicodeError) as error:
+    except DAMAGE as error:
+        if find_shortage(error):
+            raise
         raise SourceError(f"{tarball.name} is damaged or no npm package ({error}); try again, or another path") from error

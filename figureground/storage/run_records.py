@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from figureground import documents
 from figureground.storage.store import Store
 
 FOLDER = "runs"
@@ -84,7 +85,7 @@ def write(store: Store, summary: RunSummary) -> None:
 def read(store: Store, run: str) -> RunSummary | None:
     """Read a summary; None when it is damaged or was written by another version."""
     try:
-        fields = json.loads(store.read(name(run)))
+        fields = documents.parse_json(store.read(name(run)))
         return RunSummary(**{**fields, "sources": tuple(SourceOutcome(**outcome) for outcome in fields["sources"])})
     except (ValueError, TypeError, KeyError):
         return None

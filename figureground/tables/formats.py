@@ -5,6 +5,7 @@ Format 1 has no marker: its fingerprints held hashes of the source code (`figure
 
 import json
 
+from figureground import documents
 from figureground.errors import StoreError
 from figureground.storage.store import Store
 
@@ -29,7 +30,7 @@ def read_format(store: Store) -> int | None:
         return 1 if _has_tables(store) else None
     content = store.read(MARKER)
     try:
-        number = json.loads(content)["format"]
+        number = documents.parse_json(content)["format"]
     except (ValueError, KeyError, TypeError):
         number = None
     if number != FORMAT:

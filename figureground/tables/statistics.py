@@ -5,12 +5,12 @@ second of imports, so `figureground status` does it only for tables of another m
 pandas and Prefect are never needed.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from figureground import documents
 from figureground.storage.store import Store
 
 STAGES = ("videos", "frames", "crops", "measures", "scores", "verdicts", "mattes", "tasks", "labels")
@@ -126,7 +126,7 @@ class Tallies:
     def _noted(self, stage: str, source_id: str, size: int, changed: float) -> Tally | None:
         """Read what the table's writer noted, if it is of this very table."""
         try:
-            tally = json.loads(_note(self._store, stage, source_id).read_text(encoding="utf-8"))
+            tally = documents.parse_json(_note(self._store, stage, source_id).read_text(encoding="utf-8"))
             return tally if _is_of(tally, size, changed) else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -138,7 +138,7 @@ class Tallies:
         try:
             with self._store.open(file) as handle:
                 table = pq.ParquetFile(handle)
-                facts = json.loads((table.schema_arrow.metadata or {}).get(b"facts", b"{}"))
+                facts = documents.parse_json((table.schema_arrow.metadata or {}).get(b"facts", b"{}"))
                 columns = [name for name in _COLUMNS.get(stage, ()) if name in table.schema_arrow.names]
                 read = table.read(columns=columns).to_pydict() if columns else {}
                 rows = table.metadata.num_rows
@@ -153,7 +153,7 @@ def _is_of(tally: Tally | None, size: int, changed: float) -> bool:
 
 def _counted(path: Path, changed: float) -> Tally:
     try:
-        samples = json.loads(path.read_bytes())["samples"].values()
+        samples = documents.parse_json(path.read_bytes())["samples"].values()
         return {"changed": changed, "counts": dict(Counter(str(sample["source"]) for sample in samples))}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {"changed": changed, "counts": {}}  # `figureground verify` says what is wrong with it
@@ -161,7 +161,7 @@ def _counted(path: Path, changed: float) -> Tally:
 
 def _remembered(cache: Path) -> dict[str, Tally]:
     try:
-        content = json.loads(cache.read_text(encoding="utf-8"))
+        content = documents.parse_json(cache.read_text(encoding="utf-8"))
         return dict(content["tables"]) if content["version"] == _VERSION else {}
     except (OSError, ValueError, KeyError, TypeError):
         return {}

@@ -31,6 +31,9 @@ def clip(
     title: bytes = b"",
     handler: bytes = b"",
     cover: bool = False,
+    sample_aspect: Fraction | None = None,
+    transfer: int = 0,
+    interlaced: bool = False,
 ) -> Path:
     """Write a clip of ten frames a second.
 
@@ -48,6 +51,12 @@ def clip(
         Bytes of these texts, in any encoding.
     cover
         Begin with a stream of one still image that is not marked as a cover.
+    sample_aspect
+        The aspect ratio of a pixel; square if omitted.
+    transfer
+        The transfer function's number, such as 18 for HLG and 16 for PQ, with the primaries of BT.2020.
+    interlaced
+        Encode two fields a frame, the top one first.
     """
     texts = [(b"title of the file..", title), (b"name of the handler", handler)]
     written = path.with_name(f"made{path.suffix}")
@@ -60,7 +69,12 @@ def clip(
         stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         if codec == "libx264":
-            stream.codec_context.options = {"bf": "0"}
+            stream.codec_context.options = {"bf": "0"} | ({"x264-params": "interlaced=1:tff=1"} if interlaced else {})
+        if sample_aspect:
+            stream.codec_context.sample_aspect_ratio = sample_aspect
+        if transfer:
+            context = stream.codec_context
+            context.color_trc, context.color_primaries, context.colorspace = transfer, 9, 9
         if handler:
             stream.metadata["handler_name"] = texts[1][0].decode()
         if cover:

@@ -1,6 +1,7 @@
 """Videos as users met them: each is read or refused with its reason, and the healthy one beside it is finished."""
 
 from collections.abc import Callable
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,6 +18,10 @@ CASES: dict[str, tuple[Callable[[Path], Path], int]] = {
     "a damaged duration": (lambda folder: cases.replaced(cases.clip(folder / "a.mkv"), b"00:00:03.0", b"00:00:03o0"), 30),
     "a damaged brand": (lambda folder: cases.replaced(cases.clip(folder / "a.mp4"), b"isom\0\0", b"iso\xff\0\0"), 30),
     "a still before the clip": (lambda folder: cases.clip(folder / "a.mkv", cover=True), 30),
+    "pixels that are not square": (lambda folder: cases.clip(folder / "a.mp4", sample_aspect=Fraction(4, 3)), 30),
+    "HLG": (lambda folder: cases.clip(folder / "a.mov", transfer=18), 30),
+    "PQ": (lambda folder: cases.clip(folder / "a.mp4", transfer=16), 30),
+    "interlaced": (lambda folder: cases.clip(folder / "a.mp4", interlaced=True), 30),
     "a losslessly trimmed clip": (lambda folder: cases.trimmed(folder / "a.mp4", 1.7), 17),
 }
 

@@ -8,7 +8,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from figureground.errors import FiguregroundError
@@ -36,21 +36,21 @@ def read_image(path: Path) -> None:
 DOORS: dict[str, Callable[[Path], None]] = {"video": read_video, "photo": read_photo, "image": read_image}
 
 
-def serve() -> None:
+def serve(doors: Mapping[str, Callable[[Path], None]]) -> None:
     """Answer requests until stdin ends."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "input"
         while line := sys.stdin.buffer.readline():
             door, length = line.decode().split()
             path.write_bytes(sys.stdin.buffer.read(int(length)))
-            start, outcome = time.perf_counter(), "read"
+            start, outcome = time.process_time(), "read"  # other programs take no part in it
             try:
-                DOORS[door](path)
+                doors[door](path)
             except FiguregroundError as error:
                 outcome = type(error).__name__
             except Exception as error:  # noqa: BLE001 every other class is what the fuzz run looks for
                 outcome = f"foreign: {type(error).__name__}: {error}"
-            seconds = time.perf_counter() - start
+            seconds = time.process_time() - start
             megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             answer = json.dumps({"outcome": outcome, "seconds": seconds, "megabytes": megabytes})
             sys.stdout.write(f"{answer}\n")
@@ -58,4 +58,4 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    serve(DOORS)

@@ -130,6 +130,9 @@ def mutate(content: bytes, mutations: list[Mutation]) -> bytes:
 class Doors:
     """The process that reads inputs; a new one after a crash, and after some hundred inputs."""
 
+    program = "footage_doors.py"
+    healthy = ("video h264.mp4", "photo JPEG", "image PNG")
+
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._inputs, self._base = 0, 0.0
@@ -147,16 +150,19 @@ class Doors:
 
     def _start(self) -> None:
         self.close()
-        command = [sys.executable, str(Path(__file__).with_name("footage_doors.py"))]
+        command = [sys.executable, str(Path(__file__).with_name(self.program))]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
         )
         self._inputs = 0
-        for name in ("video h264.mp4", "photo JPEG", "image PNG"):  # what a healthy file takes is no growth
-            healthy = self._ask(name.split()[0], SEEDS[name]())
+        for name in self.healthy:  # what a healthy file takes is no growth
+            healthy = self._ask(name.split()[0], self.make_seed(name))
             assert healthy and healthy["outcome"] == "read", healthy
             self._base = healthy["megabytes"]
+
+    def make_seed(self, name: str) -> bytes:
+        return SEEDS[name]()
 
     def _ask(self, door: str, content: bytes) -> dict[str, Any] | None:
         assert self._process and self._process.stdin and self._process.stdout

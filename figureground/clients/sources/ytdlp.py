@@ -203,7 +203,8 @@ def _media_address(info: Mapping[str, Any]) -> str:
 def _text(info: Mapping[str, Any], key: str) -> str:
     """Give a text or number of an extractor; what a page puts there instead, such as a list, is no text."""
     value = info.get(key)
-    return str(value) if value and (isinstance(value, str) or (type(value) is int and abs(value) < 2**63)) else ""
+    known = value and (isinstance(value, str) or (type(value) is int and abs(value) < 2**63))
+    return str(value).encode("utf-8", "replace").decode() if known else ""  # half a character is in no address or id
 
 
 class _GuardedYoutubeDL(yt_dlp.YoutubeDL):
