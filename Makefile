@@ -20,7 +20,7 @@ UV := $(VENV)/bin/uv
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast check studio mmseg litert soak sbom lock clean
+.PHONY: help install demo test test-fast check check-types check-docs check-security check-style studio mmseg litert soak sbom lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -42,12 +42,22 @@ test: test-fast studio mmseg litert  ## run all tests, with a real Label Studio 
 test-fast: install  ## run the tests that need no network, server or weights
 	$(RUN) -m pytest -n auto -m "$(FAST)"
 
+# All at once: the types alone take as long as the rest.
 check: install  ## check style, types, the order of packages and docs
-	$(VENV)/bin/ruff check .
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=target check-types check-docs check-security check-style
+
+check-types:
 	$(VENV)/bin/mypy
-	$(VENV)/bin/lint-imports
-	$(VENV)/bin/bandit -q -r -ll figureground tasks flows
+
+check-docs:
 	$(RUN) -m pytest tests/docs -q -m "$(FAST)"
+
+check-security:
+	$(VENV)/bin/bandit -q -r -ll figureground tasks flows
+
+check-style:
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/lint-imports
 
 soak: install studio litert  ## run the fault tests with many more rounds; takes hours
 	FIGUREGROUND_ROUNDS=100 $(RUN) -m pytest -m "faults or soak"
