@@ -1,12 +1,14 @@
 """Text, JSON and YAML from outside, bounded before they are parsed: by size, by nesting, and by what aliases stand for.
 
 Whatever is wrong is a `ValueError` whose message says what; the caller adds the document's name and raises the error of its
-kind.
+kind. What lies in a folder from outside is a file only when it is no pipe, socket or device, and no link that leads out.
 """
 
 import json
+import logging
 import reprlib
 import stat
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,10 @@ BYTES_AT_MOST = 1_000_000_000
 NODES_AT_MOST = 1_000_000
 """Of a YAML document, an alias counted as all that it stands for: nine lines can stand for a thousand million values."""
 
+_log = logging.getLogger(__name__)
+_SPECIAL = (
+    (stat.S_ISFIFO, "a named pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISCHR, "a device"), (stat.S_ISBLK, "a device"),
+)  # fmt: skip
 _abridge = reprlib.Repr()
 _abridge.maxlevel, _abridge.maxstring, _abridge.maxother = 3, 60, 60
 
@@ -46,6 +52,45 @@ def read_bytes(file: Path, at_most: int = BYTES_AT_MOST) -> bytes:
     if state.st_size > at_most:
         raise ValueError(f"it has {state.st_size:,} bytes; expected at most {at_most:,}")
     return file.read_bytes()
+
+
+def describe_irregular(file: Path, root: Path | None = None) -> str:
+    """Say why what lies in a folder is not read; "" when it may be. A file that is missing is left to its reader.
+
+    Parameters
+    ----------
+    file
+        A path that was listed, not one that the user wrote down: such a path may be a link to anywhere.
+    root
+        The folder that the user wrote down. A link is followed when it stays inside; None follows every link.
+
+    Examples
+    --------
+    >>> describe_irregular(Path("/dev/null"))
+    'a device, and no file'
+    """
+    try:
+        if root is not None and (file.is_symlink() or file.parent != root):
+            target = file.resolve()
+            if not target.is_relative_to(root.resolve()):
+                return f"a link that leads out of {root}, to {target}; put the file itself there, or name its own path"
+        mode = file.stat().st_mode
+    except RuntimeError:
+        return "a link that leads to itself"
+    except (OSError, ValueError):  # a name with a NUL is no name of a file
+        return ""
+    return next((f"{kind}, and no file" for check, kind in _SPECIAL if check(mode)), "")
+
+
+def list_regular_files(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    """List the files below a folder whose names end so, sorted; what is not read is named in a warning."""
+    files = []
+    for file in sorted(file for file in folder.rglob("*") if file.suffix.lower() in suffixes):
+        if reason := describe_irregular(file, folder):
+            _log.warning("%s is left out: it is %s", file, reason)
+        else:
+            files.append(file)
+    return files
 
 
 def decode_lines(content: bytes) -> list[str | None]:

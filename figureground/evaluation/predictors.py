@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from figureground import documents
 from figureground.datasets import samples
 from figureground.errors import ArrayError, LabelError
 from figureground.imaging import codecs, masks
@@ -143,7 +144,7 @@ class Predictions:
 
     def __init__(self, folder: Path) -> None:
         self._files: dict[str, list[Path]] = {}
-        for file in sorted(folder.rglob("*.png")):
+        for file in documents.list_regular_files(folder, (".png",)):
             self._files.setdefault(file.stem, []).append(file)
         if not self._files:
             raise LabelError(f"{folder} holds no PNG; expected one a picture, called <stem>.png, of the picture's size")

@@ -186,6 +186,9 @@ def remove_unlocked(left: Path) -> None:
     OSError
         When it cannot be removed.
     """
+    if left.is_symlink() or not (left.is_dir() or left.is_file()):  # a link is never what a process builds, nor a pipe
+        left.unlink(missing_ok=True)
+        return
     try:
         handle = os.open(left, os.O_RDONLY)
     except FileNotFoundError:

@@ -221,6 +221,28 @@ def list_folder(folder: Path) -> tuple[list[str], list[Path]]:
     return sorted(names), folders
 
 
+def find_irregular(folder: Path) -> list[str]:
+    """Name the links and special files below a local folder, whose files are to be hashed; no file is opened.
+
+    Raises
+    ------
+    OSError
+        When a folder cannot be read.
+    """
+    problems: list[str] = []
+    waiting = [folder]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
+                elif not entry.is_file(follow_symlinks=False):
+                    place = Path(entry.path)
+                    kind = f"a link to {place.readlink()}" if entry.is_symlink() else "a pipe, socket or device"
+                    problems.append(f"{place.relative_to(folder).as_posix()} is {kind}; expected files and folders only")
+    return sorted(problems)
+
+
 def _raise(error: OSError) -> None:
     raise error
 

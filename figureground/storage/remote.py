@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -145,16 +145,30 @@ class LocalFolder:
         Path(path).unlink()
 
     def find(self, path: str, detail: bool = False) -> Any:
-        """List all files below a folder, with `detail` their sizes and times; a file that is removed meanwhile is skipped."""
+        """List all files below a folder, with `detail` their sizes and times; a file that is removed meanwhile is skipped.
+
+        Links are not followed, and special files are no files: who may write to the storage could have others deleted or read.
+        """
         details: dict[str, dict[str, float]] = {}
-        for folder, _, files in os.walk(path, followlinks=True):
-            for name in files:
-                full, status = f"{folder}/{name}", None
-                with suppress(FileNotFoundError):
-                    status = Path(full).stat() if detail else None
-                if status or not detail:
-                    details[full] = {"size": status.st_size, "mtime": status.st_mtime} if status else {}
+        for full in _walk(path):
+            status = None
+            with suppress(FileNotFoundError):
+                status = Path(full).stat(follow_symlinks=False) if detail else None
+            if status or not detail:
+                details[full] = {"size": status.st_size, "mtime": status.st_mtime} if status else {}
         return details if detail else list(details)
+
+
+def _walk(folder: str) -> Iterator[str]:
+    try:
+        entries = list(os.scandir(folder))
+    except OSError:
+        return
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _walk(entry.path)
+        elif entry.is_file(follow_symlinks=False):
+            yield entry.path
 
 
 def _is_s3(fs: Any) -> bool:

@@ -252,7 +252,15 @@ class Store:
         return content
 
     def remove(self, name: str) -> None:
-        """Remove one file; nothing happens when it does not exist."""
+        """Remove one file; nothing happens when it does not exist.
+
+        Raises
+        ------
+        StoreError
+            When it lies behind a link, or cannot be removed.
+        """
+        if self._is_behind_link(str(PurePosixPath(name).parent)):
+            raise StoreError(f"{name} in {self.root} lies behind a link, which is not followed; remove the link yourself")
         with self._translate_errors(f"remove {name} from"):
             remote.remove(self._fs, self._full(name))
 
@@ -285,8 +293,13 @@ class Store:
             return remote.find_version(self._fs, self._full(name))
 
     def names(self, folder: str) -> list[str]:
-        """List the files below a folder by name, sorted, without temporary ones."""
+        """List the files below a folder by name, sorted, without temporary ones.
+
+        The storage's own folders (``crops``, ``tables``, …) may be links to another disk; links inside them are not followed.
+        """
         full = self._full(folder)
+        if self._is_behind_link(folder):
+            return []
         base = len(str(self._base)) + 1
         with self._translate_errors(f"list {folder} in"):
             paths = remote.list_files(self._fs, full)
@@ -294,6 +307,8 @@ class Store:
 
     def list_sizes(self, folder: str) -> list[tuple[str, int, float]]:
         """List the files below a folder with their bytes and when they changed (s since 1970), sorted by name."""
+        if self._is_behind_link(folder):
+            return []
         with self._translate_errors(f"list {folder} in"):
             files = self._fs.find(self._full(folder), detail=True)
         base = len(str(self._base)) + 1
@@ -302,6 +317,11 @@ class Store:
             for path, details in files.items()
             if not PurePosixPath(path).name.startswith(".tmp-")
         )
+
+    def _is_behind_link(self, folder: str) -> bool:
+        """Tell whether a folder inside one of the storage's own folders is a link, or lies behind one."""
+        parts = PurePosixPath(folder).parts
+        return self.local_only and any(Path(self._base, *parts[:end]).is_symlink() for end in range(2, len(parts) + 1))
 
     def open(self, name: str) -> Any:
         """Open one file to read parts of it; nothing is checked."""
@@ -321,7 +341,7 @@ class Store:
         left = [path for path in sorted(paths) if not in_use(path.name)]
         try:
             for path in left:
-                if path.is_dir():
+                if path.is_dir() and not path.is_symlink():
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)

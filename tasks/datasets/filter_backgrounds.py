@@ -8,7 +8,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from figureground import ids, plugins, progress, tables
+from figureground import documents, ids, plugins, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
 from figureground.datasets import splits
 from figureground.detectors import Detector
@@ -113,7 +113,7 @@ def _of_source(name: str, store: Store, frames: Mapping[str, Sequence[TableRef]]
 
 def _of_folder(place: str, base: Path) -> Iterator[_Candidate]:
     folder = (base / Path(place).expanduser()).resolve()
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES) if folder.is_dir() else []
+    files = documents.list_regular_files(folder, _SUFFIXES) if folder.is_dir() else []
     if not files:
         raise SourceError(f"compose.backgrounds: {folder} is no folder with pictures; expected {', '.join(_SUFFIXES)}")
     for file in files:

@@ -181,7 +181,10 @@ def _delete_files(store: Store, name: str, keep_tasks: bool) -> int:
     for file in files:
         store.remove(file)
     for folder in _FOLDERS if store.local_only else ("crops",):  # behind a URL only what was served has copies here
-        shutil.rmtree(store.served_path(f"{folder}/{name}"), ignore_errors=True)  # else empty but for what a killed run left
+        place = store.served_path(f"{folder}/{name}")
+        if place.is_symlink():
+            place.unlink()  # the link goes, and what it leads to stays
+        shutil.rmtree(place, ignore_errors=True)  # else empty but for what a killed run left
     return len(files)
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from figureground import ids, progress, tables
+from figureground import documents, ids, progress, tables
 from figureground.catalog import Catalog, ComposeRecipe
 from figureground.datasets import manifest, splits
 from figureground.errors import ReleaseError, SourceError
@@ -81,7 +81,7 @@ def _list_cutouts(recipe: ComposeRecipe, base: Path) -> Iterator[_Entry]:
     taken: Counter[str] = Counter()
     for place in recipe.people:
         folder = (base / Path(place).expanduser()).resolve()
-        files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+        files = documents.list_regular_files(folder, SUFFIXES) if folder.is_dir() else []
         if not files:
             raise SourceError(f"compose.people: {folder} is no folder with pictures; expected RGBA as {', '.join(SUFFIXES)}")
         released = _released(folder)

@@ -39,6 +39,7 @@ def verify(folder: Path, catalog: Catalog | None = None) -> Release:
         The message names every file that is altered, missing, extra or not as its layout promises, and every source, video or
         image that two splits share.
     """
+    _refuse_irregular(folder)
     content = _read_content(folder)
     problems = [problem for problem in [manifest.check_seal(content)] if problem]
     try:
@@ -71,6 +72,8 @@ def diff(old: Path, new: Path) -> dict[str, tuple[str, ...]]:
     ReleaseError
         When one of the folders has no manifest or an altered one.
     """
+    for folder in (old, new):
+        _refuse_irregular(folder)
     return manifest.compare_samples(_read_manifest(old), _read_manifest(new))
 
 
@@ -100,6 +103,16 @@ def _read_manifest(folder: Path) -> Manifest:
     if problem := manifest.check_seal(content):
         raise _failure(folder, [problem])
     return manifest.parse(content)
+
+
+def _refuse_irregular(folder: Path) -> None:
+    """Refuse a folder with links or special files before any is opened: a pipe never ends, and a link leads anywhere."""
+    try:
+        problems = hashing.find_irregular(folder) if folder.is_dir() else []
+    except OSError as error:
+        raise ReleaseError(f"{folder}: cannot be read: {error}") from error
+    if problems:
+        raise _failure(folder, problems)
 
 
 def _read_content(folder: Path) -> bytes:

@@ -32,6 +32,9 @@ def verify_composites(folder: Path) -> Release:
         that two splits share.
     """
     try:
+        problems = hashing.find_irregular(folder)
+        if problems:
+            raise _failure(folder, problems)
         manifest = composition_manifest.parse((folder / composition_manifest.FILE).read_bytes(), str(folder))
         files = dict(hashing.hash_folder(folder).items())
     except OSError as error:
@@ -39,10 +42,14 @@ def verify_composites(folder: Path) -> Release:
     files.pop(composition_manifest.FILE)
     problems = [*composition_manifest.compare_files(manifest, files), *_misplaced(folder, manifest), *_shared(folder)]
     if problems:
-        lines = "".join(f"\n  {problem}" for problem in problems)
-        count = f"{len(problems)} problem{'s'[: len(problems) != 1]}"
-        raise ReleaseError(f"{folder} is not what it says; {count}:{lines}\nMove it away, then compose again")
+        raise _failure(folder, problems)
     return Release(folder.resolve().name, str(folder), str(manifest["digest"]), dict(manifest["counts"]))
+
+
+def _failure(folder: Path, problems: list[str]) -> ReleaseError:
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    count = f"{len(problems)} problem{'s'[: len(problems) != 1]}"
+    return ReleaseError(f"{folder} is not what it says; {count}:{lines}\nMove it away, then compose again")
 
 
 def _misplaced(folder: Path, manifest: dict[str, object]) -> list[str]:

@@ -66,7 +66,8 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     store, entry = Store(catalog.storage_root), catalog.sources[catalog.entry_of(source.source_id)]
     folder, dataset = catalog.folder / Path(source.path).expanduser(), catalog.dataset(source.source_id)
     whole = source.source_id in catalog.sources
-    chosen = [pair for pair in dataset.find_pairs(folder) if whole or (pair.split or "auto") == source.split]
+    found = (_refuse_irregular(folder, pair) for pair in dataset.find_pairs(folder))
+    chosen = [pair for pair in found if whole or (pair.split or "auto") == source.split]
     frames = _name_frames(source, folder, chosen, catalog, whole=whole)
     mark = _fingerprint(source, catalog, frames)
     if ref := _fresh(store, source.source_id, mark):
@@ -87,6 +88,14 @@ def import_dataset(source: Source, catalog: Catalog) -> TableRef:
     for stage in _STAGES:
         ref = tables.write_rows(store, stage, source.source_id, rows[stage], fingerprint=mark)
     return _checked(ref, source, store)
+
+
+def _refuse_irregular(folder: Path, pair: Pair) -> Pair:
+    """Give a reason to a pair whose image or mask is a link out of the dataset, or no file at all."""
+    for file in (pair.image_file, pair.mask_file):
+        if file and (reason := documents.describe_irregular(file, folder)):
+            return replace(pair, reason=pair.reason or f"{pair.sample_id}: {file.name} is {reason}")
+    return pair
 
 
 def _fresh(store: Store, source_id: str, mark: tables.Fingerprint) -> TableRef | None:

@@ -1,12 +1,19 @@
 """What another user of this machine, or a web page in a browser, may try against the scheduling Prefect server."""
 
 import os
+import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import httpx
 import pytest
+
+from figureground.errors import StoreError
+from figureground.storage.atomic import build_folder, own_prefix
+from figureground.storage.store import Store
+from tasks.datasets.forget import forget
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,3 +71,38 @@ def test_a_deployment_runs_only_the_catalog_it_was_made_for(tmp_path: Path, monk
     for flow in (scheduled_flows.nightly_ingest, scheduled_flows.frequent_pull, scheduled_flows.weekly_release):
         with pytest.raises(CatalogError, match=r"runs only the catalog it was made for, .*own\.yaml; found other\.yaml"):
             flow.fn("other.yaml")
+
+
+@pytest.mark.parametrize("where", ["crops/park", "crops/park/more", "tables/scores", "shards/park"])
+def test_forget_deletes_nothing_behind_a_link(labelled, tmp_path: Path, where: str) -> None:
+    catalog = labelled(tmp_path, {"park": ["keep"], "walk": ["keep"]})
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name in ("park.parquet", "letter.txt", "2.jpg"):
+        (theirs / name).write_bytes(b"not ours")
+    link = tmp_path / "data" / where
+    if link.is_dir():
+        shutil.rmtree(link)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(theirs)
+    refusal = pytest.raises(StoreError, match="lies behind a link") if where == "tables/scores" else nullcontext()
+    with refusal:
+        forget("park", catalog)
+    assert sorted(file.name for file in theirs.iterdir()) == ["2.jpg", "letter.txt", "park.parquet"]
+    assert where == "tables/scores" or not link.is_symlink()
+
+
+def test_what_a_killed_run_left_is_removed_without_following_links_or_opening_pipes(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "letter.txt").write_text("not ours")
+    place = tmp_path / "data/releases"
+    place.mkdir(parents=True)
+    (place / ".tmp-linked").symlink_to(theirs)
+    os.mkfifo(place / ".tmp-pipe")
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True, check=True)
+    (tmp_path / "data" / f"{own_prefix()}{ended.stdout.strip()}-x").symlink_to(theirs)
+    with build_folder(place / "new"):
+        assert not list(place.glob(".tmp-linked")) and not list(place.glob(".tmp-pipe"))
+    assert len(Store(str(tmp_path / "data")).remove_temporary_files()) == 1
+    assert (theirs / "letter.txt").read_text() == "not ours"

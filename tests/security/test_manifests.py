@@ -1,6 +1,7 @@
 """What somebody may try with a manifest of their own: anybody can seal one, and `release --from` makes what it describes."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from figureground.errors import ReleaseError
 from figureground.synthesis import composition_manifest
 from tasks.datasets.release import rebuild
 from tasks.datasets.verify import verify
+from tasks.datasets.verify_composites import verify_composites
 
 SAMPLE = SampleRecord(
     split="train", scenes=("street",), source="park", license="CC0-1.0", frame="park-000001", index=1, seconds=0.1,
@@ -99,3 +101,22 @@ def test_files_of_a_composition_that_say_nothing_are_refused() -> None:
     for entry in (None, 7, [], {"sha256": 7, "bytes": 1}, {"sha256": "a"}):
         with pytest.raises(ReleaseError, match="not readable"):
             composition_manifest.parse(json.dumps({"files": {"a": entry}, "digest": ""}).encode(), "there")
+
+
+
+
+@pytest.mark.parametrize("how", ["a link to a folder", "a link to a file", "a pipe", "a pipe as manifest"])
+def test_a_release_with_links_or_pipes_is_refused_before_a_file_is_opened(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "release"
+    (folder / "img_dir").mkdir(parents=True)
+    (folder / "manifest.json").write_bytes(sealed())
+    if how.startswith("a link"):
+        (folder / "img_dir/etc").symlink_to("/etc" if how == "a link to a folder" else "/etc/passwd")
+    else:
+        name = "manifest.json" if how == "a pipe as manifest" else "img_dir/etc"
+        (folder / name).unlink(missing_ok=True)
+        os.mkfifo(folder / name)
+    expected = "is a link to /etc" if how.startswith("a link") else "is a pipe, socket or device"
+    for check in (verify, verify_composites):
+        with pytest.raises(ReleaseError, match=expected):
+            check(folder)

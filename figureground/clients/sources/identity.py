@@ -108,10 +108,11 @@ def has_listing(source: Source) -> bool:
 
 
 def describe_refused_files(source: Source, catalog: Catalog) -> str:
-    """Say which videos of a folder or glob `expand` leaves out because another source has their ids; "" for none."""
-    if not _is_many_videos(source, catalog):
-        return ""
-    return "; ".join(name_files(source, local_files.list_videos(source, catalog), catalog).refused.values())
+    """Say which files of a folder or glob `expand` leaves out: links out, special files, other sources' ids; "" for none."""
+    reasons = [local_files.describe_irregular_files(source, catalog)]
+    if _is_many_videos(source, catalog):
+        reasons += name_files(source, local_files.list_videos(source, catalog), catalog).refused.values()
+    return "; ".join(filter(None, reasons))
 
 
 def _is_many_videos(source: Source, catalog: Catalog) -> bool:

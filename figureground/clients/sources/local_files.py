@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from figureground import ids
+from figureground import documents, ids
 from figureground.catalog import Catalog
 from figureground.errors import SourceError
 from figureground.media import addresses
@@ -53,8 +53,10 @@ def list_videos(source: Source, catalog: Catalog) -> list[Path]:
     if not location.is_dir():
         return _match(source, catalog)
     inside = sorted(location.iterdir())
-    videos = [path for path in inside if path.suffix.lower() in SUFFIXES and not _is_hidden(path, location) and path.is_file()]
+    named = [path for path in inside if path.suffix.lower() in SUFFIXES and not _is_hidden(path, location)]
+    videos = [path for path in named if path.is_file() and not documents.describe_irregular(path, location)]
     if not videos:
+        _refuse_irregular(source, named, location)
         raise SourceError(
             f"source {source.source_id}: {location} is a folder without videos: none of its {len(inside)} entries ends in "
             f"{', '.join(sorted(SUFFIXES))}. Put videos there, or give a glob such as {source.path.rstrip('/')}/**/*.mp4"
@@ -77,8 +79,9 @@ def list_photos(source: Source, catalog: Catalog) -> list[Path]:
     if not location.is_dir():
         return [location] if location.is_file() else _match(source, catalog)
     inside = [path for path in sorted(location.iterdir()) if not path.is_dir() and not _is_hidden(path, location)]
-    files = [path for path in inside if _is_picture(path)]
+    files = [path for path in inside if not documents.describe_irregular(path, location) and _is_picture(path)]
     if not files:
+        _refuse_irregular(source, inside, location)
         without = f"photos: none of its {len(inside)} files is a picture" if inside else "files"
         raise SourceError(
             f"source {source.source_id}: {location} is a folder without {without}. Put photos there, or give a glob such as "
@@ -87,15 +90,40 @@ def list_photos(source: Source, catalog: Catalog) -> list[Path]:
     return files
 
 
+def describe_irregular_files(source: Source, catalog: Catalog) -> str:
+    """Say which links and special files of a source's folder or glob are left out, and why; "" for none.
+
+    The folder itself may be a link, and a link inside that stays inside is followed; others would let whoever may write to the
+    folder have any file of this machine copied into the storage.
+    """
+    place = resolve_path(source.path, catalog)
+    if addresses.is_address(source.path) or source.kind not in ("video", "images") or place.is_file():
+        return ""
+    if place.is_dir():
+        suffixes, root, listed = _PICTURES if source.kind == "images" else SUFFIXES, place, sorted(place.iterdir())
+        meant = [path for path in listed if path.suffix.lower() in suffixes]
+    else:
+        root, meant = photo_root(source, catalog), _glob(source, catalog)
+    return _describe_irregular([path for path in meant if not _is_hidden(path, root)], root)
+
+
+def _describe_irregular(paths: Sequence[Path], root: Path) -> str:
+    reasons = {path: documents.describe_irregular(path, root) for path in paths}
+    return "; ".join(f"{path} is {reason}" for path, reason in reasons.items() if reason)
+
+
+def _refuse_irregular(source: Source, paths: Sequence[Path], root: Path) -> None:
+    if reasons := _describe_irregular(paths, root):
+        raise SourceError(f"source {source.source_id}: no file in {root} can be taken: {reasons}")
+
+
 def _is_hidden(path: Path, root: Path) -> bool:
     return ids.is_hidden(path.relative_to(root).as_posix())
 
 
 def _is_picture(path: Path) -> bool:
     suffix = path.suffix.lower()
-    if suffix in _PICTURES:
-        return True
-    return suffix not in SUFFIXES and suffix not in _NEITHER and _begins_like_picture(path)
+    return suffix in _PICTURES or (suffix not in SUFFIXES and suffix not in _NEITHER and _begins_like_picture(path))
 
 
 def _begins_like_picture(path: Path) -> bool:
@@ -194,16 +222,22 @@ def _modified(path: Path) -> float:
 
 def _match(source: Source, catalog: Catalog) -> list[Path]:
     location = resolve_path(source.path, catalog)
-    pattern = str(Path(source.path).expanduser())  # Path.glob takes no absolute pattern
-    names = sorted(glob.glob(pattern, root_dir=catalog.folder, recursive=True))  # noqa: PTH207
-    matched = [catalog.folder / name for name in names if (catalog.folder / name).is_file()]
     root, ending = photo_root(source, catalog), location.suffix.lower()
+    found = _glob(source, catalog)
+    matched = [path for path in found if path.is_file() and not documents.describe_irregular(path, root)]
     takes = _is_picture if source.kind == "images" else _may_be_video
     visible = [path for path in matched if not _is_hidden(path, root)]
     files = [path for path in visible if takes(path) or (path.suffix and path.suffix.lower() == ending)]
     if not files:
+        _refuse_irregular(source, [path for path in found if not _is_hidden(path, root) and not path.is_dir()], root)
         raise SourceError(f"source {source.source_id}: {location}: no such file, folder or glob; {_near_names(location)}")
     return files
+
+
+def _glob(source: Source, catalog: Catalog) -> list[Path]:
+    pattern = str(Path(source.path).expanduser())  # Path.glob takes no absolute pattern
+    names = sorted(glob.glob(pattern, root_dir=catalog.folder, recursive=True))  # noqa: PTH207
+    return [catalog.folder / name for name in names]
 
 
 def _near_names(location: Path) -> str:
