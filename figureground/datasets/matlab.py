@@ -37,7 +37,8 @@ def read_matrix(file: Path, size: tuple[int, int]) -> Any:
         content = _unpack(documents.read_bytes(file, at_most), at_most)
         matrices = [matrix for name, matrix in loadmat(io.BytesIO(content)).items() if not name.startswith("__")]
     except (ValueError, NotImplementedError, OSError, TypeError, zlib.error, struct.error) as error:
-        raise ArrayError(f"{file.name}: Matlab's file cannot be read: {error}") from error
+        reason = "".join(sign if sign.isprintable() else " " for sign in str(error)[:300])  # scipy's has the file's own bytes
+        raise ArrayError(f"{file.name}: Matlab's file cannot be read: {reason}") from error
     return matrices[0] if len(matrices) == 1 else None
 
 

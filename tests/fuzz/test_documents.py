@@ -154,6 +154,7 @@ FOUND: list[tuple[str, list[Any]]] = [
     ("answer json bitmask", [(0.0, ("deep", 994))]),
     ("note json lock", [(0.911948570151322, ("deep", 500))]),
     ("wheel", [("cut", 0.0, 0)]),
+    ("matlab", [("number 4", 0.0, 0)]),
     ("catalog yaml", [(0.0, {"\U00010000": None})]),
     ("page json clip", [(0.79453921145302, "\ud800"), (0.31763070882603417, "\ud800")]),
 ]
