@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.options import CATALOG, CatalogFile, SourceNames, Verbose, open_catalog
-from flows.cli.output import console, print_message, report_failures, show_progress
+from flows.cli.output import console, print_message, report_failures, running_flow
 
 PANEL = "Annotation"
 
@@ -19,7 +19,7 @@ def push(sources: SourceNames = None, catalog: CatalogFile = CATALOG, verbose: V
     from flows.annotate import push_all
     from tasks.datasets.summarise import summarise
 
-    with show_progress():
+    with running_flow():
         outcomes = push_all(str(catalog), sources)
     for outcome in outcomes:
         if not outcome.error:
@@ -34,7 +34,7 @@ def pull(sources: SourceNames = None, catalog: CatalogFile = CATALOG, verbose: V
     from flows.annotate import pull_all
     from tasks.datasets.summarise import summarise
 
-    with show_progress():
+    with running_flow():
         outcomes = pull_all(str(catalog), sources)
     for outcome in outcomes:
         if not outcome.error:

@@ -12,6 +12,8 @@ from figureground.errors import FiguregroundError
 from figureground.shortage import describe_shortage, find_shortage
 from flows.cli import annotation, data, models, operation, releases, set_up
 from flows.cli.output import error_console
+from flows.cli.streams import make_streams_tolerant
+from flows.scheduling.interruption import Interrupted, end_process
 
 app = typer.Typer(
     name="figureground",
@@ -40,9 +42,15 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line. A `FiguregroundError`, and a lack of memory and the like, become one message and exit code 1."""
+    """Run the command line.
+
+    A `FiguregroundError`, and a lack of memory and the like, become one message and exit code 1; a signal 128 and its number.
+    """
+    make_streams_tolerant()
     try:
         app()
+    except Interrupted:
+        end_process()
     except FiguregroundError as error:
         if "--verbose" in sys.argv:
             traceback.print_exc()

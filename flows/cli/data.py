@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.cli.options import CATALOG, CatalogFile, SourceNames, Verbose, open_catalog
-from flows.cli.output import console, print_funnels, print_message, report_failures, show_progress
+from flows.cli.output import console, print_funnels, print_message, report_failures, running_flow
 
 PANEL = "Data"
 
@@ -21,7 +21,7 @@ def ingest(sources: SourceNames = None, catalog: CatalogFile = CATALOG, verbose:
     from flows.ingest import ingest as run_ingest
     from tasks.datasets.summarise import summarise
 
-    with show_progress():
+    with running_flow():
         outcomes = run_ingest(str(catalog), sources)
     done = [outcome.source_id for outcome in outcomes if not outcome.error and not outcome.left]
     funnels = [summarise(source_id, settings) for source_id in done]

@@ -31,7 +31,7 @@ from flows.cli.options import (
     locate_release,
     open_catalog,
 )
-from flows.cli.output import console, format_counts, print_message, show_progress
+from flows.cli.output import console, format_counts, print_message, running_flow, show_progress
 
 if TYPE_CHECKING:
     from figureground.datasets.splits import Split
@@ -97,7 +97,7 @@ def train(
     from flows.training import train as train_network
 
     folder = locate_release(release, catalog)
-    with show_progress():
+    with running_flow():
         if epochs is not None:
             training = replace(training, pictures=max(1, epochs * count_training_images(folder, classes)))
         trained = train_network(folder, training, str(catalog), into, device)
@@ -128,7 +128,7 @@ def evaluate(
     from flows.training import evaluate as run_evaluation
 
     folder = locate_release(release, catalog)
-    with show_progress():
+    with running_flow():
         evaluation = run_evaluation(model, folder, str(catalog), into, _parse_splits(split), classes, device)
     table = Table("", "images", "sources", *(title for _, title in list_titles(evaluation.groups[0].figures)))
     for group in evaluation.groups:
@@ -164,7 +164,7 @@ def compare(
     from flows.training import compare as compare_releases
     from flows.training import compare_models
 
-    with show_progress():
+    with running_flow():
         if on:
             folder = locate_release(on, catalog)
             comparisons: Sequence[ModelComparison] = [

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from figureground.errors import FiguregroundError
+from flows.scheduling.interruption import end_on_signals
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -36,6 +37,16 @@ def format_counts(counts: Mapping[str, int]) -> str:
     '10 in train, 2 in val'
     """
     return ", ".join(f"{count} in {split}" for split, count in sorted(counts.items()))
+
+
+@contextmanager
+def running_flow() -> Iterator[None]:
+    """Prepare for a flow that runs in the block: a signal ends it within seconds, and its progress is shown."""
+    from flows.scheduling.engine import start_server
+
+    with end_on_signals(), show_progress():
+        start_server()
+        yield
 
 
 @contextmanager

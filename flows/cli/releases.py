@@ -15,7 +15,7 @@ from flows.cli.options import (
     locate_release,
     open_catalog,
 )
-from flows.cli.output import console, format_counts, print_message, show_progress
+from flows.cli.output import console, format_counts, print_message, running_flow
 
 PANEL = "Releases"
 
@@ -36,7 +36,7 @@ def release(
     open_catalog(catalog, verbose)
     from flows.release import cut, recut
 
-    with show_progress():
+    with running_flow():
         released = recut(str(manifest), str(catalog), note, date) if manifest else cut(str(catalog), note, date)
     console.print(
         f"released and verified: {released.name} ({format_counts(released.counts)})\n  {released.folder}", soft_wrap=True
@@ -65,7 +65,7 @@ def compose(
             print_message(str(file))
         console.print(f"not as in the composition: {', '.join(differing)}" if differing else "the same as in the composition")
         return
-    with show_progress():
+    with running_flow():
         composed = run_compose(str(catalog), note, workers)
     for message in composed.lacking:
         print_message(message)

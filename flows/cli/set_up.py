@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from figureground.errors import FiguregroundError
 from flows.cli.options import CATALOG, CatalogFile, Verbose, open_catalog
-from flows.cli.output import console, format_counts, print_funnels, show_progress
+from flows.cli.output import console, format_counts, print_funnels, running_flow
 
 if TYPE_CHECKING:
     from flows.demo import DemoResult
@@ -69,7 +69,7 @@ def demo(
     open_catalog(catalog, verbose, reads_tables=False)
     from flows.demo import run_demo
 
-    with show_progress():
+    with running_flow():
         result = run_demo(catalog, keep=keep, announce=lambda text: console.print(f"[bold]{text}[/]"))
     print_funnels(result.funnels)
     _print_demo(result, keep)

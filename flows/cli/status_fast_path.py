@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figureground.errors import FiguregroundError
+from flows.cli.streams import make_streams_tolerant
 from tasks.operation import catalog_cache
 from tasks.operation.status import as_json as to_json
 from tasks.operation.status import read_status
@@ -25,6 +26,7 @@ _HEADER = ("source", "made", "kept", "pushed", "waiting", "labelled", "rejected"
 
 def main() -> None:
     """Answer a plain `status` at once; give every other command to the whole command line."""
+    make_streams_tolerant()
     arguments = parse_plain_status(sys.argv[1:])
     if arguments is None or (text := _read_and_render(*arguments)) is None:
         from flows.cli.app import main as run_command_line

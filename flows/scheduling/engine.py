@@ -8,7 +8,9 @@ show all runs in one place.
 import http.client
 import json
 import os
+import signal
 import sys
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +103,40 @@ def create_tables(home: Path) -> None:
     database_template.create_database(
         home / "prefect.db", "Prefect", f"prefect-{version('prefect')}", command, os.environ, "PREFECT_HOME"
     )
+
+
+def start_server() -> None:
+    """Start Prefect's embedded server where the terminal's signals do not reach it; nothing when another one is configured.
+
+    Ctrl-C goes to every process of the terminal. A server that ends first makes the command repeat its last messages to it for
+    minutes. A child inherits the blocked signals of the thread that starts it, so a thread of its own starts the server; the
+    main thread waits, and can be interrupted.
+
+    Raises
+    ------
+    StoreError
+        When the server does not start.
+    """
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    failures: list[Exception] = []
+
+    def start() -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+        try:
+            with get_client(sync_client=True):
+                pass
+        except (OSError, RuntimeError, httpx.HTTPError) as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=start, name="start of Prefect's server", daemon=True)
+    thread.start()
+    thread.join()
+    if failures:
+        home = os.environ.get("PREFECT_HOME", "")
+        raise StoreError(f"Prefect's server does not start ({failures[0]}); run again, or remove {home}") from failures[0]
 
 
 def find_server(folder: Path) -> str:

@@ -19,8 +19,11 @@ from figureground.storage.store import Store
 from figureground.tables.statistics import Tallies
 from flows.scheduling.crashed_runs import record_crashed_runs
 from flows.scheduling.failure_notice import record_and_notify
+from flows.scheduling.interruption import recorded_when_stopped, take_signals_back
 from flows.scheduling.versions import read_versions
 from tasks.operation.catalog_cache import write_cache
+
+_STOPPED = "it was told to stop"
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,7 @@ class MonitoredRun:
         self.stage_seconds: dict[str, float] = {}
         self.prefect_run = _prefect_run_id()
         self.made_from = ""
+        self.recorded = False
 
     def add_outcomes(self, part: str, outcomes: _Outcomes) -> _Outcomes:
         """Record how sources ended in a part of the run, and give the same outcomes."""
@@ -141,6 +145,7 @@ def _record_run(flow: str, catalog_file: str, nested: bool) -> Iterator[Monitore
     if nested:
         yield run
         return
+    take_signals_back()
     write_cache(Path(catalog_file), catalog)
     record_crashed_runs(catalog)
     with ExitStack() as stack:
@@ -148,6 +153,7 @@ def _record_run(flow: str, catalog_file: str, nested: bool) -> Iterator[Monitore
         locks.write_note(note, asdict(replace(LockNote.own(flow), prefect_run=run.prefect_run)))
         stack.callback(progress.subscribe_durations(run.add_seconds))
         show = stack.enter_context(_shown_in_prefect(run))
+        stack.enter_context(recorded_when_stopped(lambda: _record_stop(run, note)))
         try:
             yield run
         except BaseException as error:
@@ -159,7 +165,7 @@ def _record_run(flow: str, catalog_file: str, nested: bool) -> Iterator[Monitore
 def _describe(error: BaseException) -> str:
     if isinstance(error, FiguregroundError):
         return str(error)
-    return f"{type(error).__name__}: {error}" if isinstance(error, Exception) else "it was told to stop"
+    return f"{type(error).__name__}: {error}" if isinstance(error, Exception) else _STOPPED
 
 
 def _finish(
@@ -170,10 +176,19 @@ def _finish(
         summary = run.summarise(outcome, error)
         show(summary)
         record_and_notify(run.catalog, summary)
+        run.recorded = True
         run_records.remove_old(Store(run.catalog.storage_root), run.flow, run.catalog.schedules.runs_kept)
         note.unlink(missing_ok=True)
     except (FiguregroundError, OSError) as failure:
         _log.error("the run's summary: %s", failure)
+
+
+def _record_stop(run: MonitoredRun, note: Path) -> None:
+    """Record a run whose process ends now. Prefect may be gone already: the note has the next run tell it."""
+    if not run.recorded:
+        run_records.write(Store(run.catalog.storage_root), run.summarise("stopped", _STOPPED))
+        if not run.prefect_run:
+            note.unlink(missing_ok=True)
 
 
 def _count_rows(catalog: Catalog) -> dict[str, int]:
