@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -85,14 +85,27 @@ class LockNote:
 
 
 def read_note(path: Path) -> LockNote | None:
-    """Read a note; None when there is none, or an incomplete one after a power failure."""
+    """Read a note; None when there is none, an incomplete one after a power failure, or something else."""
     try:
         note = LockNote(**documents.parse_json(path.read_text(encoding="utf-8")))
-        types = {"done": int, "total": int}
-        known = all(isinstance(getattr(note, each.name), types.get(each.name, str)) for each in fields(note))
-        return note if known and (not note.updated or datetime.fromisoformat(note.updated).tzinfo) else None
     except (OSError, ValueError, TypeError):
         return None
+    return note if _has_valid_types(note) else None
+
+
+def _has_valid_types(note: LockNote) -> bool:
+    try:
+        if datetime.fromisoformat(note.updated or note.since).tzinfo is None:
+            return False
+    except (ValueError, TypeError):
+        return False
+    texts = (note.flow, note.host, note.process, note.since, note.stage, note.updated, note.prefect_run)
+    return all(isinstance(text, str) for text in texts) and isinstance(note.done, int) and isinstance(note.total, int)
+
+
+def list_notes(folder: Path) -> list[Path]:
+    """List the files that may be notes: hidden files, as other systems lay them beside copies, and folders are none."""
+    return [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".") and path.is_file()]
 
 
 def write_note(path: Path, content: dict[str, Any]) -> None:
@@ -211,7 +224,7 @@ def hold_locks(
 
 def read_notes(folder: Path, kind: Kind) -> dict[str, LockNote]:
     """Read the notes of running runs by source; those that dead processes left are skipped."""
-    notes = {path.stem: read_note(path) for path in sorted((folder / kind).glob("*.json"))}
+    notes = {path.stem: read_note(path) for path in list_notes(folder / kind)}
     return {source_id: note for source_id, note in notes.items() if note and note.alive}
 
 
@@ -219,7 +232,7 @@ def remove_stale_notes(folder: Path) -> list[str]:
     """Remove the notes that dead processes of this machine left, and name them. Their locks are already free."""
     removed = []
     for kind in KINDS:
-        for path in sorted((folder / kind).glob("*.json")):
+        for path in list_notes(folder / kind):
             note = read_note(path)
             if note is None or (note.host == platform.node() and not note.alive):
                 path.unlink(missing_ok=True)

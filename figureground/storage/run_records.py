@@ -4,6 +4,7 @@ A note whose process is gone shows that the run crashed, whatever killed it.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from figureground import documents
 from figureground.storage.store import Store
 
 FOLDER = "runs"
+_RUN_NAME = re.compile(r"\d{8}T\d{6}\.\d{3}Z-[a-z][a-z-]*")
 RunOutcome = Literal["done", "failed", "crashed", "stopped"]
 
 
@@ -72,6 +74,15 @@ def parse_timestamp(run: str) -> datetime:
     return datetime.strptime(run.partition("-")[0], "%Y%m%dT%H%M%S.%fZ").replace(tzinfo=UTC)
 
 
+def is_run_name(text: str) -> bool:
+    """Check whether a text is the name of a run: its time and its flow.
+
+    >>> is_run_name("20261121T020000.005Z-nightly-ingest"), is_run_name("copy")
+    (True, False)
+    """
+    return _RUN_NAME.fullmatch(text) is not None
+
+
 def name(run: str) -> str:
     """Give the name of a run's summary in the storage."""
     return f"{FOLDER}/{run}.json"
@@ -94,7 +105,8 @@ def read(store: Store, run: str) -> RunSummary | None:
 def list_runs(store: Store, flow: str = "") -> list[str]:
     """List the names of all runs, or of one flow's, the newest first."""
     runs = [file[len(FOLDER) + 1 : -len(".json")] for file in store.names(FOLDER) if file.endswith(".json")]
-    return sorted((run for run in runs if not flow or run.partition("-")[2] == flow), reverse=True)
+    named = (run for run in runs if is_run_name(run))
+    return sorted((run for run in named if not flow or run.partition("-")[2] == flow), reverse=True)
 
 
 def read_latest(store: Store, flow: str = "") -> Iterator[RunSummary]:
@@ -113,3 +125,8 @@ def remove_old(store: Store, flow: str, keep: int) -> list[str]:
 def note_folder(locks: Path) -> Path:
     """Give the folder with the notes of runs that are running."""
     return locks / FOLDER
+
+
+def list_notes(locks: Path) -> list[Path]:
+    """List the notes of runs, the oldest first; other files in their folder are left alone."""
+    return [path for path in sorted(note_folder(locks).glob("*.json")) if is_run_name(path.stem) and path.is_file()]

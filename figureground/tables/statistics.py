@@ -5,13 +5,17 @@ second of imports, so `figureground status` does it only for tables of another m
 pandas and Prefect are never needed.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from figureground import documents
+from figureground.errors import StoreError
 from figureground.storage.store import Store
+
+_log = logging.getLogger(__name__)
 
 STAGES = ("videos", "frames", "crops", "measures", "scores", "verdicts", "mattes", "tasks", "labels")
 """Those of a source, in their order."""
@@ -105,11 +109,14 @@ class Tallies:
         return {source: int(count) for source, count in known["counts"].items()}
 
     def remember(self) -> None:
-        """Keep what was read for the next time, when there is anything new."""
+        """Keep what was read for the next time, when there is anything new; a storage that is read-only is read again then."""
         from figureground.storage.locks import write_note
 
         if self._found != self._known:
-            write_note(self._cache, {"version": _VERSION, "tables": self._found})
+            try:
+                write_note(self._cache, {"version": _VERSION, "tables": self._found})
+            except StoreError as error:
+                _log.info("the statistics are not kept: %s", error)
 
     def _of_stage(self, stage: str) -> Iterator[tuple[str, Tally]]:
         for file, size, changed in self._store.list_sizes(f"tables/{stage}"):

@@ -31,7 +31,7 @@ def record_crashed_runs(catalog: Catalog) -> list[RunSummary]:
         The runs that were found.
     """
     folder = Store(catalog.storage_root).path(".locks")
-    stale = [path for path in sorted(run_records.note_folder(folder).glob("*.json")) if _is_stale(locks.read_note(path))]
+    stale = [path for path in run_records.list_notes(folder) if _is_stale(locks.read_note(path))]
     if not stale:
         locks.remove_stale_notes(folder)
         return []
@@ -78,7 +78,7 @@ def _unfinished_sources(folder: Path, crashed: LockNote | None) -> tuple[SourceO
     """Read which stage each source of the crashed run was in, from the notes beside its locks."""
     ends = {}
     for kind in locks.KINDS:
-        for path in sorted((folder / kind).glob("*.json")):
+        for path in locks.list_notes(folder / kind):
             note = locks.read_note(path)
             if crashed is not None and note is not None and note.process == crashed.process:
                 progress = f" {note.done} of {note.total}" if note.total else ""

@@ -119,7 +119,7 @@ def _end_after_grace() -> None:
 
 def end_process() -> NoReturn:
     """End the process that a signal has stopped, without the interpreter's own end, which waits for the stages' threads."""
-    recorder = threading.Thread(target=_record, name="record of the stop", daemon=True)
+    recorder = threading.Thread(target=record_stops, name="record of the stop", daemon=True)
     recorder.start()
     recorder.join(_RECORD_SECONDS)
     _end_children()
@@ -127,7 +127,8 @@ def end_process() -> NoReturn:
     os._exit(128 + _state.signal)
 
 
-def _record() -> None:
+def record_stops() -> None:
+    """Call what was given to `recorded_when_stopped`. A failure is only logged: the process ends now."""
     for record in reversed(_state.records):
         try:
             record()

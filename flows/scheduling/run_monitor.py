@@ -187,6 +187,7 @@ def _record_stop(run: MonitoredRun, note: Path) -> None:
     """Record a run whose process ends now. Prefect may be gone already: the note has the next run tell it."""
     if not run.recorded:
         run_records.write(Store(run.catalog.storage_root), run.summarise("stopped", _STOPPED))
+        run.recorded = True
         if not run.prefect_run:
             note.unlink(missing_ok=True)
 

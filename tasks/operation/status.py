@@ -261,7 +261,7 @@ def _last_failures(recent: Sequence[RunSummary]) -> dict[str, str]:
 
 
 def _running_runs(folder: Path) -> list[str]:
-    notes = (locks.read_note(path) for path in sorted(run_records.note_folder(folder).glob("*.json")))
+    notes = (locks.read_note(path) for path in run_records.list_notes(folder))
     return [str(note) for note in notes if note and note.alive]
 
 

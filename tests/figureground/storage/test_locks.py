@@ -115,3 +115,16 @@ def test_processes_are_found_by_their_environment() -> None:
         found = [(process_.pid, value) for process_, value, _ in find_by_environment("FIGUREGROUND_TEST")]
         process.communicate(b"\n")
     assert found == [(process.pid, "a b")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"\x00\x05\x16\x07Mac OS X", b"[]", b"{}", b'{"flow": 1, "host": 2, "process": 3, "since": 4}', b"null"]
+)
+def test_a_stray_file_beside_the_notes_is_no_note_and_stays(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "make").mkdir()
+    (tmp_path / "make/._copy.json").write_bytes(content)
+    (tmp_path / "make/folder.json").mkdir()
+    (tmp_path / "make/copy.json").write_bytes(content)
+    assert locks.read_notes(tmp_path, "make") == {}
+    locks.remove_stale_notes(tmp_path)
+    assert (tmp_path / "make/._copy.json").exists() and (tmp_path / "make/folder.json").exists()

@@ -19,7 +19,7 @@ from figureground.errors import StoreError
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
 from flows.outcomes import Outcome
-from flows.scheduling import failure_notice
+from flows.scheduling import failure_notice, interruption
 from flows.scheduling.crashed_runs import record_crashed_runs
 from flows.scheduling.run_monitor import monitor_run
 
@@ -189,3 +189,28 @@ def test_interactive_runs_are_not_notified_but_schedules_and_crashes_are(
     assert letters == []
     running(catalog, "nightly-ingest", lambda: [Outcome("park", "no video")])
     assert len(letters) == 1
+
+
+@pytest.mark.parametrize("name", ["._copy.json", "copy.json", "._20261121T020000.000Z-ingest.json"])
+def test_a_stray_file_beside_the_notes_of_runs_is_no_run(catalog: Path, letters: list[tuple[str, str]], name: str) -> None:
+    folder = run_records.note_folder(store_of(catalog).path(".locks"))
+    folder.mkdir(parents=True)
+    (folder / name).write_bytes(b"\x00\x05\x16\x07")
+    (folder / "20261121T020000.000Z-ingest.json").mkdir()
+    running(catalog, "ingest", lambda: [Outcome("park", "")])
+    [summary] = run_records.read_latest(store_of(catalog))
+    assert (summary.outcome, letters) == ("done", [])
+    assert (folder / name).exists()
+
+
+def test_a_run_that_a_signal_stopped_is_recorded_once(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    def stop() -> None:
+        with monitor_run("ingest", str(catalog)) as run:
+            interruption.record_stops()
+            assert run.recorded
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    [summary] = run_records.read_latest(store_of(catalog))
+    assert (summary.outcome, summary.error, letters) == ("stopped", "it was told to stop", [])

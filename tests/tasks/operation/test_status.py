@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from typing import Any
 
@@ -116,3 +117,22 @@ def test_a_row_count_of_another_table_is_ignored(catalog: Catalog) -> None:
     note.write_text("{")
     store.path(".locks/tallies.json").unlink()
     assert read_status(catalog).sources == (park,)
+
+
+def test_a_storage_that_cannot_be_written_has_a_status(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    write(store, "frames", "park", frames(6))
+    shutil.rmtree(store.path(".locks"))
+    store.path(".locks").write_text("no folder can be made here")
+    [park] = read_status(catalog).sources
+    assert {stage.stage: stage.rows for stage in park.stages}["frames"] == 6
+
+
+def test_stray_files_beside_notes_and_summaries_are_no_runs(catalog: Catalog) -> None:
+    store = Store(catalog.storage_root)
+    strays = (".locks/._copy.json", ".locks/make/._park.json", ".locks/runs/._copy.json", "runs/._copy.json", "runs/copy.json")
+    for name in strays:
+        store.path(name).parent.mkdir(parents=True, exist_ok=True)
+        store.path(name).write_bytes(b"\x00\x05\x16\x07")
+    status = read_status(catalog)
+    assert (status.working, status.runs) == ((), ())
