@@ -4,6 +4,7 @@ File names, titles, annotators' names and server messages are not ours. HTML is 
 these functions are for the other places.
 """
 
+import json
 import re
 import unicodedata
 
@@ -25,6 +26,23 @@ def escape_terminal(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escape(character) if _is_unseen(character) else character for character in text)
+
+
+def escape_json(document: str) -> str:
+    r"""Write what a terminal obeys as JSON's own escapes, in a document that `json.dumps` wrote; its content stays.
+
+    Examples
+    --------
+    >>> escape_json('{"name": "a\u202eb"}')
+    '{"name": "a\\u202eb"}'
+    """
+    if document.isascii():
+        return document
+    return "".join(_escape_in_json(character) if _is_unseen(character) else character for character in document)
+
+
+def _escape_in_json(character: str) -> str:
+    return json.dumps(character)[1:-1]
 
 
 def escape_undecoded(text: str) -> str:

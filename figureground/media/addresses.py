@@ -17,6 +17,9 @@ _IDENTIFYING = frozenset({"v", "id", "vid", "video", "video_id", "list", "p", "w
 _HARMLESS = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET = re.compile(r"sig|token|key|auth|expire|policy|pass|pw|secret|session|credential|hash|hmac|x-(amz|goog|ms)", re.I)
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}://\S+")  # bounded: a long word would take time by its square
+_CLOSING = "\"'`>)]},.;:!"
+_QUERY = re.compile(r"([?&;])([\w.~%-]{1,64})=[^\s&;\"'<>]+")
+_HEADER = re.compile(r"(authorization['\"]?\s?[:=,]\s?(?:b?['\"])?)(?:(?:basic|bearer|token)\s)?[\w.~+/=-]+", re.I)
 _METADATA = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))  # of clouds, on IPs that look public
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -86,6 +89,32 @@ def hide_addresses(text: str) -> str:
     'no route to <address>'
     """
     return _ADDRESS.sub("<address>", text)
+
+
+def hide_secrets_in_text(text: str) -> str:
+    """Take passwords, tokens and signatures out of a text that other programs wrote, such as a line of a log.
+
+    Of an address stays what `make_public` gives; values of a query whose name speaks of a secret, and what an Authorization
+    header holds, are replaced by stars.
+
+    >>> hide_secrets_in_text("GET https://me:secret@host/a?sig=abc, then /b?token=abc&n=1")
+    'GET https://host/a, then /b?token=***&n=1'
+    """
+    if "://" in text:
+        text = _ADDRESS.sub(_make_match_public, text)
+    return _HEADER.sub(r"\1***", _QUERY.sub(_hide_secret_value, text))
+
+
+def _hide_secret_value(match: re.Match[str]) -> str:
+    return f"{match[1]}{match[2]}=***" if _SECRET.search(match[2]) else match[0]
+
+
+def _make_match_public(match: re.Match[str]) -> str:
+    address = match[0].rstrip(_CLOSING)
+    try:
+        return make_public(address) + match[0][len(address) :]
+    except SourceError:
+        return "<address>"
 
 
 def make_public(url: str) -> str:

@@ -30,7 +30,10 @@ class SourceOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run: ``stages`` holds seconds by stage, summed over sources, ``counts`` how many rows the storage had at its end."""
+    """One run: ``stages`` holds seconds by stage, summed over sources, ``counts`` how many rows the storage had at its end.
+
+    ``warnings`` holds what was logged as a warning or an error, each text once.
+    """
 
     run: str
     flow: str
@@ -48,6 +51,7 @@ class RunSummary:
     prefect_run: str = ""
     made_from: str = ""
     notified: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[SourceOutcome, ...]:
@@ -97,7 +101,8 @@ def read(store: Store, run: str) -> RunSummary | None:
     """Read a summary; None when it is damaged or was written by another version."""
     try:
         fields = documents.parse_json(store.read(name(run)))
-        return RunSummary(**{**fields, "sources": tuple(SourceOutcome(**outcome) for outcome in fields["sources"])})
+        sources = tuple(SourceOutcome(**outcome) for outcome in fields["sources"])
+        return RunSummary(**{**fields, "sources": sources, "warnings": tuple(fields.get("warnings", ()))})
     except (ValueError, TypeError, KeyError):
         return None
 

@@ -1,10 +1,13 @@
 """The options that several commands share, and what every command does with them first."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+from flows.scheduling.log_records import OWN_LOGGERS, make_records_safe
 
 if TYPE_CHECKING:
     from figureground.catalog import Catalog
@@ -43,14 +46,39 @@ Into = Annotated[Path | None, typer.Option("--into", metavar="DIR", help="Output
 
 
 def configure_logging(verbose: bool) -> None:
-    """Show errors only, or the whole log.
+    """Show figureground's warnings and all errors, or the whole log.
 
     Parameters
     ----------
     verbose
         Whether ``--verbose`` was given.
     """
-    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    make_records_safe()
+    handler = ErrorStreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s") if verbose else _MessageFormatter())
+    if not verbose:
+        handler.addFilter(_is_shown)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+class ErrorStreamHandler(logging.Handler):
+    """Writes records to what ``sys.stderr`` is at that moment: while bars are shown, rich puts a stream of its own there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record as a line."""
+        sys.stderr.write(f"{self.format(record)}\n")
+
+
+class _MessageFormatter(logging.Formatter):
+    """Writes a warning or an error without its traceback, as the commands print their own."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {record.getMessage()}"
+
+
+def _is_shown(record: logging.LogRecord) -> bool:
+    """Whether a record is shown without ``--verbose``: errors of all, and warnings that figureground itself writes."""
+    return record.levelno >= logging.ERROR or record.name.partition(".")[0] in OWN_LOGGERS
 
 
 def open_catalog(

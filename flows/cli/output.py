@@ -1,14 +1,19 @@
 """What the commands print: messages, progress bars and tables of counts."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.markup import escape
+from rich.segment import Segment
 from rich.table import Table
 
 from figureground.errors import FiguregroundError
+from figureground.escaping import escape_terminal
 from flows.scheduling.interruption import end_on_signals
+from flows.scheduling.log_records import collect_warnings, format_traceback, make_text_safe
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -19,13 +24,30 @@ if TYPE_CHECKING:
 _MAX_COLUMNS = 6
 _ORIGINS = {"prediction": "accepted as is", "prediction-changed": "corrected", "manual": "drawn"}
 
-console = Console()
-error_console = Console(stderr=True)
+
+class SafeConsole(Console):
+    """A console whose terminal obeys only rich's own control sequences: those in a text are written as escapes."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Give the segments of what is printed, each made safe."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.is_control else segment._replace(text=escape_terminal(segment.text))
+
+
+console = SafeConsole()
+error_console = SafeConsole(stderr=True)
 
 
 def print_message(text: str) -> None:
     """Print a text as it is: without markup, colours and line breaks of our own."""
     console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+
+def print_error(text: str, error: BaseException) -> None:
+    """Print one message for an error, with ``--verbose`` after its traceback; no secret of an address is shown."""
+    if "--verbose" in sys.argv:
+        error_console.print(format_traceback(error), soft_wrap=True, markup=False, highlight=False)
+    error_console.print(f"[bold red]error:[/] {escape(make_text_safe(text))}", soft_wrap=True)
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
@@ -41,12 +63,21 @@ def format_counts(counts: Mapping[str, int]) -> str:
 
 @contextmanager
 def running_flow() -> Iterator[None]:
-    """Prepare for a flow that runs in the block: a signal ends it within seconds, and its progress is shown."""
+    """Prepare for a flow that runs in the block: a signal ends it within seconds, and its progress is shown.
+
+    Warnings are printed where they occur; their number is printed at the end, where it is seen.
+    """
     from flows.scheduling.engine import start_server
 
-    with end_on_signals(), show_progress():
-        start_server()
-        yield
+    with collect_warnings() as warnings:
+        try:
+            with end_on_signals(), show_progress():
+                start_server()
+                yield
+        finally:
+            if count := len(warnings.texts):
+                noun = "warning" if count == 1 else "warnings"
+                error_console.print(f"{count} {noun}, see above; `figureground status` shows the last run's", highlight=False)
 
 
 @contextmanager

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from figureground.errors import FiguregroundError
+from figureground.escaping import escape_json, escape_terminal
 from flows.cli.streams import make_streams_tolerant
 from tasks.operation import catalog_cache
 from tasks.operation.status import as_json as to_json
 from tasks.operation.status import read_status
 
 if TYPE_CHECKING:
+    from figureground.storage.run_records import RunSummary
     from tasks.operation.status import SourceStatus, StorageStatus
 
 _CATALOG = Path("data_catalog.yaml")
@@ -88,12 +90,19 @@ def render_status(status: "StorageStatus", *, as_json: bool = False) -> str:
         Write JSON; else a line per source, then failures, running runs, and the newest run of each flow.
     """
     if as_json:
-        return json.dumps(to_json(status), indent=2, ensure_ascii=False) + "\n"
+        return escape_json(json.dumps(to_json(status), indent=2, ensure_ascii=False)) + "\n"
     lines = [*_align([_HEADER, *map(_row, status.sources)])]
     lines += [f"{source.source}: {source.failed}" for source in status.sources if source.failed]
     lines += [f"running: {run}" for run in status.working]
-    lines += [f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s" for run in status.runs]
-    return "\n".join(lines) + "\n"
+    for run in status.runs:
+        lines.append(f"{run.flow}: {run.outcome} {run.ended}, {run.seconds:.0f} s{_count_warnings(run)}")
+        lines += [f"{run.flow}: warning: {text}" for text in run.warnings]
+    return escape_terminal("\n".join(lines)) + "\n"
+
+
+def _count_warnings(run: "RunSummary") -> str:
+    count = len(run.warnings)
+    return f", {count} warning{'s' if count > 1 else ''}" if count else ""
 
 
 def _align(rows: Sequence[Sequence[str]]) -> Iterable[str]:

@@ -40,6 +40,8 @@ class _State:
         self.signal = 0
         self.end = threading.Event()
         self.records: list[Callable[[], None]] = []
+        self.recorder: threading.Thread | None = None
+        self.lock = threading.RLock()
 
 
 _state = _State()
@@ -102,6 +104,7 @@ def _handle(number: int, _frame: FrameType | None) -> None:
         return
     _state.signal = number
     _say(STOPPING)
+    _start_recorder()
     threading.Thread(target=_end_after_grace, name="end of the process", daemon=True).start()
     raise Interrupted(128 + number)
 
@@ -119,17 +122,24 @@ def _end_after_grace() -> None:
 
 def end_process() -> NoReturn:
     """End the process that a signal has stopped, without the interpreter's own end, which waits for the stages' threads."""
-    recorder = threading.Thread(target=record_stops, name="record of the stop", daemon=True)
-    recorder.start()
-    recorder.join(_RECORD_SECONDS)
+    _start_recorder().join(_RECORD_SECONDS)
     _end_children()
     _say(STOPPED)
     os._exit(128 + _state.signal)
 
 
+def _start_recorder() -> threading.Thread:
+    """Record the stop from the moment of the signal on: on a busy machine that takes longer than the last second."""
+    with _state.lock:
+        if _state.recorder is None:
+            _state.recorder = threading.Thread(target=record_stops, name="record of the stop", daemon=True)
+            _state.recorder.start()
+        return _state.recorder
+
+
 def record_stops() -> None:
     """Call what was given to `recorded_when_stopped`. A failure is only logged: the process ends now."""
-    for record in reversed(_state.records):
+    for record in reversed(list(_state.records)):
         try:
             record()
         except (FiguregroundError, OSError) as error:

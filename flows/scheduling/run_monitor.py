@@ -20,6 +20,7 @@ from figureground.tables.statistics import Tallies
 from flows.scheduling.crashed_runs import record_crashed_runs
 from flows.scheduling.failure_notice import record_and_notify
 from flows.scheduling.interruption import recorded_when_stopped, take_signals_back
+from flows.scheduling.log_records import WarningCollector, collect_warnings, make_records_safe
 from flows.scheduling.versions import read_versions
 from tasks.operation.catalog_cache import write_cache
 
@@ -67,6 +68,7 @@ class MonitoredRun:
         self.prefect_run = _prefect_run_id()
         self.made_from = ""
         self.recorded = False
+        self.warnings = WarningCollector()
 
     def add_outcomes(self, part: str, outcomes: _Outcomes) -> _Outcomes:
         """Record how sources ended in a part of the run, and give the same outcomes."""
@@ -97,6 +99,7 @@ class MonitoredRun:
             catalog=self.catalog_file,
             prefect_run=self.prefect_run,
             made_from=self.made_from,
+            warnings=self.warnings.texts,
         )
 
 
@@ -146,9 +149,11 @@ def _record_run(flow: str, catalog_file: str, nested: bool) -> Iterator[Monitore
         yield run
         return
     take_signals_back()
+    make_records_safe()
     write_cache(Path(catalog_file), catalog)
     record_crashed_runs(catalog)
     with ExitStack() as stack:
+        run.warnings = stack.enter_context(collect_warnings())
         note = run_records.note_folder(Store(catalog.storage_root).path(".locks")) / f"{run.run}.json"
         locks.write_note(note, asdict(replace(LockNote.own(flow), prefect_run=run.prefect_run)))
         stack.callback(progress.subscribe_durations(run.add_seconds))

@@ -13,6 +13,7 @@ import pytest
 from figureground.catalog import load
 from figureground.storage import run_records
 from figureground.storage.store import Store
+from tests.clip_server import serving
 
 ROOT = Path(__file__).parents[2]
 
@@ -26,9 +27,11 @@ def folder(tmp_path_factory, clips, write_catalog_of) -> Path:
     return path
 
 
-def ingest(folder: Path, server: str, redirection: str, **environment: str) -> "subprocess.CompletedProcess[bytes]":
+def ingest(
+    folder: Path, server: str, redirection: str, *, options: str = "", **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
     """Run ingest in a shell; its exit code stands in the file ``code``."""
-    command = f'("{sys.executable}" -m flows.cli ingest; echo $? > code) {redirection}'
+    command = f'("{sys.executable}" -m flows.cli ingest {options}; echo $? > code) {redirection}'
     given = {"PYTHONPATH": str(ROOT), "PREFECT_API_URL": server, **environment}
     return subprocess.run(
         ["/bin/sh", "-c", command], cwd=folder, env=os.environ | given, capture_output=True, check=False, timeout=600
@@ -83,9 +86,9 @@ def start_ingest(folder: Path) -> tuple["subprocess.Popen[str]", list[psutil.Pro
 
 @pytest.mark.parametrize(("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)])
 def test_a_signal_ends_an_ingest_in_seconds_and_the_next_run_continues(
-    tmp_path: Path, shared_videos: Path, write_catalog_of, number: signal.Signals, whole_group: bool
+    tmp_path: Path, clips: dict[str, Path], write_catalog_of, number: signal.Signals, whole_group: bool
 ) -> None:
-    write_catalog_of(tmp_path, {"lab": shared_videos / "lab_two_cam01.mp4"})
+    write_catalog_of(tmp_path, {"early": clips["early"]})
     process, children = start_ingest(tmp_path)
     assert any("uvicorn" in child.cmdline() for child in children)
     began = time.monotonic()
@@ -103,3 +106,26 @@ def test_a_signal_ends_an_ingest_in_seconds_and_the_next_run_continues(
     done = ingest(tmp_path, "", "")
     assert (tmp_path / "code").read_text() == "0\n", done.stderr
     assert [run.outcome for run in run_records.read_latest(store)] == ["done", "stopped"]
+
+
+ODD = "clip\x1b]0;owned\x9b2J\u202egpj.mp4"
+
+
+def test_names_and_addresses_of_sources_reach_no_terminal_and_no_log_raw(
+    tmp_path: Path, prefect_server: str, write_catalog_of
+) -> None:
+    (tmp_path / ODD).write_bytes(b"no video")
+    with serving() as site:
+        site.redirects["/clip.mp4"] = f"{site.url}/signed.mp4?X-Amz-Signature=s3cret-signature&Expires=9&page=s3cret-page"
+        address = site.url.replace("//", "//me:s3cret-word@") + "/clip.mp4?token=s3cret-token"
+        sources = {"odd": tmp_path / ODD, "far": address}
+        write_catalog_of(tmp_path, sources, allow_hosts=["127.0.0.1"])
+        done = ingest(tmp_path, prefect_server, "", options="--verbose")
+        assert "/signed.mp4" in {path.partition("?")[0] for _, path, _ in site.asked}, "the redirect was followed"
+    printed = (done.stdout + done.stderr).decode()
+    assert (tmp_path / "code").read_text() == "1\n" and "Traceback" in printed
+    assert "odd" in printed and f"{site.url}/signed.mp4" in printed
+    assert not [character for character in printed if character not in "\n\t" and not character.isprintable()]
+    assert "s3cret" not in printed
+    written = [file for file in tmp_path.rglob("*") if file.is_file() and file.name != "data_catalog.yaml"]
+    assert not [file for file in written if b"s3cret" in file.read_bytes()]

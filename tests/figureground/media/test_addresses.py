@@ -1,6 +1,7 @@
 """Addresses from outside: no secret is told, no name leaves its folder, no private number passes."""
 
 import re
+import time
 
 import pytest
 from hypothesis import example, given, settings
@@ -71,3 +72,26 @@ def test_no_address_gives_a_name_that_leaves_its_folder(path: str, query: str) -
 def test_what_is_not_an_address_is_named(url: str) -> None:
     with pytest.raises(SourceError, match=r"is not an address .*repair it in the catalog"):
         addresses.split_url(url)
+
+
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ('Request: GET http://u:s3cr3t@h:1/a?sig=s3cr3t "HTTP/1.1 200"', 'Request: GET http://h:1/a "HTTP/1.1 200"'),
+        ("url: /a.mp4?n=1&X-Goog-Credential=s3cr3t%2Fx (Caused by", "url: /a.mp4?n=1&X-Goog-Credential=*** (Caused by"),
+        ("{'Authorization': 'Basic s3cr3t=='}", "{'Authorization': '***'}"),
+        ("proxy-authorization: Bearer s3cr3t.s3cr3t", "proxy-authorization: ***"),
+        ("postgresql://me:s3cr3t@db/runs, (https://a.org/x?pass=s3cr3t).", "postgresql://db/runs, (https://a.org/x)."),
+        ("https://[s3cr3t", "<address>"),
+        ("no address: key=3 of a basic assumption", "no address: key=3 of a basic assumption"),
+    ],
+)  # fmt: skip
+def test_lines_of_other_programs_keep_all_but_the_secrets(logged: str, shown: str) -> None:
+    assert addresses.hide_secrets_in_text(logged) == shown
+
+
+@pytest.mark.parametrize("line", ["a.b-" * 50_000 + "=", "?key" * 50_000, "http" * 50_000, "authorization: " * 20_000])
+def test_a_long_line_takes_time_by_its_length(line: str) -> None:
+    began = time.process_time()
+    addresses.hide_secrets_in_text(line)
+    assert time.process_time() - began < 1

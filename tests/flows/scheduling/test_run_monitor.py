@@ -1,6 +1,7 @@
 """Runs that are monitored, without Prefect: summaries, notices that are sent once, and runs that crashed."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -18,10 +19,12 @@ from figureground.catalog import load
 from figureground.errors import StoreError
 from figureground.storage import locks, run_records
 from figureground.storage.store import Store
+from flows.cli.status_fast_path import render_status
 from flows.outcomes import Outcome
 from flows.scheduling import failure_notice, interruption
 from flows.scheduling.crashed_runs import record_crashed_runs
 from flows.scheduling.run_monitor import monitor_run
+from tasks.operation.status import read_status
 
 ROOT = Path(__file__).parents[3]
 
@@ -142,6 +145,7 @@ from figureground.catalog import load
 from figureground.storage.store import Store
 from pathlib import Path
 from flows.scheduling.run_monitor import monitor_run
+from tasks.operation.status import read_status
 with monitor_run("nightly-ingest", sys.argv[1]):
     folder = Store(load(Path(sys.argv[1])).storage_root).path(".locks")
     with locks.hold_locks(folder, "make", "ingest", ["park"]):
@@ -214,3 +218,30 @@ def test_a_run_that_a_signal_stopped_is_recorded_once(catalog: Path, letters: li
         stop()
     [summary] = run_records.read_latest(store_of(catalog))
     assert (summary.outcome, summary.error, letters) == ("stopped", "it was told to stop", [])
+
+
+def test_warnings_of_a_run_stand_in_its_summary_and_in_the_status(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    def action() -> list[Outcome]:
+        logging.getLogger("figureground.datasets.release_plan").warning("%s was in val and is now in train", "park\x1b[2J")
+        return [Outcome("park", "")]
+
+    running(catalog, "release", action)
+    logging.getLogger("figureground.datasets.release_plan").warning("after it")
+    [summary] = run_records.read_latest(store_of(catalog))
+    assert (summary.outcome, summary.warnings) == ("done", ("park\\x1b[2J was in val and is now in train",))
+    status = read_status(load(catalog))
+    lines = render_status(status).splitlines()
+    assert lines[-2].startswith("release: done") and lines[-2].endswith(", 1 warning")
+    assert lines[-1] == "release: warning: park\\x1b[2J was in val and is now in train"
+    assert json.loads(render_status(status, as_json=True))["runs"][0]["warnings"] == list(summary.warnings)
+
+
+def test_a_summary_of_before_warnings_were_kept_is_read(catalog: Path, letters: list[tuple[str, str]]) -> None:
+    running(catalog, "ingest", lambda: [Outcome("park", "")])
+    store = store_of(catalog)
+    [run] = run_records.list_runs(store)
+    fields = json.loads(store.read(run_records.name(run)))
+    del fields["warnings"]
+    store.write(run_records.name(run), json.dumps(fields).encode())
+    [summary] = run_records.read_latest(store)
+    assert (summary.outcome, summary.warnings) == ("done", ())
