@@ -80,7 +80,7 @@ for error, (name, stage) in zip(errors, {
     "deduplicate": deduplicate.deduplicate, "judge": judge.judge, "matte": matte.matte, "report": report.report,
 }.items()):
     stage.fn = failing(name, stage.fn, error)
-module.expand = failing("expand", module.expand, KeyError("injected"))
+module.expand_and_remember = failing("expand", module.expand_and_remember, KeyError("injected"))
 module.has_listing = failing("discover", module.has_listing, MemoryError("injected"))
 from flows.cli.app import main
 main()
