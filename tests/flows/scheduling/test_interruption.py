@@ -33,7 +33,12 @@ with interruption.end_on_signals(), interruption.recorded_when_stopped(lambda: P
 def start_program(record: Path) -> tuple["subprocess.Popen[str]", int]:
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(record)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", PROGRAM, str(record)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup it is ignored, and stays so
     )
     assert process.stdout is not None
     return process, int(process.stdout.readline())
