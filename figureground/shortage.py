@@ -73,7 +73,9 @@ def find_shortage(error: BaseException) -> str:
     ('memory', 'open files', '')
     """
     cause: BaseException | None = error
-    while cause is not None:
+    seen: list[BaseException] = []
+    while cause is not None and cause not in seen:  # a library may wrap an error of ours, which is then raised from its wrapper
+        seen.append(cause)
         if lacking := _shortage_of(cause):
             return _MEMORY if lacking == _THREADS and not has_memory(0) else lacking  # a thread needs memory for its stack
         cause = cause.__cause__

@@ -51,6 +51,12 @@ def test_shortages_are_distinguished_from_other_errors(error: Exception, lacking
     assert find_shortage(error) == lacking
 
 
+def test_errors_that_were_raised_from_each_other_are_looked_at_once() -> None:
+    ours, wrapper = ValueError("ours"), KeyError("theirs")
+    ours.__cause__, wrapper.__cause__ = wrapper, ours
+    assert find_shortage(ours) == ""
+
+
 def test_a_shortage_is_retried_and_says_that_the_input_is_not_at_fault() -> None:
     message = r"the stage crop: this machine lacks memory.*Nothing is noted about the input"
     with pytest.raises(TransientError, match=message), translate_shortage("the stage crop"):
